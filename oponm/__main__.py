@@ -1,0 +1,5 @@
+"""``python -m oponm`` is ``oponm``."""
+
+from oponm.cli.main import main
+
+main()

@@ -1,0 +1,59 @@
+"""The one error that is the user's to mend: it names the key or the file and the remedy."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+
+class InputError(ValueError):
+    """A setting, a file or a data set that cannot be used as it is.
+
+    The command line prints it in one line and ends with exit code 2; in a program it is a ``ValueError``.
+
+    Args:
+        message: what is wrong and what to do about it, in one line.
+        key: the name of the setting at fault, without its config group; the command line
+            completes it to the full key (``delta`` becomes ``noise.delta``).
+
+    Example:
+        >>> raise InputError("must lie in [0, 1], got 1.5", key="delta")
+        Traceback (most recent call last):
+        oponm.errors.InputError: delta must lie in [0, 1], got 1.5
+    """
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        super().__init__(f"{key} {message}" if key else message)
+        self.message = message
+        self.key = key
+
+
+def check_int(key: str, value: object, minimum: int) -> int:
+    """Return ``value`` as an ``int`` of at least ``minimum``.
+
+    Raises:
+        InputError: if it is no whole number, or smaller.
+
+    Example:
+        >>> check_int("batch_size", 128, minimum=1)
+        128
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise InputError(f"must be a whole number of at least {minimum}, got {value!r}", key)
+    return int(value)
+
+
+def check_real(key: str, value: object, low: float, high: float = math.inf) -> float:
+    """Return ``value`` as a finite ``float`` in ``[low, high]``.
+
+    Raises:
+        InputError: if it is no number, not finite, or outside.
+
+    Example:
+        >>> check_real("delta", 1 / 3, 0, 1)
+        0.333...
+    """
+    bounds = f"lie in [{low:g}, {high:g}]" if math.isfinite(high) else f"be a number of at least {low:g}"
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not low <= value <= high:
+        raise InputError(f"must {bounds}, got {value!r}", key)
+    return float(value)

@@ -1,0 +1,18 @@
+"""Long tails as data: ``(labels, profile, draw) -> indices`` by pure functions."""
+
+from oponm.longtail.counts import exponential_counts, fit_counts, step_counts
+from oponm.longtail.digest import split_digest
+from oponm.longtail.draws import draw_indices, read_indices
+from oponm.longtail.shots import shot_groups
+from oponm.longtail.split import stratified_split
+
+__all__ = [
+    "draw_indices",
+    "exponential_counts",
+    "fit_counts",
+    "read_indices",
+    "shot_groups",
+    "split_digest",
+    "step_counts",
+    "stratified_split",
+]

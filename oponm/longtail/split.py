@@ -1,0 +1,43 @@
+"""Hold images out of a set, the same share or number of every class."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from oponm.errors import InputError
+
+
+def stratified_split(
+    labels: npt.ArrayLike, held_out: int | float, seed: int = 0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split a set in two, class by class.
+
+    Args:
+        labels: class labels, shape (N,), in ``[0, C)``.
+        held_out: images to hold out of each class: a number (``int``), or a share in (0, 1) (``float``; rounded, and
+            at least one image).
+        seed: seed of the draw.
+
+    Returns:
+        Indices of what is kept and of what is held out, each in dataset order.
+
+    Raises:
+        InputError: where a class would be left without an image on one side.
+
+    Example:
+        >>> kept, held_out = stratified_split([0, 0, 0, 1, 1, 1], 1)
+        >>> len(kept), len(held_out)
+        (4, 2)
+    """
+    labels = np.asarray(labels)
+    kept, out = [], []
+    for label in range(int(labels.max()) + 1):
+        members = np.flatnonzero(labels == label)
+        number = held_out if isinstance(held_out, int) else max(1, round(held_out * len(members)))
+        if not 0 < number < len(members):
+            raise InputError(f"class {label} has {len(members)} images: holding out {number} leaves one side without any")
+        np.random.default_rng([seed, label]).shuffle(members)
+        out.append(members[:number])
+        kept.append(members[number:])
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(out))

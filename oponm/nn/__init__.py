@@ -1,0 +1,20 @@
+"""Batch norm that routes noise rows through statistics of their own (DAR-BN)."""
+
+from oponm.nn.aux import AuxBatchNorm1d, AuxBatchNorm2d, AuxBatchNorm3d
+from oponm.nn.convert import convert_batchnorm, revert_batchnorm
+from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d
+from oponm.nn.functional import routed_batch_norm
+from oponm.nn.routing import noise_routing
+
+__all__ = [
+    "AuxBatchNorm1d",
+    "AuxBatchNorm2d",
+    "AuxBatchNorm3d",
+    "DARBatchNorm1d",
+    "DARBatchNorm2d",
+    "DARBatchNorm3d",
+    "convert_batchnorm",
+    "noise_routing",
+    "revert_batchnorm",
+    "routed_batch_norm",
+]

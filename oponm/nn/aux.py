@@ -1,0 +1,111 @@
+"""Auxiliary batch norm: a second, complete batch norm for noise rows (the comparator of DAR-BN)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from oponm.nn.dar import RoutedBatchNorm
+from oponm.nn.functional import Routed, routed_batch_norm
+from oponm.nn.running import update_running_statistics
+
+_AFFINE = ("weight", "bias")
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class AuxRoutedBatchNorm(RoutedBatchNorm):
+    """Adds to :class:`~oponm.nn.dar.RoutedBatchNorm` gamma, beta and running statistics of the noise rows' own.
+
+    They start as copies of the main ones, and are named as those with ``aux_`` before. A state dict without them, a
+    pretrained network's say, loads: they become copies of what is loaded.
+    """
+
+    def set_up_routing(self, noise_grad: str) -> None:
+        """Register the second set of parameters and buffers."""
+        super().set_up_routing(noise_grad)
+        for name in _AFFINE:
+            main = getattr(self, name)
+            copy = None if main is None else nn.Parameter(main.detach().clone(), main.requires_grad)
+            self.register_parameter(f"aux_{name}", copy)
+        for name in _BUFFERS:
+            main = getattr(self, name)
+            self.register_buffer(f"aux_{name}", None if main is None else main.clone())
+
+    def tear_down_routing(self) -> None:
+        """Remove the second set."""
+        super().tear_down_routing()
+        for name in (*_AFFINE, *_BUFFERS):
+            delattr(self, f"aux_{name}")
+
+    def _normalise(self, x: Tensor, is_noise: Tensor) -> Routed:
+        return routed_batch_norm(
+            x, is_noise, self.weight, self.bias, self.aux_weight, self.aux_bias, self.eps, self.noise_grad
+        )
+
+    def _track(self, routed: Routed) -> None:
+        super()._track(routed)
+        if self.aux_running_mean is not None:
+            update_running_statistics(
+                self.aux_running_mean,
+                self.aux_running_var,
+                self.aux_num_batches_tracked,
+                routed.mean[1],
+                routed.var[1],
+                routed.count[1],
+                self.momentum,
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        filled = {
+            f"{prefix}aux_{name}": state_dict[f"{prefix}{name}"].clone()
+            for name in (*_AFFINE, *_BUFFERS)
+            if f"{prefix}{name}" in state_dict and f"{prefix}aux_{name}" not in state_dict
+        }
+        super()._load_from_state_dict({**state_dict, **filled}, prefix, *args)
+
+
+class AuxBatchNorm1d(AuxRoutedBatchNorm, nn.BatchNorm1d):
+    """Auxiliary batch norm over (N, C) or (N, C, L); see :class:`AuxBatchNorm2d`.
+
+    Example:
+        >>> sorted(name for name, _ in AuxBatchNorm1d(4).named_parameters())
+        ['aux_bias', 'aux_weight', 'bias', 'weight']
+    """
+
+
+class AuxBatchNorm2d(AuxRoutedBatchNorm, nn.BatchNorm2d):
+    """A second complete batch norm for noise rows, over (N, C, H, W).
+
+    As :class:`~oponm.nn.DARBatchNorm2d`, but noise rows have gamma, beta and running statistics of their own.
+    Evaluation uses the main set only.
+
+    Args:
+        num_features: channels C.
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics; None for their plain average.
+        affine: learn gamma and beta, of both sets.
+        track_running_stats: keep running statistics, of both sets.
+        noise_grad: how far gradients of noise rows reach. Only under ``"full"``, the practice of the literature, are
+            the second gamma and beta learned.
+
+    References:
+        Xie et al., "Adversarial Examples Improve Image Recognition" (AdvProp), CVPR 2020.
+
+    Example:
+        >>> from oponm.nn import noise_routing
+        >>> layer = AuxBatchNorm2d(16, noise_grad="full")
+        >>> with noise_routing(torch.arange(8) >= 6):
+        ...     layer(torch.randn(8, 16, 4, 4)).shape
+        torch.Size([8, 16, 4, 4])
+    """
+
+
+class AuxBatchNorm3d(AuxRoutedBatchNorm, nn.BatchNorm3d):
+    """Auxiliary batch norm over (N, C, D, H, W); see :class:`AuxBatchNorm2d`.
+
+    Example:
+        >>> AuxBatchNorm3d(4)(torch.randn(2, 4, 2, 2, 2)).shape
+        torch.Size([2, 4, 2, 2, 2])
+    """

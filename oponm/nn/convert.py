@@ -1,0 +1,120 @@
+"""Swap the batch norm of any network, in place and back."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from oponm.errors import InputError
+from oponm.nn.aux import AuxBatchNorm1d, AuxBatchNorm2d, AuxBatchNorm3d, AuxRoutedBatchNorm
+from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d, RoutedBatchNorm
+from oponm.nn.functional import NOISE_GRADS
+
+KINDS = ("dar", "aux", "standard")
+_NAMED: dict[type, dict[type, type]] = {
+    RoutedBatchNorm: {
+        nn.BatchNorm1d: DARBatchNorm1d,
+        nn.BatchNorm2d: DARBatchNorm2d,
+        nn.BatchNorm3d: DARBatchNorm3d,
+    },
+    AuxRoutedBatchNorm: {
+        nn.BatchNorm1d: AuxBatchNorm1d,
+        nn.BatchNorm2d: AuxBatchNorm2d,
+        nn.BatchNorm3d: AuxBatchNorm3d,
+    },
+}
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none") -> Model:
+    """Make every batch-norm layer of a network route noise rows, in place.
+
+    Parameters, buffers, hooks and training mode stay what they are, as does the behaviour of subclasses (timm's
+    ``BatchNormAct2d`` keeps its activation). A network already converted is converted anew.
+
+    Args:
+        model: any network, or a single layer.
+        kind: ``"dar"`` for DAR-BN, ``"aux"`` for auxiliary batch norm, ``"standard"`` for plain batch norm, which
+            treats noise rows as any other.
+        noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`; standard batch norm
+            tells no rows apart, so there it has no meaning.
+
+    Returns:
+        ``model`` itself.
+
+    Raises:
+        InputError: for an unknown value, a network without batch norm, or a layer that cannot be converted
+            (synchronised or not yet initialised).
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+        >>> type(convert_batchnorm(model)[1]).__name__
+        'DARBatchNorm2d'
+    """
+    if kind not in KINDS:
+        raise InputError(f"must be one of {', '.join(KINDS)}, got {kind!r}", "kind")
+    if noise_grad not in NOISE_GRADS:
+        raise InputError(f"must be one of {', '.join(NOISE_GRADS)}, got {noise_grad!r}", "noise_grad")
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
+    for name, layer in layers.items():
+        if isinstance(layer, nn.SyncBatchNorm) or nn.parameter.is_lazy(layer.weight):
+            state = "synchronised" if isinstance(layer, nn.SyncBatchNorm) else "not yet initialised"
+            raise InputError(f"layer {name!r} is {state} ({type(layer).__name__}): convert a plain, initialised layer")
+    if kind != "standard" and not layers:
+        raise InputError(
+            f"{kind} needs batch norm, and {type(model).__name__} has no batch-norm layer: "
+            "use kind=standard, or another network",
+            "kind",
+        )
+    revert_batchnorm(model)
+    if kind != "standard":
+        for layer in layers.values():
+            layer.__class__ = _routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, type(layer))
+            layer.set_up_routing(noise_grad)  # type: ignore[operator]
+    return model
+
+
+def revert_batchnorm(model: Model) -> Model:
+    """Make every routed layer a plain batch norm of its original class again, in place; predictions stay the same.
+
+    Args:
+        model: any network; one without routed layers is left as it is.
+
+    Returns:
+        ``model`` itself.
+
+    Example:
+        >>> type(revert_batchnorm(DARBatchNorm2d(8))).__name__
+        'BatchNorm2d'
+    """
+    for layer in model.modules():
+        if isinstance(layer, RoutedBatchNorm):
+            layer.tear_down_routing()
+            layer.__class__ = _plain_class(type(layer))
+    return model
+
+
+def _plain_class(routed: type) -> type:
+    return next(cls for cls in routed.__mro__ if issubclass(cls, _BatchNorm) and not issubclass(cls, RoutedBatchNorm))
+
+
+@lru_cache(maxsize=None)
+def _routed_class(routing: type, plain: type) -> type:
+    """The routed class of a plain one; made on first use for subclasses of batch norm that are not torch's own."""
+    if plain in _NAMED[routing]:
+        return _NAMED[routing][plain]
+    prefix = "DAR" if routing is RoutedBatchNorm else "Aux"
+
+    def reduce(self: Any) -> tuple[Any, ...]:
+        return _rebuild, (routing, plain), self.__dict__
+
+    return type(f"{prefix}{plain.__name__}", (routing, plain), {"__reduce__": reduce, "__doc__": plain.__doc__})
+
+
+def _rebuild(routing: type, plain: type) -> Any:
+    """Unpickle an instance of a class that :func:`_routed_class` made."""
+    cls = _routed_class(routing, plain)
+    return cls.__new__(cls)

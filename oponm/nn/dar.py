@@ -1,0 +1,157 @@
+"""DAR-BN layers: drop-in subclasses of torch's batch norm that read the route of the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
+
+from oponm.errors import InputError
+from oponm.nn.functional import NOISE_GRADS, Routed, check_mask, routed_batch_norm
+from oponm.nn.routing import Route, current_route
+from oponm.nn.running import update_running_statistics
+
+
+class RoutedBatchNorm(_BatchNorm):
+    """Adds the routing to a class of batch norm; to be inherited from before that class.
+
+    Where no route is open, in evaluation mode and where no row is noise, the layer is that class to the bit. A subclass
+    with a ``forward`` of its own (an activation behind the norm, say) keeps it: only its call of ``F.batch_norm``
+    is routed.
+
+    Args:
+        *args: as of the batch-norm class.
+        noise_grad: see :func:`~oponm.nn.routed_batch_norm`.
+        **kwargs: as of the batch-norm class.
+    """
+
+    noise_grad: str = "none"
+
+    def __init__(self, *args: Any, noise_grad: str = "none", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.set_up_routing(noise_grad)
+
+    def set_up_routing(self, noise_grad: str) -> None:
+        """Give an existing batch norm what routing needs; called once, also on conversion."""
+        if noise_grad not in NOISE_GRADS:
+            raise InputError(f"must be one of {', '.join(NOISE_GRADS)}, got {noise_grad!r}", "noise_grad")
+        self.noise_grad = noise_grad
+
+    def tear_down_routing(self) -> None:
+        """Remove what :meth:`set_up_routing` added."""
+        del self.noise_grad
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (N, C, *) ``input``, of the same shapes as the plain layer takes."""
+        route, recomputing = current_route() if self.training else (None, False)
+        if route is None:
+            return super().forward(input)
+        check_mask(route.is_noise, input)
+        if not route.has_noise:
+            return super().forward(input)
+        if _has_plain_forward(type(self)):
+            self._check_input_dim(input)
+            return self._routed(input, route, recomputing)
+        with _RouteBatchNormCall(self, route, recomputing):
+            return super().forward(input)
+
+    def _routed(self, x: Tensor, route: Route, recomputing: bool) -> Tensor:
+        routed = self._normalise(x, route.is_noise)
+        if not recomputing:
+            self._track(routed)
+            if not torch.compiler.is_compiling():
+                route.await_backward(routed.output)
+        return routed.output
+
+    def _normalise(self, x: Tensor, is_noise: Tensor) -> Routed:
+        return routed_batch_norm(x, is_noise, self.weight, self.bias, eps=self.eps, noise_grad=self.noise_grad)
+
+    def _track(self, routed: Routed) -> None:
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            update_running_statistics(
+                self.running_mean,
+                self.running_var,
+                self.num_batches_tracked,
+                routed.mean[0],
+                routed.var[0],
+                routed.count[0],
+                self.momentum,
+            )
+
+    def extra_repr(self) -> str:
+        """The plain layer's description and the reading."""
+        return f"{super().extra_repr()}, noise_grad={self.noise_grad}"
+
+
+def _has_plain_forward(cls: type) -> bool:
+    base = cls.__mro__[cls.__mro__.index(RoutedBatchNorm) + 1]
+    return base.forward is _BatchNorm.forward  # type: ignore[attr-defined]
+
+
+class _RouteBatchNormCall(TorchFunctionMode):
+    """Inside a subclass's own ``forward``, answer ``F.batch_norm`` with the routed one."""
+
+    def __init__(self, layer: RoutedBatchNorm, route: Route, recomputing: bool) -> None:
+        super().__init__()
+        self.layer, self.route, self.recomputing = layer, route, recomputing
+        tracked = layer.num_batches_tracked
+        self.tracked_before = None if tracked is None else tracked.clone()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not nn.functional.batch_norm:
+            return func(*args, **(kwargs or {}))
+        if self.tracked_before is not None and self.layer.num_batches_tracked is not None:
+            # The forward has counted this batch already, even where it holds no natural row.
+            self.layer.num_batches_tracked.copy_(self.tracked_before)
+        return self.layer._routed(args[0] if args else kwargs["input"], self.route, self.recomputing)
+
+
+class DARBatchNorm1d(RoutedBatchNorm, nn.BatchNorm1d):
+    """Distribution-aware routing batch norm over (N, C) or (N, C, L); see :class:`DARBatchNorm2d`.
+
+    Example:
+        >>> DARBatchNorm1d(4, noise_grad="full")
+        DARBatchNorm1d(4, ..., noise_grad=full)
+    """
+
+
+class DARBatchNorm2d(RoutedBatchNorm, nn.BatchNorm2d):
+    """Distribution-aware routing batch norm (DAR-BN) over (N, C, H, W).
+
+    Inside :class:`~oponm.nn.noise_routing`, in training mode, natural rows are an ordinary batch norm; noise rows are
+    standardised by their own mean and variance and then scaled by the same gamma and beta. Running statistics come from
+    natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``, so pretrained weights load and trained
+    weights leave. See :func:`~oponm.nn.routed_batch_norm` for groups of no or one value.
+
+    Args:
+        num_features: channels C.
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics; None for their plain average.
+        affine: learn gamma and beta.
+        track_running_stats: keep running statistics; without them evaluation uses the batch's.
+        noise_grad: how far gradients of noise rows reach, ``"none"``, ``"input"`` or ``"full"``.
+
+    References:
+        Zada, Benou, Irani, "Pure Noise to the Rescue of Insufficient Data", ICML 2022, Sec. 4; the three readings:
+        Lee & Lee, ReScience C 2023 (``none``), the publication's figure (``input``).
+
+    Example:
+        >>> from oponm.nn import noise_routing
+        >>> layer = DARBatchNorm2d(16)
+        >>> images = torch.randn(8, 16, 4, 4)
+        >>> with noise_routing(torch.arange(8) >= 6):
+        ...     layer(images).shape
+        torch.Size([8, 16, 4, 4])
+    """
+
+
+class DARBatchNorm3d(RoutedBatchNorm, nn.BatchNorm3d):
+    """Distribution-aware routing batch norm over (N, C, D, H, W); see :class:`DARBatchNorm2d`.
+
+    Example:
+        >>> DARBatchNorm3d(4)(torch.randn(2, 4, 2, 2, 2)).shape
+        torch.Size([2, 4, 2, 2, 2])
+    """

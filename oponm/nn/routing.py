@@ -1,0 +1,111 @@
+"""The route of the batch under way: which rows are noise, for every layer below, whatever the model's ``forward``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from weakref import WeakSet
+
+import torch
+from torch import Tensor
+
+from oponm.errors import InputError
+
+
+@dataclass(eq=False)
+class Route:
+    """The mask of one forward pass.
+
+    Attributes:
+        is_noise: (N,), bool.
+        has_noise: False where the mask is known to be empty; unknown counts as True.
+        pending: layers that ran under this route and wait for their backward pass.
+    """
+
+    is_noise: Tensor
+    has_noise: bool
+    pending: int = 0
+
+    def await_backward(self, output: Tensor) -> None:
+        """Count a layer's output as waiting, until its backward pass has run or its graph is freed."""
+        if output.grad_fn is not None:
+            self.pending += 1
+            output.grad_fn.register_hook(self._backward_done)
+            _routing.routes.add(self)
+
+    def _backward_done(self, *_: object) -> None:
+        self.pending -= 1
+
+
+@dataclass
+class _Routing:
+    """Process-wide, not thread-local: autograd recomputes checkpointed layers in threads of its own."""
+
+    current: Route | None = None
+    last: Route | None = None
+    routes: WeakSet[Route] = field(default_factory=WeakSet)  # alive as long as a graph made under them is
+
+
+_routing = _Routing()
+
+
+@contextmanager
+def noise_routing(is_noise: Tensor | None) -> Iterator[None]:
+    """Tell the routed batch-norm layers inside the block which rows of the batch are noise.
+
+    Contexts nest: the inner mask holds inside, the outer one again behind it, also after an exception. The routing is
+    one for the process, so do not train two models in two threads at once.
+
+    Args:
+        is_noise: (N,), bool, in any order; None for no routing, which makes every layer a plain batch norm.
+
+    Raises:
+        InputError: if the mask is no one-dimensional bool tensor. A wrong length is reported by the first layer.
+
+    Example:
+        >>> from oponm.nn import DARBatchNorm1d
+        >>> layer = DARBatchNorm1d(1)
+        >>> with noise_routing(torch.tensor([False, False, True, True])):
+        ...     layer(torch.tensor([[1.0], [3.0], [100.0], [300.0]])).round().flatten().tolist()
+        [-1.0, 1.0, -1.0, 1.0]
+    """
+    route = None if is_noise is None else _make_route(is_noise)
+    outer, _routing.current = _routing.current, route
+    try:
+        yield
+    finally:
+        _routing.current = outer
+        _routing.last = route
+
+
+def _make_route(is_noise: Tensor) -> Route:
+    if not isinstance(is_noise, Tensor) or is_noise.dtype != torch.bool or is_noise.dim() != 1:
+        got = f"{is_noise.dtype} of shape {tuple(is_noise.shape)}" if isinstance(is_noise, Tensor) else type(is_noise)
+        raise InputError(f"must be a bool tensor of shape (N,), got {got}", "is_noise")
+    # On the CPU a look at the mask costs nothing and an empty one spares all layers the work; on an accelerator the
+    # look would wait for the device.
+    return Route(is_noise, has_noise=is_noise.device.type != "cpu" or bool(is_noise.any()))
+
+
+def current_route() -> tuple[Route | None, bool]:
+    """The route for a layer's forward pass, and whether that pass is a recomputation.
+
+    ``torch.utils.checkpoint`` runs forward passes again during the backward pass, when the context of the first pass is
+    long closed. The route is then the one route whose graph still waits for its backward pass.
+
+    Raises:
+        RuntimeError: during a recomputation, if several routed passes wait for one backward pass and it cannot be told
+            which of them is being recomputed.
+    """
+    if torch.compiler.is_compiling() or torch._C._current_graph_task_id() == -1:
+        return _routing.current, False
+    if _routing.current is not None:
+        return _routing.current, True
+    waiting = [route for route in _routing.routes if route.pending > 0]
+    if len(waiting) > 1:
+        raise RuntimeError(
+            "checkpointed layers of several noise_routing passes are recomputed in one backward pass: run the backward "
+            "pass of each batch before the next forward pass, or call backward inside its noise_routing block"
+        )
+    return (waiting[0] if waiting else _routing.last), True

@@ -1,0 +1,43 @@
+"""Running statistics of a batch-norm layer, updated without reading anything back from the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def update_running_statistics(
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches_tracked: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    count: Tensor,
+    momentum: float | None,
+) -> None:
+    """Move running statistics towards a batch's, in place, as ``nn.BatchNorm2d`` does.
+
+    A batch with fewer than two values a channel has no variance and changes nothing.
+
+    Args:
+        running_mean: (C,).
+        running_var: (C,), of unbiased variances.
+        num_batches_tracked: scalar, int64.
+        mean: (C,), the batch mean.
+        var: (C,), the biased batch variance.
+        count: scalar, values a channel in the batch.
+        momentum: weight of the new batch; None for the plain average over all batches.
+
+    Example:
+        >>> mean, var, batches = torch.zeros(1), torch.ones(1), torch.tensor(0)
+        >>> update_running_statistics(mean, var, batches, torch.ones(1), torch.ones(1), torch.tensor(2.0), 0.1)
+        >>> mean, var, batches
+        (tensor([0.1000]), tensor([1.1000]), tensor(1))
+    """
+    measured = count > 1
+    num_batches_tracked.add_(measured)
+    step = measured.to(mean.dtype) * (1 / num_batches_tracked.clamp(min=1) if momentum is None else momentum)
+    unbiased = var * (count / (count - 1).clamp(min=1))
+    for running, batch in ((running_mean, mean), (running_var, unbiased)):
+        running.lerp_(batch.to(running.dtype), step.to(running.dtype))

@@ -1,0 +1,65 @@
+"""Noise images with the colour statistics of the training images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from oponm.errors import InputError
+
+
+class GaussianNoise(nn.Module):
+    r"""Independent Gaussian pixels, one mean and standard deviation a colour channel.
+
+    .. math:: x_{chw} \sim \mathcal N(\mu_c, \sigma_c^2), \text{ clipped to } [0, 1]
+
+    Drawn in pixel space, that is before the network's input normalisation.
+
+    Args:
+        mean: mean of each channel over all pixels of the training images, in [0, 1].
+        std: standard deviation of each channel, at least 0.
+        clip: clip to [0, 1], as the paper does.
+
+    Raises:
+        InputError: if the two differ in length, or a deviation is negative.
+
+    References:
+        Zada, Benou, Irani, ICML 2022, Sec. 3.
+
+    Example:
+        >>> noise = GaussianNoise([0.5, 0.5, 0.5], [0.2, 0.2, 0.2])
+        >>> images = noise(torch.tensor([7, 8]), (3, 32, 32), torch.Generator().manual_seed(0))
+        >>> images.shape, bool(images.min() >= 0)
+        (torch.Size([2, 3, 32, 32]), True)
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor, clip: bool = True) -> None:
+        super().__init__()
+        mean = torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1)
+        std = torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
+        if mean.shape != std.shape or bool((std < 0).any()):
+            raise InputError(f"needs one non-negative value a channel, got {std.flatten().tolist()}", "std")
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+        self.clip = clip
+
+    def forward(self, targets: Tensor, image_shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Draw one noise image a target.
+
+        Args:
+            targets: (N,) labels; this noise takes their number only, others may look at the classes.
+            image_shape: (C, H, W).
+            generator: source of all randomness. Drawn on its own device, so a CPU generator gives the same images
+                whatever the device of ``targets``.
+
+        Returns:
+            (N, C, H, W), float32, on the device of ``targets``.
+        """
+        unit = torch.randn((len(targets), *image_shape), generator=generator, device=generator.device)
+        images = self.mean.to(targets.device) + unit.to(targets.device) * self.std.to(targets.device)
+        return images.clamp_(0, 1) if self.clip else images
