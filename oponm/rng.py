@@ -72,8 +72,12 @@ def derived_randomness(
         >>> torch.equal(a, b)
         True
     """
+    # Not torch.manual_seed: it also queues a call, with a stack trace, for every kind of accelerator not in use.
+    target = derive_seed(seed, purpose, epoch, step, rank)
     accelerator = torch.device(device)
     devices = [] if accelerator.type == "cpu" else [accelerator]
     with torch.random.fork_rng(devices=devices, device_type=accelerator.type if devices else "cuda"):
-        torch.manual_seed(derive_seed(seed, purpose, epoch, step, rank))
+        torch.default_generator.manual_seed(target)
+        if devices:
+            torch.get_device_module(accelerator).manual_seed(target)
         yield

@@ -1,0 +1,38 @@
+# Two commands do all set-up: `make demo` and `make test`. Each makes .venv and installs first, if need be.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: demo test lint format clean help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): about 6 GB with a GPU build of torch, one to several minutes"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(READY)
+
+demo: $(READY) ## ERM, RS, DRS and OPeN on the embedded digits, five seeds, table and figure
+	@rm -rf outputs/demo
+	$(BIN)/oponm train sweep=demo
+	$(BIN)/oponm report outputs/demo
+
+test: $(READY) ## the test suite
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY) ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the virtual environment, caches and outputs
+	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The command line: ``oponm train | eval | report``. Hydra lives here only."""

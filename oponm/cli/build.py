@@ -1,0 +1,103 @@
+"""From a composed config to the objects of a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from oponm.data import LongTailDataModule
+from oponm.errors import InputError
+from oponm.nn import convert_batchnorm
+from oponm.rng import derived_randomness
+from oponm.training import LongTailModule, PhasePlan, make_trainer
+
+Result = TypeVar("Result")
+
+
+def build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
+    """Make and set up data, model and phases, in that order; nothing is written.
+
+    Raises:
+        InputError: for whatever in the config cannot be used, by its full key.
+    """
+    return with_full_keys(config, lambda: _build(config))
+
+
+def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
+    """Call ``make``, and complete the key that an error names to its full path in the config."""
+    try:
+        try:
+            return make()
+        except InstantiationException as error:
+            if isinstance(error.__cause__, InputError):
+                raise error.__cause__ from None
+            raise InputError(_explain(error)) from error
+    except InputError as error:
+        paths = [path for path in _paths(config) if error.key and path.rpartition(".")[2] == error.key]
+        if len(paths) == 1:
+            raise InputError(error.message, paths[0]) from error
+        raise
+
+
+def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
+    plan = PhasePlan.from_config(_plain(config.method.phases), config.trainer.max_epochs)
+    schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
+    data: LongTailDataModule = instantiate(config.data)
+    data.setup()
+    model = build_model(config, len(data.class_names), data.image_shape[0])
+    if plan.uses_noise:
+        convert_batchnorm(model, **_plain(config.norm))
+    optimizer = instantiate(config.optimizer)
+    module = LongTailModule(model, data.class_counts, optimizer, schedule, config.seed, _plain(config.shots))
+    _try("optimizer", lambda: optimizer(module.parameters()))
+    _try("trainer", lambda: make_trainer(**trainer_options(config)))
+    return module, data, plan
+
+
+def trainer_options(config: DictConfig) -> dict[str, Any]:
+    """What is passed on to Lightning's trainer."""
+    return {name: config.trainer[name] for name in ("accelerator", "precision")}
+
+
+def build_model(config: DictConfig, num_classes: int, in_channels: int) -> nn.Module:
+    """Make the network, its initial weights a function of ``seed``."""
+    with derived_randomness(config.seed, "model"):
+        return instantiate(config.model, num_classes=num_classes, in_channels=in_channels)
+
+
+def _try(key: str, make: Callable[[], Any]) -> None:
+    """Make a thing before anything is written, only to see whether its settings can be used."""
+    try:
+        make()
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+        raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _paths(node: Any, prefix: str = "") -> list[str]:
+    found = []
+    for key in node:
+        found.append(f"{prefix}{key}")
+        borrowed = OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key)
+        if not borrowed and OmegaConf.is_dict(node[key]):
+            found += _paths(node[key], f"{prefix}{key}.")
+    return found
+
+
+def _explain(error: InstantiationException) -> str:
+    """Say which config group is at fault, in the words of the cause."""
+    text = " ".join(str(error).split())
+    text, _, key = text.partition(" full_key: ")
+    if unexpected := re.search(r"unexpected keyword argument '(\w+)'", text):
+        return f"{key}.{unexpected[1]} is no setting of this choice; 'oponm train --cfg job' lists the keys"
+    return f"{key} cannot be made: {text.replace(', set env var HYDRA_FULL_ERROR=1 to see chained exception.', '')}"

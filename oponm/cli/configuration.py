@@ -1,0 +1,23 @@
+"""Where the config files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Beside the package in a checkout, inside it once installed as a wheel.
+CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+
+
+def groups() -> dict[str, list[str]]:
+    """The config groups and the choices of each, read off the tree of config files.
+
+    Example:
+        >>> groups()["norm"]
+        ['aux', 'dar', 'standard']
+    """
+    return {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml") if not file.stem.startswith("_"))
+        for folder in sorted(CONF_DIR.iterdir())
+        if folder.is_dir()
+    }

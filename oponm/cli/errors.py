@@ -1,0 +1,60 @@
+"""Bad input ends in one line on standard error and exit code 2; ``OPONM_DEBUG=1`` shows the traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Catch what the user can mend, print it in one line, and exit.
+
+    Caught are :class:`~oponm.errors.InputError`, and the errors of Hydra and OmegaConf about configs and overrides.
+    Anything else is a defect and keeps its traceback.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes its errors on instead of printing them
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("oponm: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not is_bad_input(error) or os.environ.get("OPONM_DEBUG") == "1":
+            raise
+        print(f"oponm: {_in_one_line(error)}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def is_bad_input(error: BaseException) -> bool:
+    """Whether an error is the user's to mend: settings, configs, overrides, or a file that cannot be read or written."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from oponm.errors import InputError
+
+    at_file = isinstance(error, OSError) and error.filename is not None
+    return at_file or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    text = re.sub(r"\s*\n\s*", " ", str(error).strip())
+    text = re.sub(r" See https?://\S+ for details", "", text)
+    if override := getattr(error, "override", None):
+        text = f"{override} cannot be read as key=value: {text}"
+    text = re.sub(r" full_key: (\S+) object_type=\S+", r" (\1)", text)
+    text = re.sub(r" ?Config search path:.*", "", text)
+    text = re.sub(r"^In '[^']*': ", "", text)
+    text = re.sub(r" Available options in '[^']*':", ": choose one of", text)
+    text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # what choices share is no choice
+    text = re.sub(r"Missing mandatory value: (\S+)( \(\1\))?", r"\1 must be given: \1=...", text)
+    text = re.sub(r" To append to your config use \S+", "; 'oponm train --cfg job' lists the keys", text).replace(".;", ";")
+    return text

@@ -1,0 +1,36 @@
+"""``oponm report DIR...``: the runs below some folders as a table and a figure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from oponm.errors import InputError
+from oponm.report import collect_runs, group_runs, markdown_table, recall_figure, terminal_table
+
+
+def run(arguments: list[str]) -> None:
+    """Collect the runs below ``arguments``, print their table, and write ``report.md`` and ``report.png``.
+
+    The files go to the first folder.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise InputError("report needs a folder of runs: oponm report DIR...")
+    folders = [Path(argument) for argument in arguments]
+    runs, problems = collect_runs(folders)
+    groups = group_runs(runs)
+    console = Console()
+    console.print(terminal_table(groups))
+    text = markdown_table(groups)
+    try:
+        recall_figure(groups, folders[0] / "report.png")
+        text += "\n![accuracy by class](report.png)\n"
+    except InputError as error:
+        problems.append(str(error))
+    for problem in problems:
+        console.print(problem, highlight=False, soft_wrap=True)
+    (folders[0] / "report.md").write_text(text + "".join(f"\n- {problem}\n" for problem in problems), encoding="utf-8")
+    where = os.path.relpath(folders[0])
+    console.print(f"files: {where}/report.md, {where}/report.png, runs in {where}", highlight=False, soft_wrap=True)

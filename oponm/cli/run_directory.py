@@ -1,0 +1,51 @@
+"""The folder of a run: never an earlier run's, and gone again if the run never began."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from oponm.errors import InputError
+
+LOG_FILE = "run.log"
+CONFIG_FILE = "config.yaml"
+OVERRIDES_FILE = "overrides.yaml"
+
+
+@contextmanager
+def run_directory(config: DictConfig) -> Iterator[Path]:
+    """Guard the folder that Hydra made for this run.
+
+    Raises:
+        InputError: if an earlier run is in it.
+    """
+    folder = Path(config.output_dir).resolve()
+    if (folder / CONFIG_FILE).exists():
+        raise InputError(f"{folder} holds a run already: choose another folder, or delete it", "output_dir")
+    try:
+        yield folder
+    except BaseException:
+        if not (folder / CONFIG_FILE).exists():  # the run had not begun
+            _remove(folder)
+        raise
+
+
+def begin(folder: Path, config: DictConfig, overrides: list[str]) -> None:
+    """Write down what is about to run: the resolved config, and the overrides that made it."""
+    (folder / OVERRIDES_FILE).write_text(OmegaConf.to_yaml(OmegaConf.create(list(overrides))), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+
+
+def _remove(folder: Path) -> None:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()
+    (folder / LOG_FILE).unlink(missing_ok=True)
+    for parent in (folder, *folder.parents):
+        if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
+            return
+        parent.rmdir()

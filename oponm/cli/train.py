@@ -1,0 +1,61 @@
+"""``oponm train``: one run, or with ``-m`` a sweep of runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from oponm.cli.configuration import CONF_DIR
+from oponm.cli.errors import one_line_errors
+
+
+def run(arguments: list[str]) -> None:
+    """Compose the config from ``arguments`` and run it."""
+    sys.argv = ["oponm train", *arguments]
+    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(_job)()
+
+
+def _job(config: DictConfig) -> float:
+    with one_line_errors():
+        return _train(config)
+
+
+def _train(config: DictConfig) -> float:
+    from oponm.cli.build import build, trainer_options
+    from oponm.cli.loggers import open_loggers
+    from oponm.cli.quiet import quiet_libraries
+    from oponm.cli.run_directory import begin, run_directory
+    from oponm.cli.summary import print_summary
+    from oponm.training import train
+    from oponm.training.result import environment, write_json
+
+    quiet_libraries()
+    started = time.perf_counter()
+    with run_directory(config) as folder:
+        module, data, plan = build(config)
+        with open_loggers(config) as loggers:
+            begin(folder, config, HydraConfig.get().overrides.task)
+            measured = train(module, data, plan, folder, loggers, **trainer_options(config))
+        result = {
+            **identify(config),
+            **measured,
+            "seconds": round(time.perf_counter() - started, 3),
+            "skipped_files": data.skipped,
+            **environment(),
+        }
+        write_json(folder / "result.json", result)
+        print_summary(result, folder)
+    return float(measured["metrics"]["balanced_accuracy"])
+
+
+def identify(config: DictConfig) -> dict[str, Any]:
+    """What was run: the choice in each config group, the overrides, the seed."""
+    choices = {name: value for name, value in HydraConfig.get().runtime.choices.items() if "/" not in name and value}
+    return {"choices": choices, "overrides": list(HydraConfig.get().overrides.task), "seed": config.seed}
+
+

@@ -1,0 +1,53 @@
+"""From an image file to RGB pixels of one size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from oponm.errors import InputError
+
+
+def read_image(path: Path, size: int) -> Tensor:
+    """Decode a file, turn it upright and to RGB, scale its short side to ``size`` and cut the centre square.
+
+    EXIF rotation is applied; transparency is laid on white; 16-bit greyscale is reduced to 8 bits.
+
+    Args:
+        path: an image of any format that Pillow reads.
+        size: side of the result in pixels.
+
+    Returns:
+        (3, size, size), uint8.
+
+    Raises:
+        InputError: naming the file, if it is no image, is damaged, or is too large to be safe.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "wide.png")
+        >>> Image.new("L", (20, 10), 255).save(file)
+        >>> read_image(file, 8).shape
+        torch.Size([3, 8, 8])
+    """
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(opened)), (size, size), Image.Resampling.BICUBIC)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: is no image; remove it, or set data.on_error=skip") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); replace it, or set data.on_error=skip") from error
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit greyscale
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")

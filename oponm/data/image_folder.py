@@ -1,0 +1,159 @@
+"""One's own images: a folder a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from typing_extensions import Unpack
+
+from oponm.data.decode import read_image
+from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.progress import track
+from oponm.data.source import Images, Pool, Source
+from oponm.errors import InputError, check_int, check_real
+from oponm.longtail import stratified_split
+
+LARGEST_DEFAULT_SIZE = 224
+_LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
+
+
+class ImageFolderLT(LongTailDataModule):
+    """Images in class folders, taken as they are or long-tailed on purpose.
+
+    Either ``root/train/<class>/*`` with ``root/test/<class>/*`` (or ``root/val``), or ``root/<class>/*``, from which a
+    stratified test set is then held out. Images are decoded once, at one size, and kept in memory.
+
+    Args:
+        root: the folder.
+        image_size: side of the square images in pixels; None for the short side of the first image, 224 at most.
+        test_fraction: share of each class held out where there is no test folder.
+        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
+        **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name, number in (("cat", 10), ("dog", 5)):
+        ...     (root / name).mkdir()
+        ...     for i in range(number):
+        ...         Image.new("RGB", (8, 8)).save(root / name / f"{i}.png")
+        >>> data = ImageFolderLT(root)
+        >>> data.setup()
+        >>> data.class_names, data.class_counts, data.test_counts
+        (['cat', 'dog'], [8, 4], [2, 1])
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        image_size: int | None = None,
+        test_fraction: float = 0.2,
+        on_error: str = "raise",
+        **options: Unpack[DataOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.root = Path(root).expanduser()
+        self.image_size = None if image_size is None else check_int("image_size", image_size, minimum=4)
+        self.test_fraction = check_real("test_fraction", test_fraction, 0, 1)
+        if on_error not in ("raise", "skip"):
+            raise InputError(f"must be raise or skip, got {on_error!r}", "on_error")
+        self.on_error = on_error
+
+    def load_source(self) -> Source:
+        """List the files; nothing but one image header is read yet."""
+        if not self.root.is_dir():
+            raise InputError(f"names no folder: {self.root}", "root")
+        skipped: list[str] = []
+        if (self.root / "train").is_dir():
+            held_out = next((self.root / name for name in ("test", "val") if (self.root / name).is_dir()), None)
+            if held_out is None:
+                raise InputError(f"{self.root} has a folder train but neither test nor val: add one", "root")
+            names = _class_names(self.root / "train")
+            if (test_names := _class_names(held_out)) != names:
+                differing = sorted(set(names) ^ set(test_names))
+                raise InputError(f"{self.root}: train and {held_out.name} differ in classes: {', '.join(differing[:5])}")
+            train, test = (self._list_files(folder, names, skipped) for folder in (self.root / "train", held_out))
+        else:
+            names = _class_names(self.root)
+            files, labels = self._list_files(self.root, names, skipped)
+            if (smallest := np.bincount(labels).argmin()) >= 0 and np.bincount(labels)[smallest] < 2:
+                raise InputError(f"{self.root / names[smallest]}: holds a single image; testing needs at least one more")
+            kept, out = stratified_split(labels, self.test_fraction, seed=0)
+            train, test = ((files[part], labels[part]) for part in (kept, out))
+        size = self.image_size or _default_size(train[0])
+
+        def pool(files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], name: str) -> Pool:
+            return Pool(labels, lambda wanted: self._decode(files[wanted], size, f"reading {name} images", skipped))
+
+        return Source(names, pool(*train, "training"), pool(*test, "test"), skipped)
+
+    def _list_files(
+        self, folder: Path, names: list[str], skipped: list[str]
+    ) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+        extensions = Image.registered_extensions()
+        files: list[Path] = []
+        labels: list[int] = []
+        for label, name in enumerate(names):
+            found = sorted(path for path in (folder / name).rglob("*") if path.is_file() and not _is_clutter(path))
+            images = [path for path in found if path.suffix.lower() in extensions]
+            for other in sorted(set(found) - set(images)):
+                self._refuse(InputError(f"{other}: is no image; remove it, or set data.on_error=skip"), skipped)
+            if not images:
+                raise InputError(f"{folder / name}: holds no image; fill the class folder, or remove it")
+            files += images
+            labels += [label] * len(images)
+        return np.array(files, dtype=object), np.array(labels, dtype=np.int64)
+
+    def _decode(self, files: npt.NDArray[np.object_], size: int, title: str, skipped: list[str]) -> Images:
+        def attempt(path: Path) -> Tensor | InputError:
+            try:
+                return read_image(path, size)
+            except InputError as error:
+                return error
+
+        pixels = torch.empty((len(files), 3, size, size), dtype=torch.uint8)
+        kept = []
+        with ThreadPoolExecutor() as threads:
+            for position, result in enumerate(track(threads.map(attempt, files), len(files), title)):
+                if isinstance(result, InputError):
+                    if self.on_error == "raise":
+                        threads.shutdown(cancel_futures=True)
+                    self._refuse(result, skipped)
+                else:
+                    pixels[len(kept)] = result
+                    kept.append(position)
+        return Images(pixels[: len(kept)], np.array(kept, dtype=np.int64))
+
+    def _refuse(self, error: InputError, skipped: list[str]) -> None:
+        if self.on_error == "raise":
+            raise error
+        skipped.append(error.message.removesuffix(", or set data.on_error=skip"))
+
+
+def _class_names(folder: Path) -> list[str]:
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(names) < 2:
+        found = f"only one, {names[0]}" if names else "none"
+        raise InputError(f"{folder} must hold a folder for each of at least two classes, found {found}", "root")
+    return names
+
+
+def _is_clutter(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _LEFT_BY_SYSTEMS
+
+
+def _default_size(files: npt.NDArray[np.object_]) -> int:
+    side: Callable[[Path], int] = lambda path: min(Image.open(path).size)  # noqa: E731
+    for path in files:
+        try:
+            return min(side(path), LARGEST_DEFAULT_SIZE)
+        except OSError:
+            continue  # named, or skipped, when it is decoded
+    raise InputError(f"{files[0]}: no file beside it can be read as an image either")

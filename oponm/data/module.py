@@ -1,0 +1,192 @@
+"""The LightningDataModule that all data sets share: draw the tail, keep it on the device, make batches with noise."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from typing_extensions import TypedDict
+
+from oponm.data.augmentation import no_augmentation
+from oponm.data.mixers import replace_with_gaussian
+from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
+from oponm.data.samplers import EpochBatches, IndexBatch
+from oponm.data.source import Pool, Source
+from oponm.data.statistics import Statistics, channel_statistics
+from oponm.errors import InputError, check_int
+from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest
+from oponm.longtail.draws import DRAWS
+from oponm.noise import Batch
+
+log = logging.getLogger(__name__)
+
+
+class EpochInput(NamedTuple):
+    """What the training input of an epoch is made of.
+
+    Attributes:
+        sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
+        noise: whether noise is mixed in.
+    """
+
+    sampler: str = "instance"
+    noise: bool = False
+
+
+class DataOptions(TypedDict, total=False):
+    """The options of :class:`LongTailDataModule`, for its subclasses to pass on."""
+
+    imbalance_ratio: float | None
+    profile: str
+    draw: str
+    draw_seed: int
+    batch_size: int
+    seed: int
+    augmentation: Callable[[tuple[int, int]], nn.Module]
+    mixer: Callable[[Statistics, list[int]], nn.Module]
+
+
+class LongTailDataModule(pl.LightningDataModule):
+    """Draws a long-tailed training set from a source and serves it from the device's memory.
+
+    After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
+    ``digest``, ``statistics``, ``image_shape``, ``skipped``.
+
+    Args:
+        imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
+        profile: ``"exponential"`` or ``"step"``.
+        draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices, which then is the subset
+            (``imbalance_ratio`` must be None).
+        draw_seed: seed of the draw, apart from the run's seed; 0 is the published subset.
+        batch_size: images a batch.
+        seed: the run's seed: order, augmentation and noise.
+        augmentation: makes the augmentation from (H, W).
+        mixer: makes what mixes noise in, from the statistics and the class counts of the training set.
+
+    Raises:
+        InputError: for a value out of range.
+    """
+
+    def __init__(
+        self,
+        imbalance_ratio: float | None = None,
+        profile: str = "exponential",
+        draw: str = "ldam",
+        draw_seed: int = 0,
+        batch_size: int = 128,
+        seed: int = 0,
+        augmentation: Callable[[tuple[int, int]], nn.Module] = no_augmentation,
+        mixer: Callable[[Statistics, list[int]], nn.Module] = replace_with_gaussian,
+    ) -> None:
+        super().__init__()
+        if draw not in DRAWS and imbalance_ratio is not None:
+            read_indices(draw, num_images=2**63 - 1)
+            raise InputError(f"must be null, as the images are listed in draw={draw}", "imbalance_ratio")
+        self.imbalance_ratio, self.profile, self.draw, self.draw_seed = imbalance_ratio, profile, draw, draw_seed
+        self.batch_size = check_int("batch_size", batch_size, minimum=1)
+        self.seed = check_int("seed", seed, minimum=0)
+        self.make_augmentation, self.make_mixer = augmentation, mixer
+        self.epoch_input: Callable[[int], EpochInput] = lambda epoch: EpochInput()
+        self._ready = False
+
+    @abstractmethod
+    def load_source(self) -> Source:
+        """List the data set's images and labels, decoding nothing yet."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Draw the tail and decode it; called again, it does nothing."""
+        if self._ready:
+            return
+        source = self.load_source()
+        drawn = self._draw(source.train.labels, len(source.class_names))
+        self.train_images, self.train_targets, drawn = self._read(source.train, drawn)
+        everything = np.arange(len(source.test.labels))
+        self.test_images, self.test_targets, _ = self._read(source.test, everything)
+
+        self.class_names, self.skipped = source.class_names, source.skipped
+        self.class_counts = self._count(self.train_targets, "training")
+        self.test_counts = self._count(self.test_targets, "test")
+        self.digest = split_digest(drawn)
+        self.statistics = channel_statistics(self.train_images)
+        self.image_shape = tuple(self.train_images.shape[1:])
+        self.pipeline = DevicePipeline(
+            self.make_augmentation(self.image_shape[1:]),
+            self.make_mixer(self.statistics, self.class_counts),
+            self.statistics,
+            self.seed,
+        )
+        self._ready = True
+        log.info(
+            "training set: %d images of %d classes, %d to %d a class, draw %s, digest %s",
+            *(len(self.train_targets), len(self.class_names), max(self.class_counts), min(self.class_counts)),
+            *(self.draw, self.digest[:16]),
+        )
+        log.info("normalised by the training set's own statistics: %s", self.statistics)
+        if self.skipped:
+            log.warning("%d files could not be read and were left out", len(self.skipped))
+
+    def _draw(self, labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.int64]:
+        if self.draw not in DRAWS:
+            return read_indices(self.draw, len(labels))
+        if self.imbalance_ratio is None:
+            return np.arange(len(labels))
+        available = np.bincount(labels, minlength=num_classes).tolist()
+        counts = fit_counts(available, self.imbalance_ratio, self.profile)
+        return draw_indices(labels, counts, self.draw, self.draw_seed)
+
+    @staticmethod
+    def _read(pool: Pool, wanted: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
+        images, kept = pool.read(wanted)
+        return images, torch.from_numpy(pool.labels[wanted[kept]]), wanted[kept]
+
+    def _count(self, targets: Tensor, name: str) -> list[int]:
+        counts = torch.bincount(targets, minlength=len(self.class_names)).tolist()
+        if 0 in counts:
+            raise InputError(f"class {self.class_names[counts.index(0)]!r} has no {name} image left: add some")
+        return counts
+
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    def train_dataloader(self) -> DataLoader[RawBatch]:
+        """The batches of the trainer's current epoch; to be asked for anew each epoch."""
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        self.train_images = self.train_images.to(self._device())
+        batches = EpochBatches(
+            self.train_targets, self.batch_size, self.epoch_input(epoch).sampler, self.seed, epoch
+        )
+        return _loader(self.train_images, self.train_targets.to(self._device()), batches)
+
+    def test_dataloader(self) -> DataLoader[RawBatch]:
+        """The test set in order."""
+        self.test_images = self.test_images.to(self._device())
+        parts = torch.arange(len(self.test_targets)).split(max(self.batch_size, 500))
+        batches = [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)]
+        return _loader(self.test_images, self.test_targets.to(self._device()), batches)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Turn stored pixels into the batch a network sees."""
+        training = self.trainer is not None and self.trainer.training
+        return self.make_batch(batch, training)
+
+    def make_batch(self, raw: RawBatch, training: bool) -> Batch:
+        """Augment, mix noise in as the epoch asks for, and normalise.
+
+        Args:
+            raw: what the loaders yield.
+            training: False only scales and normalises.
+        """
+        rank = 0 if self.trainer is None else self.trainer.global_rank
+        return self.pipeline.to(raw.images.device)(raw, training, self.epoch_input(raw.epoch).noise, rank)
+
+
+def _loader(images: Tensor, targets: Tensor, batches: Any) -> DataLoader[RawBatch]:
+    return DataLoader(ResidentImages(images, targets), batch_sampler=batches, collate_fn=lambda batch: batch)

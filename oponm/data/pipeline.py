@@ -1,0 +1,103 @@
+"""From stored pixels to the batch a network sees, all of it on the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from oponm.data.samplers import IndexBatch
+from oponm.data.statistics import Statistics
+from oponm.noise import Batch
+from oponm.rng import derive_generator, derived_randomness
+
+
+class RawBatch(NamedTuple):
+    """Stored pixels with the step they belong to, which determines all further randomness.
+
+    Attributes:
+        images: (N, C, H, W), uint8.
+        targets: (N,), int64.
+        epoch: zero-based epoch.
+        step: zero-based batch within the epoch.
+    """
+
+    images: Tensor
+    targets: Tensor
+    epoch: int
+    step: int
+
+
+class ResidentImages(torch.utils.data.Dataset[RawBatch]):
+    """A set of images held where the network is, read a batch at a time.
+
+    Args:
+        images: (N, C, H, W), uint8.
+        targets: (N,), int64, on the same device.
+
+    Example:
+        >>> data = ResidentImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4))
+        >>> data.__getitems__(IndexBatch(torch.tensor([3, 1]), epoch=0, step=0)).targets
+        tensor([3, 1])
+    """
+
+    def __init__(self, images: Tensor, targets: Tensor) -> None:
+        self.images, self.targets = images, targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, batch: IndexBatch) -> RawBatch:
+        indices = batch.indices.to(self.targets.device)
+        return RawBatch(self.images[indices], self.targets[indices], batch.epoch, batch.step)
+
+
+class DevicePipeline(nn.Module):
+    """Scale to [0, 1], augment, mix in noise, normalise.
+
+    Noise rows are drawn behind the augmentation, so they are never augmented, and before the normalisation, so they are
+    noise in pixel space.
+
+    Args:
+        augmentation: takes and returns (N, C, H, W) in [0, 1]; its randomness comes from torch's global generators.
+        mixer: takes images, targets and a generator and returns a :class:`~oponm.noise.Batch`.
+        statistics: for the normalisation.
+        seed: the run's seed.
+
+    Example:
+        >>> pipeline = DevicePipeline(nn.Identity(), None, Statistics((0.5,), (0.5,)), seed=0)
+        >>> raw = RawBatch(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8), torch.tensor([0]), 0, 0)
+        >>> pipeline(raw, training=False).images.item()
+        1.0
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, augmentation: nn.Module, mixer: nn.Module | None, statistics: Statistics, seed: int) -> None:
+        super().__init__()
+        self.augmentation, self.mixer, self.seed = augmentation, mixer, seed
+        self.register_buffer("mean", torch.tensor(statistics.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(statistics.std).clamp(min=1e-6).view(-1, 1, 1))
+
+    @torch.no_grad()
+    def forward(self, raw: RawBatch, training: bool, noise: bool = False, rank: int = 0) -> Batch:
+        """Make the batch of a step.
+
+        Args:
+            raw: stored pixels.
+            training: augment; evaluation only scales and normalises.
+            noise: mix noise in.
+            rank: process rank, which gives each process randomness of its own.
+        """
+        images = raw.images.float() / 255
+        batch = Batch(images, raw.targets)
+        if training:
+            identity = (self.seed, "augmentation", raw.epoch, raw.step, rank)
+            with derived_randomness(*identity, device=images.device):
+                batch = Batch(self.augmentation(images), raw.targets)
+            if noise and self.mixer is not None:
+                generator = derive_generator(self.seed, "noise", raw.epoch, raw.step, rank, device=images.device)
+                batch = self.mixer(*batch[:2], generator)
+        return batch._replace(images=(batch.images - self.mean) / self.std)

@@ -1,0 +1,54 @@
+"""Accuracy of each class, head to tail, over the number of its training images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from oponm.errors import InputError
+from oponm.report.collect import Group
+
+
+def recall_figure(groups: Sequence[Group], path: Path) -> None:
+    """Draw a line a group over the classes, with standard errors, and the class counts as bars behind.
+
+    Args:
+        groups: runs on the same training split.
+        path: the file, of a format that matplotlib writes.
+
+    Raises:
+        InputError: if the groups were trained on different class counts, which one axis cannot show.
+    """
+    from matplotlib.figure import Figure
+
+    counts = np.array(groups[0].runs[0]["class_counts"])
+    if any(run["class_counts"] != counts.tolist() for group in groups for run in group.runs):
+        raise InputError("the runs differ in their class counts, so no figure by class can show them together")
+    order = np.argsort(-counts, kind="stable")
+    names = [groups[0].runs[0]["class_names"][label] for label in order]
+    positions = np.arange(len(counts))
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    accuracy = figure.add_subplot()
+    bars = accuracy.twinx()
+    bars.bar(positions, counts[order], color="0.9", width=0.8)
+    bars.set(yscale="log", ylabel="training images (bars)")
+    bars.set_ylim(bottom=0.8)
+    bars.spines[["top"]].set_visible(False)
+    accuracy.set_zorder(bars.get_zorder() + 1)
+    accuracy.patch.set_visible(False)
+    for number, (group, marker) in enumerate(zip(groups, "osD^vPX<>*" * len(groups), strict=False)):
+        mean, error = group.recall()
+        shift = (number - (len(groups) - 1) / 2) * 0.08
+        accuracy.errorbar(
+            positions + shift, 100 * mean[order], 100 * error[order], label=group.name, marker=marker, ms=4, lw=1.2
+        )
+    ticks = positions if len(names) <= 20 else positions[:: len(names) // 10]
+    accuracy.set_xticks(ticks, [names[tick] for tick in ticks], rotation=45 if max(map(len, names)) > 4 else 0)
+    accuracy.set(xlabel="class, most to fewest training images", ylabel="accuracy on the test set (%)")
+    accuracy.spines[["top"]].set_visible(False)
+    accuracy.grid(axis="y", color="0.85", lw=0.6)
+    accuracy.legend(frameon=False, loc="lower left")
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,52 @@
+"""Tables of group means, for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from oponm.report.collect import Group
+
+_COLUMNS = ("balanced_accuracy", "many", "medium", "few")
+
+
+def _cells(group: Group) -> list[str]:
+    cells = [group.name, str(len(group.runs))]
+    for metric in _COLUMNS:
+        mean, error = group.mean_and_error(metric)
+        spread = "" if math.isnan(error) else f" ± {100 * error:.1f}"
+        cells.append("–" if math.isnan(mean) else f"{100 * mean:.1f}{spread}")
+    return [*cells, f"{group.mean_and_error('seconds')[0]:.1f}"]
+
+
+def _header() -> list[str]:
+    return ["method", "seeds", *(name.replace("_", " ") for name in _COLUMNS), "seconds"]
+
+
+def terminal_table(groups: Sequence[Group]) -> Table:
+    """Mean ± standard error in percent, a row a group.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+    """
+    table = Table(caption="percent, mean ± standard error over seeds; seconds a run", caption_justify="left")
+    for number, name in enumerate(_header()):
+        table.add_column(name, justify="right" if number else "left")
+    for group in groups:
+        table.add_row(*_cells(group))
+    return table
+
+
+def markdown_table(groups: Sequence[Group]) -> str:
+    """The same as a Markdown table.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+
+    Returns:
+        Lines with a final line break.
+    """
+    rows = [_header(), ["---", *["---:"] * (len(_header()) - 1)], *(_cells(group) for group in groups)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,0 +1,115 @@
+"""One training run, and one evaluation: thin shells around Lightning's trainer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+
+from oponm.data import LongTailDataModule
+from oponm.training.module import LongTailModule
+from oponm.training.phases import PhasePlan
+from oponm.training.progress import EpochProgress
+
+log = logging.getLogger(__name__)
+CHECKPOINT_INTERVAL = timedelta(minutes=5)
+
+
+def train(
+    module: LongTailModule,
+    data: LongTailDataModule,
+    plan: PhasePlan,
+    run_dir: Path,
+    loggers: list[Logger] | None = None,
+    **trainer_options: Any,
+) -> dict[str, Any]:
+    """Train through all phases, keep the last weights, and evaluate them on the test set.
+
+    Args:
+        module: the model to train, in place.
+        data: set up already.
+        plan: the phases.
+        run_dir: receives ``checkpoints/last.ckpt``, every five minutes and at the end.
+        loggers: Lightning loggers.
+        **trainer_options: ``accelerator``, ``precision`` and others of ``pytorch_lightning.Trainer``.
+
+    Returns:
+        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`.
+    """
+    data.epoch_input = lambda epoch: plan.at(epoch).input
+    for phase, start in zip(plan.phases, plan.starts, strict=True):
+        log.info("phase %s from epoch %d", phase.name, start)
+    keep = ModelCheckpoint(run_dir / "checkpoints", "last", train_time_interval=CHECKPOINT_INTERVAL)
+    keep.CHECKPOINT_NAME_LAST, keep._enable_version_counter = "last", False
+    trainer = make_trainer(
+        [EpochProgress(plan), keep],
+        loggers,
+        max_epochs=plan.max_epochs,
+        reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
+        **trainer_options,
+    )
+    started = time.perf_counter()
+    trainer.fit(module, datamodule=data)
+    seconds = time.perf_counter() - started
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    return {**_test(trainer, module, data), "train_seconds": round(seconds, 3), "epochs": plan.max_epochs}
+
+
+def evaluate(
+    module: LongTailModule, data: LongTailDataModule, loggers: list[Logger] | None = None, **trainer_options: Any
+) -> dict[str, Any]:
+    """Evaluate a model on the test set.
+
+    Args:
+        module: with its weights loaded.
+        data: set up already.
+        loggers: Lightning loggers.
+        **trainer_options: ``accelerator``, ``precision`` and others of ``pytorch_lightning.Trainer``.
+
+    Returns:
+        ``metrics`` (scalars in [0, 1]), ``recall`` (of each class), and the split they refer to: ``class_names``,
+        ``class_counts``, ``test_counts``, ``split_digest``.
+    """
+    return _test(make_trainer(loggers=loggers, **trainer_options), module, data)
+
+
+def make_trainer(
+    callbacks: list[pl.Callback] | None = None, loggers: list[Logger] | None = None, **options: Any
+) -> pl.Trainer:
+    """Make a trainer of one process that leaves samplers and the terminal alone.
+
+    Args:
+        callbacks: Lightning callbacks.
+        loggers: Lightning loggers.
+        **options: of ``pytorch_lightning.Trainer``.
+    """
+    return pl.Trainer(
+        callbacks=callbacks,
+        logger=loggers or False,
+        devices=1,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=bool(callbacks),
+        **options,
+    )
+
+
+def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:
+    trainer.test(module, datamodule=data, verbose=False)
+    return {
+        "metrics": module.test_scalars,
+        "recall": module.test_recall,
+        "class_names": data.class_names,
+        "class_counts": data.class_counts,
+        "test_counts": data.test_counts,
+        "split_digest": data.digest,
+    }

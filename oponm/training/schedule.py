@@ -1,0 +1,57 @@
+"""The learning rate over a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from oponm.errors import check_int, check_real
+from oponm.training.phases import scale_epoch
+
+
+def step_schedule(
+    max_epochs: int,
+    reference_epochs: int = 200,
+    warmup_epochs: int = 5,
+    milestones: Sequence[int] = (160, 180),
+    gamma: float = 0.01,
+) -> Callable[[int], float]:
+    r"""Linear warm-up by epoch, then a drop at each milestone; the publication's schedule for CIFAR-LT.
+
+    .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \gamma^{|\{m : e \ge m\}|}
+
+    All epochs are those of a run of ``reference_epochs`` and scale with ``max_epochs``.
+
+    Args:
+        max_epochs: epochs of the run.
+        reference_epochs: epochs that the other numbers refer to.
+        warmup_epochs: W.
+        milestones: epochs m at which the rate drops.
+        gamma: factor of each drop.
+
+    Returns:
+        A function from the epoch (zero-based) to the factor of the base learning rate, for the whole run.
+
+    Raises:
+        InputError: for a value out of range.
+
+    References:
+        Cao et al., NeurIPS 2019; Zada, Benou, Irani, ICML 2022, App. A.
+
+    Example:
+        >>> factor = step_schedule(max_epochs=200)
+        >>> [round(factor(epoch), 6) for epoch in (0, 4, 159, 160, 180)]
+        [0.2, 1.0, 1.0, 0.01, 0.0001]
+    """
+    check_int("max_epochs", max_epochs, minimum=1)
+    check_int("reference_epochs", reference_epochs, minimum=1)
+    check_real("gamma", gamma, 0, 1)
+    warmup = scale_epoch(check_int("warmup_epochs", warmup_epochs, minimum=0), reference_epochs, max_epochs)
+    drops = [
+        scale_epoch(check_int("milestones", milestone, minimum=1), reference_epochs, max_epochs)
+        for milestone in milestones
+    ]
+
+    def factor(epoch: int) -> float:
+        return min(1.0, (epoch + 1) / max(warmup, 1)) * gamma ** sum(epoch >= drop for drop in drops)
+
+    return factor
