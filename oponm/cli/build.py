@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError
+from oponm.errors import InputError, check_int
 from oponm.nn import convert_batchnorm
 from oponm.rng import derived_randomness
 from oponm.training import LongTailModule, PhasePlan, make_trainer
@@ -47,6 +48,8 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 
 
 def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
+    if config.trainer.num_threads is not None:
+        torch.set_num_threads(check_int("num_threads", config.trainer.num_threads, minimum=1))
     plan = PhasePlan.from_config(_plain(config.method.phases), config.trainer.max_epochs)
     schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
     data: LongTailDataModule = instantiate(config.data)

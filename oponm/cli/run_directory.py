@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.errors import InputError
@@ -18,12 +19,13 @@ OVERRIDES_FILE = "overrides.yaml"
 
 @contextmanager
 def run_directory(config: DictConfig) -> Iterator[Path]:
-    """Guard the folder that Hydra made for this run.
+    """Guard the folder that Hydra made for this run; in a sweep it is one below ``output_dir``, which then becomes it.
 
     Raises:
         InputError: if an earlier run is in it.
     """
-    folder = Path(config.output_dir).resolve()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    config.output_dir = str(folder)
     if (folder / CONFIG_FILE).exists():
         raise InputError(f"{folder} holds a run already: choose another folder, or delete it", "output_dir")
     try:
