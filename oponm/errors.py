@@ -54,6 +54,7 @@ def check_real(key: str, value: object, low: float, high: float = math.inf) -> f
         0.333...
     """
     bounds = f"lie in [{low:g}, {high:g}]" if math.isfinite(high) else f"be a number of at least {low:g}"
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not low <= value <= high:
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not low <= number <= high or math.isinf(number):
         raise InputError(f"must {bounds}, got {value!r}", key)
-    return float(value)
+    return number

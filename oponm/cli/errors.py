@@ -33,19 +33,22 @@ def one_line_errors() -> Iterator[None]:
 
 
 def is_bad_input(error: BaseException) -> bool:
-    """Whether an error is the user's to mend: settings, configs, overrides, or a file that cannot be read or written."""
+    """Whether an error is the user's to mend: settings, overrides, or a file that cannot be used."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from oponm.errors import InputError
 
-    at_file = isinstance(error, OSError) and error.filename is not None
-    return at_file or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
+    return _at_file(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
+
+
+def _at_file(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.filename is not None and error.strerror is not None
 
 
 def _in_one_line(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}"
+    if _at_file(error):
+        return f"{error.filename}: {error.strerror}"  # type: ignore[attr-defined]
     text = re.sub(r"\s*\n\s*", " ", str(error).strip())
     text = re.sub(r" See https?://\S+ for details", "", text)
     if override := getattr(error, "override", None):
@@ -56,5 +59,5 @@ def _in_one_line(error: Exception) -> str:
     text = re.sub(r" Available options in '[^']*':", ": choose one of", text)
     text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # what choices share is no choice
     text = re.sub(r"Missing mandatory value: (\S+)( \(\1\))?", r"\1 must be given: \1=...", text)
-    text = re.sub(r" To append to your config use \S+", "; 'oponm train --cfg job' lists the keys", text).replace(".;", ";")
-    return text
+    text = re.sub(r"\.? To append to your config use \S+", "; 'oponm train --cfg job' lists the keys", text)
+    return text.replace(".;", ";")

@@ -57,5 +57,3 @@ def identify(config: DictConfig) -> dict[str, Any]:
     """What was run: the choice in each config group, the overrides, the seed."""
     choices = {name: value for name, value in HydraConfig.get().runtime.choices.items() if "/" not in name and value}
     return {"choices": choices, "overrides": list(HydraConfig.get().overrides.task), "seed": config.seed}
-
-

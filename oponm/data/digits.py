@@ -37,7 +37,9 @@ class DigitsLT(LongTailDataModule):
         super().__init__(**options)
         self.test_per_class = check_int("test_per_class", test_per_class, minimum=1)
         if test_per_class > 170:
-            raise InputError(f"can be 170 at most, the classes have 174 to 183 images, got {test_per_class}", "test_per_class")
+            raise InputError(
+                f"can be 170 at most, the classes have 174 to 183 images, got {test_per_class}", "test_per_class"
+            )
 
     def load_source(self) -> Source:
         """Split the digits into a pool to draw from and a balanced test set."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +78,17 @@ class ImageFolderLT(LongTailDataModule):
             names = _class_names(self.root / "train")
             if (test_names := _class_names(held_out)) != names:
                 differing = sorted(set(names) ^ set(test_names))
-                raise InputError(f"{self.root}: train and {held_out.name} differ in classes: {', '.join(differing[:5])}")
+                raise InputError(
+                    f"{self.root}: train and {held_out.name} differ in classes: {', '.join(differing[:5])}"
+                )
             train, test = (self._list_files(folder, names, skipped) for folder in (self.root / "train", held_out))
         else:
             names = _class_names(self.root)
             files, labels = self._list_files(self.root, names, skipped)
             if (smallest := np.bincount(labels).argmin()) >= 0 and np.bincount(labels)[smallest] < 2:
-                raise InputError(f"{self.root / names[smallest]}: holds a single image; testing needs at least one more")
+                raise InputError(
+                    f"{self.root / names[smallest]}: holds a single image; testing needs at least one more"
+                )
             kept, out = stratified_split(labels, self.test_fraction, seed=0)
             train, test = ((files[part], labels[part]) for part in (kept, out))
         size = self.image_size or _default_size(train[0])
@@ -119,7 +123,7 @@ class ImageFolderLT(LongTailDataModule):
                 return error
 
         pixels = torch.empty((len(files), 3, size, size), dtype=torch.uint8)
-        kept = []
+        kept: list[int] = []
         with ThreadPoolExecutor() as threads:
             for position, result in enumerate(track(threads.map(attempt, files), len(files), title)):
                 if isinstance(result, InputError):
@@ -150,10 +154,7 @@ def _is_clutter(path: Path) -> bool:
 
 
 def _default_size(files: npt.NDArray[np.object_]) -> int:
-    side: Callable[[Path], int] = lambda path: min(Image.open(path).size)  # noqa: E731
     for path in files:
-        try:
-            return min(side(path), LARGEST_DEFAULT_SIZE)
-        except OSError:
-            continue  # named, or skipped, when it is decoded
+        with suppress(OSError), Image.open(path) as image:  # a damaged one is named, or skipped, when it is decoded
+            return min(*image.size, LARGEST_DEFAULT_SIZE)
     raise InputError(f"{files[0]}: no file beside it can be read as an image either")

@@ -117,8 +117,9 @@ class LongTailDataModule(pl.LightningDataModule):
         self.digest = split_digest(drawn)
         self.statistics = channel_statistics(self.train_images)
         self.image_shape = tuple(self.train_images.shape[1:])
+        height, width = self.image_shape[1:]
         self.pipeline = DevicePipeline(
-            self.make_augmentation(self.image_shape[1:]),
+            self.make_augmentation((height, width)),
             self.make_mixer(self.statistics, self.class_counts),
             self.statistics,
             self.seed,
@@ -160,9 +161,7 @@ class LongTailDataModule(pl.LightningDataModule):
         """The batches of the trainer's current epoch; to be asked for anew each epoch."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
         self.train_images = self.train_images.to(self._device())
-        batches = EpochBatches(
-            self.train_targets, self.batch_size, self.epoch_input(epoch).sampler, self.seed, epoch
-        )
+        batches = EpochBatches(self.train_targets, self.batch_size, self.epoch_input(epoch).sampler, self.seed, epoch)
         return _loader(self.train_images, self.train_targets.to(self._device()), batches)
 
     def test_dataloader(self) -> DataLoader[RawBatch]:

@@ -49,7 +49,7 @@ def draw_indices(
         raise InputError(f"must be one of {', '.join(DRAWS)}, or a file of indices, got {draw!r}", "draw")
     check_int("draw_seed", seed, minimum=0)
     labels = np.asarray(labels)
-    legacy = np.random.RandomState(seed)  # noqa: NPY002 - the published subsets were drawn by it
+    legacy = np.random.RandomState(seed)
     chosen = []
     for label, count in enumerate(counts):
         members = np.flatnonzero(labels == label)
@@ -64,7 +64,7 @@ def draw_indices(
 
 
 def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
-    """Read a subset from a file of indices: text with one index a line, or a ``.npy`` array.
+    r"""Read a subset from a file of indices: text with one index a line, or a ``.npy`` array.
 
     Args:
         path: the file.
@@ -79,7 +79,7 @@ def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
     Example:
         >>> import tempfile, pathlib
         >>> file = pathlib.Path(tempfile.mkdtemp(), "subset.txt")
-        >>> _ = file.write_text("4\\n0\\n2\\n")
+        >>> _ = file.write_text("4\n0\n2\n")
         >>> read_indices(file, num_images=5)
         array([4, 0, 2])
     """

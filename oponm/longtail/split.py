@@ -36,7 +36,9 @@ def stratified_split(
         members = np.flatnonzero(labels == label)
         number = held_out if isinstance(held_out, int) else max(1, round(held_out * len(members)))
         if not 0 < number < len(members):
-            raise InputError(f"class {label} has {len(members)} images: holding out {number} leaves one side without any")
+            raise InputError(
+                f"class {label} has {len(members)} images: holding out {number} leaves one side without any"
+            )
         np.random.default_rng([seed, label]).shuffle(members)
         out.append(members[:number])
         kept.append(members[number:])

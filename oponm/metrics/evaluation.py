@@ -53,13 +53,13 @@ def summarise(
 
     Example:
         >>> recall = torch.tensor([1.0, 0.5])
-        >>> scalars, per_class = summarise({"accuracy": recall[0], "balanced_accuracy": recall.mean(), "recall": recall}, [200, 5])
-        >>> scalars
+        >>> values = {"accuracy": recall[0], "balanced_accuracy": recall.mean(), "recall": recall}
+        >>> summarise(values, class_counts=[200, 5])[0]
         {'accuracy': 1.0, 'balanced_accuracy': 0.75, 'many': 1.0, 'few': 0.5}
     """
     recall = values["recall"].cpu()
-    scalars = {name: float(values[name]) for name in ("accuracy", "balanced_accuracy")}
+    scalars = {name: round(float(values[name]), 6) for name in ("accuracy", "balanced_accuracy")}
     for group, members in shot_groups(class_counts, many_over, few_under).items():
         if members:
-            scalars[group] = float(recall[torch.tensor(members)].mean())
-    return scalars, recall.tolist()
+            scalars[group] = round(float(recall[torch.tensor(members)].mean()), 6)
+    return scalars, [round(value, 6) for value in recall.tolist()]

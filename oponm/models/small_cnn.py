@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,8 +31,7 @@ class SmallCNN(nn.Module):
         check_int("width", width, minimum=1)
         channels = [in_channels, width, 2 * width, 4 * width]
         self.convs = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1, bias=False)
-            for before, after in zip(channels, channels[1:], strict=False)
+            nn.Conv2d(before, after, 3, padding=1, bias=False) for before, after in pairwise(channels)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(after) for after in channels[1:])
         self.fc = nn.Linear(channels[-1], num_classes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from oponm.nn.dar import RoutedBatchNorm
@@ -21,6 +20,12 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
     They start as copies of the main ones, and are named as those with ``aux_`` before. A state dict without them, a
     pretrained network's say, loads: they become copies of what is loaded.
     """
+
+    aux_weight: Tensor | None
+    aux_bias: Tensor | None
+    aux_running_mean: Tensor | None
+    aux_running_var: Tensor
+    aux_num_batches_tracked: Tensor
 
     def set_up_routing(self, noise_grad: str) -> None:
         """Register the second set of parameters and buffers."""
@@ -53,7 +58,7 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
                 self.aux_num_batches_tracked,
                 routed.mean[1],
                 routed.var[1],
-                routed.count[1],
+                routed.numel[1],
                 self.momentum,
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 from torch import nn
@@ -14,7 +14,7 @@ from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d, RoutedB
 from oponm.nn.functional import NOISE_GRADS
 
 KINDS = ("dar", "aux", "standard")
-_NAMED: dict[type, dict[type, type]] = {
+_NAMED: dict[Any, dict[Any, Any]] = {
     RoutedBatchNorm: {
         nn.BatchNorm1d: DARBatchNorm1d,
         nn.BatchNorm2d: DARBatchNorm2d,
@@ -72,7 +72,8 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none")
     revert_batchnorm(model)
     if kind != "standard":
         for layer in layers.values():
-            layer.__class__ = _routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, type(layer))
+            plain: Any = type(layer)
+            layer.__class__ = _routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, plain)
             layer.set_up_routing(noise_grad)  # type: ignore[operator]
     return model
 
@@ -101,8 +102,8 @@ def _plain_class(routed: type) -> type:
     return next(cls for cls in routed.__mro__ if issubclass(cls, _BatchNorm) and not issubclass(cls, RoutedBatchNorm))
 
 
-@lru_cache(maxsize=None)
-def _routed_class(routing: type, plain: type) -> type:
+@cache
+def _routed_class(routing: Any, plain: Any) -> Any:
     """The routed class of a plain one; made on first use for subclasses of batch norm that are not torch's own."""
     if plain in _NAMED[routing]:
         return _NAMED[routing][plain]
@@ -114,7 +115,7 @@ def _routed_class(routing: type, plain: type) -> type:
     return type(f"{prefix}{plain.__name__}", (routing, plain), {"__reduce__": reduce, "__doc__": plain.__doc__})
 
 
-def _rebuild(routing: type, plain: type) -> Any:
+def _rebuild(routing: Any, plain: Any) -> Any:
     """Unpickle an instance of a class that :func:`_routed_class` made."""
     cls = _routed_class(routing, plain)
     return cls.__new__(cls)

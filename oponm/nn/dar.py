@@ -77,7 +77,7 @@ class RoutedBatchNorm(_BatchNorm):
                 self.num_batches_tracked,
                 routed.mean[0],
                 routed.var[0],
-                routed.count[0],
+                routed.numel[0],
                 self.momentum,
             )
 

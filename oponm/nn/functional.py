@@ -20,13 +20,13 @@ class Routed(NamedTuple):
         output: like the input.
         mean: (2, C), the batch mean of natural rows (0) and of noise rows (1); 0 for a group without a row.
         var: (2, C), the biased batch variance of each group; 0 for a group of fewer than two values.
-        count: (2,), values a channel in each group, i.e. its rows times the size of the map.
+        numel: (2,), values a channel in each group, i.e. its rows times the size of the map.
     """
 
     output: Tensor
     mean: Tensor
     var: Tensor
-    count: Tensor
+    numel: Tensor
 
 
 def routed_batch_norm(

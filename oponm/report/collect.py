@@ -67,7 +67,7 @@ def collect_runs(folders: Iterable[Path]) -> tuple[list[dict[str, Any]], list[st
             result = config.with_name("result.json")
             try:
                 content = json.loads(result.read_text(encoding="utf-8"))
-                if not _NEEDED <= set(content):
+                if not set(content) >= _NEEDED:
                     raise ValueError("no result of a training run")
                 runs.append(content)
             except FileNotFoundError:

@@ -17,7 +17,7 @@ def _cells(group: Group) -> list[str]:
     for metric in _COLUMNS:
         mean, error = group.mean_and_error(metric)
         spread = "" if math.isnan(error) else f" ± {100 * error:.1f}"
-        cells.append("–" if math.isnan(mean) else f"{100 * mean:.1f}{spread}")
+        cells.append("-" if math.isnan(mean) else f"{100 * mean:.1f}{spread}")
     return [*cells, f"{group.mean_and_error('seconds')[0]:.1f}"]
 
 

@@ -26,7 +26,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler say
-        raise InputError(f"{path} is no checkpoint that can be loaded safely ({_first_line(error)})", "checkpoint") from error
+        raise InputError(
+            f"{path} is no checkpoint that can be loaded safely ({_first_line(error)})", "checkpoint"
+        ) from error
     weights = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(weights, dict) or not weights or not all(isinstance(v, torch.Tensor) for v in weights.values()):
         raise InputError(f"{path} holds no weights", "checkpoint")

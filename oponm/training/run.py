@@ -55,7 +55,7 @@ def train(
         **trainer_options,
     )
     started = time.perf_counter()
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module, datamodule=data, weights_only=True)
     seconds = time.perf_counter() - started
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -104,7 +104,7 @@ def make_trainer(
 
 
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:
-    trainer.test(module, datamodule=data, verbose=False)
+    trainer.test(module, datamodule=data, verbose=False, weights_only=True)
     return {
         "metrics": module.test_scalars,
         "recall": module.test_recall,

@@ -17,14 +17,6 @@ MODELS = {
 every_model = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # test workers share the cores
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
@@ -168,6 +160,13 @@ def test_dropout_stands_between_the_convolutions_of_every_block(dropout):
     model = WideResNet(16, 1, dropout=dropout)
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Dropout)]
     assert [layer.p for layer in layers] == [dropout] * 6
+    dropped, convolved = [], []
+    for block in model.blocks:
+        block.dropout.register_forward_hook(lambda *hook: dropped.append(hook[2]))
+        block.conv2.register_forward_pre_hook(lambda *hook: convolved.append(hook[1][0]))
+    model(torch.randn(2, 3, 8, 8))
+    assert len(dropped) == 6
+    assert all(one is other for one, other in zip(dropped, convolved, strict=True))
     x, outputs = torch.randn(2, 16, 4, 4), []
     for _ in range(2):
         torch.manual_seed(len(outputs))

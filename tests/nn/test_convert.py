@@ -56,14 +56,6 @@ every_kind = pytest.mark.parametrize("kind", ["dar", "aux"])
 every_reading = pytest.mark.parametrize("noise_grad", ["none", "input", "full"])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # test workers share the cores
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)

@@ -41,7 +41,9 @@ def test_output_and_gradients_match_the_oracle(shape, rows, dtype, noise_grad, a
         x = make_input(shape, dtype, memory_format).requires_grad_()
         parameters = [torch.linspace(0.5, 1.5, shape[1]), torch.linspace(-1, 1, shape[1])]
         parameters += [torch.linspace(2, 1, shape[1]), torch.linspace(1, 2, shape[1])] if aux else []
-        parameters = [p.to(torch.float64 if dtype == torch.float64 else torch.float32).requires_grad_() for p in parameters]
+        parameters = [
+            p.to(torch.float64 if dtype == torch.float64 else torch.float32).requires_grad_() for p in parameters
+        ]
         is_noise = make_mask(rows, shape[0])
         head = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -80,7 +82,7 @@ def test_statistics_of_both_groups():
     for group, rows in enumerate((x[~is_noise], x[is_noise])):
         torch.testing.assert_close(routed.mean[group], rows.mean((0, 2, 3)))
         torch.testing.assert_close(routed.var[group], rows.var((0, 2, 3), correction=0))
-    assert routed.count.tolist() == [80, 48]
+    assert routed.numel.tolist() == [80, 48]
 
 
 def test_natural_rows_do_not_depend_on_noise_rows():

@@ -58,7 +58,9 @@ def test_the_input_is_left_as_it_was():
 
 def test_labels_stay():
     images, targets = batch_of()
-    assert torch.equal(ReplaceWithNoise(COUNTS, 1.0, NOISE)(images, targets, generator()).targets, targets)
+    result = ReplaceWithNoise(COUNTS, 1.0, NOISE)(images, targets, generator()).targets
+    assert result.dtype == torch.int64
+    assert torch.equal(result, targets)
 
 
 @pytest.mark.parametrize("delta", [1 / 6, 1 / 3, 1.0])

@@ -1,0 +1,117 @@
+"""Each mistake: one line on standard error that names key or file, exit code 2, nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.command import files_below, oponm
+
+FOLDER = ["data=image_folder", "data.root=photos"]
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    for name in ("ants", "bees"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
+    before = files_below(folder)
+    done = oponm("train", *arguments, "output_dir=out/run", cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("oponm: ")
+    assert done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words), done.stderr
+    assert files_below(folder) == before
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("method=foo", ["method/foo", "drs", "erm", "open", "rs"]),
+        ("data=foo", ["data/foo", "digits_lt", "image_folder"]),
+        ("model=foo", ["model/foo", "resnet32", "small_cnn"]),
+        ("noise.delta=1.5", ["noise.delta", "[0, 1]"]),
+        ("noise.delta=abc", ["noise.delta", "'abc'"]),
+        ("data.imbalance_ratio=0.5", ["data.imbalance_ratio", "at least 1"]),
+        ("data.imbalance_ratio=1000", ["data.imbalance_ratio", "at most"]),
+        ("data.batch_size=0", ["data.batch_size"]),
+        ("data.draw=elsewhere.txt", ["data.draw", "elsewhere.txt", "ldam"]),
+        ("trainer.max_epochs=1", ["trainer.max_epochs", "at least 2"]),
+        ("trainer.precision=12", ["trainer", "12"]),
+        ("trainer.accelerator=abacus", ["trainer", "abacus"]),
+        ("norm.noise_grad=half", ["norm.noise_grad", "none, input, full"]),
+        ("optimizer.lr=-1", ["optimizer"]),
+        ("seed=-1", ["seed"]),
+        ("trainer.epochs=3", ["trainer.epochs"]),
+        ("+data.colour=red", ["data.colour"]),
+        ("noise", ["noise"]),
+        ("logger=wandb", ["wandb login", "logger.wandb.offline=true"]),
+        ("model._target_=nowhere.Net", ["model", "nowhere"]),
+    ],
+    ids=str,
+)
+def test_settings(tmp_path, argument, words):
+    check_refused(tmp_path, [argument], *words)
+
+
+def test_missing_folder(tmp_path):
+    check_refused(tmp_path, FOLDER, "data.root", "photos")
+
+
+def test_root_not_given(tmp_path):
+    check_refused(tmp_path, FOLDER[:1], "data.root")
+
+
+def test_empty_folder(tmp_path):
+    (tmp_path / "photos").mkdir()
+    check_refused(tmp_path, FOLDER, "data.root", "photos", "two classes")
+
+
+def test_one_class_only(photos):
+    for file in (photos / "bees").iterdir():
+        file.unlink()
+    (photos / "bees").rmdir()
+    check_refused(photos.parent, FOLDER, "only one, ants")
+
+
+def test_damaged_image(photos):
+    whole = (photos / "bees/2.png").read_bytes()
+    (photos / "bees/2.png").write_bytes(whole[: len(whole) // 2])
+    check_refused(photos.parent, FOLDER, "bees/2.png", "data.on_error=skip")
+
+
+def test_file_that_is_no_image(photos):
+    (photos / "bees/notes.txt").write_text("two bees")
+    check_refused(photos.parent, FOLDER, "bees/notes.txt", "is no image")
+
+
+def test_text_in_an_image_s_clothing(photos):
+    (photos / "bees/2.png").write_text("two bees")
+    check_refused(photos.parent, FOLDER, "bees/2.png", "is no image")
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    done = oponm("train", "output_dir=out/run", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "out/run" in done.stderr
+
+
+def test_unknown_command(tmp_path):
+    done = oponm("trian", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "train, eval, report" in done.stderr
+
+
+def test_debugging_shows_the_traceback(tmp_path):
+    done = oponm("train", "noise.delta=1.5", "output_dir=run", cwd=tmp_path, OPONM_DEBUG="1")
+    assert "Traceback" in done.stderr
+    assert done.returncode != 0

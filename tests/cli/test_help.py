@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from oponm.cli.configuration import CONF_DIR, groups
+from oponm.cli.main import COMMANDS, usage
+from tests.cli.command import oponm
+
+
+def test_help_lists_commands_and_choices(tmp_path):
+    done = oponm("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.strip() == usage()
+    assert all(f"\n  {command} " in usage() for command in COMMANDS)
+    for group, choices in groups().items():
+        assert f"\n  {group:14}{', '.join(choices)}\n" in usage()
+
+
+def test_groups_are_the_tree_of_config_files():
+    assert set(groups()) == {path.name for path in CONF_DIR.iterdir() if path.is_dir()}
+    assert groups()["method"] == ["drs", "erm", "open", "rs"]
+
+
+def test_version(tmp_path):
+    assert oponm("--version", cwd=tmp_path).stdout.startswith("oponm 0.")
+
+
+def test_help_does_not_import_what_it_does_not_need():
+    program = (
+        "import sys; sys.argv = ['oponm', '--help']; import oponm.__main__;"
+        "print([name for name in ('torch', 'hydra', 'pytorch_lightning') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
