@@ -87,9 +87,11 @@ def fit_counts(available: Sequence[int], imbalance_ratio: float, profile: str = 
         raise InputError(f"must be one of {', '.join(PROFILES)}, got {profile!r}", "profile")
     low, high = 1, max(available, default=1)
     weights = _weights(len(available), imbalance_ratio, profile)
+    if low > min(available):
+        raise InputError(f"class {list(available).index(min(available))} is without an image: every class needs one")
     while low < high:  # bisect for the largest head class that fits
         middle = (low + high + 1) // 2
-        if all(int(middle * weight) <= count for weight, count in zip(weights, available, strict=True)):
+        if all(_count(middle, weight) <= count for weight, count in zip(weights, available, strict=True)):
             low = middle
         else:
             high = middle - 1
@@ -105,9 +107,13 @@ def _weights(num_classes: int, imbalance_ratio: float, profile: str) -> list[flo
     return [1.0] * head + [tail] * (num_classes - head)
 
 
+def _count(n_max: int, weight: float) -> int:
+    return int(n_max * weight + 1e-9)  # 49 * (1 / 49) is 1, whatever floating point makes of it
+
+
 def _counts(n_max: int, num_classes: int, imbalance_ratio: float, profile: str) -> list[int]:
     check_int("n_max", n_max, minimum=1)
-    counts = [int(n_max * weight) for weight in _weights(num_classes, imbalance_ratio, profile)]
+    counts = [_count(n_max, weight) for weight in _weights(num_classes, imbalance_ratio, profile)]
     if counts[-1] < 1:
         raise InputError(
             f"of {imbalance_ratio:g} leaves the smallest class without an image: "

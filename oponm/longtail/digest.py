@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from oponm.errors import InputError
+
 
 def split_digest(indices: npt.ArrayLike | Sequence[int]) -> str:
     """SHA-256 of the sorted indices as little-endian int64.
@@ -18,10 +20,16 @@ def split_digest(indices: npt.ArrayLike | Sequence[int]) -> str:
     Returns:
         64 hexadecimal digits, the same for the same set of images on every machine.
 
+    Raises:
+        InputError: if they are no whole numbers.
+
     Example:
         >>> split_digest([2, 0, 1]) == split_digest([0, 1, 2])
         True
         >>> split_digest([0, 1, 2])[:16]
         'ab25350e3e65efeb'
     """
-    return hashlib.sha256(np.sort(np.asarray(indices, dtype="<i8")).tobytes()).hexdigest()
+    array = np.asarray(indices).ravel()
+    if array.size and array.dtype.kind not in "iuO":
+        raise InputError(f"must be whole numbers, got {array.dtype}", "indices")
+    return hashlib.sha256(np.sort(array.astype("<i8")).tobytes()).hexdigest()

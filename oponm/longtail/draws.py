@@ -47,18 +47,21 @@ def draw_indices(
     """
     if draw not in DRAWS:
         raise InputError(f"must be one of {', '.join(DRAWS)}, or a file of indices, got {draw!r}", "draw")
-    check_int("draw_seed", seed, minimum=0)
+    if check_int("draw_seed", seed, minimum=0) >= 2**32:
+        raise InputError(f"must be below 2**32, got {seed}", "draw_seed")
     labels = np.asarray(labels)
+    # NumPy's legacy generator: the published subsets were drawn by it, and its stream is frozen for good.
     legacy = np.random.RandomState(seed)
     chosen = []
     for label, count in enumerate(counts):
         members = np.flatnonzero(labels == label)
+        check_int("counts", count, minimum=0)
         if count > len(members):
             raise InputError(f"class {label} has {len(members)} images, {count} are asked for: lower n_max")
         if draw == "ldam":
             legacy.shuffle(members)
         elif draw == "random":
-            np.random.default_rng([seed, label]).shuffle(members)
+            np.random.RandomState([seed, label]).shuffle(members)
         chosen.append(members[:count])
     return np.concatenate(chosen).astype(np.int64, copy=False)
 
@@ -93,7 +96,7 @@ def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
             indices = np.array([int(line) for line in path.read_text().split()])
         if indices.size == 0 or not np.issubdtype(indices.dtype, np.integer) or indices.ndim != 1:
             raise ValueError(f"shape {indices.shape}, dtype {indices.dtype}")
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # whatever a damaged file makes NumPy say
         raise InputError(f"{path}: not a list of whole numbers, one a line ({error})") from error
     if indices.min() < 0 or indices.max() >= num_images:
         raise InputError(f"{path}: index {indices.max()} or {indices.min()} lies outside [0, {num_images})")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,16 +32,19 @@ def stratified_split(
         >>> len(kept), len(held_out)
         (4, 2)
     """
+    whole = isinstance(held_out, Integral) and not isinstance(held_out, bool)
+    if not whole and not 0 < held_out < 1:
+        raise InputError(f"must be a whole number, or a share between 0 and 1, got {held_out!r}", "held_out")
     labels = np.asarray(labels)
     kept, out = [], []
     for label in range(int(labels.max()) + 1):
         members = np.flatnonzero(labels == label)
-        number = held_out if isinstance(held_out, int) else max(1, round(held_out * len(members)))
+        number = int(held_out) if whole else max(1, round(held_out * len(members)))
         if not 0 < number < len(members):
             raise InputError(
                 f"class {label} has {len(members)} images: holding out {number} leaves one side without any"
             )
-        np.random.default_rng([seed, label]).shuffle(members)
+        np.random.RandomState([seed, label]).shuffle(members)  # its stream is frozen for good
         out.append(members[:number])
         kept.append(members[number:])
     return np.sort(np.concatenate(kept)), np.sort(np.concatenate(out))

@@ -44,10 +44,8 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
         for name in (*_AFFINE, *_BUFFERS):
             delattr(self, f"aux_{name}")
 
-    def _normalise(self, x: Tensor, is_noise: Tensor) -> Routed:
-        return routed_batch_norm(
-            x, is_noise, self.weight, self.bias, self.aux_weight, self.aux_bias, self.eps, self.noise_grad
-        )
+    def _normalise(self, x: Tensor, is_noise: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        return routed_batch_norm(x, is_noise, weight, bias, self.aux_weight, self.aux_bias, eps, self.noise_grad)
 
     def _track(self, routed: Routed) -> None:
         super()._track(routed)
@@ -63,11 +61,13 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
             )
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        filled = {
-            f"{prefix}aux_{name}": state_dict[f"{prefix}{name}"].clone()
-            for name in (*_AFFINE, *_BUFFERS)
-            if f"{prefix}{name}" in state_dict and f"{prefix}aux_{name}" not in state_dict
-        }
+        filled = {}
+        for name in (*_AFFINE, *_BUFFERS):
+            main = state_dict.get(f"{prefix}{name}")
+            if main is None and name == "num_batches_tracked":  # absent from weights saved before torch 0.4.1
+                main = self.num_batches_tracked
+            if main is not None and f"{prefix}aux_{name}" not in state_dict:
+                filled[f"{prefix}aux_{name}"] = main.clone()
         super()._load_from_state_dict({**state_dict, **filled}, prefix, *args)
 
 
@@ -99,6 +99,7 @@ class AuxBatchNorm2d(AuxRoutedBatchNorm, nn.BatchNorm2d):
         Xie et al., "Adversarial Examples Improve Image Recognition" (AdvProp), CVPR 2020.
 
     Example:
+        >>> import torch
         >>> from oponm.nn import noise_routing
         >>> layer = AuxBatchNorm2d(16, noise_grad="full")
         >>> with noise_routing(torch.arange(8) >= 6):
@@ -111,6 +112,7 @@ class AuxBatchNorm3d(AuxRoutedBatchNorm, nn.BatchNorm3d):
     """Auxiliary batch norm over (N, C, D, H, W); see :class:`AuxBatchNorm2d`.
 
     Example:
+        >>> import torch
         >>> AuxBatchNorm3d(4)(torch.randn(2, 4, 2, 2, 2)).shape
         torch.Size([2, 4, 2, 2, 2])
     """

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from oponm.errors import InputError
 from oponm.nn.aux import AuxBatchNorm1d, AuxBatchNorm2d, AuxBatchNorm3d, AuxRoutedBatchNorm
@@ -59,22 +60,23 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none")
     if noise_grad not in NOISE_GRADS:
         raise InputError(f"must be one of {', '.join(NOISE_GRADS)}, got {noise_grad!r}", "noise_grad")
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
+    if kind == "standard":
+        return revert_batchnorm(model)
     for name, layer in layers.items():
-        if isinstance(layer, nn.SyncBatchNorm) or nn.parameter.is_lazy(layer.weight):
+        if isinstance(layer, (nn.SyncBatchNorm, LazyModuleMixin)):
             state = "synchronised" if isinstance(layer, nn.SyncBatchNorm) else "not yet initialised"
             raise InputError(f"layer {name!r} is {state} ({type(layer).__name__}): convert a plain, initialised layer")
-    if kind != "standard" and not layers:
+    if not layers:
         raise InputError(
             f"{kind} needs batch norm, and {type(model).__name__} has no batch-norm layer: "
             "use kind=standard, or another network",
             "kind",
         )
     revert_batchnorm(model)
-    if kind != "standard":
-        for layer in layers.values():
-            plain: Any = type(layer)
-            layer.__class__ = _routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, plain)
-            layer.set_up_routing(noise_grad)  # type: ignore[operator]
+    for layer in layers.values():
+        plain: Any = type(layer)
+        layer.__class__ = _routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, plain)
+        layer.set_up_routing(noise_grad)  # type: ignore[operator]
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -44,30 +45,32 @@ class RoutedBatchNorm(_BatchNorm):
         """Remove what :meth:`set_up_routing` added."""
         del self.noise_grad
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Normalise (N, C, *) ``input``, of the same shapes as the plain layer takes."""
         route, recomputing = current_route() if self.training else (None, False)
         if route is None:
-            return super().forward(input)
+            return super().forward(input, *args, **kwargs)
         check_mask(route.is_noise, input)
         if not route.has_noise:
-            return super().forward(input)
+            return super().forward(input, *args, **kwargs)
         if _has_plain_forward(type(self)):
             self._check_input_dim(input)
-            return self._routed(input, route, recomputing)
+            return self._routed(route, recomputing, input, self.weight, self.bias, self.eps)
         with _RouteBatchNormCall(self, route, recomputing):
-            return super().forward(input)
+            return super().forward(input, *args, **kwargs)
 
-    def _routed(self, x: Tensor, route: Route, recomputing: bool) -> Tensor:
-        routed = self._normalise(x, route.is_noise)
+    def _routed(
+        self, route: Route, recomputing: bool, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> Tensor:
+        routed = self._normalise(x, route.is_noise, weight, bias, eps)
         if not recomputing:
             self._track(routed)
             if not torch.compiler.is_compiling():
                 route.await_backward(routed.output)
         return routed.output
 
-    def _normalise(self, x: Tensor, is_noise: Tensor) -> Routed:
-        return routed_batch_norm(x, is_noise, self.weight, self.bias, eps=self.eps, noise_grad=self.noise_grad)
+    def _normalise(self, x: Tensor, is_noise: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        return routed_batch_norm(x, is_noise, weight, bias, eps=eps, noise_grad=self.noise_grad)
 
     def _track(self, routed: Routed) -> None:
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
@@ -91,6 +94,9 @@ def _has_plain_forward(cls: type) -> bool:
     return base.forward is _BatchNorm.forward  # type: ignore[attr-defined]
 
 
+_BATCH_NORM = inspect.signature(nn.functional.batch_norm)
+
+
 class _RouteBatchNormCall(TorchFunctionMode):
     """Inside a subclass's own ``forward``, answer ``F.batch_norm`` with the routed one."""
 
@@ -101,12 +107,15 @@ class _RouteBatchNormCall(TorchFunctionMode):
         self.tracked_before = None if tracked is None else tracked.clone()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not nn.functional.batch_norm:
+        call = _BATCH_NORM.bind(*args, **(kwargs or {})) if func is nn.functional.batch_norm else None
+        if call is None or not call.arguments.get("training", False):
             return func(*args, **(kwargs or {}))
+        call.apply_defaults()
+        x, weight, bias, eps = (call.arguments[name] for name in ("input", "weight", "bias", "eps"))
         if self.tracked_before is not None and self.layer.num_batches_tracked is not None:
             # The forward has counted this batch already, even where it holds no natural row.
             self.layer.num_batches_tracked.copy_(self.tracked_before)
-        return self.layer._routed(args[0] if args else kwargs["input"], self.route, self.recomputing)
+        return self.layer._routed(self.route, self.recomputing, x, weight, bias, eps)
 
 
 class DARBatchNorm1d(RoutedBatchNorm, nn.BatchNorm1d):

@@ -105,7 +105,8 @@ def current_route() -> tuple[Route | None, bool]:
     waiting = [route for route in _routing.routes if route.pending > 0]
     if len(waiting) > 1:
         raise RuntimeError(
-            "checkpointed layers of several noise_routing passes are recomputed in one backward pass: run the backward "
-            "pass of each batch before the next forward pass, or call backward inside its noise_routing block"
+            "checkpointed layers of several noise_routing passes wait to be recomputed: run the backward pass of each "
+            "batch before the next forward pass, free the outputs of a batch that gets none, or call backward inside "
+            "its noise_routing block"
         )
     return (waiting[0] if waiting else _routing.last), True

@@ -42,8 +42,12 @@ class GaussianNoise(nn.Module):
         super().__init__()
         mean = torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1)
         std = torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
-        if mean.shape != std.shape or bool((std < 0).any()):
-            raise InputError(f"needs one non-negative value a channel, got {std.flatten().tolist()}", "std")
+        if mean.shape != std.shape or not bool((std >= 0).all() and mean.isfinite().all()):
+            raise InputError(
+                f"and mean need one value a channel, std none below 0; got {std.flatten().tolist()} and "
+                f"{mean.flatten().tolist()}",
+                "std",
+            )
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
         self.clip = clip
@@ -59,7 +63,12 @@ class GaussianNoise(nn.Module):
 
         Returns:
             (N, C, H, W), float32, on the device of ``targets``.
+
+        Raises:
+            InputError: if the images have another number of channels than the statistics.
         """
+        if image_shape[0] != len(self.mean):
+            raise InputError(f"has {len(self.mean)} channels, the images have {image_shape[0]}", "mean")
         unit = torch.randn((len(targets), *image_shape), generator=generator, device=generator.device)
         images = self.mean.to(targets.device) + unit.to(targets.device) * self.std.to(targets.device)
         return images.clamp_(0, 1) if self.clip else images

@@ -36,6 +36,6 @@ def noise_probability(class_counts: Sequence[int] | Tensor, delta: float) -> Ten
     """
     check_real("delta", delta, 0, 1)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
-    if counts.ndim != 1 or counts.numel() == 0 or counts.min() < 1:
+    if counts.ndim != 1 or counts.numel() == 0 or not bool((counts.isfinite() & (counts >= 1)).all()):
         raise InputError("must be a list of numbers of at least 1, one a class", "class_counts")
     return ((1 - counts / counts.max()) * delta).float()

@@ -158,7 +158,7 @@ def test_the_whole_set_may_be_drawn(draw):
         ({"seed": 0.5}, "draw_seed must be"),
         ({"counts": [2, 3]}, "class 1 has 2 images, 3 are asked for"),
         ({"counts": [2, 1, 1]}, "class 2 has 0 images, 1 are asked for"),
-        pytest.param({"counts": [2, -1]}, "class 1", id="negative count"),
+        pytest.param({"counts": [2, -1]}, "counts must be", id="negative count"),
         pytest.param({"seed": 2**32}, "draw_seed", id="seed beyond the legacy generator's"),
     ],
 )
