@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from oponm.data import DigitsLT
+from oponm.errors import InputError
+from oponm.longtail import draw_indices, exponential_counts, split_digest
+
+COUNTS = {
+    10: [128, 99, 76, 59, 46, 35, 27, 21, 16, 12],
+    50: [128, 82, 53, 34, 22, 14, 9, 6, 3, 2],
+    100: [128, 76, 46, 27, 16, 9, 5, 3, 2, 1],
+    None: [128, 132, 127, 133, 131, 132, 131, 129, 124, 130],
+}
+DIGESTS = {
+    (10, "ldam", 0): "710c36bd91e32cc805cb2e12101904a1ff61e5854d501a61ae40f31210025fd5",
+    (50, "ldam", 0): "59e39cb08e8ef746b6a0b9a8b287e6963ffe9167c974574e9183f21e8cdd8a26",
+    (100, "ldam", 0): "1348f0b49e8b29025dca4b6fa8ae723b06c27d46baf63406cccf791a99281a6e",
+    (None, "ldam", 0): "4cbd6ad30b818e779c086e74ae33eeb116ccfec937b5ec6719256f0f32a282c8",
+    (50, "ldam", 1): "951cf0883b101dd85dfb60eaa48ffd701ec2633257997766a76fde454b39b3b1",
+    (50, "m2m", 0): "4679fc4d7cb28780ed9e5398630229c5b162cb86e1ff795ce82814174d5ffa40",
+    (50, "random", 0): "fe0ff4693c8d4fb3ad186eea57c7d89cf7465bdb4bb2990daacfb7decbd63f71",
+    (50, "random", 1): "7bd4aab42b2a6001681028777e1a98c952cfdcaa0287c8e81e02f5527fd49a57",
+}
+PIXELS = "9e9bf0a1ae0b28e1dd9d2f0b2d0f3c1d"
+
+
+def digits(imbalance_ratio: float | None = 50, **options) -> DigitsLT:
+    data = DigitsLT(imbalance_ratio=imbalance_ratio, **options)
+    data.setup()
+    return data
+
+
+def rows(images: torch.Tensor) -> list[bytes]:
+    return [image.numpy().tobytes() for image in images]
+
+
+@pytest.mark.parametrize("ratio", [10, 50, 100])
+def test_the_counts_are_the_profile_of_the_largest_head_that_fits(ratio):
+    assert digits(ratio).class_counts == COUNTS[ratio] == exponential_counts(128, 10, ratio)
+
+
+def test_without_a_ratio_every_image_is_taken():
+    data = digits(None)
+    assert data.class_counts == COUNTS[None]
+    assert sum(data.class_counts) + sum(data.test_counts) == 1797
+
+
+@pytest.mark.parametrize("ratio", [5, 50])
+def test_the_step_profile_halves_the_classes(ratio):
+    counts = digits(ratio, profile="step").class_counts
+    assert len(set(counts[:5])) == len(set(counts[5:])) == 1
+    assert counts[9] == counts[0] // ratio
+
+
+@pytest.mark.parametrize(("choice", "digest"), DIGESTS.items(), ids=str)
+def test_the_split_is_the_one_written_down(choice, digest):
+    ratio, draw, seed = choice
+    assert digits(ratio, draw=draw, draw_seed=seed).digest == digest
+
+
+@pytest.mark.parametrize("options", [{"seed": 7}, {"batch_size": 3}, {}], ids=str)
+def test_the_split_hangs_on_nothing_but_the_draw(options):
+    first, second = digits(), digits(**options)
+    assert second.digest == first.digest
+    assert torch.equal(second.train_images, first.train_images)
+    assert torch.equal(second.train_targets, first.train_targets)
+
+
+def test_m2m_has_no_seed():
+    assert digits(draw="m2m", draw_seed=4).digest == DIGESTS[50, "m2m", 0]
+
+
+@pytest.mark.parametrize(("draw", "seed"), [("ldam", 0), ("ldam", 3), ("m2m", 0), ("random", 2)])
+def test_the_images_are_those_of_the_draw(draw, seed):
+    data = digits(draw=draw, draw_seed=seed)
+    pool = data.load_source().train
+    drawn = draw_indices(pool.labels, COUNTS[50], draw, seed)
+    everything, kept = pool.read(np.arange(len(pool.labels)))
+    assert kept.tolist() == list(range(1297))
+    assert torch.equal(data.train_images, everything[drawn])
+    assert data.train_targets.tolist() == pool.labels[drawn].tolist()
+    assert data.digest == split_digest(drawn)
+
+
+@pytest.mark.parametrize("ratio", [10, 100, None])
+def test_training_and_test_images_share_nothing(ratio):
+    data = digits(ratio)
+    test = set(rows(data.test_images))
+    assert len(test) == 500
+    assert test.isdisjoint(rows(data.train_images))
+
+
+def test_pool_and_test_set_are_all_the_digits():
+    source, original = digits().load_source(), load_digits()
+    expected = {}
+    for image, label in zip(original.images, original.target, strict=True):
+        expected[np.floor(image * 255 / 16 + 0.5).astype(np.uint8).tobytes()] = int(label)
+    found = {}
+    for pool in (source.train, source.test):
+        images, _ = pool.read(np.arange(len(pool.labels)))
+        found.update(zip(rows(images), pool.labels.tolist(), strict=True))
+    assert len(found) == 1797
+    assert found == expected
+
+
+@pytest.mark.parametrize("test_per_class", [1, 50, 170])
+def test_the_test_set_is_balanced(test_per_class):
+    data = digits(None, test_per_class=test_per_class)
+    assert data.test_counts == torch.bincount(data.test_targets).tolist() == [test_per_class] * 10
+    assert sum(data.class_counts) == 1797 - 10 * test_per_class
+
+
+@pytest.mark.parametrize("options", [{"draw": "random", "draw_seed": 9}, {"seed": 3}, {"profile": "step"}], ids=str)
+def test_every_run_is_tested_on_the_same_images(options):
+    first, second = digits(), digits(100, **options)
+    assert torch.equal(second.test_images, first.test_images)
+    assert torch.equal(second.test_targets, first.test_targets)
+
+
+def test_the_test_images_are_those_written_down():
+    data = digits()
+    assert hashlib.sha256(data.test_images.numpy().tobytes()).hexdigest()[:32] == PIXELS
+
+
+def test_images_are_grey_bytes_over_the_whole_range():
+    data = digits()
+    for images, targets in ((data.train_images, data.train_targets), (data.test_images, data.test_targets)):
+        assert images.dtype == torch.uint8
+        assert images.shape == (len(targets), 1, 8, 8)
+        assert targets.dtype == torch.int64
+        assert (images.min(), images.max()) == (0, 255)
+    assert data.image_shape == (1, 8, 8)
+    assert data.class_names == [str(digit) for digit in range(10)]
+    assert data.skipped == []
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "message"),
+    [
+        ({"imbalance_ratio": 129}, "imbalance_ratio", "it can be 128 at most"),
+        ({"imbalance_ratio": 0.5}, "imbalance_ratio", "at least 1"),
+        ({"imbalance_ratio": "50"}, "imbalance_ratio", "at least 1"),
+        ({"imbalance_ratio": 10, "profile": "linear"}, "profile", "exponential, step"),
+        ({"imbalance_ratio": 10, "draw_seed": -1}, "draw_seed", "at least 0"),
+        ({"imbalance_ratio": 10, "draw": "cui"}, "draw", "ldam, m2m, random"),
+        ({"imbalance_ratio": None, "draw": "cui"}, "draw", "ldam, m2m, random"),
+        ({"test_per_class": 171}, "test_per_class", "170 at most"),
+        ({"test_per_class": 0}, "test_per_class", "at least 1"),
+        ({"test_per_class": 2.5}, "test_per_class", "whole number"),
+        ({"test_per_class": True}, "test_per_class", "whole number"),
+    ],
+    ids=str,
+)
+def test_bad_settings_are_refused(options, key, message):
+    with pytest.raises(InputError, match=message) as error:
+        digits(**options)
+    assert error.value.key == key
+
+
+def test_the_largest_ratio_that_fits_leaves_one_image():
+    assert digits(128).class_counts[-1] == 1
