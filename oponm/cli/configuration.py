@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Beside the package in a checkout, inside it once installed as a wheel.
 CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+
+
+def folder_name(overrides: str) -> str:
+    """A run's overrides as the name of one folder: no separators, and not too long for a file system.
+
+    Example:
+        >>> folder_name("data.root=/home/me/photos,seed=1")
+        'data.root=_home_me_photos,seed=1'
+    """
+    name = re.sub(r"[^\w=.,+-]", "_", overrides) or "run"
+    digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
+    return name if len(name) <= 150 else f"{name[:140]}-{digest}"
 
 
 def groups() -> dict[str, list[str]]:

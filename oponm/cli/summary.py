@@ -10,19 +10,32 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_summary(result: dict[str, Any], folder: Path) -> None:
-    """Print the metrics of a result in percent, and its folder."""
-    choices = result["choices"]
-    title = f"{choices['method']} on {choices['data']}, {choices['model']}, seed {result['seed']}"
-    table = Table()
-    for name in result["metrics"]:
-        table.add_column(name.replace("_", " "), justify="right")
-    if "train_seconds" in result:
-        table.add_column("seconds", justify="right")
-    values = [f"{100 * value:.1f}" for value in result["metrics"].values()]
-    table.add_row(*values, *([f"{result['train_seconds']:.1f}"] if "train_seconds" in result else []))
+def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) -> None:
+    """Print the metrics of a result in percent, and its folder.
+
+    Args:
+        result: the content of ``result.json``.
+        folder: the run's folder.
+        one_line: for the runs of a sweep.
+    """
     console = Console()
-    console.print(title, table, sep="\n", highlight=False)
-    console.print(f"files: {os.path.relpath(folder)}", soft_wrap=True, highlight=False)
+    where = os.path.relpath(folder)
+    values = {name.replace("_", " "): f"{100 * value:.1f}" for name, value in result["metrics"].items()}
+    if "train_seconds" in result:
+        values["seconds"] = f"{result['train_seconds']:.1f}"
+    if one_line:
+        pairs = ", ".join(f"{name} {value}" for name, value in values.items())
+        console.print(f"{where}: {pairs}", soft_wrap=True, highlight=False)
+        return
+    table = Table(*values)
+    for column in table.columns:
+        column.justify = "right"
+    table.add_row(*values.values())
+    choices = result["choices"]
+    console.print(
+        f"{choices['method']} on {choices['data']}, {choices['model']}, seed {result['seed']}", highlight=False
+    )
+    console.print(table)
+    console.print(f"files: {where}", soft_wrap=True, highlight=False)
     if result["skipped_files"]:
         console.print(f"{len(result['skipped_files'])} files were left out, listed in result.json", highlight=False)

@@ -8,14 +8,16 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.configuration import CONF_DIR
+from oponm.cli.configuration import CONF_DIR, folder_name
 from oponm.cli.errors import one_line_errors
 
 
 def run(arguments: list[str]) -> None:
     """Compose the config from ``arguments`` and run it."""
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     sys.argv = ["oponm train", *arguments]
     hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(_job)()
 
@@ -49,7 +51,7 @@ def _train(config: DictConfig) -> float:
             **environment(),
         }
         write_json(folder / "result.json", result)
-        print_summary(result, folder)
+        print_summary(result, folder, one_line=HydraConfig.get().mode == RunMode.MULTIRUN)
     return float(measured["metrics"]["balanced_accuracy"])
 
 

@@ -33,7 +33,9 @@ def terminal_table(groups: Sequence[Group]) -> Table:
     """
     table = Table(caption="percent, mean ± standard error over seeds; seconds a run", caption_justify="left")
     for number, name in enumerate(_header()):
-        table.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+        table.add_column(
+            name.replace(" ", "\n"), justify="right" if number else "left", no_wrap=number > 0, min_width=6
+        )
     for group in groups:
         table.add_row(*_cells(group))
     return table

@@ -23,10 +23,10 @@ class EpochProgress(pl.Callback):
         console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description:22}"),
-            BarColumn(),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TextColumn("{task.fields[values]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -45,9 +45,7 @@ class EpochProgress(pl.Callback):
         """Advance by an epoch, and show what was measured up to the one before."""
         seen = trainer.callback_metrics
         if "train/loss" in seen:
-            values = (
-                f"loss {seen['train/loss']:.3f}  accuracy {seen['train/accuracy']:.1%}  noise {seen['noise_share']:.0%}"
-            )
+            values = f"loss {seen['train/loss']:.3f} acc {seen['train/accuracy']:.1%} noise {seen['noise_share']:.0%}"
             self.bar.update(self.task, values=values)
         self.bar.advance(self.task)
 

@@ -196,7 +196,10 @@ def test_the_centre_square_is_cut(tmp_path, size, tall):
     if tall:
         pixels = pixels.swapaxes(0, 1)
     result = channels_last(read_image(saved(tmp_path, Image.fromarray(pixels), "a.png"), size))
-    assert (result == (0, 255, 0)).all()
+    assert (result.argmax(2) == 1).all()
+    blurred = 0 if size == 20 else size // 5
+    inside = slice(blurred, size - blurred)
+    assert (result[inside, inside] == (0, 255, 0)).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (7, 5), (100, 33)], ids=str)
@@ -213,6 +216,7 @@ def test_scaling_averages(tmp_path):
     assert np.abs(result - 127).max() <= 4
 
 
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_a_truncated_file_is_named(tmp_path, image_format, share):

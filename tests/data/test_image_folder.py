@@ -1,0 +1,436 @@
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from oponm.data import ImageFolderLT
+from oponm.errors import InputError
+
+COUNTS = {"cat": 10, "dog": 6, "emu": 4}
+
+
+def fill(folder: Path, counts: dict[str, int], first: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
+    """Pictures of one colour: red tells the class, green the number of the picture."""
+    for label, (name, number) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for i in range(first, first + number):
+            Image.new("RGB", size, (label, i, 100)).save(folder / name / f"{i:03}.png")
+    return folder
+
+
+def split_in_two(root: Path, train: dict[str, int] = COUNTS, test: str = "test") -> Path:
+    fill(root / "train", train)
+    fill(root / test, dict.fromkeys(train, 3), first=200)
+    return root
+
+
+def load(root: Path, **options) -> ImageFolderLT:
+    data = ImageFolderLT(root, **options)
+    data.setup()
+    return data
+
+
+def contents(images: torch.Tensor) -> list[tuple[int, int]]:
+    assert (images == images[:, :, :1, :1]).all()
+    return [(pixel[0], pixel[1]) for pixel in images[:, :, 0, 0].tolist()]
+
+
+def numbers(images: torch.Tensor, label: int) -> set[int]:
+    return {number for found, number in contents(images) if found == label}
+
+
+def refusal(root: Path, **options) -> InputError:
+    with pytest.raises(InputError) as error:
+        load(root, **options)
+    assert "\n" not in str(error.value)
+    return error.value
+
+
+def picture_of_billions(path: Path) -> Path:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b""))
+    return path
+
+
+def truncated(path: Path) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def text(path: Path) -> Path:
+    path.write_text("no pixels")
+    return path
+
+
+DAMAGE = {"truncated": truncated, "text": text, "empty": lambda path: path.write_bytes(b"") or path}
+
+
+@pytest.mark.parametrize("test", ["test", "val"])
+def test_a_folder_of_its_own_is_the_test_set(tmp_path, test):
+    data = load(split_in_two(tmp_path, test=test))
+    assert data.class_names == ["cat", "dog", "emu"]
+    assert data.class_counts == [10, 6, 4]
+    assert data.test_counts == [3, 3, 3]
+    assert contents(data.train_images) == [(label, i) for label, n in enumerate((10, 6, 4)) for i in range(n)]
+    assert contents(data.test_images) == [(label, i) for label in range(3) for i in (200, 201, 202)]
+    assert data.train_targets.tolist() == [0] * 10 + [1] * 6 + [2] * 4
+    assert data.test_targets.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert data.skipped == []
+
+
+def test_test_goes_before_val(tmp_path):
+    fill(split_in_two(tmp_path) / "val", dict.fromkeys(COUNTS, 1), first=100)
+    assert numbers(load(tmp_path).test_images, 0) == {200, 201, 202}
+
+
+@pytest.mark.parametrize(("fraction", "held_out"), [(0.2, [2, 1, 1]), (0.5, [5, 3, 2]), (0.01, [1, 1, 1])])
+def test_without_one_a_share_of_each_class_is_held_out(tmp_path, fraction, held_out):
+    data = load(fill(tmp_path, COUNTS), test_fraction=fraction)
+    assert data.test_counts == held_out
+    for label, (number, out) in enumerate(zip(COUNTS.values(), held_out, strict=True)):
+        kept, tested = (numbers(images, label) for images in (data.train_images, data.test_images))
+        assert len(tested) == out
+        assert kept.isdisjoint(tested)
+        assert kept | tested == set(range(number))
+        assert data.class_counts[label] == number - out
+    for images, targets in ((data.train_images, data.train_targets), (data.test_images, data.test_targets)):
+        assert [label for label, _ in contents(images)] == targets.tolist()
+
+
+@pytest.mark.parametrize("options", [{"seed": 5}, {"draw_seed": 5}, {"batch_size": 2}, {}], ids=str)
+def test_the_test_set_is_the_same_for_every_run(tmp_path, options):
+    first, second = load(fill(tmp_path, COUNTS)), load(tmp_path, **options)
+    assert torch.equal(second.test_images, first.test_images)
+    assert second.digest == first.digest
+
+
+@pytest.mark.parametrize("two_folders", [True, False])
+def test_classes_come_by_name(tmp_path, two_folders):
+    names = ["zebra", "Ant", "élan", "2", "10", "a b"]
+    counts = {name: 5 + i for i, name in enumerate(names)}
+    data = load(split_in_two(tmp_path, counts) if two_folders else fill(tmp_path, counts))
+    assert data.class_names == sorted(names)
+    for label, name in enumerate(data.class_names):
+        reds = {red for red, _ in contents(data.train_images[data.train_targets == label])}
+        assert reds == {names.index(name)}
+
+
+def test_files_come_by_name_from_subfolders_too_and_in_any_format(tmp_path):
+    split_in_two(tmp_path)
+    folder = tmp_path / "train" / "cat"
+    (folder / "0_first" / "deep").mkdir(parents=True)
+    Image.new("RGB", (8, 8), (0, 77, 100)).save(folder / "0_first" / "deep" / "x.BMP")
+    Image.new("RGB", (8, 8), (0, 78, 100)).save(folder / "zz.WebP", lossless=True)
+    data = load(tmp_path)
+    assert [number for _, number in contents(data.train_images[data.train_targets == 0])] in (
+        [77, *range(10), 78],
+        [*range(10), 77, 78],
+    )
+
+
+@pytest.mark.parametrize("two_folders", [True, False])
+@pytest.mark.parametrize(
+    ("profile", "counts"), [("exponential", [40, 12, 4]), ("step", [40, 4, 4]), (None, [40, 40, 40])]
+)
+def test_a_tail_is_drawn_or_not(tmp_path, two_folders, profile, counts):
+    names = ("a", "b", "c")
+    root = split_in_two(tmp_path, dict.fromkeys(names, 40)) if two_folders else fill(tmp_path, dict.fromkeys(names, 50))
+    data = load(root, **({"imbalance_ratio": 10, "profile": profile} if profile else {}))
+    assert data.class_counts == counts
+    assert [len(numbers(data.train_images, label)) for label in range(3)] == counts
+    assert data.test_counts == ([3] * 3 if two_folders else [10] * 3)
+    for label in range(3):
+        assert numbers(data.train_images, label).isdisjoint(numbers(data.test_images, label))
+
+
+def test_a_tail_fits_the_images_at_hand(tmp_path):
+    assert load(split_in_two(tmp_path), imbalance_ratio=2.5).class_counts == [10, 6, 4]
+    assert load(tmp_path, imbalance_ratio=1).class_counts == [4, 4, 4]
+
+
+def test_a_tail_that_does_not_fit_is_refused(tmp_path):
+    assert refusal(split_in_two(tmp_path), imbalance_ratio=11).key == "imbalance_ratio"
+
+
+def test_images_that_are_not_drawn_are_not_read(tmp_path):
+    split_in_two(tmp_path)
+    truncated(tmp_path / "train" / "cat" / "009.png")
+    data = load(tmp_path, imbalance_ratio=1, draw="m2m")
+    assert numbers(data.train_images, 0) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("two_folders", [True, False])
+def test_a_file_of_indices_picks_the_images(tmp_path, two_folders):
+    root = split_in_two(tmp_path / "root") if two_folders else fill(tmp_path / "root", COUNTS)
+    everything = load(root)
+    first = (everything.train_targets == 2).nonzero()[0].item()
+    indices = [first + 1, 2, (everything.train_targets == 1).nonzero()[0].item(), 0]
+    (tmp_path / "some.txt").write_text("\n".join(map(str, indices)))
+    data = load(root, draw=str(tmp_path / "some.txt"))
+    assert data.class_counts == [2, 1, 1]
+    assert torch.equal(data.train_images, everything.train_images[indices])
+    assert torch.equal(data.train_targets, everything.train_targets[indices])
+    assert torch.equal(data.test_images, everything.test_images)
+
+
+def test_a_file_of_indices_out_of_range_is_refused(tmp_path):
+    root = split_in_two(tmp_path / "root")
+    (tmp_path / "some.txt").write_text("0\n20\n")
+    assert "some.txt: index 20 " in str(refusal(root, draw=str(tmp_path / "some.txt")))
+
+
+def test_a_file_of_indices_without_a_class_is_refused(tmp_path):
+    root = split_in_two(tmp_path / "root")
+    (tmp_path / "some.txt").write_text("0\n10\n")
+    assert "class 'emu' has no training image" in str(refusal(root, draw=str(tmp_path / "some.txt")))
+
+
+@pytest.mark.parametrize(
+    ("size", "default"), [((8, 8), 8), ((30, 20), 20), ((20, 30), 20), ((300, 250), 224), ((224, 500), 224)], ids=str
+)
+def test_the_size_is_the_short_side_of_the_first_image(tmp_path, size, default):
+    fill(tmp_path / "train", {"a": 1}, size=size)
+    fill(tmp_path / "train", {"b": 2}, size=(50, 12))
+    fill(tmp_path / "test", {"a": 1, "b": 1}, size=(6, 6))
+    data = load(tmp_path)
+    assert data.image_shape == (3, default, default)
+    assert data.train_images.shape == (3, 3, default, default)
+    assert data.test_images.shape == (2, 3, default, default)
+
+
+@pytest.mark.parametrize("size", [4, 16, 300])
+def test_an_explicit_size_goes_before(tmp_path, size):
+    data = load(split_in_two(tmp_path), image_size=size)
+    assert data.image_shape == (3, size, size)
+    assert contents(data.train_images)[:10] == [(0, i) for i in range(10)]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_size_is_taken_from_the_first_that_can_be_read(tmp_path, damage):
+    split_in_two(tmp_path, {"a": 2, "b": 2})
+    if damage != "truncated":
+        DAMAGE[damage](tmp_path / "train" / "a" / "000.png")
+    else:
+        (tmp_path / "train" / "a" / "000.png").write_bytes(b"\x89PNG\r\n")
+    assert load(tmp_path, on_error="skip").image_shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_first_image_too_large_to_be_safe_is_named(tmp_path, on_error):
+    path = picture_of_billions(split_in_two(tmp_path) / "train" / "cat" / "000.png")
+    if on_error == "raise":
+        assert str(path) in str(refusal(tmp_path))
+    else:
+        data = load(tmp_path, on_error="skip")
+        assert data.class_counts == [9, 6, 4]
+        assert [str(path) in line for line in data.skipped] == [True]
+
+
+def test_no_file_that_can_be_read_is_refused(tmp_path):
+    for path in sorted(split_in_two(tmp_path).rglob("train/*/*.png")):
+        text(path)
+    for on_error in ("raise", "skip"):
+        assert str(tmp_path / "train" / "cat" / "000.png") in str(refusal(tmp_path, on_error=on_error))
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, damage, part):
+    path = DAMAGE[damage](sorted((split_in_two(tmp_path) / part / "dog").iterdir())[1])
+    error = refusal(tmp_path)
+    assert str(path) in error.message
+    assert "on_error=skip" in error.message
+
+
+def test_the_first_of_several_is_named(tmp_path):
+    split_in_two(tmp_path)
+    for name in ("emu/001.png", "cat/005.png", "dog/000.png"):
+        text(tmp_path / "train" / name)
+    assert str(tmp_path / "train" / "cat" / "005.png") in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "labels.csv", "no_suffix", "000.png.bak"])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_file_beside_the_images_is_named(tmp_path, name, part):
+    path = text(split_in_two(tmp_path) / part / "emu" / name)
+    assert refusal(tmp_path).message == f"{path}: is no image; remove it, or set data.on_error=skip"
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_skipping_leaves_files_out_and_lists_them(tmp_path, damage):
+    split_in_two(tmp_path)
+    bad = [DAMAGE[damage](tmp_path / name) for name in ("train/cat/003.png", "train/emu/000.png", "test/dog/201.png")]
+    bad.append(text(tmp_path / "train" / "dog" / "notes.txt"))
+    data = load(tmp_path, on_error="skip")
+    assert data.class_counts == [9, 6, 3]
+    assert data.test_counts == [3, 2, 3]
+    assert contents(data.train_images) == [
+        (label, i) for label, n in enumerate((10, 6, 4)) for i in range(n) if (label, i) not in ((0, 3), (2, 0))
+    ]
+    assert [label for label, _ in contents(data.train_images)] == data.train_targets.tolist()
+    assert numbers(data.test_images, 1) == {200, 202}
+    assert len(data.skipped) == 4
+    for path in bad:
+        assert sum(line.startswith(f"{path}: ") for line in data.skipped) == 1
+    assert not any("on_error" in line for line in data.skipped)
+
+
+def test_what_is_skipped_is_out_of_the_digest_and_the_statistics(tmp_path):
+    whole = load(split_in_two(tmp_path))
+    truncated(tmp_path / "train" / "cat" / "003.png")
+    less = load(tmp_path, on_error="skip")
+    assert less.digest != whole.digest
+    reds = less.train_images[:, 0].double() / 255
+    assert less.statistics.mean[0] == pytest.approx(reds.mean().item())
+
+
+def test_skipping_goes_on_without_a_held_out_folder(tmp_path):
+    truncated(fill(tmp_path, COUNTS) / "cat" / "003.png")
+    data = load(tmp_path, on_error="skip")
+    assert data.class_counts[0] + data.test_counts[0] == 9
+    assert len(data.skipped) == 1
+
+
+def test_skipping_nothing_changes_nothing(tmp_path):
+    one, other = load(split_in_two(tmp_path)), load(tmp_path, on_error="skip")
+    assert other.digest == one.digest
+    assert other.skipped == []
+    assert torch.equal(other.train_images, one.train_images)
+
+
+@pytest.mark.parametrize(("part", "kind"), [("train", "training"), ("test", "test")])
+def test_a_class_that_is_skipped_whole_is_refused(tmp_path, part, kind):
+    for path in sorted((split_in_two(tmp_path) / part / "emu").iterdir()):
+        text(path)
+    assert f"class 'emu' has no {kind} image left" in refusal(tmp_path, on_error="skip").message
+
+
+@pytest.mark.parametrize("clutter", [".DS_Store", "._000.png", ".hidden.png", "Thumbs.db", "thumbs.db", "desktop.ini"])
+@pytest.mark.parametrize("two_folders", [True, False])
+def test_what_systems_leave_behind_is_passed_over(tmp_path, clutter, two_folders):
+    root = split_in_two(tmp_path) if two_folders else fill(tmp_path, COUNTS)
+    before = load(root)
+    for folder in sorted({path.parent for path in root.rglob("*.png")} | {root}):
+        text(folder / clutter)
+    after = load(root)
+    assert after.skipped == []
+    assert after.class_counts == before.class_counts
+    assert after.test_counts == before.test_counts
+
+
+def test_hidden_folders_beside_the_classes_are_passed_over(tmp_path):
+    split_in_two(tmp_path)
+    for folder in (tmp_path, tmp_path / "train"):
+        fill(folder, {".ipynb_checkpoints": 2})
+    assert load(tmp_path).class_names == ["cat", "dog", "emu"]
+
+
+def test_hidden_folders_among_the_images_are_passed_over(tmp_path):
+    fill(split_in_two(tmp_path) / "train" / "cat", {".ipynb_checkpoints": 2}, first=50)
+    data = load(tmp_path)
+    assert data.class_counts == [10, 6, 4]
+    assert numbers(data.train_images, 0) == set(range(10))
+
+
+def test_a_hidden_folder_above_hides_nothing(tmp_path):
+    assert load(split_in_two(tmp_path / ".cache" / "birds")).class_counts == [10, 6, 4]
+
+
+def test_files_beside_the_class_folders_are_passed_over(tmp_path):
+    split_in_two(tmp_path)
+    for folder in (tmp_path, tmp_path / "train", tmp_path / "test"):
+        text(folder / "README.md")
+    assert load(tmp_path).class_counts == [10, 6, 4]
+
+
+@pytest.mark.parametrize("kind", ["missing", "file"])
+def test_a_root_that_is_no_folder_is_named(tmp_path, kind):
+    root = tmp_path / "missing" if kind == "missing" else text(tmp_path / "file")
+    error = refusal(root)
+    assert error.key == "root"
+    assert str(root) in error.message
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_too_few_classes_are_refused(tmp_path, inside):
+    folder = tmp_path / inside
+    folder.mkdir(exist_ok=True)
+    if inside:
+        (tmp_path / "test").mkdir()
+    error = refusal(tmp_path)
+    assert error.key == "root"
+    assert f"{folder} must hold a folder for each of at least two classes, found none" in error.message
+    fill(folder, {"only": 3})
+    if inside:
+        fill(tmp_path / "test", {"only": 3})
+    assert "found only one, only" in refusal(tmp_path).message
+
+
+def test_training_images_without_a_test_set_are_refused(tmp_path):
+    fill(tmp_path / "train", COUNTS)
+    error = refusal(tmp_path)
+    assert error.key == "root"
+    assert "neither test nor val" in error.message
+
+
+@pytest.mark.parametrize("clutter", [None, ".DS_Store", "notes.txt"])
+@pytest.mark.parametrize("part", ["train", "test", None])
+def test_a_class_folder_without_images_is_named(tmp_path, part, clutter):
+    root = split_in_two(tmp_path) if part else fill(tmp_path, COUNTS)
+    folder = root / (part or "") / "dog"
+    for path in folder.iterdir():
+        path.unlink()
+    if clutter:
+        text(folder / clutter)
+    assert f"{folder}: holds no image" in refusal(tmp_path, on_error="skip").message
+
+
+def test_a_single_image_cannot_be_split(tmp_path):
+    fill(tmp_path, {"a": 5, "b": 1, "c": 5})
+    assert refusal(tmp_path).message.startswith(f"{tmp_path / 'b'}: holds a single image")
+
+
+@pytest.mark.parametrize("missing_from", ["train", "test"])
+def test_classes_that_differ_are_named(tmp_path, missing_from):
+    split_in_two(tmp_path)
+    folder = tmp_path / missing_from / "dog"
+    folder.rename(folder.with_name("hound"))
+    message = refusal(tmp_path).message
+    assert str(tmp_path) in message
+    assert "train and test differ in classes: dog, hound" in message
+
+
+@pytest.mark.parametrize("value", ["ignore", None, True, ""])
+def test_an_unknown_on_error_is_refused(tmp_path, value):
+    assert refusal(tmp_path, on_error=value).key == "on_error"
+
+
+@pytest.mark.parametrize("value", [0, 3, -8, 8.5, "32", True])
+def test_a_bad_size_is_refused(tmp_path, value):
+    assert refusal(tmp_path, image_size=value).key == "image_size"
+
+
+@pytest.mark.parametrize("value", [-0.1, 0, 1, 1.5, "0.2", None, float("nan")])
+def test_a_bad_share_is_refused(tmp_path, value):
+    assert refusal(fill(tmp_path, COUNTS), test_fraction=value).key == "test_fraction"
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(tmp_path):
+    fill(tmp_path, {"cat": 100, "dog": 2})
+    error = refusal(tmp_path, test_fraction=0.9)
+    assert "dog" in error.message or error.key == "test_fraction"
+
+
+def test_the_home_folder_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    split_in_two(tmp_path / "birds")
+    assert load("~/birds").class_counts == [10, 6, 4]
