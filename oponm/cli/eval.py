@@ -8,6 +8,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from oponm.cli.arguments import quote_paths
 from oponm.cli.configuration import CONF_DIR
 from oponm.cli.errors import one_line_errors
 from oponm.cli.run_directory import OVERRIDES_FILE
@@ -15,7 +16,7 @@ from oponm.cli.run_directory import OVERRIDES_FILE
 
 def run(arguments: list[str]) -> None:
     """Compose the config of the checkpoint's run with ``arguments`` on top, and evaluate."""
-    sys.argv = ["oponm eval", *_overrides_of_run(arguments), *arguments]
+    sys.argv = ["oponm eval", *_overrides_of_run(arguments), *quote_paths(arguments)]
     hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="eval")(_job)()
 
 
@@ -24,7 +25,7 @@ def _overrides_of_run(arguments: list[str]) -> list[str]:
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "checkpoint" and (file := Path(value).parent.parent / OVERRIDES_FILE).is_file():
-            overrides = [str(override) for override in OmegaConf.load(file)]
+            overrides = quote_paths([str(override) for override in OmegaConf.load(file)])
             own = ("output_dir=", "sweep=", "logger=", "logger.", "hydra.")
             return [override for override in overrides if not override.lstrip("+~").startswith(own)]
     return []

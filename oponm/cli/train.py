@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from oponm.cli.arguments import quote_paths
 from oponm.cli.configuration import CONF_DIR, folder_name
 from oponm.cli.errors import one_line_errors
 
@@ -18,7 +19,7 @@ from oponm.cli.errors import one_line_errors
 def run(arguments: list[str]) -> None:
     """Compose the config from ``arguments`` and run it."""
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-    sys.argv = ["oponm train", *arguments]
+    sys.argv = ["oponm train", *quote_paths(arguments)]
     hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(_job)()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from oponm.report.collect import Group
@@ -31,7 +32,9 @@ def terminal_table(groups: Sequence[Group]) -> Table:
     Args:
         groups: see :func:`~oponm.report.group_runs`.
     """
-    table = Table(caption="percent, mean ± standard error over seeds; seconds a run", caption_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD, caption="percent, mean ± standard error over seeds; seconds a run", caption_justify="left"
+    )
     for number, name in enumerate(_header()):
         table.add_column(
             name.replace(" ", "\n"), justify="right" if number else "left", no_wrap=number > 0, min_width=6

@@ -1,0 +1,31 @@
+"""Paths as people have them, in Hydra's grammar of overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+_PATHS = ("checkpoint", "data.root", "data.draw", "output_dir")
+_SPECIAL = re.compile(r"[=,()\[\]{}'\"\\#;$&~^]|^\s|\s$")
+
+
+def quote_paths(arguments: Sequence[str]) -> list[str]:
+    """Quote the values of path settings that hold characters with a meaning in Hydra's grammar.
+
+    A list such as ``data.draw=ldam,m2m`` stays a list: for settings other than ``output_dir`` the path must exist.
+
+    Example:
+        >>> quote_paths(["output_dir=runs (new)/a=1", "data.draw=ldam,m2m"])
+        ['output_dir="runs (new)/a=1"', 'data.draw=ldam,m2m']
+    """
+    return [_quote(argument) for argument in arguments]
+
+
+def _quote(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    is_path = key in _PATHS and (key == "output_dir" or (value != "" and Path(value).expanduser().exists()))
+    if not is_path or not _SPECIAL.search(value) or value[:1] in "\"'" or "${" in value:
+        return argument
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{key}{equals}"{escaped}"'
