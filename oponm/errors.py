@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from numbers import Integral, Real
 
 
@@ -58,3 +59,18 @@ def check_real(key: str, value: object, low: float, high: float = math.inf) -> f
     if not low <= number <= high or math.isinf(number):
         raise InputError(f"must {bounds}, got {value!r}", key)
     return number
+
+
+def check_choice(key: str, value: str, choices: Collection[str]) -> str:
+    """Return ``value`` if it is one of the choices.
+
+    Raises:
+        InputError: listing them, if it is not.
+
+    Example:
+        >>> check_choice("val", "split", ["none", "split", "test"])
+        'split'
+    """
+    if value not in choices:
+        raise InputError(f"must be one of {', '.join(choices)}, got {value!r}", key)
+    return value

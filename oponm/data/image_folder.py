@@ -17,7 +17,7 @@ from oponm.data.decode import read_image
 from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.progress import track
 from oponm.data.source import Images, Pool, Source
-from oponm.errors import InputError, check_int, check_real
+from oponm.errors import InputError, check_choice, check_int, check_real
 from oponm.longtail import stratified_split
 
 LARGEST_DEFAULT_SIZE = 224
@@ -62,9 +62,7 @@ class ImageFolderLT(LongTailDataModule):
         self.root = Path(root).expanduser()
         self.image_size = None if image_size is None else check_int("image_size", image_size, minimum=4)
         self.test_fraction = check_real("test_fraction", test_fraction, 0, 1)
-        if on_error not in ("raise", "skip"):
-            raise InputError(f"must be raise or skip, got {on_error!r}", "on_error")
-        self.on_error = on_error
+        self.on_error = check_choice("on_error", on_error, ("raise", "skip"))
 
     def load_source(self) -> Source:
         """List the files; nothing but one image header is read yet."""
@@ -96,7 +94,7 @@ class ImageFolderLT(LongTailDataModule):
         def pool(files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], name: str) -> Pool:
             return Pool(labels, lambda wanted: self._decode(files[wanted], size, f"reading {name} images", skipped))
 
-        return Source(names, pool(*train, "training"), pool(*test, "test"), skipped)
+        return Source(names, pool(*train, "training"), pool(*test, "test"), skipped=skipped)
 
     def _list_files(
         self, folder: Path, names: list[str], skipped: list[str]

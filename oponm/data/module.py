@@ -20,13 +20,14 @@ from oponm.data.mixers import replace_with_gaussian
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
 from oponm.data.samplers import EpochBatches, IndexBatch
 from oponm.data.source import Pool, Source
-from oponm.data.statistics import Statistics, channel_statistics
-from oponm.errors import InputError, check_int
-from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest
+from oponm.data.statistics import PUBLISHED, Statistics, channel_statistics
+from oponm.errors import InputError, check_choice, check_int
+from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest, stratified_split
 from oponm.longtail.draws import DRAWS
 from oponm.noise import Batch
 
 log = logging.getLogger(__name__)
+VALIDATIONS = ("none", "split", "test")
 
 
 class EpochInput(NamedTuple):
@@ -50,6 +51,9 @@ class DataOptions(TypedDict, total=False):
     draw_seed: int
     batch_size: int
     seed: int
+    val: str
+    val_size: int | float
+    statistics: str
     augmentation: Callable[[tuple[int, int]], nn.Module]
     mixer: Callable[[Statistics, list[int]], nn.Module]
 
@@ -58,7 +62,7 @@ class LongTailDataModule(pl.LightningDataModule):
     """Draws a long-tailed training set from a source and serves it from the device's memory.
 
     After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
-    ``digest``, ``statistics``, ``image_shape``, ``skipped``.
+    ``val_counts``, ``digest``, ``statistics``, ``image_shape``, ``skipped``.
 
     Args:
         imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
@@ -68,6 +72,12 @@ class LongTailDataModule(pl.LightningDataModule):
         draw_seed: seed of the draw, apart from the run's seed; 0 is the published subset.
         batch_size: images a batch.
         seed: the run's seed: order, augmentation and noise.
+        val: what models are compared on during training. ``"none"``: nothing. ``"split"``: images held out of the
+            training images, the same of each class, before the tail is drawn (or the data set's own validation set,
+            where it has one). ``"test"``: the test set itself, a habit of the literature that flatters.
+        val_size: images of each class to hold out, a number or a share, for ``val="split"``.
+        statistics: for normalisation and noise: ``"own"``, those of the drawn training images; or published ones by
+            name, ``"cifar10"``, ``"cifar100"``, ``"imagenet"``.
         augmentation: makes the augmentation from (H, W).
         mixer: makes what mixes noise in, from the statistics and the class counts of the training set.
 
@@ -83,6 +93,9 @@ class LongTailDataModule(pl.LightningDataModule):
         draw_seed: int = 0,
         batch_size: int = 128,
         seed: int = 0,
+        val: str = "none",
+        val_size: int | float = 0.1,
+        statistics: str = "own",
         augmentation: Callable[[tuple[int, int]], nn.Module] = no_augmentation,
         mixer: Callable[[Statistics, list[int]], nn.Module] = replace_with_gaussian,
     ) -> None:
@@ -93,6 +106,8 @@ class LongTailDataModule(pl.LightningDataModule):
         self.imbalance_ratio, self.profile, self.draw, self.draw_seed = imbalance_ratio, profile, draw, draw_seed
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
         self.seed = check_int("seed", seed, minimum=0)
+        self.val, self.val_size = check_choice("val", val, VALIDATIONS), val_size
+        self.statistics_name = check_choice("statistics", statistics, ("own", *PUBLISHED))
         self.make_augmentation, self.make_mixer = augmentation, mixer
         self.epoch_input: Callable[[int], EpochInput] = lambda epoch: EpochInput()
         self._ready = False
@@ -106,16 +121,24 @@ class LongTailDataModule(pl.LightningDataModule):
         if self._ready:
             return
         source = self.load_source()
-        drawn = self._draw(source.train.labels, len(source.class_names))
-        self.train_images, self.train_targets, drawn = self._read(source.train, drawn)
-        everything = np.arange(len(source.test.labels))
-        self.test_images, self.test_targets, _ = self._read(source.test, everything)
+        candidates, held_out = self._hold_out(source)
+        drawn = candidates[self._draw(source.train.labels[candidates], len(source.class_names))]
+        self.train_images, self.train_targets, drawn = _read(source.train, drawn)
+        self.test_images, self.test_targets, _ = _read(source.test, np.arange(len(source.test.labels)))
+        if self.val == "test":
+            self.val_images, self.val_targets = self.test_images, self.test_targets
+        elif held_out is not None:
+            self.val_images, self.val_targets, _ = _read(source.val or source.train, held_out)
 
         self.class_names, self.skipped = source.class_names, source.skipped
         self.class_counts = self._count(self.train_targets, "training")
         self.test_counts = self._count(self.test_targets, "test")
+        self.val_counts = [] if self.val == "none" else self._count(self.val_targets, "validation")
         self.digest = split_digest(drawn)
-        self.statistics = channel_statistics(self.train_images)
+        own = self.statistics_name == "own"
+        self.statistics = channel_statistics(self.train_images) if own else PUBLISHED[self.statistics_name]
+        if len(self.statistics.mean) != self.train_images.shape[1]:
+            raise InputError(f"of {self.statistics_name} are for colour images: take own", "statistics")
         self.image_shape = tuple(self.train_images.shape[1:])
         height, width = self.image_shape[1:]
         self.pipeline = DevicePipeline(
@@ -130,7 +153,9 @@ class LongTailDataModule(pl.LightningDataModule):
             *(len(self.train_targets), len(self.class_names), max(self.class_counts), min(self.class_counts)),
             *(self.draw, self.digest[:16]),
         )
-        log.info("normalised by the training set's own statistics: %s", self.statistics)
+        log.info("normalised by %s statistics: %s", self.statistics_name, self.statistics)
+        if self.val == "test":
+            log.warning("val=test: the test set doubles as validation set, so the best epoch's figure flatters")
         if self.skipped:
             log.warning("%d files could not be read and were left out", len(self.skipped))
 
@@ -143,10 +168,14 @@ class LongTailDataModule(pl.LightningDataModule):
         counts = fit_counts(available, self.imbalance_ratio, self.profile)
         return draw_indices(labels, counts, self.draw, self.draw_seed)
 
-    @staticmethod
-    def _read(pool: Pool, wanted: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
-        images, kept = pool.read(wanted)
-        return images, torch.from_numpy(pool.labels[wanted[kept]]), wanted[kept]
+    def _hold_out(self, source: Source) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+        """Candidates for the training set, and what validates: indices into ``source.val`` if there is one."""
+        everything = np.arange(len(source.train.labels))
+        if self.val != "split":
+            return everything, None
+        if source.val is not None:
+            return everything, np.arange(len(source.val.labels))
+        return stratified_split(source.train.labels, self.val_size, seed=self.draw_seed)
 
     def _count(self, targets: Tensor, name: str) -> list[int]:
         counts = torch.bincount(targets, minlength=len(self.class_names)).tolist()
@@ -164,12 +193,18 @@ class LongTailDataModule(pl.LightningDataModule):
         batches = EpochBatches(self.train_targets, self.batch_size, self.epoch_input(epoch).sampler, self.seed, epoch)
         return _loader(self.train_images, self.train_targets.to(self._device()), batches)
 
+    def val_dataloader(self) -> DataLoader[RawBatch] | list[Any]:
+        """The validation set in order; empty for ``val="none"``."""
+        return [] if self.val == "none" else self._in_order(self.val_images, self.val_targets)
+
     def test_dataloader(self) -> DataLoader[RawBatch]:
         """The test set in order."""
-        self.test_images = self.test_images.to(self._device())
-        parts = torch.arange(len(self.test_targets)).split(max(self.batch_size, 500))
+        return self._in_order(self.test_images, self.test_targets)
+
+    def _in_order(self, images: Tensor, targets: Tensor) -> DataLoader[RawBatch]:
+        parts = torch.arange(len(targets)).split(max(self.batch_size, 500))
         batches = [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)]
-        return _loader(self.test_images, self.test_targets.to(self._device()), batches)
+        return _loader(images.to(self._device()), targets.to(self._device()), batches)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Turn stored pixels into the batch a network sees."""
@@ -185,6 +220,11 @@ class LongTailDataModule(pl.LightningDataModule):
         """
         rank = 0 if self.trainer is None else self.trainer.global_rank
         return self.pipeline.to(raw.images.device)(raw, training, self.epoch_input(raw.epoch).noise, rank)
+
+
+def _read(pool: Pool, wanted: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
+    images, kept = pool.read(wanted)
+    return images, torch.from_numpy(pool.labels[wanted[kept]]), wanted[kept]
 
 
 def _loader(images: Tensor, targets: Tensor, batches: Any) -> DataLoader[RawBatch]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from oponm.errors import InputError
+from oponm.errors import check_choice
 from oponm.rng import derive_generator
 
 
@@ -96,8 +96,7 @@ class EpochBatches:
     """
 
     def __init__(self, labels: Tensor, batch_size: int, sampler: str, seed: int, epoch: int) -> None:
-        if sampler not in SAMPLERS:
-            raise InputError(f"must be one of {', '.join(SAMPLERS)}, got {sampler!r}", "sampler")
+        check_choice("sampler", sampler, SAMPLERS)
         self.labels, self.batch_size, self.sampler = labels, batch_size, sampler
         self.seed, self.epoch = seed, epoch
 

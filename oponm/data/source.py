@@ -29,11 +29,13 @@ class Pool:
 
     Attributes:
         labels: (M,), int64, in dataset order.
-        read: takes indices into the pool and decodes these images alone.
+        read: takes indices into the pool and decodes these images alone, all to one size, to be kept in memory.
+        files: (M,), paths, where images can also be decoded batch by batch, as sets too large for memory are.
     """
 
     labels: npt.NDArray[np.int64]
     read: Callable[[npt.NDArray[np.int64]], Images]
+    files: npt.NDArray[np.object_] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Source:
         class_names: names in label order.
         train: images to draw the training set from.
         test: the test set.
+        val: the validation set, for data sets that define one.
         skipped: filled by ``read``: files left out because they could not be decoded, with the reason.
     """
 
     class_names: list[str]
     train: Pool
     test: Pool
+    val: Pool | None = None
     skipped: list[str] = field(default_factory=list)

@@ -20,6 +20,13 @@ class Statistics(NamedTuple):
     std: tuple[float, ...]
 
 
+PUBLISHED = {
+    "cifar10": Statistics((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": Statistics((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "imagenet": Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
 def channel_statistics(images: Tensor) -> Statistics:
     """Exact statistics, by counting how often each of the 256 values occurs.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oponm.errors import InputError, check_int, check_real
+from oponm.errors import InputError, check_choice, check_int, check_real
 
 PROFILES = ("exponential", "step")
 
@@ -83,8 +83,7 @@ def fit_counts(available: Sequence[int], imbalance_ratio: float, profile: str = 
         >>> fit_counts([500, 20, 100], 10)
         [66, 20, 6]
     """
-    if profile not in PROFILES:
-        raise InputError(f"must be one of {', '.join(PROFILES)}, got {profile!r}", "profile")
+    check_choice("profile", profile, PROFILES)
     low, high = 1, max(available, default=1)
     weights = _weights(len(available), imbalance_ratio, profile)
     if low > min(available):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from oponm.errors import InputError
+from oponm.errors import InputError, check_choice
 from oponm.nn.aux import AuxBatchNorm1d, AuxBatchNorm2d, AuxBatchNorm3d, AuxRoutedBatchNorm
 from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d, RoutedBatchNorm
 from oponm.nn.functional import NOISE_GRADS
@@ -55,10 +55,8 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none")
         >>> type(convert_batchnorm(model)[1]).__name__
         'DARBatchNorm2d'
     """
-    if kind not in KINDS:
-        raise InputError(f"must be one of {', '.join(KINDS)}, got {kind!r}", "kind")
-    if noise_grad not in NOISE_GRADS:
-        raise InputError(f"must be one of {', '.join(NOISE_GRADS)}, got {noise_grad!r}", "noise_grad")
+    check_choice("kind", kind, KINDS)
+    check_choice("noise_grad", noise_grad, NOISE_GRADS)
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
     if kind == "standard":
         return revert_batchnorm(model)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
-from oponm.errors import InputError
+from oponm.errors import check_choice
 from oponm.nn.functional import NOISE_GRADS, Routed, check_mask, routed_batch_norm
 from oponm.nn.routing import Route, current_route
 from oponm.nn.running import update_running_statistics
@@ -37,8 +37,7 @@ class RoutedBatchNorm(_BatchNorm):
 
     def set_up_routing(self, noise_grad: str) -> None:
         """Give an existing batch norm what routing needs; called once, also on conversion."""
-        if noise_grad not in NOISE_GRADS:
-            raise InputError(f"must be one of {', '.join(NOISE_GRADS)}, got {noise_grad!r}", "noise_grad")
+        check_choice("noise_grad", noise_grad, NOISE_GRADS)
         self.noise_grad = noise_grad
 
     def tear_down_routing(self) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from oponm.errors import InputError
+from oponm.errors import InputError, check_choice
 
 NOISE_GRADS = ("none", "input", "full")
 
@@ -77,8 +77,7 @@ def routed_batch_norm(
         >>> routed_batch_norm(x, is_noise).output.round().flatten().tolist()
         [-1.0, 1.0, -1.0, 1.0]
     """
-    if noise_grad not in NOISE_GRADS:
-        raise InputError(f"must be one of {', '.join(NOISE_GRADS)}, got {noise_grad!r}", "noise_grad")
+    check_choice("noise_grad", noise_grad, NOISE_GRADS)
     check_mask(is_noise, x)
     return Routed(*_RoutedBatchNorm.apply(x, is_noise, weight, bias, noise_weight, noise_bias, eps, noise_grad))
 

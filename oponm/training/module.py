@@ -51,6 +51,7 @@ class LongTailModule(pl.LightningModule):
         shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
         self.make_optimizer, self.schedule = optimizer, schedule
         self.train_loss, self.train_accuracy, self.noise_share = MeanMetric(), MeanMetric(), MeanMetric()
+        self.val_metrics = evaluation_metrics(len(self.class_counts))
         self.test_metrics = evaluation_metrics(len(self.class_counts))
         self.test_scalars: dict[str, float] = {}
         self.test_recall: list[float] = []
@@ -82,6 +83,16 @@ class LongTailModule(pl.LightningModule):
             self.log(name.replace("train_", "train/"), metric.compute())
             metric.reset()
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one batch of the validation set."""
+        self.val_metrics.update(self.model(batch.images), batch.targets)
+
+    def on_validation_epoch_end(self) -> None:
+        """Sum the validation set up and log its scalars."""
+        scalars, _ = summarise(self.val_metrics.compute(), self.class_counts, **self.shots)
+        self.val_metrics.reset()
+        self.log_dict({f"val/{name}": value for name, value in scalars.items()})
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the test set."""

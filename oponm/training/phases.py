@@ -8,7 +8,7 @@ from typing import Any
 
 from oponm.data.module import EpochInput
 from oponm.data.samplers import SAMPLERS
-from oponm.errors import InputError, check_int
+from oponm.errors import InputError, check_choice, check_int
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Phase:
 
     def __post_init__(self) -> None:
         check_int("epochs", self.epochs, minimum=1)
-        if self.sampler not in SAMPLERS:
-            raise InputError(f"must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}", "sampler")
+        check_choice("sampler", self.sampler, SAMPLERS)
         if not isinstance(self.noise, bool):
             raise InputError(f"must be true or false, got {self.noise!r}", "noise")
 

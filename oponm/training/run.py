@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from oponm.data import LongTailDataModule
+from oponm.training.checkpoint import load_weights
 from oponm.training.module import LongTailModule
 from oponm.training.phases import PhasePlan
 from oponm.training.progress import EpochProgress
 
 log = logging.getLogger(__name__)
 CHECKPOINT_INTERVAL = timedelta(minutes=5)
+MONITOR = "val/balanced_accuracy"
 
 
 def train(
@@ -31,8 +34,11 @@ def train(
 ) -> dict[str, Any]:
     """Train through all phases, keep the last weights, and evaluate them on the test set.
 
+    Where the data module validates, the weights of the best epoch are kept too, in ``checkpoints/best.ckpt``,
+    and evaluated beside the last.
+
     Args:
-        module: the model to train, in place.
+        module: the model to train, in place; it ends with the last weights.
         data: set up already.
         plan: the phases.
         run_dir: receives ``checkpoints/last.ckpt``, every five minutes and at the end.
@@ -40,18 +46,22 @@ def train(
         **trainer_options: ``accelerator``, ``precision`` and others of ``pytorch_lightning.Trainer``.
 
     Returns:
-        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`.
+        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
+        ``best``: epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
     """
     data.epoch_input = lambda epoch: plan.at(epoch).input
     for phase, start in zip(plan.phases, plan.starts, strict=True):
         log.info("phase %s from epoch %d", phase.name, start)
-    keep = ModelCheckpoint(run_dir / "checkpoints", "last", train_time_interval=CHECKPOINT_INTERVAL)
-    keep.CHECKPOINT_NAME_LAST, keep._enable_version_counter = "last", False
+    folder = run_dir / "checkpoints"
+    validating = data.val != "none"
+    best = _keep_best(folder) if validating else None
     trainer = make_trainer(
-        [EpochProgress(plan), keep],
+        [EpochProgress(plan), _keep_last(folder), *([best] if best else [])],
         loggers,
         max_epochs=plan.max_epochs,
         reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
+        num_sanity_val_steps=0,
+        limit_val_batches=1.0 if validating else 0,
         **trainer_options,
     )
     started = time.perf_counter()
@@ -59,8 +69,36 @@ def train(
     seconds = time.perf_counter() - started
     if trainer.interrupted:
         raise KeyboardInterrupt
-    trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
-    return {**_test(trainer, module, data), "train_seconds": round(seconds, 3), "epochs": plan.max_epochs}
+    trainer.save_checkpoint(folder / "last.ckpt")
+    result = {"train_seconds": round(seconds, 3), "epochs": plan.max_epochs, "validation": data.val}
+    if best:
+        result["best"] = _test_best(module, data, best, **trainer_options)
+    return {**_test(trainer, module, data), **result}
+
+
+def _keep_last(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(folder, "last", train_time_interval=CHECKPOINT_INTERVAL, enable_version_counter=False)
+
+
+def _keep_best(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(folder, "best", monitor=MONITOR, mode="max", enable_version_counter=False)
+
+
+def _test_best(
+    module: LongTailModule, data: LongTailDataModule, best: ModelCheckpoint, **trainer_options: Any
+) -> dict[str, Any]:
+    """Evaluate the weights of the best validation epoch, and put the last ones back."""
+    last = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
+    path = Path(best.best_model_path)
+    load_weights(module.model, path)
+    tested = evaluate(module, data, **trainer_options)
+    module.model.load_state_dict(last)
+    return {
+        "epoch": int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]),
+        MONITOR: round(float(best.best_model_score or 0.0), 6),
+        "metrics": tested["metrics"],
+        "recall": tested["recall"],
+    }
 
 
 def evaluate(

@@ -83,10 +83,12 @@ def test_setup_again_does_nothing(monkeypatch):
     assert all(one is other for one, other in zip(before, after, strict=True))
 
 
-def test_setup_touches_no_global_generator():
+def test_no_global_generator_is_touched():
+    raw = epoch_of(digits(), given=OPEN)[0]
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     data = digits(draw="random")
-    next(iter(data.train_dataloader()))
+    data.epoch_input = lambda epoch: OPEN
+    assert data.make_batch(raw, training=True).is_noise.any()
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
     assert np.array_equal(np.random.get_state()[1], before[2])  # noqa: NPY002

@@ -9,7 +9,7 @@ from oponm.training import Phase, PhasePlan, evaluate, train
 from oponm.training.checkpoint import load_weights
 from tests.training.small import OPEN, make_data, make_module, run
 
-GOLDEN = [2.170529, 1.838291, 2.952330, 2.339753]
+GOLDEN = [2.1721558570861816, 1.8366076946258545, 2.9586474895477295, 2.351240873336792]
 
 
 class Recorder(pl.Callback):

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oponm.errors import InputError
+from oponm.report import Group, recall_figure
+
+
+def group(name: str = "erm", num_classes: int = 10, seeds: int = 1, names: list[str] | None = None, **changes) -> Group:
+    rng = np.random.default_rng(len(name))
+    run = {
+        "class_counts": [max(1, int(500 / 2**label)) for label in range(num_classes)],
+        "class_names": names or [str(label) for label in range(num_classes)],
+        **changes,
+    }
+    return Group(name, [{**run, "seed": s, "recall": rng.random(num_classes).tolist()} for s in range(seeds)])
+
+
+def drawn(path) -> np.ndarray:
+    with Image.open(path) as image:
+        image.load()
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def draw(tmp_path, *groups: Group, name: str = "figure.png") -> np.ndarray:
+    recall_figure(groups, tmp_path / name)
+    pixels = drawn(tmp_path / name)
+    assert min(pixels.shape[:2]) > 300
+    return pixels
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 20, 21, 25, 100])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_it_is_a_picture_for_any_number_of_classes(tmp_path, num_classes, seeds):
+    pixels = draw(tmp_path, group(num_classes=num_classes, seeds=seeds))
+    assert pixels.std() > 5
+
+
+@pytest.mark.parametrize("number", [1, 4, 12])
+def test_every_group_has_a_line_of_its_own(tmp_path, number):
+    pixels = draw(tmp_path, *(group(f"open delta={i}", seeds=2) for i in range(number)))
+    fewer = draw(tmp_path, *(group(f"open delta={i}", seeds=2) for i in range(max(1, number - 1))), name="fewer.png")
+    assert (pixels != fewer).any() == (number > 1)
+
+
+@pytest.mark.parametrize("length", [3, 12])
+def test_names_of_classes_may_be_long(tmp_path, length):
+    draw(tmp_path, group(names=[f"{label}" * length for label in range(10)]))
+
+
+def test_classes_are_ordered_by_their_counts_not_their_labels(tmp_path):
+    counts, recall, names = [5, 500, 50], [0.1, 0.9, 0.5], ["c", "a", "b"]
+    order = [1, 2, 0]
+    figures = []
+    for arrangement in ([0, 1, 2], order):
+        run = {
+            "class_counts": [counts[i] for i in arrangement],
+            "recall": [recall[i] for i in arrangement],
+            "class_names": [names[i] for i in arrangement],
+        }
+        figures.append(draw(tmp_path, Group("erm", [run])))
+    assert np.array_equal(*figures)
+
+
+def test_the_numbers_are_what_is_drawn(tmp_path):
+    one, other = (draw(tmp_path, Group("erm", [{**group().runs[0], "recall": [share] * 10}])) for share in (0.2, 0.9))
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    "name", ["$_$", r"$\nowhere$", "US$ and CA$", "a_b^c", "{", "élan", "_hidden", "a" * 40], ids=ascii
+)
+def test_any_name_can_be_drawn(tmp_path, name):
+    draw(tmp_path, group(f"open x={name}", num_classes=2, names=[name, "other"]))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [{"class_counts": [499, *([1] * 9)]}],
+        [{}, {"class_counts": [1] * 10}],
+        [{"class_counts": [500, 250, 125]}],
+    ],
+    ids=["another tail", "the last of three", "fewer classes"],
+)
+def test_groups_on_other_counts_are_refused(tmp_path, others):
+    groups = [group(), *(group(f"open {number}", **changes) for number, changes in enumerate(others))]
+    with pytest.raises(InputError, match="class counts"):
+        recall_figure(groups, tmp_path / "figure.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_other_counts_within_a_group_is_refused(tmp_path):
+    one = group(seeds=2)
+    one.runs[1]["class_counts"] = [7] * 10
+    with pytest.raises(InputError, match="class counts"):
+        recall_figure([one], tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize("suffix", ["svg", "pdf"])
+def test_other_formats_go_by_the_suffix(tmp_path, suffix):
+    recall_figure([group()], tmp_path / f"figure.{suffix}")
+    assert (tmp_path / f"figure.{suffix}").read_bytes()[:5] in (b"<?xml", b"%PDF-")
+
+
+def test_no_backend_is_chosen_for_the_caller(tmp_path):
+    import matplotlib
+    import matplotlib.pyplot
+
+    before = matplotlib.rcParams.copy(), matplotlib.pyplot.get_fignums()
+    recall_figure([group()], tmp_path / "figure.png")
+    assert (matplotlib.rcParams.copy(), matplotlib.pyplot.get_fignums()) == before

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pytest
+from rich import box
+from rich.console import Console
+
+from oponm.report import Group, markdown_table, terminal_table
+
+METRICS = {"accuracy": 0.99, "balanced_accuracy": 0.71234, "many": 0.9, "medium": 0.6, "few": 0.3}
+
+
+def group(name: str = "erm", *, seconds: float = 2.0, shifts: tuple[float, ...] = (0.0,), without: str = "") -> Group:
+    runs = []
+    for seed, shift in enumerate(shifts):
+        metrics = {metric: value + shift for metric, value in METRICS.items() if metric != without}
+        runs.append({"seed": seed, "metrics": metrics, "train_seconds": seconds + seed})
+    return Group(name, runs)
+
+
+def markdown_cells(*groups: Group) -> list[list[str]]:
+    text = markdown_table(groups)
+    assert text.endswith("|\n")
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines()]
+    assert re.fullmatch(r"[|: -]+", text.splitlines()[1])
+    return [[cell.strip() for cell in row] for row in (rows[0], *rows[2:])]
+
+
+def shown(*groups: Group, width: int = 300, **changes: Any) -> str:
+    table = terminal_table(groups)
+    for name, value in changes.items():
+        setattr(table, name, value)
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def terminal_cells(*groups: Group) -> list[list[str]]:
+    above, below = shown(*groups, box=box.SQUARE).split("├")
+    header, rows = ([line.split("│")[1:-1] for line in part.splitlines() if "│" in line] for part in (above, below))
+    names = [" ".join(part.strip() for part in column).strip() for column in zip(*header, strict=True)]
+    return [names, *([cell.strip() for cell in row] for row in rows)]
+
+
+TABLES = pytest.mark.parametrize("cells", [markdown_cells, terminal_cells], ids=["markdown", "terminal"])
+
+
+@TABLES
+def test_the_header_names_the_columns(cells):
+    header = cells(group())[0]
+    assert header == ["method", "seeds", "balanced accuracy", "many", "medium", "few", "seconds"]
+
+
+@TABLES
+def test_a_single_seed_has_no_error(cells):
+    assert cells(group())[1:] == [["erm", "1", "71.2", "90.0", "60.0", "30.0", "2.0"]]
+
+
+@TABLES
+def test_several_seeds_have_a_mean_and_an_error_in_percent(cells):
+    row = cells(group("open", shifts=(-0.02, 0.0, 0.05)))[1]
+    assert row == ["open", "3", "72.2 ± 2.1", "91.0 ± 2.1", "61.0 ± 2.1", "31.0 ± 2.1", "3.0"]
+
+
+@TABLES
+def test_seeds_that_agree_have_an_error_of_zero(cells):
+    assert cells(group(shifts=(0.0, 0.0)))[1][2] == "71.2 ± 0.0"
+
+
+@TABLES
+@pytest.mark.parametrize("shifts", [(0.0,), (0.0, 0.1)], ids=["one seed", "two seeds"])
+@pytest.mark.parametrize(("metric", "column"), [("balanced_accuracy", 2), ("many", 3), ("medium", 4), ("few", 5)])
+def test_a_missing_metric_is_a_dash(cells, shifts, metric, column):
+    complete, row = (cells(group(shifts=shifts, without=without))[1] for without in ("", metric))
+    assert row.pop(column) == "-"
+    complete.pop(column)
+    assert row == complete
+
+
+@TABLES
+def test_rows_come_in_the_order_of_the_groups(cells):
+    rows = cells(group("rs"), group("erm", shifts=(0, 0.1)), group("open norm=aux", seconds=7.25))
+    assert [row[:2] for row in rows[1:]] == [["rs", "1"], ["erm", "2"], ["open norm=aux", "1"]]
+    assert [row[-1] for row in rows[1:]] == ["2.0", "2.5", "7.2"]
+
+
+@TABLES
+@pytest.mark.parametrize(
+    "name", ["open norm.layers=[bn,gn]", "open data.root=[/a/b]", "open [bold]x", "erm x=*a*_b_", "open x='a b'"]
+)
+def test_a_name_is_shown_as_it_is(cells, name):
+    assert cells(group(name))[1][0] == name
+
+
+def test_a_bar_in_a_name_is_no_column():
+    header, row = markdown_cells(group("open data.root=a|b"))
+    assert len(row) == len(header)
+    assert row[0].replace("\\", "") == "open data.root=a|b"
+
+
+def test_the_alignment_row_fits_the_header():
+    lines = markdown_table([group()]).splitlines()
+    assert len(lines) == 3
+    assert lines[1].count("|") == lines[0].count("|") == lines[2].count("|") == 8
+
+
+def test_a_narrow_terminal_breaks_names_not_numbers():
+    text = shown(group("open " + "long.key=value " * 8, shifts=(0.0, 0.1)), width=90)
+    assert "76.2 ± 5.0" in text
+    assert max(len(line) for line in text.splitlines()) <= 90
