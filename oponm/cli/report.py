@@ -21,8 +21,9 @@ def run(arguments: list[str]) -> None:
     folders = [Path(argument) for argument in arguments]
     runs, problems = collect_runs(folders)
     groups = group_runs(runs)
-    console = Console()
+    console = Console(width=max(Console().width, 100))  # the table's own width; a narrower terminal wraps it
     console.print(terminal_table(groups))
+    console.print("percent, mean ± standard error over seeds; seconds a run", highlight=False)
     text = markdown_table(groups)
     try:
         recall_figure(groups, folders[0] / "report.png")

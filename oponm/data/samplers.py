@@ -11,6 +11,8 @@ from torch import Tensor
 from oponm.errors import check_choice
 from oponm.rng import derive_generator
 
+CHUNK = 1_000_000
+
 
 def instance_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     """Every image once, in random order.
@@ -53,9 +55,12 @@ def class_balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     by_class = torch.argsort(labels, stable=True)
     counts = torch.bincount(labels)
     starts = counts.cumsum(0) - counts
-    classes = torch.randint(len(counts), labels.shape, generator=generator)
-    within = torch.rand(labels.shape, dtype=torch.float64, generator=generator) * counts[classes]
-    return by_class[starts[classes] + within.long()]
+    order = torch.empty_like(by_class)
+    for part in order.split(CHUNK):  # so that what is needed on the way stays small beside the labels
+        classes = torch.randint(len(counts), part.shape, generator=generator)
+        within = torch.rand(part.shape, dtype=torch.float64, generator=generator).mul_(counts[classes]).long()
+        part.copy_(by_class[starts[classes] + within])
+    return order
 
 
 SAMPLERS = {"instance": instance_order, "class_balanced": class_balanced_order}

@@ -32,13 +32,13 @@ def terminal_table(groups: Sequence[Group]) -> Table:
     Args:
         groups: see :func:`~oponm.report.group_runs`.
     """
-    table = Table(
-        box=SIMPLE_HEAD, caption="percent, mean ± standard error over seeds; seconds a run", caption_justify="left"
-    )
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    longest_word = max(len(word) for group in groups for word in group.name.split())
     for number, name in enumerate(_header()):
-        table.add_column(
-            name.replace(" ", "\n"), justify="right" if number else "left", no_wrap=number > 0, min_width=6
-        )
+        if number:
+            table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
+        else:
+            table.add_column(name, min_width=longest_word, overflow="fold")
     for group in groups:
         table.add_row(*_cells(group))
     return table
