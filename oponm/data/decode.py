@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from oponm.errors import InputError
@@ -36,12 +36,24 @@ def read_image(path: Path, size: int) -> Tensor:
     """
     try:
         with Image.open(path) as opened:
-            image = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(opened)), (size, size), Image.Resampling.BICUBIC)
+            image = ImageOps.fit(_to_rgb(_upright(opened)), (size, size), Image.Resampling.BICUBIC)
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is no image; remove it, or set data.on_error=skip") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # whatever a damaged file makes a decoder say
         raise InputError(f"{path}: cannot be read ({error}); replace it, or set data.on_error=skip") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF that cannot be written back; of it the orientation alone matters
+        only = Image.Exif()
+        only[ExifTags.Base.Orientation] = image.getexif()[ExifTags.Base.Orientation]
+        bare = image.copy()
+        bare.info = {name: value for name, value in image.info.items() if name == "transparency"}
+        bare.info["exif"] = only.tobytes()
+        return ImageOps.exif_transpose(bare)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 from typing_extensions import Unpack
 
-from oponm.data.decode import read_image
 from oponm.data.module import DataOptions, LongTailDataModule
-from oponm.data.progress import track
-from oponm.data.source import Images, Pool, Source
+from oponm.data.reading import ON_ERROR, FileReader
+from oponm.data.source import Pool, Source
 from oponm.errors import InputError, check_choice, check_int, check_real
 from oponm.longtail import stratified_split
 
@@ -62,13 +58,15 @@ class ImageFolderLT(LongTailDataModule):
         self.root = Path(root).expanduser()
         self.image_size = None if image_size is None else check_int("image_size", image_size, minimum=4)
         self.test_fraction = check_real("test_fraction", test_fraction, 0, 1)
-        self.on_error = check_choice("on_error", on_error, ("raise", "skip"))
+        if test_fraction in (0, 1):
+            raise InputError(f"must lie between 0 and 1, got {test_fraction}", "test_fraction")
+        self.on_error = check_choice("on_error", on_error, ON_ERROR)
 
     def load_source(self) -> Source:
         """List the files; nothing but one image header is read yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
-        skipped: list[str] = []
+        reader = FileReader(self.on_error)
         if (self.root / "train").is_dir():
             held_out = next((self.root / name for name in ("test", "val") if (self.root / name).is_dir()), None)
             if held_out is None:
@@ -79,64 +77,48 @@ class ImageFolderLT(LongTailDataModule):
                 raise InputError(
                     f"{self.root}: train and {held_out.name} differ in classes: {', '.join(differing[:5])}"
                 )
-            train, test = (self._list_files(folder, names, skipped) for folder in (self.root / "train", held_out))
+            train, test = (_list_files(folder, names, reader) for folder in (self.root / "train", held_out))
         else:
             names = _class_names(self.root)
-            files, labels = self._list_files(self.root, names, skipped)
-            if (smallest := np.bincount(labels).argmin()) >= 0 and np.bincount(labels)[smallest] < 2:
-                raise InputError(
-                    f"{self.root / names[smallest]}: holds a single image; testing needs at least one more"
-                )
+            files, labels = _list_files(self.root, names, reader)
+            self._check_share(names, np.bincount(labels).tolist())
             kept, out = stratified_split(labels, self.test_fraction, seed=0)
             train, test = ((files[part], labels[part]) for part in (kept, out))
         size = self.image_size or _default_size(train[0])
 
         def pool(files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], name: str) -> Pool:
-            return Pool(labels, lambda wanted: self._decode(files[wanted], size, f"reading {name} images", skipped))
+            return reader.pool(files, labels, size, f"reading {name} images")
 
-        return Source(names, pool(*train, "training"), pool(*test, "test"), skipped=skipped)
+        return Source(names, pool(*train, "training"), pool(*test, "test"), skipped=reader.skipped)
 
-    def _list_files(
-        self, folder: Path, names: list[str], skipped: list[str]
-    ) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
-        extensions = Image.registered_extensions()
-        files: list[Path] = []
-        labels: list[int] = []
-        for label, name in enumerate(names):
-            found = sorted(path for path in (folder / name).rglob("*") if path.is_file() and not _is_clutter(path))
-            images = [path for path in found if path.suffix.lower() in extensions]
-            for other in sorted(set(found) - set(images)):
-                self._refuse(InputError(f"{other}: is no image; remove it, or set data.on_error=skip"), skipped)
-            if not images:
-                raise InputError(f"{folder / name}: holds no image; fill the class folder, or remove it")
-            files += images
-            labels += [label] * len(images)
-        return np.array(files, dtype=object), np.array(labels, dtype=np.int64)
+    def _check_share(self, names: list[str], counts: list[int]) -> None:
+        for name, count in zip(names, counts, strict=True):
+            if count < 2:
+                raise InputError(f"{self.root / name}: holds a single image; testing needs at least one more")
+            if round(self.test_fraction * count) >= count:
+                raise InputError(
+                    f"of {self.test_fraction} leaves class {name} with {count} images nothing to train on: lower it",
+                    "test_fraction",
+                )
 
-    def _decode(self, files: npt.NDArray[np.object_], size: int, title: str, skipped: list[str]) -> Images:
-        def attempt(path: Path) -> Tensor | InputError:
-            try:
-                return read_image(path, size)
-            except InputError as error:
-                return error
 
-        pixels = torch.empty((len(files), 3, size, size), dtype=torch.uint8)
-        kept: list[int] = []
-        with ThreadPoolExecutor() as threads:
-            for position, result in enumerate(track(threads.map(attempt, files), len(files), title)):
-                if isinstance(result, InputError):
-                    if self.on_error == "raise":
-                        threads.shutdown(cancel_futures=True)
-                    self._refuse(result, skipped)
-                else:
-                    pixels[len(kept)] = result
-                    kept.append(position)
-        return Images(pixels[: len(kept)], np.array(kept, dtype=np.int64))
-
-    def _refuse(self, error: InputError, skipped: list[str]) -> None:
-        if self.on_error == "raise":
-            raise error
-        skipped.append(error.message.removesuffix(", or set data.on_error=skip"))
+def _list_files(
+    folder: Path, names: list[str], reader: FileReader
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+    extensions = Image.registered_extensions()
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(names):
+        inside = (folder / name).rglob("*")
+        found = sorted(path for path in inside if path.is_file() and not _is_clutter(path.relative_to(folder / name)))
+        images = [path for path in found if path.suffix.lower() in extensions]
+        for other in sorted(set(found) - set(images)):
+            reader.refuse(InputError(f"{other}: is no image; remove it, or set data.on_error=skip"))
+        if not images:
+            raise InputError(f"{folder / name}: holds no image; fill the class folder, or remove it")
+        files += images
+        labels += [label] * len(images)
+    return np.array(files, dtype=object), np.array(labels, dtype=np.int64)
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -148,11 +130,11 @@ def _class_names(folder: Path) -> list[str]:
 
 
 def _is_clutter(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in _LEFT_BY_SYSTEMS
+    return any(part.startswith(".") for part in path.parts) or path.name.lower() in _LEFT_BY_SYSTEMS
 
 
 def _default_size(files: npt.NDArray[np.object_]) -> int:
     for path in files:
-        with suppress(OSError), Image.open(path) as image:  # a damaged one is named, or skipped, when it is decoded
+        with suppress(Exception), Image.open(path) as image:  # a damaged one is named, or skipped, when it is decoded
             return min(*image.size, LARGEST_DEFAULT_SIZE)
     raise InputError(f"{files[0]}: no file beside it can be read as an image either")

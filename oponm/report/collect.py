@@ -12,7 +12,16 @@ import numpy as np
 
 from oponm.errors import InputError
 
-_NEEDED = {"metrics", "recall", "class_counts", "class_names", "choices", "overrides", "seed", "train_seconds"}
+_NEEDED = {
+    "metrics": dict,
+    "recall": list,
+    "class_counts": list,
+    "class_names": list,
+    "choices": dict,
+    "overrides": list,
+    "seed": int,
+    "train_seconds": float,
+}
 
 
 @dataclass(frozen=True)
@@ -60,19 +69,23 @@ def collect_runs(folders: Iterable[Path]) -> tuple[list[dict[str, Any]], list[st
         InputError: for a folder that does not exist, or where no finished run is found at all.
     """
     runs, problems = [], []
+    seen: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; name the folder of a run, or one above several")
         for config in sorted(folder.rglob("config.yaml")):
+            if config.resolve() in seen:
+                continue
+            seen.add(config.resolve())
             result = config.with_name("result.json")
             try:
                 content = json.loads(result.read_text(encoding="utf-8"))
-                if not set(content) >= _NEEDED:
+                if not all(isinstance(content.get(key), kind) for key, kind in _NEEDED.items()):
                     raise ValueError("no result of a training run")
                 runs.append(content)
             except FileNotFoundError:
                 problems.append(f"{config.parent}: not finished")
-            except (OSError, ValueError, TypeError) as error:
+            except (OSError, ValueError, AttributeError) as error:
                 problems.append(f"{result}: left out ({error})")
     if not runs:
         listed = f" ({'; '.join(problems[:3])})" if problems else ""

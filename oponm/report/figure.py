@@ -43,12 +43,22 @@ def recall_figure(groups: Sequence[Group], path: Path) -> None:
         mean, error = group.recall()
         shift = (number - (len(groups) - 1) / 2) * 0.08
         accuracy.errorbar(
-            positions + shift, 100 * mean[order], 100 * error[order], label=group.name, marker=marker, ms=4, lw=1.2
+            positions + shift,
+            100 * mean[order],
+            100 * error[order],
+            label=f" {group.name}",
+            marker=marker,
+            ms=4,
+            lw=1.2,
         )
     ticks = positions if len(names) <= 20 else positions[:: len(names) // 10]
-    accuracy.set_xticks(ticks, [names[tick] for tick in ticks], rotation=45 if max(map(len, names)) > 4 else 0)
+    # Names are no mathematics: a dollar sign is a dollar sign.
+    accuracy.set_xticks(
+        ticks, [names[tick] for tick in ticks], parse_math=False, rotation=45 if max(map(len, names)) > 4 else 0
+    )
     accuracy.set(xlabel="class, most to fewest training images", ylabel="accuracy on the test set (%)")
     accuracy.spines[["top"]].set_visible(False)
     accuracy.grid(axis="y", color="0.85", lw=0.6)
-    accuracy.legend(frameon=False, loc="lower left")
+    for text in accuracy.legend(frameon=False, loc="lower left").get_texts():
+        text.set_parse_math(False)
     figure.savefig(path, dpi=150)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from oponm.report.collect import Group
 
@@ -40,7 +41,7 @@ def terminal_table(groups: Sequence[Group]) -> Table:
         else:
             table.add_column(name, min_width=longest_word, overflow="fold")
     for group in groups:
-        table.add_row(*_cells(group))
+        table.add_row(*map(Text, _cells(group)))  # not markup: names may hold brackets
     return table
 
 
@@ -54,4 +55,4 @@ def markdown_table(groups: Sequence[Group]) -> str:
         Lines with a final line break.
     """
     rows = [_header(), ["---", *["---:"] * (len(_header()) - 1)], *(_cells(group) for group in groups)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)

@@ -61,7 +61,7 @@ class Tiny(LongTailDataModule):
             return Images(torch.from_numpy(wanted[kept]).to(torch.uint8).view(-1, 1, 1, 1), kept)
 
         test = Pool(np.array([0, 1, 2]), lambda wanted: Images(torch.zeros(3, 1, 1, 1).byte(), np.arange(3)))
-        return Source(["a", "b", "c"], Pool(labels, read), test, [str(index) for index in self.unreadable])
+        return Source(["a", "b", "c"], Pool(labels, read), test, skipped=[str(index) for index in self.unreadable])
 
 
 def test_what_was_drawn_can_be_asked_for():

@@ -101,7 +101,7 @@ def test_what_is_no_result_is_listed(tmp_path, content):
 )
 def test_a_result_of_another_shape_is_listed(tmp_path, key, value):
     store(tmp_path / "good", result())
-    path = store(tmp_path / "odd", result(**{key: value})) / "result.json"
+    path = store(tmp_path / "odd", {**result(), key: value}) / "result.json"
     runs, problems = collect_runs([tmp_path])
     assert [group.mean_and_error("accuracy")[0] for group in group_runs(runs)] == [0.8]
     assert [problem.startswith(f"{path}: ") for problem in problems] == [True]
