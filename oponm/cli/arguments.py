@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _PATHS = ("checkpoint", "data.root", "data.draw", "output_dir")
-_SPECIAL = re.compile(r"[=,()\[\]{}'\"\\#;$&~^]|^\s|\s$")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
@@ -25,7 +25,8 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
 def _quote(argument: str) -> str:
     key, equals, value = argument.partition("=")
     is_path = key in _PATHS and (key == "output_dir" or (value != "" and Path(value).expanduser().exists()))
-    if not is_path or not _SPECIAL.search(value) or value[:1] in "\"'" or "${" in value:
+    if not is_path or _PLAIN.fullmatch(value) or value[:1] in "\"'" or "${" in value:
         return argument
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    # In Hydra's quotes a backslash is itself, unless quotes follow.
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', re.sub(r"(\\+)$", r"\1\1", value))
     return f'{key}{equals}"{escaped}"'

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from oponm.data.augmentation import flip_crop, no_augmentation
+from oponm.data.augmentation import Cutout, flip_crop, no_augmentation, simclr
 from oponm.errors import InputError
 from oponm.rng import derived_randomness
 
@@ -125,3 +125,30 @@ def test_a_bad_padding_is_refused(padding):
 def test_no_augmentation_changes_nothing(shape):
     images = picture(shape)[None]
     assert torch.equal(no_augmentation(shape[1:])(images), images)
+
+
+def test_cutout_blacks_out_one_square_that_may_reach_over_the_border():
+    with derived_randomness(0, "augmentation"):
+        images = Cutout(4)(torch.ones(400, 3, 12, 10))
+    assert set(images.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(images[:, 0], images[:, 2])
+    areas = []
+    for black in images[:, 0] == 0:
+        rows, columns = black.any(1).nonzero().flatten(), black.any(0).nonzero().flatten()
+        areas.append(int(black.sum()))
+        assert black.sum() == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+    assert max(areas) == 16
+    assert min(areas) < 8
+
+
+def test_simclr_stays_in_range_and_is_a_function_of_the_global_generator():
+    images = torch.rand(16, 3, 32, 32)
+    outputs = []
+    for _ in range(2):
+        with derived_randomness(0, "augmentation"):
+            outputs.append(simclr((32, 32))(images))
+    assert torch.equal(*outputs)
+    assert outputs[0].min() >= 0
+    assert outputs[0].max() <= 1 + 1e-5
+    grey = (outputs[0].amax(1) - outputs[0].amin(1)).flatten(1).amax(1) < 1e-6
+    assert 0 < grey.sum() < 12

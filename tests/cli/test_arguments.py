@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from oponm.cli.arguments import quote_paths
+from oponm.cli.configuration import folder_name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["photos", "my photos (2)", "a=1,b=2", "it's", 'say "so"', "back\\slash", "{x}[y]", "a:b", "été", "#1; $2"],
+    ids=ascii,
+)
+def test_a_path_arrives_as_it_was_typed(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    for key in ("output_dir", "data.root", "checkpoint", "data.draw"):
+        (override,) = OverridesParser.create().parse_overrides(quote_paths([f"{key}={name}"]))
+        assert override.key_or_group == key
+        assert override.value() == name
+
+
+@pytest.mark.parametrize(
+    "argument", ["data.draw=ldam,m2m", "method=erm,open", 'data.root="quoted (1)"', "-m", "output_dir=runs/${seed}"]
+)
+def test_what_is_no_odd_path_stays(argument):
+    assert quote_paths([argument]) == [argument]
+
+
+def test_names_of_folders_are_short_distinct_and_plain():
+    long = [folder_name(f"method={'x' * 300},seed={seed}") for seed in range(2)]
+    assert len(set(long)) == 2
+    assert all(len(name) <= 150 for name in long)
+    assert folder_name("a=[1,2],b={c: d/e}") == "a-_1_2__b-_c__d_e_"
+    assert folder_name("") == "run"
