@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-_PATHS = ("checkpoint", "data.root", "data.draw", "output_dir")
+_PATHS = ("checkpoint", "data.root", "data.lists", "data.draw", "output_dir")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
 
 

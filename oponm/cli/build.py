@@ -31,6 +31,21 @@ def build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phase
     return with_full_keys(config, lambda: _build(config))
 
 
+def build_data(config: DictConfig) -> LongTailDataModule:
+    """Make and set up the data alone.
+
+    Raises:
+        InputError: for whatever in the config cannot be used, by its full key.
+    """
+
+    def make() -> LongTailDataModule:
+        data: LongTailDataModule = instantiate(config.data)
+        data.setup()
+        return data
+
+    return with_full_keys(config, make)
+
+
 def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
     """Call ``make``, and complete the key that an error names to its full path in the config."""
     try:
@@ -52,8 +67,7 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
         torch.set_num_threads(check_int("num_threads", config.trainer.num_threads, minimum=1))
     plan = PhasePlan.from_config(_plain(config.method.phases), config.trainer.max_epochs)
     schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
-    data: LongTailDataModule = instantiate(config.data)
-    data.setup()
+    data = build_data(config)
     model = build_model(config, len(data.class_names), data.image_shape[0])
     if plan.uses_noise:
         convert_batchnorm(model, **_plain(config.norm))

@@ -12,6 +12,7 @@ from oponm.cli.errors import one_line_errors
 COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",
     "eval": "evaluate a checkpoint: oponm eval checkpoint=RUN/checkpoints/last.ckpt",
+    "data": "oponm data check: class counts, hashes, split digest; oponm data show: a sheet of images as PNG",
     "report": "tables and a figure of finished runs: oponm report DIR...",
 }
 

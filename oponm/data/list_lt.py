@@ -1,0 +1,166 @@
+"""ImageNet-LT and Places-LT: the subsets of Liu et al., given by published lists of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Unpack
+
+from oponm.data.file_lists import check_hash, check_present, read_list
+from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.reading import ON_ERROR, FileReader
+from oponm.data.source import Source
+from oponm.errors import InputError, check_choice, check_int
+
+_IMAGENET_TRAIN, _IMAGENET_VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+_PLACES = "Places365-Standard small (places365standard_easyformat.tar)"
+
+
+@dataclass(frozen=True)
+class PublishedList:
+    """One list: its file, the number of its images, its hash of a kind, the archive that holds the images."""
+
+    file: str
+    num_images: int
+    kind: str
+    digest: str
+    archive: str
+
+
+@dataclass(frozen=True)
+class PublishedLists:
+    """A data set: its lists, the number of its classes, and how its images lie in their folder."""
+
+    num_classes: int
+    layout: str
+    train: PublishedList
+    val: PublishedList
+    test: PublishedList
+
+
+class ListLT(LongTailDataModule):
+    """What the data sets below share; a subclass says what was published.
+
+    Args:
+        root: folder of the images.
+        lists: folder of the lists; None for ``root``.
+        verify: whether the lists must be those published, by hash and number of images.
+        image_size: side of the square images in pixels.
+        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. An
+            image that is missing is refused in any case.
+        **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
+            number draws another tail from it. ``val="split"`` takes the published validation list.
+
+    Raises:
+        InputError: for a folder, a list or images that are missing, a list that is not the published one, or a line of
+            it that cannot be used; see :func:`~oponm.data.file_lists.read_list`.
+    """
+
+    published: ClassVar[PublishedLists]
+
+    def __init__(
+        self,
+        root: str | Path,
+        lists: str | Path | None = None,
+        verify: bool = True,
+        image_size: int = 224,
+        on_error: str = "raise",
+        **options: Unpack[DataOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.root = Path(root).expanduser()
+        self.lists = self.root if lists is None else Path(lists).expanduser()
+        if not isinstance(verify, bool):
+            raise InputError(f"must be true or false, got {verify!r}", "verify")
+        self.verify = verify
+        self.image_size = check_int("image_size", image_size, minimum=4)
+        self.on_error = check_choice("on_error", on_error, ON_ERROR)
+
+    def load_source(self) -> Source:
+        """Read the lists, and look that their images are there; nothing is decoded yet."""
+        for key, folder in (("root", self.root), ("lists", self.lists)):
+            if not folder.is_dir():
+                raise InputError(f"names no folder: {folder}", key)
+        published = {"training": self.published.train, "validation": self.published.val, "test": self.published.test}
+        listed = {name: self._read(part) for name, part in published.items()}
+        for name, part in published.items():
+            check_present(listed[name][0], part.archive, self.published.layout)
+        class_names = _class_names(
+            *listed["training"], self.published.num_classes, self.lists / published["training"].file
+        )
+        reader = FileReader(self.on_error)
+        train, val, test = (reader.pool(*listed[name], self.image_size, f"reading {name} images") for name in published)
+        return Source(class_names, train, test, val, skipped=reader.skipped)
+
+    def _read(self, part: PublishedList) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+        path = self.lists / part.file
+        if not path.is_file():
+            raise InputError(f"{path}: is missing; put the published lists there, or set data.lists to their folder")
+        if self.verify:
+            check_hash(path, part.digest, part.kind)
+        files, labels = read_list(path, self.root, self.published.num_classes)
+        if self.verify and len(files) != part.num_images:
+            raise InputError(
+                f"{path}: has {len(files)} images, {part.num_images} were published; "
+                "download it again, or set data.verify=false"
+            )
+        return files, labels
+
+
+def _class_names(
+    files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], num_classes: int, path: Path
+) -> list[str]:
+    """The folder of each label's images, ``train/<class>/*``."""
+    present, first = np.unique(labels, return_index=True)
+    if len(present) < num_classes:
+        absent = sorted(set(range(num_classes)) - set(present.tolist()))
+        raise InputError(f"{path}: names no image of label {absent[0]}; each of the {num_classes} classes needs one")
+    return [files[index].parent.name for index in first]
+
+
+class ImageNetLT(ListLT):
+    """ImageNet-LT: 115,846 images of 1,000 classes, 1,280 to 5 a class; validation 20,000, test 50,000.
+
+    ``root`` holds ILSVRC2012 as ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``, the validation images sorted into
+    class folders; ``lists`` holds ``ImageNet_LT_train.txt``, ``ImageNet_LT_val.txt`` and ``ImageNet_LT_test.txt``. The
+    list for validation takes 20 images a class from ILSVRC2012's training images; its validation images are the test
+    set. Class names are WordNet ids. Arguments and errors are those of :class:`ListLT`.
+
+    References:
+        Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019, arXiv 1904.05160.
+    """
+
+    published = PublishedLists(
+        num_classes=1000,
+        layout="train/<wnid>/*.JPEG and val/<wnid>/*.JPEG below data.root, val sorted into class folders",
+        train=PublishedList(
+            "ImageNet_LT_train.txt", 115_846, "git", "a063f095fcd475db4cf8b0658c4b73955535bbf9", _IMAGENET_TRAIN
+        ),
+        val=PublishedList("ImageNet_LT_val.txt", 20_000, "md5", "ef44f8e43fbc904809a77216042e7498", _IMAGENET_TRAIN),
+        test=PublishedList("ImageNet_LT_test.txt", 50_000, "md5", "5f5f97c738923e877c5c78accce6744f", _IMAGENET_VAL),
+    )
+
+
+class PlacesLT(ListLT):
+    """Places-LT: 62,500 images of 365 scenes, 4,980 to 5 a class; validation 7,300, test 36,500.
+
+    ``root`` holds the small images (256x256) of Places365-Standard as ``train/<category>/*.jpg`` and
+    ``val/<category>/*.jpg``, the validation images sorted into class folders; ``lists`` holds ``Places_LT_train.txt``,
+    ``Places_LT_val.txt`` and ``Places_LT_test.txt``. The list for validation takes 20 images a class from Places365's
+    training images; its validation images are the test set. Arguments and errors are those of :class:`ListLT`.
+
+    References:
+        Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019, arXiv 1904.05160.
+    """
+
+    published = PublishedLists(
+        num_classes=365,
+        layout="train/<category>/*.jpg and val/<category>/*.jpg below data.root, val sorted into class folders",
+        train=PublishedList("Places_LT_train.txt", 62_500, "md5", "e7795ab1bf428a89f900854127b1e556", _PLACES),
+        val=PublishedList("Places_LT_val.txt", 7_300, "md5", "2f6e727cd6c99c7b7fdecc9876875b1b", _PLACES),
+        test=PublishedList("Places_LT_test.txt", 36_500, "md5", "1347af35b053bd31cf782256306affe7", _PLACES),
+    )
