@@ -50,6 +50,7 @@ def _in_one_line(error: Exception) -> str:
     if _at_file(error):
         return f"{error.filename}: {error.strerror}"  # type: ignore[attr-defined]
     text = re.sub(r"\s*\n\s*", " ", str(error).strip())
+    text = re.sub(r"^Caught .* Original Traceback .*InputError: ", "", text)  # from a process that decodes
     text = re.sub(r" See https?://\S+ for details", "", text)
     if override := getattr(error, "override", None):
         text = f"{override} cannot be read as key=value: {text}"

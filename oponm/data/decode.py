@@ -34,14 +34,30 @@ def read_image(path: Path, size: int) -> Tensor:
         >>> read_image(file, 8).shape
         torch.Size([3, 8, 8])
     """
+    image = ImageOps.fit(open_rgb(path), (size, size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """Decode a file, upright and in RGB, at its own size.
+
+    Raises:
+        InputError: see :func:`read_image`.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "grey.png")
+        >>> Image.new("L", (20, 10)).save(file)
+        >>> open_rgb(file).mode, open_rgb(file).size
+        ('RGB', (20, 10))
+    """
     try:
         with Image.open(path) as opened:
-            image = ImageOps.fit(_to_rgb(_upright(opened)), (size, size), Image.Resampling.BICUBIC)
+            return _to_rgb(_upright(opened))
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is no image; remove it, or set data.on_error=skip") from error
     except Exception as error:  # whatever a damaged file makes a decoder say
         raise InputError(f"{path}: cannot be read ({error}); replace it, or set data.on_error=skip") from error
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def _upright(image: Image.Image) -> Image.Image:

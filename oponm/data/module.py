@@ -18,9 +18,11 @@ from typing_extensions import TypedDict
 from oponm.data.augmentation import no_augmentation
 from oponm.data.mixers import replace_with_gaussian
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
+from oponm.data.progress import track
 from oponm.data.samplers import EpochBatches, IndexBatch
 from oponm.data.source import Pool, Source
 from oponm.data.statistics import PUBLISHED, Statistics, channel_statistics
+from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
 from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest, stratified_split
 from oponm.longtail.draws import DRAWS
@@ -54,6 +56,8 @@ class DataOptions(TypedDict, total=False):
     val: str
     val_size: int | float
     statistics: str
+    in_memory: bool
+    num_workers: int
     augmentation: Callable[[tuple[int, int]], nn.Module]
     mixer: Callable[[Statistics, list[int]], nn.Module]
 
@@ -78,6 +82,9 @@ class LongTailDataModule(pl.LightningDataModule):
         val_size: images of each class to hold out, a number or a share, for ``val="split"``.
         statistics: for normalisation and noise: ``"own"``, those of the drawn training images; or published ones by
             name, ``"cifar10"``, ``"cifar100"``, ``"imagenet"``.
+        in_memory: keep all images decoded in the device's memory; False decodes the files of each batch anew, with a
+            random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
+        num_workers: processes that decode, for ``in_memory=False``.
         augmentation: makes the augmentation from (H, W).
         mixer: makes what mixes noise in, from the statistics and the class counts of the training set.
 
@@ -96,6 +103,8 @@ class LongTailDataModule(pl.LightningDataModule):
         val: str = "none",
         val_size: int | float = 0.1,
         statistics: str = "own",
+        in_memory: bool = True,
+        num_workers: int = 0,
         augmentation: Callable[[tuple[int, int]], nn.Module] = no_augmentation,
         mixer: Callable[[Statistics, list[int]], nn.Module] = replace_with_gaussian,
     ) -> None:
@@ -108,6 +117,9 @@ class LongTailDataModule(pl.LightningDataModule):
         self.seed = check_int("seed", seed, minimum=0)
         self.val, self.val_size = check_choice("val", val, VALIDATIONS), val_size
         self.statistics_name = check_choice("statistics", statistics, ("own", *PUBLISHED))
+        self.in_memory, self.num_workers = in_memory, check_int("num_workers", num_workers, minimum=0)
+        if in_memory and num_workers:
+            raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
         self.make_augmentation, self.make_mixer = augmentation, mixer
         self.epoch_input: Callable[[int], EpochInput] = lambda epoch: EpochInput()
         self._ready = False
@@ -123,23 +135,19 @@ class LongTailDataModule(pl.LightningDataModule):
         source = self.load_source()
         candidates, held_out = self._hold_out(source)
         drawn = candidates[self._draw(source.train.labels[candidates], len(source.class_names))]
-        self.train_images, self.train_targets, drawn = _read(source.train, drawn)
-        self.test_images, self.test_targets, _ = _read(source.test, np.arange(len(source.test.labels)))
-        if self.val == "test":
-            self.val_images, self.val_targets = self.test_images, self.test_targets
-        elif held_out is not None:
-            self.val_images, self.val_targets, _ = _read(source.val or source.train, held_out)
+        self.train_set, drawn = self._load(source.train, drawn, training=True)
+        self.test_set, _ = self._load(source.test, np.arange(len(source.test.labels)))
+        self.val_set = self.test_set
+        if held_out is not None:
+            self.val_set, _ = self._load(source.val or source.train, held_out)
 
         self.class_names, self.skipped = source.class_names, source.skipped
-        self.class_counts = self._count(self.train_targets, "training")
-        self.test_counts = self._count(self.test_targets, "test")
-        self.val_counts = [] if self.val == "none" else self._count(self.val_targets, "validation")
+        self.class_counts = self._count(self.train_set.targets, "training")
+        self.test_counts = self._count(self.test_set.targets, "test")
+        self.val_counts = [] if self.val == "none" else self._count(self.val_set.targets, "validation")
         self.digest = split_digest(drawn)
-        own = self.statistics_name == "own"
-        self.statistics = channel_statistics(self.train_images) if own else PUBLISHED[self.statistics_name]
-        if len(self.statistics.mean) != self.train_images.shape[1]:
-            raise InputError(f"of {self.statistics_name} are for colour images: take own", "statistics")
-        self.image_shape = tuple(self.train_images.shape[1:])
+        self.image_shape = tuple(self.train_set.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:])
+        self.statistics = self._statistics()
         height, width = self.image_shape[1:]
         self.pipeline = DevicePipeline(
             self.make_augmentation((height, width)),
@@ -150,7 +158,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self._ready = True
         log.info(
             "training set: %d images of %d classes, %d to %d a class, draw %s, digest %s",
-            *(len(self.train_targets), len(self.class_names), max(self.class_counts), min(self.class_counts)),
+            *(len(self.train_set), len(self.class_names), max(self.class_counts), min(self.class_counts)),
             *(self.draw, self.digest[:16]),
         )
         log.info("normalised by %s statistics: %s", self.statistics_name, self.statistics)
@@ -167,6 +175,28 @@ class LongTailDataModule(pl.LightningDataModule):
         available = np.bincount(labels, minlength=num_classes).tolist()
         counts = fit_counts(available, self.imbalance_ratio, self.profile)
         return draw_indices(labels, counts, self.draw, self.draw_seed)
+
+    def _load(
+        self, pool: Pool, wanted: npt.NDArray[np.int64], training: bool = False
+    ) -> tuple[ResidentImages | StreamedImages, npt.NDArray[np.int64]]:
+        """The wanted part of a pool, and what of it there is."""
+        if self.in_memory:
+            images, kept = pool.read(wanted)
+            return ResidentImages(images, torch.from_numpy(pool.labels[wanted[kept]])), wanted[kept]
+        if pool.files is None:
+            raise InputError("must be true for this data set, and with on_error=skip", "in_memory")
+        targets = torch.from_numpy(pool.labels[wanted])
+        return StreamedImages(pool.files[wanted], targets, pool.size, training, self.seed), wanted
+
+    def _statistics(self) -> Statistics:
+        if self.statistics_name != "own":
+            if self.image_shape[0] != 3:
+                raise InputError(f"of {self.statistics_name} are for colour images: take own", "statistics")
+            return PUBLISHED[self.statistics_name]
+        if isinstance(self.train_set, ResidentImages):
+            return channel_statistics(self.train_set.images)
+        loader = self._in_order(self.train_set)
+        return channel_statistics(raw.images for raw in track(loader, len(loader), "measuring colours"))
 
     def _hold_out(self, source: Source) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
         """Candidates for the training set, and what validates: indices into ``source.val`` if there is one."""
@@ -189,22 +219,30 @@ class LongTailDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[RawBatch]:
         """The batches of the trainer's current epoch; to be asked for anew each epoch."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        self.train_images = self.train_images.to(self._device())
-        batches = EpochBatches(self.train_targets, self.batch_size, self.epoch_input(epoch).sampler, self.seed, epoch)
-        return _loader(self.train_images, self.train_targets.to(self._device()), batches)
+        sampler = self.epoch_input(epoch).sampler
+        if isinstance(self.train_set, ResidentImages):
+            self.train_set = self.train_set.to(self._device())
+        labels = self.train_set.targets.cpu()
+        return self._loader(self.train_set, EpochBatches(labels, self.batch_size, sampler, self.seed, epoch))
 
     def val_dataloader(self) -> DataLoader[RawBatch] | list[Any]:
         """The validation set in order; empty for ``val="none"``."""
-        return [] if self.val == "none" else self._in_order(self.val_images, self.val_targets)
+        return [] if self.val == "none" else self._in_order(self.val_set)
 
     def test_dataloader(self) -> DataLoader[RawBatch]:
         """The test set in order."""
-        return self._in_order(self.test_images, self.test_targets)
+        return self._in_order(self.test_set)
 
-    def _in_order(self, images: Tensor, targets: Tensor) -> DataLoader[RawBatch]:
-        parts = torch.arange(len(targets)).split(max(self.batch_size, 500))
+    def _in_order(self, images: ResidentImages | StreamedImages) -> DataLoader[RawBatch]:
+        parts = torch.arange(len(images)).split(max(self.batch_size, 500) if self.in_memory else self.batch_size)
         batches = [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)]
-        return _loader(images.to(self._device()), targets.to(self._device()), batches)
+        return self._loader(images.to(self._device()) if isinstance(images, ResidentImages) else images, batches)
+
+    def _loader(self, images: ResidentImages | StreamedImages, batches: Any) -> DataLoader[RawBatch]:
+        pin = not self.in_memory and self._device().type == "cuda"
+        return DataLoader(
+            images, batch_sampler=batches, collate_fn=_as_it_is, num_workers=self.num_workers, pin_memory=pin
+        )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Turn stored pixels into the batch a network sees."""
@@ -222,10 +260,5 @@ class LongTailDataModule(pl.LightningDataModule):
         return self.pipeline.to(raw.images.device)(raw, training, self.epoch_input(raw.epoch).noise, rank)
 
 
-def _read(pool: Pool, wanted: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
-    images, kept = pool.read(wanted)
-    return images, torch.from_numpy(pool.labels[wanted[kept]]), wanted[kept]
-
-
-def _loader(images: Tensor, targets: Tensor, batches: Any) -> DataLoader[RawBatch]:
-    return DataLoader(ResidentImages(images, targets), batch_sampler=batches, collate_fn=lambda batch: batch)
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -45,6 +45,10 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
     def __init__(self, images: Tensor, targets: Tensor) -> None:
         self.images, self.targets = images, targets
 
+    def to(self, device: torch.device) -> ResidentImages:
+        """The same set in another device's memory."""
+        return ResidentImages(self.images.to(device), self.targets.to(device))
+
     def __len__(self) -> int:
         return len(self.targets)
 

@@ -47,7 +47,10 @@ class FileReader:
 
     def pool(self, files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], size: int, title: str) -> Pool:
         """A pool of files; ``title`` names the progress bar of their decoding."""
-        return Pool(labels, lambda wanted: self.read(files[wanted], size, title), files)
+        # A file left out changes the split, so it must be known before the first batch: no stream for "skip".
+        streamed = self.decode is read_image and self.on_error == "raise"
+        pool = Pool(labels, lambda wanted: self.read(files[wanted], size, title))
+        return pool._replace(files=files, size=size) if streamed else pool
 
     def read(self, files: npt.NDArray[np.object_], size: int, title: str) -> Images:
         """Decode files to one size.

@@ -23,19 +23,20 @@ class Images(NamedTuple):
     kept: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Pool:
+class Pool(NamedTuple):
     """Labelled images that are decoded when asked for.
 
     Attributes:
         labels: (M,), int64, in dataset order.
         read: takes indices into the pool and decodes these images alone, all to one size, to be kept in memory.
         files: (M,), paths, where images can also be decoded batch by batch, as sets too large for memory are.
+        size: side in pixels that files are decoded to.
     """
 
     labels: npt.NDArray[np.int64]
     read: Callable[[npt.NDArray[np.int64]], Images]
     files: npt.NDArray[np.object_] | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -27,20 +28,26 @@ PUBLISHED = {
 }
 
 
-def channel_statistics(images: Tensor) -> Statistics:
+def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:
     """Exact statistics, by counting how often each of the 256 values occurs.
 
     Args:
-        images: (N, C, H, W), uint8.
+        images: (N, C, H, W), uint8, or several such batches.
 
     Example:
         >>> channel_statistics(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1))
         Statistics(mean=(0.5,), std=(0.5,))
     """
-    values = torch.arange(256, dtype=torch.float64) / 255
+    batches = [images] if isinstance(images, Tensor) else images
+    # (C, 256)
+    counts: Tensor = sum(
+        torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in batch.unbind(1)])
+        for batch in batches
+    )  # type: ignore[assignment]
+    values = torch.arange(256, dtype=torch.float64, device=counts.device) / 255
     means, stds = [], []
-    for channel in images.unbind(1):
-        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+    for channel in counts:
+        share = channel.double() / channel.sum()
         mean = (share * values).sum()
         means.append(mean.item())
         stds.append((share * (values - mean).square()).sum().sqrt().item())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from oponm.data import LongTailDataModule
+from oponm.data.samplers import IndexBatch
 from oponm.rng import derive_generator, derived_randomness
 
 CLASSES, AUGMENTED, NOISE = 10, 5, 2
@@ -38,7 +40,8 @@ def data_sheet(data: LongTailDataModule, path: Path) -> None:
     shown = order[np.linspace(0, len(order) - 1, min(CLASSES, len(order))).round().astype(int)]
     columns = 1 + AUGMENTED + NOISE
     figure = Figure(figsize=(columns * 0.95, 2.4 + 0.95 * len(shown)), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[2.2, 0.95 * len(shown)])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[2.2, 0.95 * len(shown)])
+    top, bottom = parts
     bars = top.add_subplot()
     bars.bar(np.arange(len(counts)), counts[order], color="0.6", width=0.9)
     bars.set(yscale="log", ylabel="training images", xlabel="classes, most to fewest")
@@ -57,11 +60,12 @@ def data_sheet(data: LongTailDataModule, path: Path) -> None:
 
 def _images(data: LongTailDataModule, label: int) -> Tensor:
     """An image of a class, augmented ones and noise for it, (1 + AUGMENTED + NOISE, C, H, W) in [0, 1]."""
-    members = (data.train_targets == label).nonzero().flatten()
+    members = (data.train_set.targets == label).nonzero().flatten()
     chosen = members[torch.arange(AUGMENTED) % len(members)]
-    stored = data.train_images[chosen].float() / 255
+    stored = data.train_set.__getitems__(IndexBatch(chosen, epoch=0, step=0)).images.float() / 255
     with torch.no_grad(), derived_randomness(data.seed, "sheet", step=label):
         augmented = data.pipeline.augmentation(stored)
     targets = torch.full((NOISE,), label)
-    noise = data.pipeline.mixer.noise(targets, stored.shape[1:], derive_generator(data.seed, "sheet", step=label))
+    draw: Any = data.pipeline.mixer
+    noise = draw.noise(targets, stored.shape[1:], derive_generator(data.seed, "sheet", step=label))
     return torch.cat([stored[:1], augmented, noise]).clamp(0, 1)

@@ -171,9 +171,9 @@ def test_the_data_module(tmp_path, caplog):
     assert data.image_shape == (3, 32, 32)
     split = celeba5_split(attributes, "published", COUNTS)
     for part, images in (
-        (split.train, data.train_images),
-        (split.val, data.val_images),
-        (split.test, data.test_images),
+        (split.train, data.train_set.images),
+        (split.val, data.val_set.images),
+        (split.test, data.test_set.images),
     ):
         assert shades(images) == (part.images % 256).tolist()
     assert not [record for record in caplog.records if "both in train and test" in record.message]
@@ -210,7 +210,7 @@ def test_faces_are_cut_to_the_centre_and_halved(tmp_path):
     pixels = np.zeros((218, 178, 3), dtype=np.uint8)
     pixels[20:198, :89] = 200  # the left half of the centre square; what lies above and below is cut off
     Image.fromarray(pixels).save(root / "img_align_celeba/000001.jpg", quality=100)
-    image = load(root, val="split").val_images[0]
+    image = load(root, val="split").val_set.images[0]
     rows = image[:, 1:-1].float()  # the outermost lie across the cut
     assert (rows[:, :, :14] - 200).abs().max() < 6
     assert rows[:, :, 18:].max() < 6

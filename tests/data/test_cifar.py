@@ -156,8 +156,8 @@ def test_everything_comes_in_the_order_of_the_files(tmp_path, num_classes, proto
     data, tables, real = load(tmp_path, num_classes, verify=False), contents(num_classes), REAL[num_classes]
     key = "fine_labels" if num_classes == 100 else "labels"
     for files, images, targets in (
-        (real.train_list, data.train_images, data.train_targets),
-        (real.test_list, data.test_images, data.test_targets),
+        (real.train_list, data.train_set.images, data.train_set.targets),
+        (real.test_list, data.test_set.images, data.test_set.targets),
     ):
         assert targets.tolist() == [label for name, _ in files for label in tables[name][key]]
         pixels = np.concatenate([tables[name]["data"] for name, _ in files])
@@ -172,8 +172,8 @@ def test_pixels_are_those_of_torchvision(tmp_path, monkeypatch):
     published = publish(monkeypatch, None)
     write(tmp_path)
     data, reference = load(tmp_path), published(str(tmp_path), train=True)
-    assert np.array_equal(data.train_images.permute(0, 2, 3, 1).numpy(), reference.data)
-    assert data.train_targets.tolist() == reference.targets
+    assert np.array_equal(data.train_set.images.permute(0, 2, 3, 1).numpy(), reference.data)
+    assert data.train_set.targets.tolist() == reference.targets
     assert data.class_names == reference.classes
 
 
@@ -183,8 +183,8 @@ def test_a_tail_is_drawn(tmp_path, draw):
     everything, data = load(tmp_path, verify=False), load(tmp_path, verify=False, imbalance_ratio=10, draw=draw)
     assert data.class_counts == [20, 15, 11, 9, 7, 5, 4, 3, 2, 2]
     assert data.test_counts == [4] * 10
-    drawn = draw_indices(everything.train_targets, data.class_counts, draw)
-    assert torch.equal(data.train_images, everything.train_images[drawn])
+    drawn = draw_indices(everything.train_set.targets, data.class_counts, draw)
+    assert torch.equal(data.train_set.images, everything.train_set.images[drawn])
 
 
 def python2_array(shape: tuple[int, int], data: bytes, module: bytes) -> bytes:
@@ -206,7 +206,7 @@ def test_files_of_python_2_are_read(tmp_path, module):
     write(tmp_path, 10, files)
     data = load(tmp_path, verify=False)
     expected = np.concatenate([tables[name]["data"] for name, _ in CIFAR10.train_list])
-    assert np.array_equal(data.train_images.flatten(1).numpy(), expected)
+    assert np.array_equal(data.train_set.images.flatten(1).numpy(), expected)
 
 
 @pytest.mark.parametrize("num_classes", [10, 100])
@@ -342,7 +342,7 @@ def test_two_downloads_at_once_do_not_disturb_each_other(tmp_path, monkeypatch, 
     monkeypatch.setattr(Path, "rename", rename_together)
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(lambda _: load(tmp_path), range(2))
-    assert torch.equal(first.train_images, second.train_images)
+    assert torch.equal(first.train_set.images, second.train_set.images)
     assert server.requests == 2
     assert os.listdir(tmp_path) == [CIFAR10.base_folder]
 
@@ -524,7 +524,7 @@ def test_damaged_names_are_refused(tmp_path, names):
 
 def test_labels_may_be_an_array(tmp_path):
     write(tmp_path, 10, pickled(10) | {"test_batch": pickle.dumps(BATCH | {"labels": np.array(BATCH["labels"])})})
-    assert load(tmp_path, verify=False).test_targets.tolist() == BATCH["labels"]
+    assert load(tmp_path, verify=False).test_set.targets.tolist() == BATCH["labels"]
 
 
 @pytest.mark.parametrize(
@@ -559,7 +559,7 @@ def original(tmp_path_factory) -> Path:
 def test_the_published_subset(original):
     data = load(original, imbalance_ratio=100, verify=False)
     assert data.class_counts == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
-    assert len(data.train_images) == sum(data.class_counts) == 12406
+    assert len(data.train_set.images) == sum(data.class_counts) == 12406
     assert data.test_counts == [1000] * 10
     assert data.digest == GOLDEN["cifar10", "ldam"]
     assert data.class_names == NAMES

@@ -68,8 +68,8 @@ def test_the_split_is_the_one_written_down(choice, digest):
 def test_the_split_hangs_on_nothing_but_the_draw(options):
     first, second = digits(), digits(**options)
     assert second.digest == first.digest
-    assert torch.equal(second.train_images, first.train_images)
-    assert torch.equal(second.train_targets, first.train_targets)
+    assert torch.equal(second.train_set.images, first.train_set.images)
+    assert torch.equal(second.train_set.targets, first.train_set.targets)
 
 
 def test_m2m_has_no_seed():
@@ -83,17 +83,17 @@ def test_the_images_are_those_of_the_draw(draw, seed):
     drawn = draw_indices(pool.labels, COUNTS[50], draw, seed)
     everything, kept = pool.read(np.arange(len(pool.labels)))
     assert kept.tolist() == list(range(1297))
-    assert torch.equal(data.train_images, everything[drawn])
-    assert data.train_targets.tolist() == pool.labels[drawn].tolist()
+    assert torch.equal(data.train_set.images, everything[drawn])
+    assert data.train_set.targets.tolist() == pool.labels[drawn].tolist()
     assert data.digest == split_digest(drawn)
 
 
 @pytest.mark.parametrize("ratio", [10, 100, None])
 def test_training_and_test_images_share_nothing(ratio):
     data = digits(ratio)
-    test = set(rows(data.test_images))
+    test = set(rows(data.test_set.images))
     assert len(test) == 500
-    assert test.isdisjoint(rows(data.train_images))
+    assert test.isdisjoint(rows(data.train_set.images))
 
 
 def test_pool_and_test_set_are_all_the_digits():
@@ -112,25 +112,28 @@ def test_pool_and_test_set_are_all_the_digits():
 @pytest.mark.parametrize("test_per_class", [1, 50, 170])
 def test_the_test_set_is_balanced(test_per_class):
     data = digits(None, test_per_class=test_per_class)
-    assert data.test_counts == torch.bincount(data.test_targets).tolist() == [test_per_class] * 10
+    assert data.test_counts == torch.bincount(data.test_set.targets).tolist() == [test_per_class] * 10
     assert sum(data.class_counts) == 1797 - 10 * test_per_class
 
 
 @pytest.mark.parametrize("options", [{"draw": "random", "draw_seed": 9}, {"seed": 3}, {"profile": "step"}], ids=str)
 def test_every_run_is_tested_on_the_same_images(options):
     first, second = digits(), digits(100, **options)
-    assert torch.equal(second.test_images, first.test_images)
-    assert torch.equal(second.test_targets, first.test_targets)
+    assert torch.equal(second.test_set.images, first.test_set.images)
+    assert torch.equal(second.test_set.targets, first.test_set.targets)
 
 
 def test_the_test_images_are_those_written_down():
     data = digits()
-    assert hashlib.sha256(data.test_images.numpy().tobytes()).hexdigest()[:32] == PIXELS
+    assert hashlib.sha256(data.test_set.images.numpy().tobytes()).hexdigest()[:32] == PIXELS
 
 
 def test_images_are_grey_bytes_over_the_whole_range():
     data = digits()
-    for images, targets in ((data.train_images, data.train_targets), (data.test_images, data.test_targets)):
+    for images, targets in (
+        (data.train_set.images, data.train_set.targets),
+        (data.test_set.images, data.test_set.targets),
+    ):
         assert images.dtype == torch.uint8
         assert images.shape == (len(targets), 1, 8, 8)
         assert targets.dtype == torch.int64

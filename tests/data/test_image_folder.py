@@ -80,16 +80,16 @@ def test_a_folder_of_its_own_is_the_test_set(tmp_path, test):
     assert data.class_names == ["cat", "dog", "emu"]
     assert data.class_counts == [10, 6, 4]
     assert data.test_counts == [3, 3, 3]
-    assert contents(data.train_images) == [(label, i) for label, n in enumerate((10, 6, 4)) for i in range(n)]
-    assert contents(data.test_images) == [(label, i) for label in range(3) for i in (200, 201, 202)]
-    assert data.train_targets.tolist() == [0] * 10 + [1] * 6 + [2] * 4
-    assert data.test_targets.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert contents(data.train_set.images) == [(label, i) for label, n in enumerate((10, 6, 4)) for i in range(n)]
+    assert contents(data.test_set.images) == [(label, i) for label in range(3) for i in (200, 201, 202)]
+    assert data.train_set.targets.tolist() == [0] * 10 + [1] * 6 + [2] * 4
+    assert data.test_set.targets.tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert data.skipped == []
 
 
 def test_test_goes_before_val(tmp_path):
     fill(split_in_two(tmp_path) / "val", dict.fromkeys(COUNTS, 1), first=100)
-    assert numbers(load(tmp_path).test_images, 0) == {200, 201, 202}
+    assert numbers(load(tmp_path).test_set.images, 0) == {200, 201, 202}
 
 
 @pytest.mark.parametrize(("fraction", "held_out"), [(0.2, [2, 1, 1]), (0.5, [5, 3, 2]), (0.01, [1, 1, 1])])
@@ -97,19 +97,22 @@ def test_without_one_a_share_of_each_class_is_held_out(tmp_path, fraction, held_
     data = load(fill(tmp_path, COUNTS), test_fraction=fraction)
     assert data.test_counts == held_out
     for label, (number, out) in enumerate(zip(COUNTS.values(), held_out, strict=True)):
-        kept, tested = (numbers(images, label) for images in (data.train_images, data.test_images))
+        kept, tested = (numbers(images, label) for images in (data.train_set.images, data.test_set.images))
         assert len(tested) == out
         assert kept.isdisjoint(tested)
         assert kept | tested == set(range(number))
         assert data.class_counts[label] == number - out
-    for images, targets in ((data.train_images, data.train_targets), (data.test_images, data.test_targets)):
+    for images, targets in (
+        (data.train_set.images, data.train_set.targets),
+        (data.test_set.images, data.test_set.targets),
+    ):
         assert [label for label, _ in contents(images)] == targets.tolist()
 
 
 @pytest.mark.parametrize("options", [{"seed": 5}, {"draw_seed": 5}, {"batch_size": 2}, {}], ids=str)
 def test_the_test_set_is_the_same_for_every_run(tmp_path, options):
     first, second = load(fill(tmp_path, COUNTS)), load(tmp_path, **options)
-    assert torch.equal(second.test_images, first.test_images)
+    assert torch.equal(second.test_set.images, first.test_set.images)
     assert second.digest == first.digest
 
 
@@ -120,7 +123,7 @@ def test_classes_come_by_name(tmp_path, two_folders):
     data = load(split_in_two(tmp_path, counts) if two_folders else fill(tmp_path, counts))
     assert data.class_names == sorted(names)
     for label, name in enumerate(data.class_names):
-        reds = {red for red, _ in contents(data.train_images[data.train_targets == label])}
+        reds = {red for red, _ in contents(data.train_set.images[data.train_set.targets == label])}
         assert reds == {names.index(name)}
 
 
@@ -131,7 +134,11 @@ def test_files_come_by_name_from_subfolders_too_and_in_any_format(tmp_path):
     Image.new("RGB", (8, 8), (0, 77, 100)).save(folder / "0_first" / "deep" / "x.BMP")
     Image.new("RGB", (8, 8), (0, 78, 100)).save(folder / "zz.WebP", lossless=True)
     data = load(tmp_path)
-    assert [number for _, number in contents(data.train_images[data.train_targets == 0])] == [*range(10), 77, 78]
+    assert [number for _, number in contents(data.train_set.images[data.train_set.targets == 0])] == [
+        *range(10),
+        77,
+        78,
+    ]
 
 
 @pytest.mark.parametrize("two_folders", [True, False])
@@ -143,10 +150,10 @@ def test_a_tail_is_drawn_or_not(tmp_path, two_folders, profile, counts):
     root = split_in_two(tmp_path, dict.fromkeys(names, 40)) if two_folders else fill(tmp_path, dict.fromkeys(names, 50))
     data = load(root, **({"imbalance_ratio": 10, "profile": profile} if profile else {}))
     assert data.class_counts == counts
-    assert [len(numbers(data.train_images, label)) for label in range(3)] == counts
+    assert [len(numbers(data.train_set.images, label)) for label in range(3)] == counts
     assert data.test_counts == ([3] * 3 if two_folders else [10] * 3)
     for label in range(3):
-        assert numbers(data.train_images, label).isdisjoint(numbers(data.test_images, label))
+        assert numbers(data.train_set.images, label).isdisjoint(numbers(data.test_set.images, label))
 
 
 def test_a_tail_fits_the_images_at_hand(tmp_path):
@@ -162,21 +169,21 @@ def test_images_that_are_not_drawn_are_not_read(tmp_path):
     split_in_two(tmp_path)
     truncated(tmp_path / "train" / "cat" / "009.png")
     data = load(tmp_path, imbalance_ratio=1, draw="m2m")
-    assert numbers(data.train_images, 0) == {0, 1, 2, 3}
+    assert numbers(data.train_set.images, 0) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("two_folders", [True, False])
 def test_a_file_of_indices_picks_the_images(tmp_path, two_folders):
     root = split_in_two(tmp_path / "root") if two_folders else fill(tmp_path / "root", COUNTS)
     everything = load(root)
-    first = (everything.train_targets == 2).nonzero()[0].item()
-    indices = [first + 1, 2, (everything.train_targets == 1).nonzero()[0].item(), 0]
+    first = (everything.train_set.targets == 2).nonzero()[0].item()
+    indices = [first + 1, 2, (everything.train_set.targets == 1).nonzero()[0].item(), 0]
     (tmp_path / "some.txt").write_text("\n".join(map(str, indices)))
     data = load(root, draw=str(tmp_path / "some.txt"))
     assert data.class_counts == [2, 1, 1]
-    assert torch.equal(data.train_images, everything.train_images[indices])
-    assert torch.equal(data.train_targets, everything.train_targets[indices])
-    assert torch.equal(data.test_images, everything.test_images)
+    assert torch.equal(data.train_set.images, everything.train_set.images[indices])
+    assert torch.equal(data.train_set.targets, everything.train_set.targets[indices])
+    assert torch.equal(data.test_set.images, everything.test_set.images)
 
 
 def test_a_file_of_indices_out_of_range_is_refused(tmp_path):
@@ -200,15 +207,15 @@ def test_the_size_is_the_short_side_of_the_first_image(tmp_path, size, default):
     fill(tmp_path / "test", {"a": 1, "b": 1}, size=(6, 6))
     data = load(tmp_path)
     assert data.image_shape == (3, default, default)
-    assert data.train_images.shape == (3, 3, default, default)
-    assert data.test_images.shape == (2, 3, default, default)
+    assert data.train_set.images.shape == (3, 3, default, default)
+    assert data.test_set.images.shape == (2, 3, default, default)
 
 
 @pytest.mark.parametrize("size", [4, 16, 300])
 def test_an_explicit_size_goes_before(tmp_path, size):
     data = load(split_in_two(tmp_path), image_size=size)
     assert data.image_shape == (3, size, size)
-    assert contents(data.train_images)[:10] == [(0, i) for i in range(10)]
+    assert contents(data.train_set.images)[:10] == [(0, i) for i in range(10)]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -270,11 +277,11 @@ def test_skipping_leaves_files_out_and_lists_them(tmp_path, damage):
     data = load(tmp_path, on_error="skip")
     assert data.class_counts == [9, 6, 3]
     assert data.test_counts == [3, 2, 3]
-    assert contents(data.train_images) == [
+    assert contents(data.train_set.images) == [
         (label, i) for label, n in enumerate((10, 6, 4)) for i in range(n) if (label, i) not in ((0, 3), (2, 0))
     ]
-    assert [label for label, _ in contents(data.train_images)] == data.train_targets.tolist()
-    assert numbers(data.test_images, 1) == {200, 202}
+    assert [label for label, _ in contents(data.train_set.images)] == data.train_set.targets.tolist()
+    assert numbers(data.test_set.images, 1) == {200, 202}
     assert len(data.skipped) == 4
     for path in bad:
         assert sum(line.startswith(f"{path}: ") for line in data.skipped) == 1
@@ -286,7 +293,7 @@ def test_what_is_skipped_is_out_of_the_digest_and_the_statistics(tmp_path):
     truncated(tmp_path / "train" / "cat" / "003.png")
     less = load(tmp_path, on_error="skip")
     assert less.digest != whole.digest
-    reds = less.train_images[:, 0].double() / 255
+    reds = less.train_set.images[:, 0].double() / 255
     assert less.statistics.mean[0] == pytest.approx(reds.mean().item())
 
 
@@ -301,7 +308,7 @@ def test_skipping_nothing_changes_nothing(tmp_path):
     one, other = load(split_in_two(tmp_path)), load(tmp_path, on_error="skip")
     assert other.digest == one.digest
     assert other.skipped == []
-    assert torch.equal(other.train_images, one.train_images)
+    assert torch.equal(other.train_set.images, one.train_set.images)
 
 
 @pytest.mark.parametrize(("part", "kind"), [("train", "training"), ("test", "test")])
@@ -335,7 +342,7 @@ def test_hidden_folders_among_the_images_are_passed_over(tmp_path):
     fill(split_in_two(tmp_path) / "train" / "cat", {".ipynb_checkpoints": 2}, first=50)
     data = load(tmp_path)
     assert data.class_counts == [10, 6, 4]
-    assert numbers(data.train_images, 0) == set(range(10))
+    assert numbers(data.train_set.images, 0) == set(range(10))
 
 
 def test_a_hidden_folder_above_hides_nothing(tmp_path):

@@ -82,9 +82,9 @@ def test_the_lists_are_taken_as_they_are(kind, tmp_path):
     assert data.class_names == [Path(file).parent.name for file, _ in paths(kind, "val")[::2]]
     assert data.image_shape == (3, 8, 8)
     for part, images, targets in (
-        ("train", data.train_images, data.train_targets),
-        ("val", data.val_images, data.val_targets),
-        ("test", data.test_images, data.test_targets),
+        ("train", data.train_set.images, data.train_set.targets),
+        ("val", data.val_set.images, data.val_set.targets),
+        ("test", data.test_set.images, data.test_set.targets),
     ):
         listed = paths(kind, part)
         assert targets.tolist() == [label for _, label in listed]

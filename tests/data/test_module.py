@@ -66,20 +66,20 @@ class Tiny(LongTailDataModule):
 
 def test_what_was_drawn_can_be_asked_for():
     data = digits()
-    assert data.class_counts == torch.bincount(data.train_targets).tolist()
-    assert data.test_counts == torch.bincount(data.test_targets).tolist()
-    assert data.statistics == channel_statistics(data.train_images)
+    assert data.class_counts == torch.bincount(data.train_set.targets).tolist()
+    assert data.test_counts == torch.bincount(data.test_set.targets).tolist()
+    assert data.statistics == channel_statistics(data.train_set.images)
     assert data.image_shape == (1, 8, 8)
     assert len(data.digest) == 64
 
 
 def test_setup_again_does_nothing(monkeypatch):
     data = digits()
-    before = data.train_images, data.train_targets, data.test_images, data.digest, data.pipeline
+    before = data.train_set.images, data.train_set.targets, data.test_set.images, data.digest, data.pipeline
     monkeypatch.setattr(data, "load_source", lambda: pytest.fail("read again"))
     for stage in (None, "fit", "test"):
         data.setup(stage)
-    after = data.train_images, data.train_targets, data.test_images, data.digest, data.pipeline
+    after = data.train_set.images, data.train_set.targets, data.test_set.images, data.digest, data.pipeline
     assert all(one is other for one, other in zip(before, after, strict=True))
 
 
@@ -101,7 +101,7 @@ def test_an_epoch_visits_every_training_image_once():
     assert [(raw.epoch, raw.step) for raw in found] == [(0, step) for step in range(8)]
     images = torch.cat([raw.images for raw in found])
     assert images.dtype == torch.uint8
-    rows, expected = (sorted(image.numpy().tobytes() for image in part) for part in (images, data.train_images))
+    rows, expected = (sorted(image.numpy().tobytes() for image in part) for part in (images, data.train_set.images))
     assert rows == expected
 
 
@@ -109,7 +109,7 @@ def test_images_keep_their_labels():
     data = digits()
     labels = {
         image.numpy().tobytes(): label
-        for image, label in zip(data.train_images, data.train_targets.tolist(), strict=True)
+        for image, label in zip(data.train_set.images, data.train_set.targets.tolist(), strict=True)
     }
     for raw in epoch_of(data, given=OPEN):
         assert [labels[image.numpy().tobytes()] for image in raw.images] == raw.targets.tolist()
@@ -239,14 +239,14 @@ def test_the_test_set_comes_whole_and_in_order(batch_size, sizes):
     data = digits(batch_size=batch_size)
     found = list(data.test_dataloader())
     assert [len(raw.targets) for raw in found] == sizes
-    assert torch.equal(torch.cat([raw.images for raw in found]), data.test_images)
-    assert torch.equal(torch.cat([raw.targets for raw in found]), data.test_targets)
+    assert torch.equal(torch.cat([raw.images for raw in found]), data.test_set.images)
+    assert torch.equal(torch.cat([raw.targets for raw in found]), data.test_set.targets)
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(128, [500, 500, 1]), (600, [600, 401])])
 def test_a_long_test_set_comes_in_parts(batch_size, sizes):
     data = digits(batch_size=batch_size)
-    data.test_images, data.test_targets = data.test_images[:1].expand(1001, -1, -1, -1), torch.arange(1001)
+    data.test_set.images, data.test_set.targets = data.test_set.images[:1].expand(1001, -1, -1, -1), torch.arange(1001)
     found = list(data.test_dataloader())
     assert [len(raw.targets) for raw in found] == sizes
     assert torch.equal(torch.cat([raw.targets for raw in found]), torch.arange(1001))
@@ -262,20 +262,20 @@ def test_a_file_of_indices_is_the_subset(tmp_path, suffix):
     else:
         path.write_text("".join(f"{index}\n" for index in indices))
     data = digits(imbalance_ratio=None, draw=str(path))
-    assert torch.equal(data.train_images, everything.train_images[indices])
-    assert torch.equal(data.train_targets, everything.train_targets[indices])
+    assert torch.equal(data.train_set.images, everything.train_set.images[indices])
+    assert torch.equal(data.train_set.targets, everything.train_set.targets[indices])
     assert data.digest == split_digest(indices)
 
 
 def test_a_drawn_subset_can_be_read_back(tmp_path):
     drawn = digits(draw="random", draw_seed=3)
-    pool = digits(imbalance_ratio=None).train_images
+    pool = digits(imbalance_ratio=None).train_set.images
     position = {image.numpy().tobytes(): index for index, image in enumerate(pool)}
     path = tmp_path / "subset.txt"
-    path.write_text("\n".join(str(position[image.numpy().tobytes()]) for image in drawn.train_images))
+    path.write_text("\n".join(str(position[image.numpy().tobytes()]) for image in drawn.train_set.images))
     data = digits(imbalance_ratio=None, draw=str(path))
     assert data.digest == drawn.digest
-    assert torch.equal(data.train_images, drawn.train_images)
+    assert torch.equal(data.train_set.images, drawn.train_set.images)
 
 
 def test_a_file_of_indices_and_a_ratio_contradict_each_other(tmp_path):
@@ -324,8 +324,8 @@ def test_images_that_cannot_be_read_are_out_of_counts_digest_and_labels():
     data = Tiny(unreadable=(1, 2, 7))
     data.setup()
     assert data.class_counts == [4, 3, 2]
-    assert data.train_images.flatten().tolist() == [0, 3, 4, 5, 6, 8, 9, 10, 11]
-    assert data.train_targets.tolist() == [0] * 4 + [1] * 3 + [2] * 2
+    assert data.train_set.images.flatten().tolist() == [0, 3, 4, 5, 6, 8, 9, 10, 11]
+    assert data.train_set.targets.tolist() == [0] * 4 + [1] * 3 + [2] * 2
     assert data.digest == split_digest([0, 3, 4, 5, 6, 8, 9, 10, 11])
     assert data.skipped == ["1", "2", "7"]
 

@@ -26,8 +26,8 @@ def test_the_validation_set_is_held_out_before_the_tail_is_drawn(validated):
     data = validated[2]
     assert data.val_counts == [10] * 10
     assert data.class_counts[0] == 118
-    train_pixels = {image.numpy().tobytes() for image in data.train_images}
-    assert not train_pixels & {image.numpy().tobytes() for image in data.val_images}
+    train_pixels = {image.numpy().tobytes() for image in data.train_set.images}
+    assert not train_pixels & {image.numpy().tobytes() for image in data.val_set.images}
 
 
 def test_the_best_epoch_is_kept_beside_the_last(validated):
@@ -47,7 +47,7 @@ def test_the_figure_of_the_best_epoch_is_that_of_the_validation_set(validated):
     folder, _, data, result = validated
     module = make_module(data, seed=3)
     load_weights(module.model, folder / "checkpoints/best.ckpt")
-    data.test_images, data.test_targets = data.val_images, data.val_targets
+    data.test_set = data.val_set
     measured = evaluate(module, data, accelerator="cpu")["metrics"]["balanced_accuracy"]
     assert measured == pytest.approx(result["best"]["val/balanced_accuracy"], abs=1e-5)
 

@@ -1,0 +1,65 @@
+"""Sets too large for memory: decoded batch by batch, in worker processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import RandomResizedCrop
+
+from oponm.data.decode import open_rgb, read_image
+from oponm.data.pipeline import RawBatch
+from oponm.data.samplers import IndexBatch
+from oponm.rng import derived_randomness
+
+
+class StreamedImages(torch.utils.data.Dataset[RawBatch]):
+    """A set of image files, decoded when a batch asks for them.
+
+    For training each image is cut by a random resized crop (8 % to 100 % of its area) before it is scaled, so that only
+    pixels that are seen leave the worker; the crops are a function of seed, epoch and step, whatever the number of
+    workers. For evaluation the short side is scaled and the centre square taken.
+
+    Args:
+        files: paths, (N,).
+        targets: (N,), int64.
+        size: side of the images in pixels.
+        training: crop at random.
+        seed: the run's seed.
+
+    References:
+        Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (the crop).
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> file = Path(tempfile.mkdtemp(), "image.png")
+        >>> Image.new("RGB", (40, 30)).save(file)
+        >>> data = StreamedImages(np.array([file]), torch.tensor([7]), size=16, training=True, seed=0)
+        >>> data.__getitems__(IndexBatch(torch.tensor([0]), epoch=0, step=0)).images.shape
+        torch.Size([1, 3, 16, 16])
+    """
+
+    def __init__(
+        self, files: npt.NDArray[np.object_], targets: Tensor, size: int, training: bool, seed: int = 0
+    ) -> None:
+        self.files, self.targets, self.size, self.training, self.seed = files, targets, size, training, seed
+        self.crop = RandomResizedCrop((size, size))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, batch: IndexBatch) -> RawBatch:
+        files = [Path(self.files[index]) for index in batch.indices.tolist()]
+        if self.training:
+            with derived_randomness(self.seed, "crop", batch.epoch, batch.step):
+                images = [self._cropped(file) for file in files]
+        else:
+            images = [read_image(file, self.size) for file in files]
+        return RawBatch(torch.stack(images), self.targets[batch.indices], batch.epoch, batch.step)
+
+    def _cropped(self, file: Path) -> Tensor:
+        return torch.from_numpy(np.array(self.crop(open_rgb(file)))).permute(2, 0, 1)
