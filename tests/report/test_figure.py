@@ -41,9 +41,10 @@ def test_it_is_a_picture_for_any_number_of_classes(tmp_path, num_classes, seeds)
 
 @pytest.mark.parametrize("number", [1, 4, 12])
 def test_every_group_has_a_line_of_its_own(tmp_path, number):
-    pixels = draw(tmp_path, *(group(f"open delta={i}", seeds=2) for i in range(number)))
-    fewer = draw(tmp_path, *(group(f"open delta={i}", seeds=2) for i in range(max(1, number - 1))), name="fewer.png")
-    assert (pixels != fewer).any() == (number > 1)
+    groups = [group(f"open delta={i}", num_classes=4) for i in range(number)]
+    before = draw(tmp_path, *groups)
+    groups[-1].runs[0]["recall"] = [0.5, 0.4, 0.3, 0.2]
+    assert (draw(tmp_path, *groups) != before).any()
 
 
 @pytest.mark.parametrize("length", [3, 12])
@@ -63,11 +64,6 @@ def test_classes_are_ordered_by_their_counts_not_their_labels(tmp_path):
         }
         figures.append(draw(tmp_path, Group("erm", [run])))
     assert np.array_equal(*figures)
-
-
-def test_the_numbers_are_what_is_drawn(tmp_path):
-    one, other = (draw(tmp_path, Group("erm", [{**group().runs[0], "recall": [share] * 10}])) for share in (0.2, 0.9))
-    assert (one != other).any()
 
 
 @pytest.mark.parametrize(
