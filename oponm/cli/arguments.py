@@ -24,6 +24,9 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
 
 def _quote(argument: str) -> str:
     key, equals, value = argument.partition("=")
+    if key in _PATHS and value.startswith("~"):
+        value = str(Path(value).expanduser())
+        argument = f"{key}={value}"
     is_path = key in _PATHS and (key == "output_dir" or (value != "" and Path(value).expanduser().exists()))
     if not is_path or _PLAIN.fullmatch(value) or value[:1] in "\"'" or "${" in value:
         return argument

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from oponm.cli.errors import is_bad_input
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_int
 from oponm.nn import convert_batchnorm
@@ -28,6 +29,7 @@ def build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phase
     Raises:
         InputError: for whatever in the config cannot be used, by its full key.
     """
+    _refuse_unknown_keys(config)
     return with_full_keys(config, lambda: _build(config))
 
 
@@ -55,6 +57,12 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
             if isinstance(error.__cause__, InputError):
                 raise error.__cause__ from None
             raise InputError(_explain(error)) from error
+        except (TypeError, AttributeError, ValueError, RuntimeError, MemoryError) as error:
+            if is_bad_input(error):
+                raise
+            # Nothing has been written or trained yet: a setting of a kind that nobody expects there.
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise InputError(f"the configuration cannot be used ({reason}); OPONM_DEBUG=1 shows where") from error
     except InputError as error:
         paths = [path for path in _paths(config) if error.key and path.rpartition(".")[2] == error.key]
         if len(paths) == 1:
@@ -72,10 +80,32 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
     if plan.uses_noise:
         convert_batchnorm(model, **_plain(config.norm))
     optimizer = instantiate(config.optimizer)
+    _try("schedule", lambda: float(schedule(0)))
     module = LongTailModule(model, data.class_counts, optimizer, schedule, config.seed, _plain(config.shots))
     _try("optimizer", lambda: optimizer(module.parameters()))
     _try("trainer", lambda: make_trainer(**trainer_options(config)))
     return module, data, plan
+
+
+# Where a key that nobody reads would go unnoticed; what is under the others is passed on by name, and refused there.
+_KNOWN = {
+    "trainer": {"max_epochs", "accelerator", "num_threads", "precision"},
+    "method": {"phases"},
+    "shots": {"many_over", "few_under"},
+    "": {"seed", "output_dir", "checkpoint", "optimizer", "schedule", "data", "model", "augmentation", "noise", "norm"}
+    | {"logger", "trainer", "method", "shots"},
+}
+
+
+def _refuse_unknown_keys(config: DictConfig) -> None:
+    for group, known in _KNOWN.items():
+        node = config[group] if group else config
+        if not OmegaConf.is_dict(node):
+            raise InputError(f"must be a group of settings, got {node!r}", group)
+        unknown = [str(key) for key in node if key not in known]
+        if unknown:
+            path = f"{group}.{unknown[0]}" if group else unknown[0]
+            raise InputError("is no setting; 'oponm train --cfg job' lists them", path)
 
 
 def trainer_options(config: DictConfig) -> dict[str, Any]:
@@ -98,7 +128,7 @@ def _try(key: str, make: Callable[[], Any]) -> None:
 
 
 def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _paths(node: Any, prefix: str = "") -> list[str]:

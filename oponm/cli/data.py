@@ -22,13 +22,16 @@ ACTIONS = ("check", "show")
 
 def run(arguments: list[str]) -> None:
     """Read the data set that the overrides describe and tell of it; ``show`` also writes ``data.png``."""
+    if {"-h", "--help"} & set(arguments):
+        print("oponm data check|show [data=...] [key=value ...]   show also writes data.png to this folder")
+        return
     if not arguments or arguments[0] not in ACTIONS:
         raise InputError(f"data needs one of {', '.join(ACTIONS)}: oponm data check data=digits_lt")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", quote_paths(arguments[1:]))
     data = build_data(config)
-    console = Console()
+    console = Console(markup=False)
     console.print(_table(data))
     for line in _facts(data):
         console.print(line, highlight=False, soft_wrap=True)

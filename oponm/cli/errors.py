@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BAD_INPUT = 2
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143  # 128 and the signal's number
 
 
 @contextmanager
@@ -23,8 +23,12 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("oponm: interrupted", file=sys.stderr)
+        print("oponm: interrupted; what was trained so far is in checkpoints/last.ckpt of the run", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == TERMINATED:
+            print("oponm: terminated; what was trained so far is in checkpoints/last.ckpt of the run", file=sys.stderr)
+        raise
     except Exception as error:
         if not is_bad_input(error) or os.environ.get("OPONM_DEBUG") == "1":
             raise

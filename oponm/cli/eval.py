@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from pathlib import Path
+from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.arguments import quote_paths
-from oponm.cli.configuration import CONF_DIR
-from oponm.cli.errors import one_line_errors
+from oponm.cli.hydra_app import launch
 from oponm.cli.run_directory import OVERRIDES_FILE
+from oponm.data import LongTailDataModule
+from oponm.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 def run(arguments: list[str]) -> None:
     """Compose the config of the checkpoint's run with ``arguments`` on top, and evaluate."""
-    sys.argv = ["oponm eval", *_overrides_of_run(arguments), *quote_paths(arguments)]
-    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="eval")(_job)()
+    launch("eval", [*_overrides_of_run(arguments), *arguments], _evaluate)
 
 
 def _overrides_of_run(arguments: list[str]) -> list[str]:
@@ -25,15 +26,10 @@ def _overrides_of_run(arguments: list[str]) -> list[str]:
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "checkpoint" and (file := Path(value).parent.parent / OVERRIDES_FILE).is_file():
-            overrides = quote_paths([str(override) for override in OmegaConf.load(file)])
+            overrides = [str(override) for override in OmegaConf.load(file)]
             own = ("output_dir=", "sweep=", "logger=", "logger.", "hydra.")
             return [override for override in overrides if not override.lstrip("+~").startswith(own)]
     return []
-
-
-def _job(config: DictConfig) -> float:
-    with one_line_errors():
-        return _evaluate(config)
 
 
 def _evaluate(config: DictConfig) -> float:
@@ -50,7 +46,8 @@ def _evaluate(config: DictConfig) -> float:
     with run_directory(config) as folder:
         module, data, _ = build(config)
         checkpoint = Path(str(config.checkpoint))
-        with_full_keys(config, lambda: load_weights(module.model, checkpoint))
+        trained_on = with_full_keys(config, lambda: load_weights(module.model, checkpoint))
+        _check_split(trained_on, data)
         identity = identify(config)
         begin(folder, config, identity["overrides"])
         measured = evaluate(module, data, **trainer_options(config))
@@ -64,3 +61,16 @@ def _evaluate(config: DictConfig) -> float:
         write_json(folder / "result.json", result)
         print_summary(result, folder)
     return float(measured["metrics"]["balanced_accuracy"])
+
+
+def _check_split(trained_on: dict[str, Any], data: LongTailDataModule) -> None:
+    """Compare what the checkpoint was trained on, as far as it says, with what it is to be evaluated on."""
+    if trained_on.get("class_names", data.class_names) != data.class_names:
+        classes = f"{_listed(trained_on['class_names'])}; the data has {_listed(data.class_names)}"
+        raise InputError(f"was trained on the classes {classes}", "checkpoint")
+    if trained_on.get("split_digest", data.digest) != data.digest:
+        log.warning("the training split is not the one of the checkpoint: it may have been trained on test images")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from oponm.errors import InputError
@@ -22,6 +22,9 @@ def open_loggers(config: DictConfig) -> Iterator[list[Logger]]:
     """
     if "wandb" in config.logger and not config.logger.wandb.offline:
         _require_account()
+    for name, settings in config.logger.items():
+        if not OmegaConf.is_dict(settings):
+            raise InputError(f"must be the settings of a logger, got {settings!r}", f"logger.{name}")
     loggers = [instantiate(settings) for settings in config.logger.values()]
     try:
         yield loggers

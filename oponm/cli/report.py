@@ -16,22 +16,29 @@ def run(arguments: list[str]) -> None:
 
     The files go to the first folder.
     """
+    if {"-h", "--help"} & set(arguments):
+        print("oponm report DIR...   reads the runs below the folders, writes report.md and report.png to the first")
+        return
     if not arguments or arguments[0].startswith("-"):
         raise InputError("report needs a folder of runs: oponm report DIR...")
     folders = [Path(argument) for argument in arguments]
     runs, problems = collect_runs(folders)
     groups = group_runs(runs)
-    console = Console(width=max(Console().width, 100))  # the table's own width; a narrower terminal wraps it
+    console = Console(
+        width=max(Console().width, 100), markup=False
+    )  # the table's own width; a narrower terminal wraps it
     console.print(terminal_table(groups))
     console.print("percent, mean ± standard error over seeds; seconds a run", highlight=False)
     text = markdown_table(groups)
+    where = os.path.relpath(folders[0])
+    files = [f"{where}/report.md"]
     try:
         recall_figure(groups, folders[0] / "report.png")
         text += "\n![accuracy by class](report.png)\n"
+        files.append(f"{where}/report.png")
     except InputError as error:
         problems.append(str(error))
     for problem in problems:
         console.print(problem, highlight=False, soft_wrap=True)
     (folders[0] / "report.md").write_text(text + "".join(f"\n- {problem}\n" for problem in problems), encoding="utf-8")
-    where = os.path.relpath(folders[0])
-    console.print(f"files: {where}/report.md, {where}/report.png, runs in {where}", highlight=False, soft_wrap=True)
+    console.print(f"files: {', '.join(files)}", highlight=False, soft_wrap=True)

@@ -24,10 +24,12 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
     Raises:
         InputError: if an earlier run is in it.
     """
+    if not config.output_dir:
+        raise InputError("must name a folder", "output_dir")
     folder = Path(HydraConfig.get().runtime.output_dir)
     config.output_dir = str(folder)
-    if (folder / CONFIG_FILE).exists():
-        raise InputError(f"{folder} holds a run already: choose another folder, or delete it", "output_dir")
+    if others := [path.name for path in folder.iterdir() if path.name != LOG_FILE]:
+        raise InputError(f"{folder} holds {others[0]}: choose an empty or new folder, or delete it", "output_dir")
     try:
         yield folder
     except BaseException:

@@ -18,7 +18,7 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
         folder: the run's folder.
         one_line: for the runs of a sweep.
     """
-    console = Console()
+    console = Console(markup=False)
     where = os.path.relpath(folder)
     values = {name.replace("_", " "): f"{100 * value:.1f}" for name, value in result["metrics"].items()}
     if "train_seconds" in result:

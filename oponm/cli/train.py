@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from oponm.cli.arguments import quote_paths
-from oponm.cli.configuration import CONF_DIR, folder_name
-from oponm.cli.errors import one_line_errors
+from oponm.cli.hydra_app import launch
 
 
 def run(arguments: list[str]) -> None:
     """Compose the config from ``arguments`` and run it."""
-    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-    sys.argv = ["oponm train", *quote_paths(arguments)]
-    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(_job)()
-
-
-def _job(config: DictConfig) -> float:
-    with one_line_errors():
-        return _train(config)
+    launch("train", arguments, _train)
 
 
 def _train(config: DictConfig) -> float:

@@ -67,17 +67,18 @@ class ImageFolderLT(LongTailDataModule):
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
         reader = FileReader(self.on_error)
-        if (self.root / "train").is_dir():
-            held_out = next((self.root / name for name in ("test", "val") if (self.root / name).is_dir()), None)
+        parts = {path.name.lower(): path for path in self.root.iterdir() if path.is_dir()}
+        if "train" in parts:
+            held_out = parts.get("test", parts.get("val"))
             if held_out is None:
                 raise InputError(f"{self.root} has a folder train but neither test nor val: add one", "root")
-            names = _class_names(self.root / "train")
+            names = _class_names(parts["train"])
             if (test_names := _class_names(held_out)) != names:
                 differing = sorted(set(names) ^ set(test_names))
                 raise InputError(
                     f"{self.root}: train and {held_out.name} differ in classes: {', '.join(differing[:5])}"
                 )
-            train, test = (_list_files(folder, names, reader) for folder in (self.root / "train", held_out))
+            train, test = (_list_files(folder, names, reader) for folder in (parts["train"], held_out))
         else:
             names = _class_names(self.root)
             files, labels = _list_files(self.root, names, reader)
@@ -90,6 +91,10 @@ class ImageFolderLT(LongTailDataModule):
             return reader.pool(files, labels, size, f"reading {name} images")
 
         return Source(names, pool(*train, "training"), pool(*test, "test"), skipped=reader.skipped)
+
+    def order_classes(self, available: list[int]) -> list[int]:
+        """Classes from head to tail: most to fewest images, so that a skewed folder keeps its head."""
+        return sorted(range(len(available)), key=lambda label: (-available[label], label))
 
     def _check_share(self, names: list[str], counts: list[int]) -> None:
         for name, count in zip(names, counts, strict=True):
@@ -110,7 +115,9 @@ def _list_files(
     labels: list[int] = []
     for label, name in enumerate(names):
         inside = (folder / name).rglob("*")
-        found = sorted(path for path in inside if path.is_file() and not _is_clutter(path.relative_to(folder / name)))
+        found = sorted(
+            path for path in inside if not path.is_dir() and not _is_clutter(path.relative_to(folder / name))
+        )
         images = [path for path in found if path.suffix.lower() in extensions]
         for other in sorted(set(found) - set(images)):
             reader.refuse(InputError(f"{other}: is no image; remove it, or set data.on_error=skip"))
@@ -126,6 +133,8 @@ def _class_names(folder: Path) -> list[str]:
     if len(names) < 2:
         found = f"only one, {names[0]}" if names else "none"
         raise InputError(f"{folder} must hold a folder for each of at least two classes, found {found}", "root")
+    if odd := [name for name in names if not name.isprintable()]:
+        raise InputError(f"{folder} has a class folder whose name cannot be printed: {odd[0]!a}; rename it", "root")
     return names
 
 

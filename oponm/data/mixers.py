@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oponm.data.statistics import Statistics
+from oponm.errors import InputError
 from oponm.noise import GaussianNoise, ReplaceWithNoise
 
 
@@ -19,8 +20,13 @@ def replace_with_gaussian(
         delta: see :func:`~oponm.noise.noise_probability`.
         clip: clip the noise to the pixel range.
 
+    Raises:
+        InputError: for a delta outside [0, 1], or a clip that is no boolean.
+
     Example:
         >>> replace_with_gaussian(Statistics((0.5,), (0.2,)), [10, 5]).probability
         tensor([0.0000, 0.1667])
     """
+    if not isinstance(clip, bool):
+        raise InputError(f"must be true or false, got {clip!r}", "clip")
     return ReplaceWithNoise(class_counts, delta, GaussianNoise(statistics.mean, statistics.std, clip))

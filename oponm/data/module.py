@@ -66,7 +66,8 @@ class LongTailDataModule(pl.LightningDataModule):
     """Draws a long-tailed training set from a source and serves it from the device's memory.
 
     After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
-    ``val_counts``, ``digest``, ``statistics``, ``image_shape``, ``skipped``.
+    ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
+    ``statistics``, ``image_shape``, ``skipped``.
 
     Args:
         imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
@@ -145,7 +146,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.class_counts = self._count(self.train_set.targets, "training")
         self.test_counts = self._count(self.test_set.targets, "test")
         self.val_counts = [] if self.val == "none" else self._count(self.val_set.targets, "validation")
-        self.digest = split_digest(drawn)
+        self.digest, self.content_digest = split_digest(drawn), self.train_set.digest()
         self.image_shape = tuple(self.train_set.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:])
         self.statistics = self._statistics()
         height, width = self.image_shape[1:]
@@ -173,8 +174,18 @@ class LongTailDataModule(pl.LightningDataModule):
         if self.imbalance_ratio is None:
             return np.arange(len(labels))
         available = np.bincount(labels, minlength=num_classes).tolist()
-        counts = fit_counts(available, self.imbalance_ratio, self.profile)
+        order = self.order_classes(available)
+        fitted = fit_counts([available[label] for label in order], self.imbalance_ratio, self.profile)
+        counts = [count for _, count in sorted(zip(order, fitted, strict=True))]
         return draw_indices(labels, counts, self.draw, self.draw_seed)
+
+    def order_classes(self, available: list[int]) -> list[int]:
+        """Classes from head to tail: in label order, as published subsets are.
+
+        Args:
+            available: images at hand of each class.
+        """
+        return list(range(len(available)))
 
     def _load(
         self, pool: Pool, wanted: npt.NDArray[np.int64], training: bool = False

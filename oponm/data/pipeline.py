@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import torch
@@ -48,6 +49,11 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
     def to(self, device: torch.device) -> ResidentImages:
         """The same set in another device's memory."""
         return ResidentImages(self.images.to(device), self.targets.to(device))
+
+    def digest(self) -> str:
+        """SHA-256 of the labels and pixels, in order."""
+        parts = (self.targets.cpu().numpy().astype("<i8"), self.images.cpu().contiguous().numpy())
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,12 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
     ) -> None:
         self.files, self.targets, self.size, self.training, self.seed = files, targets, size, training, seed
         self.crop = RandomResizedCrop((size, size))
+
+    def digest(self) -> str:
+        """SHA-256 of the labels and the files' last two folders and names, in order."""
+        names = ["/".join(Path(file).parts[-3:]) for file in self.files]
+        lines = [f"{label}\t{name}\n" for label, name in zip(self.targets.tolist(), names, strict=True)]
+        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def __len__(self) -> int:
         return len(self.targets)

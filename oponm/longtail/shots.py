@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oponm.errors import InputError
+from oponm.errors import InputError, check_real
 
 
 def shot_groups(class_counts: Sequence[int], many_over: int = 100, few_under: int = 20) -> dict[str, list[int]]:
@@ -28,6 +28,8 @@ def shot_groups(class_counts: Sequence[int], many_over: int = 100, few_under: in
         >>> shot_groups([101, 100, 20, 19])
         {'many': [0], 'medium': [1, 2], 'few': [3]}
     """
+    check_real("many_over", many_over, 0)
+    check_real("few_under", few_under, 0)
     if many_over < few_under:
         raise InputError(f"must be at least few_under={few_under}, got {many_over}", "many_over")
     groups: dict[str, list[int]] = {"many": [], "medium": [], "few": []}

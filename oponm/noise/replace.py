@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from oponm.errors import InputError
 from oponm.noise.batch import Batch
 from oponm.noise.probability import noise_probability
 
@@ -49,7 +50,12 @@ class ReplaceWithNoise(nn.Module):
 
         Returns:
             The batch with ``is_noise``; ``images`` itself is left as it was.
+
+        Raises:
+            InputError: if the images are integers.
         """
+        if not images.is_floating_point():
+            raise InputError(f"must be floating point in [0, 1], got {images.dtype}: divide by 255", "images")
         uniform = torch.rand(len(targets), generator=generator, device=generator.device).to(images.device)
         is_noise = uniform < self.probability.to(images.device)[targets]
         noise = self.noise(targets, images.shape[1:], generator).to(images.dtype)

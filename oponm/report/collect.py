@@ -87,14 +87,30 @@ def collect_runs(folders: Iterable[Path]) -> tuple[list[dict[str, Any]], list[st
                 problems.append(f"{config.parent}: not finished")
             except (OSError, ValueError, AttributeError) as error:
                 problems.append(f"{result}: left out ({error})")
+    runs, repeated = _without_repeats(runs)
+    problems += repeated
     if not runs:
         listed = f" ({'; '.join(problems[:3])})" if problems else ""
         raise InputError(f"no finished training run below {', '.join(map(str, folders))}{listed}")
     return runs, problems
 
 
+def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Keep one run of each setting and seed: a second is the same again, and would make errors look smaller."""
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    repeats = [run for run in runs if kept.setdefault((*_key(run), run["seed"]), run) is not run]
+    lines = [f"left out a repeat of {' '.join(_key(run))} with seed {run['seed']}" for run in repeats]
+    return list(kept.values()), lines
+
+
+def _key(run: dict[str, Any]) -> tuple[str, ...]:
+    """What was chosen for a run but the seed; the split stands for data that changed behind the same settings."""
+    split = str(run.get("content_digest") or run.get("split_digest") or "")[:8]
+    return (str(run["choices"].get("method", "?")), f"split {split}", *_setting(run))
+
+
 def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
-    """Group runs by all that was chosen for them but the seed; groups come in order of first appearance.
+    """Group runs by all that was chosen for them but the seed, and by split; ERM, RS and DRS come first.
 
     Example:
         >>> run = {"choices": {"method": "erm"}, "overrides": [], "seed": 0}
@@ -104,7 +120,7 @@ def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
-        groups.setdefault((run["choices"].get("method", "?"), *_setting(run)), []).append(run)
+        groups.setdefault(_key(run), []).append(run)
     shared = set.intersection(*(set(key[1:]) for key in groups))
     order = {"erm": 0, "rs": 1, "drs": 2}
     return [

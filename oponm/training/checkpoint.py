@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from torch import nn
 from oponm.errors import InputError
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
     """Load a run's checkpoint into a model of the same kind; nothing in the file is executed.
 
     Args:
         model: receives the weights.
         path: a checkpoint that a run wrote, or a plain state dict of the model.
+
+    Returns:
+        What a run's checkpoint says of its training split: ``class_names`` and ``split_digest``; else nothing.
 
     Raises:
         InputError: naming the file, if it is missing, is no checkpoint, or does not fit the model.
@@ -24,11 +28,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise InputError(f"names no file: {path}", "checkpoint")
     try:
+        if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):
+            raise ValueError(f"checksum of {damaged}")
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler say
-        raise InputError(
-            f"{path} is no checkpoint that can be loaded safely ({_first_line(error)})", "checkpoint"
-        ) from error
+        raise InputError(f"{path} is no checkpoint, is damaged, or holds more than tensors", "checkpoint") from error
     weights = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(weights, dict) or not weights or not all(isinstance(v, torch.Tensor) for v in weights.values()):
         raise InputError(f"{path} holds no weights", "checkpoint")
@@ -48,8 +52,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             "trained with",
             "checkpoint",
         )
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise InputError(f"{path} holds weights that are not finite: its training had diverged", "checkpoint")
     model.load_state_dict(weights)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    return dict(loaded.get("split", {}))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from oponm.errors import InputError
 from oponm.longtail import shot_groups
 from oponm.metrics import evaluation_metrics, summarise
 from oponm.nn import noise_routing
@@ -58,13 +59,13 @@ class LongTailModule(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""
-        return self.model(images)
+        return self.model(images.to(self.dtype))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean cross-entropy over all rows of the batch, noise rows included."""
         identity = (self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
         with derived_randomness(*identity, device=self.device), noise_routing(batch.is_noise):
-            logits = self.model(batch.images)
+            logits = self(batch.images)
         loss = F.cross_entropy(logits, batch.targets)
         self._count(loss.detach(), logits.detach(), batch)
         return loss
@@ -77,16 +78,29 @@ class LongTailModule(pl.LightningModule):
         self.noise_share.update((~natural).float())
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means and its learning rate."""
+        """Log the epoch's means and its learning rate.
+
+        Raises:
+            InputError: if the loss is not finite.
+        """
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        if not bool(self.train_loss.compute().isfinite()):
+            where = f"epoch {self.current_epoch}, learning rate {rate:g}"
+            raise InputError(f"makes the loss diverge ({where}): lower optimizer.lr", "optimizer")
         for name in ("train_loss", "train_accuracy", "noise_share"):
             metric = getattr(self, name)
             self.log(name.replace("train_", "train/"), metric.compute())
             metric.reset()
-        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        self.log("lr", rate)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down what the weights were trained on."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["split"] = {"class_names": data.class_names, "split_digest": data.digest}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the validation set."""
-        self.val_metrics.update(self.model(batch.images), batch.targets)
+        self.val_metrics.update(self(batch.images), batch.targets)
 
     def on_validation_epoch_end(self) -> None:
         """Sum the validation set up and log its scalars."""
@@ -96,7 +110,7 @@ class LongTailModule(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the test set."""
-        self.test_metrics.update(self.model(batch.images), batch.targets)
+        self.test_metrics.update(self(batch.images), batch.targets)
 
     def on_test_epoch_end(self) -> None:
         """Sum the test set up in ``test_scalars`` and ``test_recall`` and log the scalars."""

@@ -99,13 +99,19 @@ class PhasePlan:
         Raises:
             InputError: for a phase with a key that phases do not have.
         """
+        if not isinstance(phases, Sequence) or not all(isinstance(phase, Mapping) for phase in phases):
+            raise InputError(f"must be a list of phases such as {{epochs: 40}}, got {phases!r}", "phases")
         known = [field.name for field in fields(Phase)]
         for phase in phases:
             if unknown := [key for key in phase if key not in known]:
                 raise InputError(f"has no key {unknown[0]!r}: a phase has {', '.join(known)}", "phases")
             if "epochs" not in phase:
                 raise InputError("must give each phase a number of epochs", "phases")
-        return cls([Phase(**phase) for phase in phases], max_epochs)
+        try:
+            made = [Phase(**phase) for phase in phases]
+        except InputError as error:
+            raise InputError(f"has a mistake: {error}", "phases") from error
+        return cls(made, max_epochs)
 
     def at(self, epoch: int) -> Phase:
         """The phase that an epoch (zero-based) belongs to."""

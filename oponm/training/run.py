@@ -22,6 +22,7 @@ from oponm.training.progress import EpochProgress
 log = logging.getLogger(__name__)
 CHECKPOINT_INTERVAL = timedelta(minutes=5)
 MONITOR = "val/balanced_accuracy"
+TERMINATED = 143  # 128 + SIGTERM
 
 
 def train(
@@ -48,6 +49,11 @@ def train(
     Returns:
         The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
         ``best``: epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
+
+    Raises:
+        InputError: if the loss is not finite.
+        KeyboardInterrupt: if interrupted; the weights so far are in ``last.ckpt``.
+        SystemExit: with code 143 after SIGTERM; the weights so far are in ``last.ckpt``.
     """
     data.epoch_input = lambda epoch: plan.at(epoch).input
     for phase, start in zip(plan.phases, plan.starts, strict=True):
@@ -65,11 +71,17 @@ def train(
         **trainer_options,
     )
     started = time.perf_counter()
-    trainer.fit(module, datamodule=data, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, weights_only=True)
+    except SystemExit:  # how Lightning answers an interruption from the keyboard
+        if not trainer.interrupted:
+            raise
     seconds = time.perf_counter() - started
+    trainer.save_checkpoint(folder / "last.ckpt")
+    if trainer.received_sigterm:
+        raise SystemExit(TERMINATED)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    trainer.save_checkpoint(folder / "last.ckpt")
     result = {"train_seconds": round(seconds, 3), "epochs": plan.max_epochs, "validation": data.val}
     if best:
         result["best"] = _test_best(module, data, best, **trainer_options)
@@ -150,4 +162,5 @@ def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule)
         "class_counts": data.class_counts,
         "test_counts": data.test_counts,
         "split_digest": data.digest,
+        "content_digest": data.content_digest,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from oponm.errors import check_int, check_real
+from oponm.errors import InputError, check_int, check_real
 from oponm.training.phases import scale_epoch
 
 
@@ -45,7 +45,9 @@ def step_schedule(
     check_int("max_epochs", max_epochs, minimum=1)
     check_int("reference_epochs", reference_epochs, minimum=1)
     check_real("gamma", gamma, 0, 1)
-    warmup = scale_epoch(check_int("warmup_epochs", warmup_epochs, minimum=0), reference_epochs, max_epochs)
+    if check_int("warmup_epochs", warmup_epochs, minimum=0) >= reference_epochs:
+        raise InputError(f"must be below reference_epochs={reference_epochs}, got {warmup_epochs}", "warmup_epochs")
+    warmup = scale_epoch(warmup_epochs, reference_epochs, max_epochs)
     drops = [
         scale_epoch(check_int("milestones", milestone, minimum=1), reference_epochs, max_epochs)
         for milestone in milestones

@@ -52,6 +52,16 @@ def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
         ("seed=-1", ["seed"]),
         ("trainer.epochs=3", ["trainer.epochs"]),
         ("+data.colour=red", ["data.colour"]),
+        ("+colour=red", ["colour is no setting"]),
+        ("+trainer.max_epoch=50", ["trainer.max_epoch is no setting"]),
+        ("model=null", ["model"]),
+        ("shots=null", ["shots"]),
+        ("shots.many_over=nan", ["shots.many_over"]),
+        ("method.phases=5", ["method.phases"]),
+        ("method.phases=[{epochs:x}]", ["method.phases", "'x'"]),
+        ("noise.clip=5", ["noise.clip"]),
+        ("schedule.warmup_epochs=300", ["schedule.warmup_epochs"]),
+        ("logger.csv=null", ["logger.csv"]),
         ("noise", ["noise"]),
         ("logger=wandb", ["wandb login", "logger.wandb.offline=true"]),
         ("model._target_=nowhere.Net", ["model", "nowhere"]),
@@ -115,3 +125,26 @@ def test_debugging_shows_the_traceback(tmp_path):
     done = oponm("train", "noise.delta=1.5", "output_dir=run", cwd=tmp_path, OPONM_DEBUG="1")
     assert "Traceback" in done.stderr
     assert done.returncode != 0
+
+
+@pytest.mark.parametrize("rate", ["1e30", "nan"])
+def test_training_that_diverges(tmp_path, rate):
+    done = oponm("train", f"optimizer.lr={rate}", "output_dir=run", "trainer.max_epochs=2", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "optimizer.lr" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run/result.json").exists()
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/metrics.csv").write_text("somebody else's")
+    done = oponm("train", "output_dir=run", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "metrics.csv" in done.stderr
+    assert files_below(tmp_path / "run") <= {"metrics.csv", "run.log"}
+    assert (tmp_path / "run/metrics.csv").read_text() == "somebody else's"
+
+
+def test_dangling_link(photos):
+    (photos / "bees/9.png").symlink_to("nowhere.png")
+    check_refused(photos.parent, FOLDER, "bees/9.png")

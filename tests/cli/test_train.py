@@ -98,6 +98,29 @@ def test_evaluations_that_cannot_be(trained, arguments, words):
     assert files_below(trained[0].parent) == before
 
 
+def test_evaluation_on_another_split_warns(trained):
+    arguments = ["checkpoint=run/checkpoints/last.ckpt", "data.test_per_class=100", "output_dir=other"]
+    done = oponm("eval", *arguments, cwd=trained[0].parent)
+    assert done.returncode == 0, done.stderr
+    assert "may have been trained on test images" in done.stderr
+
+
+def test_damaged_weights_are_refused(trained):
+    content = bytearray((trained[0] / "checkpoints/last.ckpt").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    (trained[0].parent / "damaged.ckpt").write_bytes(content)
+    done = oponm("eval", "checkpoint=damaged.ckpt", "output_dir=bad", cwd=trained[0].parent)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "damaged.ckpt" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_precision(tmp_path, precision):
+    done = oponm("train", f"trainer.precision={precision}", *QUICK, "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_sweep_has_a_folder_a_run_and_a_report(tmp_path):
     done = oponm("train", "-m", "method=erm,open", "seed=0,1", "output_dir=sweep", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

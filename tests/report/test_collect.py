@@ -41,8 +41,8 @@ def names(groups: list[Group]) -> list[str]:
 
 
 def test_runs_come_in_order_of_their_paths(tmp_path):
-    for name in ("b/2", "a", "b/1", "c/deep/down"):
-        store(tmp_path / name, result(name=name))
+    for seed, name in enumerate(("b/2", "a", "b/1", "c/deep/down")):
+        store(tmp_path / name, result(seed=seed, name=name))
     runs, problems = collect_runs([tmp_path])
     assert [run["name"] for run in runs] == ["a", "b/1", "b/2", "c/deep/down"]
     assert problems == []
@@ -54,10 +54,21 @@ def test_the_folder_of_a_single_run_will_do(tmp_path):
 
 
 def test_several_folders_are_read_in_turn(tmp_path):
-    for name in ("a", "b", "c"):
-        store(tmp_path / name / "run", result(name=name))
+    for seed, name in enumerate(("a", "b", "c")):
+        store(tmp_path / name / "run", result(seed=seed, name=name))
     runs, _ = collect_runs(tmp_path / name for name in ("c", "a"))
     assert [run["name"] for run in runs] == ["c", "a"]
+
+
+def test_a_second_run_of_a_setting_and_seed_is_no_second_seed(tmp_path):
+    for name in ("a", "b"):
+        store(tmp_path / name, result(name=name))
+    store(tmp_path / "c", result(name="c", split_digest="f" * 64))
+    runs, problems = collect_runs([tmp_path])
+    assert [run["name"] for run in runs] == ["a", "c"]
+    assert len(problems) == 1
+    assert "repeat of erm" in problems[0]
+    assert [len(group.runs) for group in group_runs(runs)] == [1, 1]
 
 
 @pytest.mark.parametrize("folders", [["a", "a"], [".", "a"], ["a", "."], ["a", "a/../a"]], ids=str)

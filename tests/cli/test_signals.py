@@ -1,0 +1,30 @@
+"""A run that is stopped says so, and keeps the weights it has."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run(tmp_path, sent, code):
+    command = [sys.executable, "-m", "oponm", "train", "trainer.max_epochs=100000", "output_dir=run"]
+    run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run/metrics.csv"
+    for _ in range(600):
+        time.sleep(0.1)
+        if metrics.exists() and metrics.read_text().count("\n") > 5:
+            break
+    run.send_signal(sent)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == code, errors
+    assert errors.splitlines()[-1].startswith("oponm: ")
+    assert not (tmp_path / "run/result.json").exists()
+    checkpoint = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] > 0
+    assert len(checkpoint["split"]["split_digest"]) == 64
