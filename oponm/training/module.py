@@ -77,21 +77,24 @@ class LongTailModule(pl.LightningModule):
         self.train_accuracy.update((logits.argmax(1) == batch.targets).float(), natural.float())
         self.noise_share.update((~natural).float())
 
+    def on_train_epoch_start(self) -> None:
+        """Note the epoch's learning rate; at its end the schedule has moved on already."""
+        self.learning_rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means and its learning rate.
 
         Raises:
             InputError: if the loss is not finite.
         """
-        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         if not bool(self.train_loss.compute().isfinite()):
-            where = f"epoch {self.current_epoch}, learning rate {rate:g}"
+            where = f"epoch {self.current_epoch}, learning rate {self.learning_rate:g}"
             raise InputError(f"makes the loss diverge ({where}): lower optimizer.lr", "optimizer")
         for name in ("train_loss", "train_accuracy", "noise_share"):
             metric = getattr(self, name)
             self.log(name.replace("train_", "train/"), metric.compute())
             metric.reset()
-        self.log("lr", rate)
+        self.log("lr", self.learning_rate)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the weights were trained on."""

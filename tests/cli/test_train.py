@@ -53,6 +53,7 @@ def test_metrics_by_epoch(trained):
     rows = list(csv.DictReader((trained[0] / "metrics.csv").open()))
     assert [float(row["noise_share"]) > 0 for row in rows[:3]] == [False, False, True]
     assert all(float(row["train/loss"]) > 0 for row in rows[:3])
+    assert [float(row["lr"]) for row in rows[:3]] == pytest.approx([0.1, 0.1, 0.01])
     result = json.loads((trained[0] / "result.json").read_text())
     assert float(rows[3]["test/balanced_accuracy"]) == pytest.approx(result["metrics"]["balanced_accuracy"])
 
