@@ -34,6 +34,7 @@ def _overrides_of_run(arguments: list[str]) -> list[str]:
 
 def _evaluate(config: DictConfig) -> float:
     from oponm.cli.build import build, trainer_options, with_full_keys
+    from oponm.cli.loggers import open_loggers
     from oponm.cli.quiet import quiet_libraries
     from oponm.cli.run_directory import begin, run_directory
     from oponm.cli.summary import print_summary
@@ -49,8 +50,9 @@ def _evaluate(config: DictConfig) -> float:
         trained_on = with_full_keys(config, lambda: load_weights(module.model, checkpoint))
         _check_split(trained_on, data)
         identity = identify(config)
-        begin(folder, config, identity["overrides"])
-        measured = evaluate(module, data, **trainer_options(config))
+        with open_loggers(config) as loggers:
+            begin(folder, config, identity["overrides"])
+            measured = evaluate(module, data, loggers, **trainer_options(config))
         result = {
             **identity,
             **measured,
@@ -68,7 +70,7 @@ def _check_split(trained_on: dict[str, Any], data: LongTailDataModule) -> None:
     if trained_on.get("class_names", data.class_names) != data.class_names:
         classes = f"{_listed(trained_on['class_names'])}; the data has {_listed(data.class_names)}"
         raise InputError(f"was trained on the classes {classes}", "checkpoint")
-    if trained_on.get("split_digest", data.digest) != data.digest:
+    if trained_on.get("content_digest", data.content_digest) != data.content_digest:
         log.warning("the training split is not the one of the checkpoint: it may have been trained on test images")
 
 

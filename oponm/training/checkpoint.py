@@ -20,7 +20,8 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
         path: a checkpoint that a run wrote, or a plain state dict of the model.
 
     Returns:
-        What a run's checkpoint says of its training split: ``class_names`` and ``split_digest``; else nothing.
+        What a run's checkpoint says of its training split: ``class_names``, ``split_digest`` and
+        ``content_digest``; else nothing.
 
     Raises:
         InputError: naming the file, if it is missing, is no checkpoint, or does not fit the model.

@@ -99,7 +99,11 @@ class LongTailModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the weights were trained on."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        checkpoint["split"] = {"class_names": data.class_names, "split_digest": data.digest}
+        checkpoint["split"] = {
+            "class_names": data.class_names,
+            "split_digest": data.digest,
+            "content_digest": data.content_digest,
+        }
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the validation set."""

@@ -106,6 +106,24 @@ def test_evaluation_on_another_split_warns(trained):
     assert "may have been trained on test images" in done.stderr
 
 
+def test_evaluation_logs_where_it_is_told_to(trained):
+    arguments = ["checkpoint=run/checkpoints/last.ckpt", "output_dir=logged", "logger=csv"]
+    done = oponm("eval", *arguments, cwd=trained[0].parent)
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader((trained[0].parent / "logged/metrics.csv").open())
+    result = json.loads((trained[0] / "result.json").read_text())
+    assert float(row["test/balanced_accuracy"]) == pytest.approx(result["metrics"]["balanced_accuracy"])
+
+
+def test_evaluation_on_other_classes_is_refused(trained):
+    checkpoint = torch.load(trained[0] / "checkpoints/last.ckpt", weights_only=True)
+    checkpoint["split"]["class_names"] = list("abcdefghij")
+    torch.save(checkpoint, trained[0].parent / "letters.ckpt")
+    done = oponm("eval", "checkpoint=letters.ckpt", "output_dir=bad", cwd=trained[0].parent)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "a, b, c" in done.stderr
+
+
 def test_damaged_weights_are_refused(trained):
     content = bytearray((trained[0] / "checkpoints/last.ckpt").read_bytes())
     middle = len(content) // 2

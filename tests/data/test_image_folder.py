@@ -438,3 +438,16 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     split_in_two(tmp_path / "birds")
     assert load("~/birds").class_counts == [10, 6, 4]
+
+
+def test_a_tail_drawn_from_a_skewed_folder_keeps_its_head(tmp_path):
+    for name, number in (("cat", 25), ("dog", 10), ("ship", 100)):
+        (tmp_path / name).mkdir()
+        for index in range(number):
+            Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / name / f"{index}.png")
+    data = ImageFolderLT(tmp_path, imbalance_ratio=9)
+    data.setup()
+    assert data.class_counts == [20, 6, 62]  # 62 is the largest head of which a third, rounded down, is 20
+    other = ImageFolderLT(tmp_path, imbalance_ratio=9, draw_seed=1)
+    other.setup()
+    assert other.content_digest != data.content_digest
