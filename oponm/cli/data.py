@@ -1,68 +1,161 @@
-"""``oponm data check|show``: what a data set holds, and what a network is shown of it."""
+"""``oponm data check|prepare|show``: what a data set holds, what is missing, and what a network is shown of it."""
 
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, open_dict
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from oponm.cli.arguments import quote_paths
-from oponm.cli.build import build_data
+from oponm.cli.build import build_data, with_full_keys
 from oponm.cli.configuration import CONF_DIR
+from oponm.cli.errors import SIGNALLED
 from oponm.data import LongTailDataModule
+from oponm.data.pack import Pack, UnusablePack
+from oponm.data.survey import Survey, Surveyed
 from oponm.errors import InputError
 
 SHEET = Path("data.png")
-ACTIONS = ("check", "show")
+HELP = """oponm data check|prepare|show [data=...] [key=value ...]
+
+  check     what is there and what is missing, hashes, class counts, split digest; writes nothing
+  prepare   download what can be; decode all images once and keep them in the folder data.pack=...
+  show      as check, and data.png: class counts, augmented images, noise beside them"""
 
 
 def run(arguments: list[str]) -> None:
-    """Read the data set that the overrides describe and tell of it; ``show`` also writes ``data.png``."""
+    """Do what the first argument says with the data set that the overrides describe."""
     if {"-h", "--help"} & set(arguments):
-        print("oponm data check|show [data=...] [key=value ...]   show also writes data.png to this folder")
+        print(HELP)
         return
-    if not arguments or arguments[0] not in ACTIONS:
-        raise InputError(f"data needs one of {', '.join(ACTIONS)}: oponm data check data=digits_lt")
+    actions = {"check": _check, "prepare": _prepare, "show": _show}
+    if not arguments or arguments[0] not in actions:
+        raise InputError(f"data needs one of {', '.join(actions)}: oponm data check data=digits_lt")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", quote_paths(arguments[1:]))
+    actions[arguments[0]](config)
+
+
+def _check(config: DictConfig) -> None:
+    measured = _without_measuring(config)
+    data: LongTailDataModule = with_full_keys(config, lambda: instantiate(config.data))
+    survey = with_full_keys(config, data.survey) if isinstance(data, Surveyed) else Survey()
+    if survey.problems:
+        _refuse(survey, config)
+    try:
+        with_full_keys(config, data.setup)
+    except InputError as error:
+        if error.key != "data.pack":
+            raise
+        survey.refuse("pack", error)
+        _refuse(survey, config)
+    _print_table(data.class_names, {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts})
+    _print(*_facts(data, measured))
+    if options := getattr(data, "pack", None):
+        pack = Pack(options.folder)
+        try:
+            pack.verify()
+        except UnusablePack as error:
+            raise InputError(f"{options.folder}: {error}; run 'oponm data prepare' with the same settings") from error
+        _print(f"pack: {pack.description()}: whole, all checksums right")
+
+
+def _without_measuring(config: DictConfig) -> bool:
+    """Whether colours are measured: for images that are not kept in memory that means to decode them all."""
+    if config.data.in_memory:
+        return True
+    with open_dict(config):
+        config.data.pop("mixer")
+        own = config.data.statistics == "own"
+        config.data.statistics = "imagenet" if own else config.data.statistics
+    return not own
+
+
+def _refuse(survey: Survey, config: DictConfig) -> NoReturn:
+    """Print all that was found, and end with the first problem."""
+    _print(*survey.lines)
+    if survey.counts:
+        names = survey.class_names or [str(label) for label in range(len(next(iter(survey.counts.values()))))]
+        _print_table(names, survey.counts)
+    first, others = survey.problems[0], len(survey.problems) - 1
+    more = f" (and {others} more, above)" if others else ""
+
+    def complain() -> NoReturn:
+        raise InputError(f"{first.message}{more}", first.key)
+
+    with_full_keys(config, complain)
+    raise AssertionError  # complain raises
+
+
+def _prepare(config: DictConfig) -> None:
+    try:
+        with_full_keys(config, lambda: _prepare_data(config))
+    except KeyboardInterrupt:
+        print("oponm: interrupted; run again, and it goes on from there", file=sys.stderr)
+        sys.exit(SIGNALLED + signal.SIGINT)
+
+
+def _prepare_data(config: DictConfig) -> None:
+    data: LongTailDataModule = instantiate(config.data)
+    if "pack" in config.data and config.data.pack is None:
+        raise InputError("must name a folder for the decoded images, on a fast disk: data.pack=FOLDER", "pack")
+    data.prepare_data()
+    source = data.load_source()
+    if source.packing is None:
+        numbers = f"{len(source.train.labels)} training and {len(source.test.labels)} test images"
+        _print(f"{numbers} are there; nothing else is to be prepared")
+        return
+    pack = source.packing.make()
+    left_out = [*source.skipped, *(error.message for error in source.packing.unreadable(pack))]
+    _print(*(f"left out: {line}" for line in left_out), f"pack: {pack.description()}")
+
+
+def _show(config: DictConfig) -> None:
+    from oponm.report.sheet import data_sheet
+
     data = build_data(config)
-    console = Console(markup=False)
-    console.print(_table(data))
-    for line in _facts(data):
-        console.print(line, highlight=False, soft_wrap=True)
-    if arguments[0] == "show":
-        from oponm.report.sheet import data_sheet
-
-        data_sheet(data, SHEET)
-        console.print(f"files: {SHEET}", highlight=False)
+    _print_table(data.class_names, {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts})
+    _print(*_facts(data))
+    data_sheet(data, SHEET)
+    _print(f"files: {SHEET}")
 
 
-def _table(data: LongTailDataModule) -> Table:
+def _print(*lines: str) -> None:
+    for line in lines:
+        Console(markup=False).print(line, highlight=False, soft_wrap=True)
+
+
+def _print_table(class_names: list[str], columns: dict[str, list[int]]) -> None:
     table = Table(box=SIMPLE_HEAD)
     table.add_column("class")
-    columns = {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts}
     shown = {name: counts for name, counts in columns.items() if counts}
     for name in shown:
         table.add_column(name, justify="right")
-    for label, name in enumerate(data.class_names):
+    for label, name in enumerate(class_names):
         table.add_row(name, *(str(counts[label]) for counts in shown.values()))
     table.add_section()
     table.add_row("all", *(str(sum(counts)) for counts in shown.values()))
-    return table
+    Console(markup=False).print(table)
 
 
-def _facts(data: LongTailDataModule) -> list[str]:
+def _facts(data: LongTailDataModule, measured: bool = True) -> list[str]:
     ratio = max(data.class_counts) / min(data.class_counts)
     channels, height, width = data.image_shape
+    colours = f"mean {_numbers(data.statistics.mean)}, std {_numbers(data.statistics.std)} ({data.statistics_name})"
     return [
         f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
         f"split digest {data.digest}",
-        f"mean {_numbers(data.statistics.mean)}, std {_numbers(data.statistics.std)} ({data.statistics_name})",
+        colours if measured else "mean and std: own, measured when training starts",
         f"validation: {data.val}" + (", which is the test set" if data.val == "test" else ""),
         *(f"left out: {line}" for line in data.skipped),
     ]

@@ -16,19 +16,21 @@ from typing_extensions import Unpack
 from oponm.data.decode import read_image
 from oponm.data.file_lists import check_present, read_lines
 from oponm.data.module import DataOptions, LongTailDataModule
-from oponm.data.reading import ON_ERROR, FileReader
-from oponm.data.source import Pool, Source
+from oponm.data.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.source import Part, Source
+from oponm.data.survey import Survey
 from oponm.errors import InputError, check_choice, check_int
 
 log = logging.getLogger(__name__)
 CLASSES = ("Bald", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 TRAIN_COUNTS = (424, 2423, 1499, 2078, 227)
 VAL_COUNT, TEST_COUNT = 50, 100  # of each class
+ARCHIVE, LAYOUT = "img_align_celeba.zip", "img_align_celeba/*.jpg below data.root"
 VARIANTS = ("published", "clean")
 _FILE_NAME = re.compile(r"[0-9]+\.jpg")
 
 
-class Part(NamedTuple):
+class Members(NamedTuple):
     """Images of one split, class by class.
 
     Attributes:
@@ -43,9 +45,9 @@ class Part(NamedTuple):
 class Split(NamedTuple):
     """The three parts of CelebA-5."""
 
-    train: Part
-    val: Part
-    test: Part
+    train: Members
+    val: Members
+    test: Members
 
 
 class CelebA5(LongTailDataModule):
@@ -60,6 +62,7 @@ class CelebA5(LongTailDataModule):
         variant: ``"published"``, in which some images are both in train and test, or ``"clean"``.
         image_size: side of the square images in pixels.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
+        pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
         **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the counts above; a
             number draws another tail from these images. ``val="split"`` takes the published validation images.
 
@@ -77,6 +80,7 @@ class CelebA5(LongTailDataModule):
         variant: str = "published",
         image_size: int = 32,
         on_error: str = "raise",
+        pack: str | Path | None = None,
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
@@ -84,30 +88,44 @@ class CelebA5(LongTailDataModule):
         self.variant = check_choice("variant", variant, VARIANTS)
         self.image_size = check_int("image_size", image_size, minimum=4)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
+        self.pack = PackOptions.checked(pack, self.root, self.in_memory)
 
     def load_source(self) -> Source:
         """Read the attributes and split; nothing is decoded yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
-        names, attributes = read_attributes(self.root / "list_attr_celeba.txt")
-        split = celeba5_split(attributes, self.variant)
-        shared = len(np.intersect1d(split.train.images, split.test.images))
+        names, split = self._split()
         log.info("CelebA-5, variant %s", self.variant)
-        if shared:
+        if shared := _shared(split):
             log.warning("%d images are both in train and test, as published: data.variant=clean has none", shared)
         files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
-        check_present(
-            files[np.unique(np.concatenate([part.images for part in split]))],
-            archive="img_align_celeba.zip",
-            layout="img_align_celeba/*.jpg below data.root",
-        )
-        reader = FileReader(self.on_error, _read_face)
+        check_present(files[np.unique(np.concatenate([part.images for part in split]))], ARCHIVE, LAYOUT)
+        train, val, test = (Part(files[part.images], part.labels) for part in split)
+        return FileReader(self.on_error, _read_face, self.pack).source([*CLASSES], self.image_size, train, test, val)
 
-        def pool(part: Part, name: str) -> Pool:
-            return reader.pool(files[part.images], part.labels, self.image_size, f"reading {name} images")
+    def survey(self) -> Survey:
+        """See :class:`~oponm.data.survey.Surveyed`."""
+        survey = Survey()
+        survey.class_names = [*CLASSES]
+        if not self.root.is_dir():
+            survey.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
+            return survey
+        try:
+            names, split = self._split()
+        except InputError as error:
+            survey.refuse("attributes", error)
+            return survey
+        shared = f"{_shared(split)} images are both in train and test"
+        survey.note("attributes", f"of {len(names)} images; split {self.variant}, {shared}")
+        files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
+        for name, part in zip(("training", "validation", "test"), split, strict=True):
+            survey.counts[name] = np.bincount(part.labels, minlength=len(CLASSES)).tolist()
+            survey.look_for(name, files[np.unique(part.images)], ARCHIVE, LAYOUT)
+        return survey
 
-        train, val, test = pool(split.train, "training"), pool(split.val, "validation"), pool(split.test, "test")
-        return Source(list(CLASSES), train, test, val, skipped=reader.skipped)
+    def _split(self) -> tuple[list[str], Split]:
+        names, attributes = read_attributes(self.root / "list_attr_celeba.txt")
+        return names, celeba5_split(attributes, self.variant)
 
 
 def celeba5_split(
@@ -152,7 +170,7 @@ def celeba5_split(
         for part, taken in zip(parts, np.split(having, bounds)[:3], strict=True):
             part.append(taken)
     val, test, train = (
-        Part(np.concatenate(part), np.repeat(np.arange(len(part)), [len(taken) for taken in part])) for part in parts
+        Members(np.concatenate(part), np.repeat(np.arange(len(part)), [len(taken) for taken in part])) for part in parts
     )
     return Split(train, val, test)
 
@@ -190,6 +208,10 @@ def read_attributes(path: Path) -> tuple[list[str], npt.NDArray[np.bool_]]:
         names.append(name)
         attributes[row] = [values[column] == "1" for column in columns]
     return names, attributes
+
+
+def _shared(split: Split) -> int:
+    return len(np.intersect1d(split.train.images, split.test.images))
 
 
 def _read_face(path: Path, size: int) -> Tensor:

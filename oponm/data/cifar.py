@@ -27,10 +27,12 @@ from typing_extensions import Unpack
 from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.progress import track
 from oponm.data.source import Images, Pool, Source
+from oponm.data.survey import Survey
 from oponm.errors import InputError
 
 PUBLISHED: dict[int, Any] = {10: CIFAR10, 100: CIFAR100}  # for their addresses, file names and checksums
 TIMEOUT = 60  # seconds without an answer
+REPLACE = "delete it and get it anew, or set data.verify=false to take it as it is"
 _CHUNK = 2**20
 
 
@@ -94,10 +96,7 @@ class CifarLT(LongTailDataModule):
         if self._ready:
             return
         published = PUBLISHED[self.num_classes]
-        folder = self.root / published.base_folder
-        optional = () if self.verify else (published.meta["filename"],)
-        needed = [folder / name for name, _ in _checksums(published) if name not in optional]
-        missing = [file for file in needed if not file.is_file()]
+        missing = self._missing()
         if not missing:
             return
         if self.root.exists() and not self.root.is_dir():
@@ -107,6 +106,37 @@ class CifarLT(LongTailDataModule):
             raise InputError(f"{self.root} lacks {missing[0]}: set data.download=true, or {by_hand}", "root")
         fetch(published, self.root)
 
+    def survey(self) -> Survey:
+        """See :class:`~oponm.data.survey.Surveyed`; nothing is downloaded or unpacked."""
+        survey, published = Survey(), PUBLISHED[self.num_classes]
+        folder = self.root / published.base_folder
+        for name, md5 in _checksums(published):
+            if not (folder / name).is_file():
+                continue
+            try:
+                if self.verify:
+                    _check_md5(folder / name, md5, REPLACE)
+                survey.note(name, f"md5 {md5}, as published" if self.verify else "not compared with the published")
+            except InputError as error:
+                survey.refuse(name, error)
+        if missing := self._missing():
+            names, whole = ", ".join(file.name for file in missing), len(_checksums(published))
+            archive = self.root / published.filename
+            if archive.is_file():
+                remedy = f"run 'oponm data prepare' with the same settings to unpack {archive}"
+            else:
+                remedy = "run 'oponm data prepare' with the same settings and data.download=true, or "
+                remedy += _by_hand(published, self.root)
+            survey.refuse("missing", InputError(f"{folder} lacks {len(missing)} of {whole} files, {names}: {remedy}"))
+        return survey
+
+    def _missing(self) -> list[Path]:
+        """Files that are needed and not there."""
+        published = PUBLISHED[self.num_classes]
+        optional = () if self.verify else (published.meta["filename"],)
+        needed = [self.root / published.base_folder / name for name, _ in _checksums(published) if name not in optional]
+        return [file for file in needed if not file.is_file()]
+
     def load_source(self) -> Source:
         """Read the images in the order of the published files, fetching these first where they are missing."""
         self.prepare_data()
@@ -114,8 +144,7 @@ class CifarLT(LongTailDataModule):
         folder = self.root / published.base_folder
         if self.verify:
             for name, md5 in _checksums(published):
-                remedy = "delete it and get it anew, or set data.verify=false to take it as it is"
-                _check_md5(folder / name, md5, remedy)
+                _check_md5(folder / name, md5, REPLACE)
 
         key = published.meta["key"]
         names_file, label_key = folder / published.meta["filename"], key.replace("label_names", "labels")

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from oponm.data.source import Part
 from oponm.errors import InputError, check_choice
 
 HASHES = ("md5", "git")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 
-def read_list(
-    path: str | Path, root: str | Path, num_classes: int
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+def read_list(path: str | Path, root: str | Path, num_classes: int) -> Part:
     r"""Read a list of images; they may be missing, see :func:`check_present`, but lie below ``root`` in any case.
 
     Args:
@@ -28,7 +27,7 @@ def read_list(
         num_classes: labels lie in ``[0, num_classes)``.
 
     Returns:
-        Paths, (M,), and labels, (M,), int64, in the order of the list.
+        Paths and labels in the order of the list.
 
     Raises:
         InputError: naming list and line, for a line that is malformed, a label out of range, or a path that leaves
@@ -62,7 +61,7 @@ def read_list(
         labels.append(label)
     files = np.empty(len(names), dtype=object)
     files[:] = [Path(name) for name in names]
-    return files, np.array(labels, dtype=np.int64)
+    return Part(files, np.array(labels, dtype=np.int64))
 
 
 def read_lines(path: Path) -> list[str]:

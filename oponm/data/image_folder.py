@@ -11,8 +11,8 @@ from PIL import Image
 from typing_extensions import Unpack
 
 from oponm.data.module import DataOptions, LongTailDataModule
-from oponm.data.reading import ON_ERROR, FileReader
-from oponm.data.source import Pool, Source
+from oponm.data.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.source import Part, Source
 from oponm.errors import InputError, check_choice, check_int, check_real
 from oponm.longtail import stratified_split
 
@@ -24,13 +24,17 @@ class ImageFolderLT(LongTailDataModule):
     """Images in class folders, taken as they are or long-tailed on purpose.
 
     Either ``root/train/<class>/*`` with ``root/test/<class>/*`` (or ``root/val``), or ``root/<class>/*``, from which a
-    stratified test set is then held out. Images are decoded once, at one size, and kept in memory.
+    stratified test set is then held out. Images are decoded once, at one size, and kept in memory, unless
+    ``in_memory=False``.
 
     Args:
         root: the folder.
         image_size: side of the square images in pixels; None for the short side of the first image, 224 at most.
         test_fraction: share of each class held out where there is no test folder.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
+        pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
+        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
+            Images kept in memory are packed at ``image_size``.
         **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Example:
@@ -52,6 +56,8 @@ class ImageFolderLT(LongTailDataModule):
         image_size: int | None = None,
         test_fraction: float = 0.2,
         on_error: str = "raise",
+        pack: str | Path | None = None,
+        pack_size: int | None = 256,
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
@@ -61,12 +67,13 @@ class ImageFolderLT(LongTailDataModule):
         if test_fraction in (0, 1):
             raise InputError(f"must lie between 0 and 1, got {test_fraction}", "test_fraction")
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
+        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
 
     def load_source(self) -> Source:
         """List the files; nothing but one image header is read yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
-        reader = FileReader(self.on_error)
+        reader = FileReader(self.on_error, pack=self.pack)
         parts = {path.name.lower(): path for path in self.root.iterdir() if path.is_dir()}
         if "train" in parts:
             held_out = parts.get("test", parts.get("val"))
@@ -84,13 +91,8 @@ class ImageFolderLT(LongTailDataModule):
             files, labels = _list_files(self.root, names, reader)
             self._check_share(names, np.bincount(labels).tolist())
             kept, out = stratified_split(labels, self.test_fraction, seed=0)
-            train, test = ((files[part], labels[part]) for part in (kept, out))
-        size = self.image_size or _default_size(train[0])
-
-        def pool(files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], name: str) -> Pool:
-            return reader.pool(files, labels, size, f"reading {name} images")
-
-        return Source(names, pool(*train, "training"), pool(*test, "test"), skipped=reader.skipped)
+            train, test = (Part(files[part], labels[part]) for part in (kept, out))
+        return reader.source(names, self.image_size or _default_size(train.files), train, test)
 
     def order_classes(self, available: list[int]) -> list[int]:
         """Classes from head to tail: most to fewest images, so that a skewed folder keeps its head."""
@@ -107,9 +109,7 @@ class ImageFolderLT(LongTailDataModule):
                 )
 
 
-def _list_files(
-    folder: Path, names: list[str], reader: FileReader
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+def _list_files(folder: Path, names: list[str], reader: FileReader) -> Part:
     extensions = Image.registered_extensions()
     files: list[Path] = []
     labels: list[int] = []
@@ -125,7 +125,7 @@ def _list_files(
             raise InputError(f"{folder / name}: holds no image; fill the class folder, or remove it")
         files += images
         labels += [label] * len(images)
-    return np.array(files, dtype=object), np.array(labels, dtype=np.int64)
+    return Part(np.array(files, dtype=object), np.array(labels, dtype=np.int64))
 
 
 def _class_names(folder: Path) -> list[str]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from typing_extensions import Unpack
 
 from oponm.data.file_lists import check_hash, check_present, read_list
 from oponm.data.module import DataOptions, LongTailDataModule
-from oponm.data.reading import ON_ERROR, FileReader
-from oponm.data.source import Source
+from oponm.data.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.source import Part, Source
+from oponm.data.survey import Survey
 from oponm.errors import InputError, check_choice, check_int
 
 _IMAGENET_TRAIN, _IMAGENET_VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -52,6 +52,9 @@ class ListLT(LongTailDataModule):
         image_size: side of the square images in pixels.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. An
             image that is missing is refused in any case.
+        pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
+        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
+            Images kept in memory are packed at ``image_size``.
         **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
             number draws another tail from it. ``val="split"`` takes the published validation list.
 
@@ -69,6 +72,8 @@ class ListLT(LongTailDataModule):
         verify: bool = True,
         image_size: int = 224,
         on_error: str = "raise",
+        pack: str | Path | None = None,
+        pack_size: int | None = 256,
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
@@ -79,47 +84,71 @@ class ListLT(LongTailDataModule):
         self.verify = verify
         self.image_size = check_int("image_size", image_size, minimum=4)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
+        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
 
     def load_source(self) -> Source:
         """Read the lists, and look that their images are there; nothing is decoded yet."""
         for key, folder in (("root", self.root), ("lists", self.lists)):
             if not folder.is_dir():
                 raise InputError(f"names no folder: {folder}", key)
-        published = {"training": self.published.train, "validation": self.published.val, "test": self.published.test}
-        listed = {name: self._read(part) for name, part in published.items()}
-        for name, part in published.items():
-            check_present(listed[name][0], part.archive, self.published.layout)
-        class_names = _class_names(
-            *listed["training"], self.published.num_classes, self.lists / published["training"].file
-        )
-        reader = FileReader(self.on_error)
-        train, val, test = (reader.pool(*listed[name], self.image_size, f"reading {name} images") for name in published)
-        return Source(class_names, train, test, val, skipped=reader.skipped)
+        listed = {name: self._read(part, self.verify) for name, part in self._lists().items()}
+        for name, part in self._lists().items():
+            check_present(listed[name].files, part.archive, self.published.layout)
+        reader = FileReader(self.on_error, pack=self.pack)
+        names = self._class_names(listed["training"])
+        return reader.source(names, self.image_size, listed["training"], listed["test"], listed["validation"])
 
-    def _read(self, part: PublishedList) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+    def survey(self) -> Survey:
+        """See :class:`~oponm.data.survey.Surveyed`."""
+        survey = Survey()
+        if not self.root.is_dir():
+            survey.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
+        for name, part in self._lists().items():
+            try:
+                listed = self._read(part, self.verify)
+                state = f"{part.kind} {part.digest}, as published" if self.verify else "not compared with the published"
+                survey.note(f"{name} list", f"{self.lists / part.file}, {state}")
+            except InputError as error:
+                survey.refuse(f"{name} list", error)
+                try:
+                    listed = self._read(part, verify=False)
+                except InputError as other:
+                    if str(other) != str(error):
+                        survey.refuse(f"{name} list", other)
+                    continue
+            survey.counts[name] = np.bincount(listed.labels, minlength=self.published.num_classes).tolist()
+            survey.look_for(name, listed.files, part.archive, self.published.layout)
+            if name == "training":
+                try:
+                    survey.class_names = self._class_names(listed)
+                except InputError as error:
+                    survey.refuse("classes", error)
+        return survey
+
+    def _lists(self) -> dict[str, PublishedList]:
+        return {"training": self.published.train, "validation": self.published.val, "test": self.published.test}
+
+    def _read(self, part: PublishedList, verify: bool) -> Part:
         path = self.lists / part.file
         if not path.is_file():
             raise InputError(f"{path}: is missing; put the published lists there, or set data.lists to their folder")
-        if self.verify:
+        if verify:
             check_hash(path, part.digest, part.kind)
-        files, labels = read_list(path, self.root, self.published.num_classes)
-        if self.verify and len(files) != part.num_images:
+        listed = read_list(path, self.root, self.published.num_classes)
+        if verify and len(listed.files) != part.num_images:
             raise InputError(
-                f"{path}: has {len(files)} images, {part.num_images} were published; "
+                f"{path}: has {len(listed.files)} images, {part.num_images} were published; "
                 "download it again, or set data.verify=false"
             )
-        return files, labels
+        return listed
 
-
-def _class_names(
-    files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], num_classes: int, path: Path
-) -> list[str]:
-    """The folder of each label's images, ``train/<class>/*``."""
-    present, first = np.unique(labels, return_index=True)
-    if len(present) < num_classes:
-        absent = sorted(set(range(num_classes)) - set(present.tolist()))
-        raise InputError(f"{path}: names no image of label {absent[0]}; each of the {num_classes} classes needs one")
-    return [files[index].parent.name for index in first]
+    def _class_names(self, training: Part) -> list[str]:
+        """The folder of each label's images, ``train/<class>/*``."""
+        present, first = np.unique(training.labels, return_index=True)
+        if absent := sorted(set(range(self.published.num_classes)) - set(present.tolist())):
+            path, number = self.lists / self.published.train.file, self.published.num_classes
+            raise InputError(f"{path}: names no image of label {absent[0]}; each of the {number} classes needs one")
+        return [training.files[index].parent.name for index in first]
 
 
 class ImageNetLT(ListLT):

@@ -1,10 +1,11 @@
-"""Image files to pools that are decoded when asked for."""
+"""Image files, or the pack of them, to pools that are read when asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,45 @@ import torch
 from torch import Tensor
 
 from oponm.data.decode import read_image
+from oponm.data.packed import packed_pool
+from oponm.data.prepare import Packing, scaled, squares
 from oponm.data.progress import track
-from oponm.data.source import Images, Pool
-from oponm.errors import InputError, check_choice
+from oponm.data.source import Images, Part, Pool, Source, Stream
+from oponm.data.stream import StreamedImages
+from oponm.errors import InputError, check_choice, check_int
 
 ON_ERROR = ("raise", "skip")
+
+
+class PackOptions(NamedTuple):
+    """What a data set says of its pack.
+
+    Attributes:
+        folder: of the pack.
+        root: folder of the data set.
+        in_memory: whether images are kept in memory, hence packed as squares of their final size.
+        short_side: at most so many pixels, where whole images are packed; None for their own size.
+    """
+
+    folder: Path
+    root: Path
+    in_memory: bool
+    short_side: int | None = None
+
+    @classmethod
+    def checked(
+        cls, pack: str | Path | None, root: Path, in_memory: bool, pack_size: int | None = None
+    ) -> PackOptions | None:
+        """The options as a user gives them; None without a pack.
+
+        Raises:
+            InputError: if ``pack_size`` is no size.
+
+        Example:
+            >>> PackOptions.checked(None, Path("photos"), in_memory=True)
+        """
+        short_side = None if pack_size is None else check_int("pack_size", pack_size, minimum=4)
+        return None if pack is None else cls(Path(pack).expanduser(), root, in_memory, short_side)
 
 
 class FileReader:
@@ -25,6 +60,7 @@ class FileReader:
     Args:
         on_error: ``"raise"`` or ``"skip"``.
         decode: turns a path and a side in pixels into (3, side, side), uint8.
+        pack: to read images from a pack; None to decode files.
 
     Attributes:
         skipped: what was left out, with the reason; see :attr:`oponm.data.source.Source.skipped`.
@@ -34,26 +70,65 @@ class FileReader:
         >>> from PIL import Image
         >>> file = Path(tempfile.mkdtemp(), "square.png")
         >>> Image.new("RGB", (8, 8)).save(file)
-        >>> reader = FileReader()
-        >>> pool = reader.pool(np.array([file], dtype=object), np.array([0]), 4, "reading images")
-        >>> pool.read(np.array([0])).images.shape
+        >>> part = Part(np.array([file], dtype=object), np.array([0]))
+        >>> source = FileReader().source(["square"], 4, train=part, test=part)
+        >>> source.train.read(np.array([0])).images.shape
         torch.Size([1, 3, 4, 4])
     """
 
-    def __init__(self, on_error: str = "raise", decode: Callable[[Path, int], Tensor] = read_image) -> None:
+    def __init__(
+        self,
+        on_error: str = "raise",
+        decode: Callable[[Path, int], Tensor] = read_image,
+        pack: PackOptions | None = None,
+    ) -> None:
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.decode = decode
+        self.decode, self.pack = decode, pack
         self.skipped: list[str] = []
 
-    def pool(self, files: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], size: int, title: str) -> Pool:
-        """A pool of files; ``title`` names the progress bar of their decoding."""
+    def source(self, class_names: list[str], size: int, train: Part, test: Part, val: Part | None = None) -> Source:
+        """A data set of files, all to be read to one size.
+
+        Raises:
+            InputError: if images are to be packed smaller than ``size``.
+        """
+        parts = {"training": train, "test": test, "validation": val}
+        packing = self._packing(size, [part.files for part in parts.values() if part is not None])
+        pools = {
+            name: packed_pool(packing, part, size, self.refuse) if packing else self._pool(part, size, name)
+            for name, part in parts.items()
+            if part is not None
+        }
+        return Source(class_names, pools["training"], pools["test"], pools.get("validation"), self.skipped, packing)
+
+    def _packing(self, size: int, files: list[npt.NDArray[np.object_]]) -> Packing | None:
+        if self.pack is None:
+            return None
+        folder, root, in_memory, short_side = self.pack
+        recipe = squares(size, self.decode)
+        if not in_memory and self.decode is read_image:
+            recipe = scaled(None if short_side is None else check_int("pack_size", short_side, minimum=size))
+        return Packing(folder, recipe, root, np.concatenate(files), skip=self.on_error == "skip")
+
+    def _pool(self, part: Part, size: int, name: str) -> Pool:
+        def read(wanted: npt.NDArray[np.int64]) -> Images:
+            return self.read(part.files[wanted], size, f"reading {name} images")
+
+        def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Stream:
+            targets = torch.from_numpy(part.labels[wanted])
+            return Stream(StreamedImages(part.files[wanted], targets, size, training, seed), np.arange(len(wanted)))
+
         # A file left out changes the split, so it must be known before the first batch: no stream for "skip".
         streamed = self.decode is read_image and self.on_error == "raise"
-        pool = Pool(labels, lambda wanted: self.read(files[wanted], size, title))
-        return pool._replace(files=files, size=size) if streamed else pool
+        return Pool(part.labels, read, stream if streamed else None)
 
     def read(self, files: npt.NDArray[np.object_], size: int, title: str) -> Images:
         """Decode files to one size.
+
+        Args:
+            files: paths, (N,).
+            size: side in pixels.
+            title: names the progress bar.
 
         Raises:
             InputError: naming the file, for one that cannot be read, if ``on_error`` is ``"raise"``.

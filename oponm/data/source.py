@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from oponm.data.prepare import Packing
+    from oponm.data.stream import StreamedImages
+
+
+class Part(NamedTuple):
+    """Files of images and their labels.
+
+    Attributes:
+        files: paths, (M,), in dataset order.
+        labels: (M,), int64.
+    """
+
+    files: npt.NDArray[np.object_]
+    labels: npt.NDArray[np.int64]
 
 
 class Images(NamedTuple):
@@ -23,20 +39,31 @@ class Images(NamedTuple):
     kept: npt.NDArray[np.int64]
 
 
+class Stream(NamedTuple):
+    """Images that are read a batch at a time.
+
+    Attributes:
+        images: the images.
+        kept: positions, in the request, of the images that could be read; (N,).
+    """
+
+    images: StreamedImages
+    kept: npt.NDArray[np.int64]
+
+
 class Pool(NamedTuple):
     """Labelled images that are decoded when asked for.
 
     Attributes:
         labels: (M,), int64, in dataset order.
         read: takes indices into the pool and decodes these images alone, all to one size, to be kept in memory.
-        files: (M,), paths, where images can also be decoded batch by batch, as sets too large for memory are.
-        size: side in pixels that files are decoded to.
+        stream: the same for sets too large for memory: takes indices, whether to crop at random for training, and the
+            run's seed, and leaves the images where they are. None where this cannot be.
     """
 
     labels: npt.NDArray[np.int64]
     read: Callable[[npt.NDArray[np.int64]], Images]
-    files: npt.NDArray[np.object_] | None = None
-    size: int = 0
+    stream: Callable[[npt.NDArray[np.int64], bool, int], Stream] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +75,8 @@ class Source:
         train: images to draw the training set from.
         test: the test set.
         val: the validation set, for data sets that define one.
-        skipped: filled by ``read``: files left out because they could not be decoded, with the reason.
+        skipped: filled by ``read`` and ``stream``: files left out because they could not be decoded, with the reason.
+        packing: the pack that images are read from; None where they are not.
     """
 
     class_names: list[str]
@@ -56,3 +84,4 @@ class Source:
     test: Pool
     val: Pool | None = None
     skipped: list[str] = field(default_factory=list)
+    packing: Packing | None = None

@@ -8,6 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from oponm.errors import InputError
+
+CHUNK = 4_000_000
+
 
 class Statistics(NamedTuple):
     """Mean and standard deviation of each channel over all pixels, in units of the [0, 1] pixel range.
@@ -44,6 +48,45 @@ def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:
         torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in batch.unbind(1)])
         for batch in batches
     )  # type: ignore[assignment]
+    return _summary(counts)
+
+
+def class_statistics(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> list[Statistics]:
+    """Exact statistics of each class, by counting as :func:`channel_statistics` does.
+
+    Memory beyond the images: a table of (K, C, 256) counts, and one of indices into it for CHUNK pixels at a time.
+
+    Args:
+        batches: (N, C, H, W), uint8, with (N,) labels, int64; a set in memory is one such batch.
+        num_classes: K.
+
+    Returns:
+        The statistics of classes 0 to K - 1.
+
+    Raises:
+        InputError: for a class without an image.
+
+    Example:
+        >>> images = torch.tensor([0, 255, 51], dtype=torch.uint8).view(3, 1, 1, 1)
+        >>> class_statistics([(images, torch.tensor([0, 0, 1]))], num_classes=2)
+        [Statistics(mean=(0.5,), std=(0.5,)), Statistics(mean=(0.2,), std=(0.0,))]
+    """
+    counts: Tensor | None = None  # (K * C * 256)
+    for images, targets in batches:
+        channels = images.shape[1]
+        rows = max(1, CHUNK // images.shape[1:].numel())
+        for part, labels in zip(images.split(rows), targets.to(images.device).split(rows), strict=True):
+            first = 256 * (labels[:, None] * channels + torch.arange(channels, device=part.device))  # (N, C)
+            found = torch.bincount((first[:, :, None, None] + part).flatten(), minlength=num_classes * channels * 256)
+            counts = found if counts is None else counts.add_(found)
+    tables = torch.zeros(num_classes, 1, 256) if counts is None else counts.cpu().view(num_classes, -1, 256)
+    if missing := (tables[:, 0].sum(1) == 0).nonzero().flatten().tolist():
+        raise InputError(f"class {missing[0]} has no image to take the colours of")
+    return [_summary(table) for table in tables]
+
+
+def _summary(counts: Tensor) -> Statistics:
+    """Mean and standard deviation from how often each value occurs, (C, 256)."""
     values = torch.arange(256, dtype=torch.float64, device=counts.device) / 255
     means, stds = [], []
     for channel in counts:

@@ -91,3 +91,42 @@ def test_an_unknown_variant_and_a_missing_attribute_file(tmp_path):
     arguments = ["train", "data=celeba5", "data.root=.", "output_dir=run"]
     check_refused(tmp_path, [*arguments, "data.variant=dirty"], "data.variant", "published, clean")
     check_refused(tmp_path, arguments, "list_attr_celeba.txt: cannot be read")
+
+
+def test_check_tells_all_that_is_missing(places, tmp_path):
+    (tmp_path / "lists").mkdir()
+    for part in ("train", "test"):
+        content = (places / f"places/Places_LT_{part}.txt").read_text()
+        (tmp_path / f"lists/Places_LT_{part}.txt").write_text(content)
+    before = files_below(tmp_path)
+    arguments = ["data", "check", "data=places_lt", f"data.root={places / 'places'}", "data.lists=lists"]
+    (places / "places/val/scene_7/test_0.jpg").rename(places / "aside.jpg")
+    try:
+        done = oponm(*arguments, cwd=tmp_path)
+    finally:
+        (places / "aside.jpg").rename(places / "places/val/scene_7/test_0.jpg")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "Places_LT_train.txt: is not the published list" in done.stderr
+    assert "(and 3 more, above)" in done.stderr
+    for words in (
+        "training list: lists/Places_LT_train.txt: is not the published list: md5 e7795ab1bf428a89f900854127b1e556",
+        "training images: all 375 are there",
+        "validation list: lists/Places_LT_val.txt: is missing",
+        "test list: lists/Places_LT_test.txt: is not the published list",
+        "test images: 1 of 365 images are missing",
+    ):
+        assert words in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["class", "training", "test"] in rows
+    assert ["scene_3", "2", "1"] in rows
+    assert ["all", "375", "365"] in rows
+    assert files_below(tmp_path) == before
+
+
+def test_check_tells_of_the_pack_too(places, tmp_path):
+    arguments = ["data=places_lt", f"data.root={places / 'places'}", "data.verify=false", "data.image_size=8"]
+    done = oponm("data", "check", *arguments, "data.pack=pack", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "data.pack names no pack that can be read: pack (there is none)" in done.stderr
+    assert "training images: all 375 are there" in done.stdout
+    assert ["scene_3", "2", "1", "1"] in [line.split() for line in done.stdout.splitlines()]

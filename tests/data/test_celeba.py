@@ -11,6 +11,7 @@ from PIL import Image
 
 from oponm.data import celeba
 from oponm.data.celeba import CLASSES, TRAIN_COUNTS, CelebA5, celeba5_split, read_attributes
+from oponm.data.samplers import IndexBatch
 from oponm.errors import InputError
 
 COUNTS = (4, 9, 6, 8, 3)
@@ -292,3 +293,47 @@ def test_bad_settings_are_refused_at_once(key, value):
     with pytest.raises(InputError) as error:
         CelebA5("nowhere", **{key: value})
     assert error.value.key == key
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_pack_gives_the_pixels_of_the_files(tmp_path, in_memory):
+    attributes = with_twins()
+    root = write(tmp_path / "set", attributes)
+    source = CelebA5(root, pack=tmp_path / "pack", in_memory=in_memory).load_source()
+    pack = source.packing.make()
+    split = celeba5_split(attributes, "published", COUNTS)
+    assert len(pack.entries) == len(np.unique(np.concatenate([part.images for part in split])))
+    direct = load(root, val="split")
+    packed = load(root, val="split", pack=tmp_path / "pack", in_memory=in_memory)
+    for name in ("train_set", "val_set", "test_set"):
+        ours, theirs = getattr(packed, name), getattr(direct, name)
+        batch = IndexBatch(torch.arange(len(theirs)), 0, 0)
+        assert torch.equal(ours.__getitems__(batch).images, theirs.images)
+        assert torch.equal(ours.targets, theirs.targets)
+    assert packed.statistics == direct.statistics
+
+
+def test_without_a_pack_faces_are_kept_in_memory(tmp_path):
+    assert refusal(write(tmp_path, members()), in_memory=False).key == "in_memory"
+
+
+def test_a_survey_of_what_is_complete(tmp_path):
+    survey = CelebA5(write(tmp_path, members())).survey()
+    assert survey.problems == []
+    assert survey.class_names == list(CLASSES)
+    assert survey.counts == {"training": list(COUNTS), "validation": [50] * 5, "test": [100] * 5}
+    assert "test images: all 500 are there" in survey.lines
+
+
+def test_a_survey_tells_all_that_is_wrong(tmp_path):
+    root = write(tmp_path, members())
+    split = celeba5_split(members(), "published", COUNTS)
+    for image in (*split.train.images[:3], *split.test.images[:2]):
+        (root / f"img_align_celeba/{image + 1:06}.jpg").unlink()
+    survey = CelebA5(root).survey()
+    found = [error.message.split(":")[0] for error in survey.problems]
+    assert found == ["3 of 30 images are missing", "2 of 500 images are missing"]
+    assert survey.counts["training"] == list(COUNTS)
+    (root / "list_attr_celeba.txt").write_text("no number")
+    assert ["line 1" in error.message for error in CelebA5(root).survey().problems] == [True]
+    assert [error.key for error in CelebA5(tmp_path / "none").survey().problems] == ["root"]

@@ -574,3 +574,30 @@ def test_the_whole_set_has_the_published_statistics(original):
 
 def test_other_files_than_the_published_ones_are_noticed(original):
     assert "data_batch_1: expected md5 c99cafc152244af753f735de768cd75f, found " in str(refusal(original))
+
+
+def test_a_survey_tells_what_is_there_and_what_is_wrong(tmp_path, monkeypatch):
+    publish(monkeypatch, None)
+    folder = write(tmp_path)
+    assert CifarLT(tmp_path).survey().problems == []
+    assert sum("as published" in line for line in CifarLT(tmp_path).survey().lines) == 7
+    (folder / "data_batch_2").write_bytes(b"other")
+    (folder / "data_batch_4").unlink()
+    (folder / "batches.meta").unlink()
+    survey = CifarLT(tmp_path).survey()
+    assert len(survey.lines) == 6
+    wrong, missing = (error.message for error in survey.problems)
+    assert wrong.startswith(f"{folder / 'data_batch_2'}: expected md5")
+    assert missing.startswith(f"{folder} lacks 2 of 7 files, data_batch_4, batches.meta: run 'oponm data prepare'")
+    assert [error.message[:20] for error in CifarLT(tmp_path, verify=False).survey().problems] == [str(folder)[:20]]
+
+
+def test_a_survey_downloads_and_unpacks_nothing(tmp_path, server, monkeypatch):
+    published = publish(monkeypatch, server)
+    survey = CifarLT(tmp_path / "sets").survey()
+    assert "data.download=true" in survey.problems[0].message
+    assert not (tmp_path / "sets").exists()
+    assert server.requests == 0
+    (tmp_path / published.filename).write_bytes(server.body)
+    assert f"to unpack {tmp_path / published.filename}" in CifarLT(tmp_path).survey().problems[0].message
+    assert [file.name for file in tmp_path.iterdir()] == [published.filename]

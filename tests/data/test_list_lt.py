@@ -4,10 +4,13 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from oponm.data.list_lt import ImageNetLT, ListLT, PlacesLT, PublishedLists
+from oponm.data.samplers import IndexBatch
 from oponm.errors import InputError
 
 KINDS = [ImageNetLT, PlacesLT]
@@ -94,10 +97,12 @@ def test_the_lists_are_taken_as_they_are(kind, tmp_path):
             assert abs(green - int(Path(file).stem)) <= 3
 
 
-def test_pools_name_their_files(kind, tmp_path):
+def test_streams_name_their_files(kind, tmp_path):
     source = kind(tmp_path).load_source()
     for part, pool in (("train", source.train), ("val", source.val), ("test", source.test)):
-        assert [*pool.files] == [tmp_path / file for file, _ in paths(kind, part)]
+        images, kept = pool.stream(np.arange(len(pool.labels)), training=False, seed=0)
+        assert [*images.files] == [tmp_path / file for file, _ in paths(kind, part)]
+        assert kept.tolist() == list(range(len(images)))
 
 
 def test_another_tail_can_be_drawn(kind, tmp_path):
@@ -206,3 +211,62 @@ def test_bad_settings_are_refused_at_once(kind_of_lists, key, value):
 def test_the_home_folder_is_understood(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path.parent))
     assert load(kind, f"~/{tmp_path.name}", lists=f"~/{tmp_path.name}").class_counts == COUNTS["train"]
+
+
+def test_a_pack_holds_all_three_lists_and_training_reads_it(kind, tmp_path):
+    options = {"pack": tmp_path / "pack", "in_memory": False, "statistics": "imagenet", "val": "split"}
+    (tmp_path / paths(kind, "train")[1][0]).write_text("no pixels")
+    source = kind(tmp_path, image_size=8, on_error="skip", **options).load_source()
+    assert len(source.packing.make().entries) == sum(sum(counts) for counts in COUNTS.values())
+    data = load(kind, tmp_path, on_error="skip", **options)
+    assert (data.class_counts, data.val_counts, data.test_counts) == ([5, 3, 1], COUNTS["val"], COUNTS["test"])
+    assert len(data.skipped) == 1
+    direct = load(kind, tmp_path, on_error="skip", val="split")
+    images = data.test_set.__getitems__(IndexBatch(torch.arange(9), 0, 0)).images
+    assert torch.equal(images, direct.test_set.images)
+    assert "names no pack" in refusal(kind, tmp_path, on_error="skip", **options | {"pack": tmp_path}).message
+
+
+def test_a_survey_of_what_is_complete(kind, tmp_path):
+    survey = kind(tmp_path).survey()
+    assert survey.problems == []
+    assert survey.counts == {"training": COUNTS["train"], "validation": COUNTS["val"], "test": COUNTS["test"]}
+    assert survey.class_names == load(kind, tmp_path).class_names
+    for part in (kind.published.train, kind.published.val, kind.published.test):
+        assert any(f"{tmp_path / part.file}, {part.kind} {part.digest}, as published" in line for line in survey.lines)
+    assert "test images: all 9 are there" in survey.lines
+    assert not any("as published" in line for line in kind(tmp_path, verify=False).survey().lines)
+
+
+def test_a_survey_tells_all_that_is_wrong(kind, tmp_path):
+    lists = kind.published
+    (tmp_path / lists.val.file).unlink()
+    changed = (tmp_path / lists.test.file).read_text().splitlines(keepends=True)[:-2]
+    (tmp_path / lists.test.file).write_text("".join(changed))
+    for file, _ in paths(kind, "train")[:4] + paths(kind, "test")[:3]:
+        (tmp_path / file).unlink()
+    survey = kind(tmp_path).survey()
+    assert survey.counts == {"training": COUNTS["train"], "test": [3, 3, 1]}
+    messages = [error.message for error in survey.problems]
+    assert len(messages) == 4
+    assert messages[0].startswith("4 of 10 images are missing: ")
+    assert messages[1].startswith(f"{tmp_path / lists.val.file}: is missing")
+    assert f"{lists.test.digest} expected" in messages[2]
+    assert messages[3].startswith("3 of 7 images are missing: ")
+    assert [line for line in survey.lines if line.startswith("training list: ") and "as published" in line]
+
+
+def test_a_survey_without_a_folder_or_classes(kind, tmp_path):
+    survey = kind(tmp_path / "none", lists=tmp_path).survey()
+    assert survey.problems[0].key == "root"
+    assert survey.counts["test"] == COUNTS["test"]
+    assert len(survey.problems) == 4
+    path = tmp_path / kind.published.train.file
+    path.write_text("".join(f"{file} {label}\n" for file, label in paths(kind, "train") if label != 1))
+    survey = kind(tmp_path, verify=False).survey()
+    assert [error.message.split(";")[0] for error in survey.problems] == [f"{path}: names no image of label 1"]
+    assert survey.counts["training"] == [6, 0, 1]
+    path.write_text("nonsense")
+    survey = kind(tmp_path).survey()
+    assert all(word in error.message for word, error in zip(("expected", "line 1"), survey.problems, strict=True))
+    assert "training" not in survey.counts
