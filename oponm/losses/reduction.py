@@ -1,0 +1,69 @@
+"""From the losses of rows to the loss of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from oponm.errors import InputError
+from oponm.losses.precision import at_least_float32
+
+
+def batch_loss(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    logits: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    partners: Tensor | None = None,
+    shares: Tensor | None = None,
+) -> Tensor:
+    r"""The mean loss over a batch, each row weighted by its class.
+
+    .. math:: \frac{\sum_i w_{t_i} \ell_i(t_i)}{\sum_i w_{t_i}}, \quad \text{of mixed images} \quad
+        \frac{\sum_i s_i w_{t_i} \ell_i(t_i) + (1 - s_i) w_{p_i} \ell_i(p_i)}{\sum_i s_i w_{t_i} + (1 - s_i) w_{p_i}}
+
+    Of unmixed images it is the mean that torch takes: with :class:`~oponm.losses.CrossEntropy`, loss and gradient are
+    those of ``F.cross_entropy(logits, targets, weight)`` to the last bit.
+
+    Args:
+        loss: (logits (N, K), targets (N,)) -> losses (N,).
+        logits: (N, K); half precision is raised to float32.
+        targets: (N,), int64: t.
+        weight: (K,), above 0: w, see :func:`~oponm.losses.class_weights`; None weighs all classes alike.
+        partners: (N,), int64: p, the second labels of mixed images.
+        shares: (N,), in [0, 1]: s, the share of the first label.
+
+    Returns:
+        A scalar, float32, or float64 for logits of that.
+
+    Raises:
+        InputError: if only one of ``partners`` and ``shares`` is given.
+
+    References:
+        Mixed images: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, Eq. 1.
+
+    Example:
+        >>> from oponm.losses import CrossEntropy
+        >>> logits, targets = torch.tensor([[0.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
+        >>> batch_loss(CrossEntropy([90, 10]), logits, targets, weight=torch.tensor([0.2, 1.8]))
+        tensor(1.9835)
+        >>> shares = torch.tensor([0.5, 0.0])
+        >>> batch_loss(CrossEntropy([90, 10]), logits, targets, partners=targets.flip(0), shares=shares)
+        tensor(0.4100)
+    """
+    logits = at_least_float32(logits)
+    if partners is None and shares is None:
+        # The negative log-likelihood picks each row's loss out again, and takes the mean as torch's cross-entropy
+        # does, in the same order of summation; Tensor.mean differs from that in the last digits.
+        rows = (-loss(logits, targets))[:, None].expand(logits.shape)
+        return F.nll_loss(rows, targets, None if weight is None else weight.to(rows.dtype))
+    if partners is None or shares is None:
+        raise InputError("partners and shares go together: give both or neither")
+    losses = torch.cat([loss(logits, targets), loss(logits, partners)])
+    weights = torch.cat([shares, 1 - shares])
+    if weight is not None:
+        weights = weights * weight[torch.cat([targets, partners])]
+    return (weights * losses).sum() / weights.sum()
