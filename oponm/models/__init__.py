@@ -1,7 +1,43 @@
-"""The networks of the published experiments; any other with batch norm can take their place."""
+"""Networks: those of the published experiments, timm's and torchvision's by name, and any other; their classifiers."""
 
-from oponm.models.resnet_cifar import ResNetCifar, resnet32
+from oponm.models.build import make_network
+from oponm.models.classifier import find_classifier, replace_classifier, with_head
+from oponm.models.cosine import CosineClassifier
+from oponm.models.libraries import timm_model, torchvision_model
+from oponm.models.resnet_cifar import ResNetCifar, resnet20, resnet32, resnet44, resnet56
 from oponm.models.small_cnn import SmallCNN
+from oponm.models.two_stage import (
+    LearnableScale,
+    fold_scale,
+    reset_classifier,
+    set_trainable,
+    tau_normalise,
+    wrap_scale,
+)
+from oponm.models.weights import load_initial_weights, read_weights
 from oponm.models.wide_resnet import WideResNet
 
-__all__ = ["ResNetCifar", "SmallCNN", "WideResNet", "resnet32"]
+__all__ = [
+    "CosineClassifier",
+    "LearnableScale",
+    "ResNetCifar",
+    "SmallCNN",
+    "WideResNet",
+    "find_classifier",
+    "fold_scale",
+    "load_initial_weights",
+    "make_network",
+    "read_weights",
+    "replace_classifier",
+    "reset_classifier",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "set_trainable",
+    "tau_normalise",
+    "timm_model",
+    "torchvision_model",
+    "with_head",
+    "wrap_scale",
+]

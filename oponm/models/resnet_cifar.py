@@ -74,6 +74,20 @@ class ResNetCifar(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+def resnet20(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
+    """ResNet-20, published as 0.27 M parameters with 10 classes.
+
+    Args:
+        num_classes: outputs.
+        in_channels: colour channels of the images.
+
+    Example:
+        >>> sum(parameter.numel() for parameter in resnet20().parameters())
+        269722
+    """
+    return ResNetCifar(20, num_classes, in_channels)
+
+
 def resnet32(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
     """ResNet-32, the small network of the long-tail literature: 464,154 parameters with 10 classes.
 
@@ -86,3 +100,31 @@ def resnet32(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
         464154
     """
     return ResNetCifar(32, num_classes, in_channels)
+
+
+def resnet44(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
+    """ResNet-44, published as 0.66 M parameters with 10 classes.
+
+    Args:
+        num_classes: outputs.
+        in_channels: colour channels of the images.
+
+    Example:
+        >>> sum(parameter.numel() for parameter in resnet44().parameters())
+        658586
+    """
+    return ResNetCifar(44, num_classes, in_channels)
+
+
+def resnet56(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
+    """ResNet-56, published as 0.85 M parameters with 10 classes.
+
+    Args:
+        num_classes: outputs.
+        in_channels: colour channels of the images.
+
+    Example:
+        >>> sum(parameter.numel() for parameter in resnet56().parameters())
+        853018
+    """
+    return ResNetCifar(56, num_classes, in_channels)

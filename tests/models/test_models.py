@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from oponm.errors import InputError
-from oponm.models import ResNetCifar, SmallCNN, WideResNet, resnet32
+from oponm.models import ResNetCifar, SmallCNN, WideResNet, resnet20, resnet32, resnet44, resnet56
 
 MODELS = {
     "wrn": lambda **options: WideResNet(10, 1, **options),
@@ -51,7 +51,15 @@ def resnet_parameters(depth: int, num_classes: int, in_channels: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("depth", "width", "known"), [(28, 10, 36_479_194), (16, 2, 691_674), (40, 2, 2_243_546), (16, 4, 2_748_890)]
+    ("depth", "width", "known"),
+    [
+        (28, 10, 36_479_194),
+        (16, 2, 691_674),
+        (16, 4, 2_748_890),
+        (16, 8, 10_961_370),
+        (40, 2, 2_243_546),
+        (40, 4, 8_949_210),
+    ],
 )
 def test_the_published_sizes_of_wide_resnets(depth, width, known):
     with torch.device("meta"):
@@ -64,6 +72,17 @@ def test_the_published_sizes_of_wide_resnets(depth, width, known):
 def test_the_published_sizes_of_resnets(depth, known):
     with torch.device("meta"):
         assert number_of_parameters(ResNetCifar(depth)) == known
+
+
+@pytest.mark.parametrize(
+    ("make", "depth", "known"),
+    [(resnet20, 20, 269_722), (resnet32, 32, 464_154), (resnet44, 44, 658_586), (resnet56, 56, 853_018)],
+)
+def test_resnets_by_name(make, depth, known):
+    with torch.device("meta"):
+        model = make()
+    assert number_of_parameters(model) == known == resnet_parameters(depth, 10, 3)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in model.modules()) == depth - 1
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 100])

@@ -1,0 +1,62 @@
+"""A network as a run starts with it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from os import PathLike
+from pathlib import Path
+
+from torch import nn
+
+from oponm.errors import InputError
+from oponm.models.classifier import with_head
+from oponm.models.weights import load_initial_weights
+
+
+def make_network(
+    make: Callable[..., nn.Module],
+    num_classes: int,
+    in_channels: int,
+    head: str = "linear",
+    weights: str | PathLike[str] | None = None,
+) -> nn.Module:
+    """Make a network, give it its classifier and load its initial weights, in this order.
+
+    Args:
+        make: called with ``num_classes`` and ``in_channels`` by name; (N, in_channels, H, W) -> logits
+            (N, num_classes). Random weights come from the global generator.
+        num_classes: outputs.
+        in_channels: colour channels of the images.
+        head: ``"linear"`` or ``"cosine"``, see :func:`~oponm.models.with_head`.
+        weights: a file, see :func:`~oponm.models.load_initial_weights`; None keeps the random weights.
+
+    Raises:
+        InputError: see those two functions; and if ``make`` cannot be called so, or makes no network.
+
+    Example:
+        >>> from oponm.models import SmallCNN
+        >>> make_network(SmallCNN, num_classes=10, in_channels=1, head="cosine").fc
+        CosineClassifier(in_features=64, out_features=10, scale=30)
+    """
+    _check_call(make, num_classes=num_classes, in_channels=in_channels)
+    model = make(num_classes=num_classes, in_channels=in_channels)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"must make a network (torch.nn.Module), and made a {type(model).__name__}", "_target_")
+    model = with_head(model, head, num_classes=num_classes)
+    if weights is not None:
+        load_initial_weights(model, Path(weights).expanduser(), num_classes)
+    return model
+
+
+def _check_call(make: Callable[..., nn.Module], **given: int) -> None:
+    """Tell a setting that a network does not have from an error within it."""
+    function, args, settings = (make.func, make.args, make.keywords) if isinstance(make, partial) else (make, (), {})
+    try:
+        inspect.signature(function).bind(*args, **{**settings, **given})
+    except TypeError as error:
+        name = getattr(function, "__name__", repr(function))
+        raise InputError(
+            f"{name} {error}; it is called with its own settings, num_classes and in_channels, by name", "model"
+        ) from error

@@ -1,0 +1,154 @@
+"""The networks of timm and torchvision, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from torch import nn
+
+from oponm.errors import InputError
+
+_AUXILIARY = ("googlenet", "inception_v3")  # in training they also return the logits of side branches
+
+
+def timm_model(
+    name: str,
+    num_classes: int,
+    in_channels: int = 3,
+    small_stem: bool = False,
+    pretrained: bool = False,
+    **options: Any,
+) -> nn.Module:
+    """Make a network of timm.
+
+    Args:
+        name: as ``timm.list_models()`` lists it, a pretrained tag behind a dot allowed (``resnet50.a1_in1k``).
+        num_classes: outputs.
+        in_channels: colour channels of the images.
+        small_stem: for ResNets on small images, see :func:`use_small_stem`.
+        pretrained: start from timm's weights, which are downloaded unless they are in its cache; the classifier is new
+            unless ``num_classes`` is that of the weights, as is the first layer with ``small_stem``.
+        options: passed on to ``timm.create_model``, such as ``drop_path_rate`` or ``img_size``.
+
+    Raises:
+        InputError: for a name that timm does not know (with the closest that it does), options that the network does
+            not take, weights that cannot be had, or a small stem where there is none.
+
+    Example:
+        >>> import torch
+        >>> timm_model("resnet18", num_classes=10, small_stem=True)(torch.zeros(2, 3, 16, 16)).shape
+        torch.Size([2, 10])
+    """
+    import timm
+
+    if not isinstance(name, str) or not timm.is_model(name):
+        raise InputError(_unknown(name, "timm", timm.list_models()), "name")
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **options)
+    except Exception as error:  # of timm, the network, the hub or its HTTP client
+        if pretrained and not isinstance(error, TypeError):
+            raise InputError(
+                f"weights of {name} cannot be had ({_reason(error)}); without a connection, set "
+                "pretrained=false and give their file as weights",
+                "pretrained",
+            ) from error
+        raise InputError(f"{name} cannot be made with these options ({_reason(error)})", "name") from error
+    return use_small_stem(model) if small_stem else model
+
+
+def torchvision_model(
+    name: str, num_classes: int, in_channels: int = 3, small_stem: bool = False, **options: Any
+) -> nn.Module:
+    """Make a classification network of torchvision, with random weights.
+
+    The weights that torchvision publishes are plain state dicts: download one and give the file to
+    :func:`~oponm.models.load_initial_weights`. With other than 3 colour channels the first convolution is made anew
+    (He initialisation). GoogLeNet and Inception come without their side branches.
+
+    Args:
+        name: as ``torchvision.models.list_models(torchvision.models)`` lists it.
+        num_classes: outputs.
+        in_channels: colour channels of the images.
+        small_stem: for ResNets on small images, see :func:`use_small_stem`.
+        options: passed on to the network, such as ``dropout`` or ``image_size``.
+
+    Raises:
+        InputError: for a name that torchvision does not know (with the closest that it does), options that the network
+            does not take, or a small stem where there is none.
+
+    Example:
+        >>> import torch
+        >>> torchvision_model("resnet18", num_classes=10, in_channels=1)(torch.zeros(2, 1, 64, 64)).shape
+        torch.Size([2, 10])
+    """
+    from torchvision import models
+
+    if name not in (known := models.list_models(models)):
+        raise InputError(_unknown(name, "torchvision", known), "name")
+    if name in _AUXILIARY:
+        options = {"init_weights": True, **options, "aux_logits": False}
+    try:
+        model = models.get_model(name, num_classes=num_classes, **options)
+    except Exception as error:  # of torchvision or the network
+        raise InputError(f"{name} cannot be made with these options ({_reason(error)})", "name") from error
+    if in_channels != 3:
+        first, old = next((path, layer) for path, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
+        model.set_submodule(first, _like(old, in_channels, bias=old.bias is not None))
+    return use_small_stem(model) if small_stem else model
+
+
+def use_small_stem(model: nn.Module) -> nn.Module:
+    """Fit a ResNet for ImageNet to small images: a 3x3 first convolution of stride 1, and no pooling behind it.
+
+    The usual change for 32x32 images, of which the first stage would see 8x8 else. A stem of several 3x3 convolutions
+    ("deep", timm's ``resnet50d``) keeps its layers, with stride 1.
+
+    Args:
+        model: timm's or torchvision's ``ResNet`` (ResNeXt, SE-ResNet, Wide ResNet and the like are of that class);
+            changed in place.
+
+    Returns:
+        ``model``.
+
+    Raises:
+        InputError: for any other network.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> use_small_stem(resnet18()).conv1
+        Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
+    """
+    import timm.models.resnet
+    import torchvision.models.resnet
+
+    if not isinstance(model, (timm.models.resnet.ResNet, torchvision.models.resnet.ResNet)):
+        raise InputError(
+            f"is for ResNets (resnet18, resnext50_32x4d, seresnet50, ... of timm or torchvision), and this is a "
+            f"{type(model).__name__}: set it to false",
+            "small_stem",
+        )
+    if isinstance(model.conv1, nn.Sequential):
+        model.conv1[0].stride = (1, 1)  # type: ignore[assignment]
+    else:
+        model.conv1 = _like(model.conv1, model.conv1.in_channels, kernel_size=3, stride=1, padding=1, bias=False)
+    model.maxpool = nn.Identity()
+    return model
+
+
+def _like(old: nn.Conv2d, in_channels: int, **changes: Any) -> nn.Conv2d:
+    same = {name: getattr(old, name) for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode")}
+    new = nn.Conv2d(in_channels, old.out_channels, **{**same, **changes})
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    return new.to(old.weight.device, old.weight.dtype)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _unknown(name: object, library: str, known: Iterable[str]) -> str:
+    close = get_close_matches(str(name), list(known), n=3)
+    remedy = f"close to it: {', '.join(close)}" if close else f"{library}.list_models() lists them"
+    return f"is no network of {library}, got {name!r}; {remedy}"

@@ -1,0 +1,189 @@
+"""The second stage of decoupled training: what is trained, and how long the classifier's weights are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization, remove_parametrizations
+
+from oponm.errors import InputError, check_choice, check_real
+from oponm.models.classifier import find_classifier, find_linear_classifier
+
+PARTS = ("all", "classifier", "scale")
+
+
+def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
+    """Draw the classifier's weights anew, from the global generator: the start of classifier re-training (cRT).
+
+    Args:
+        model: any network; changed in place.
+        num_classes: see :func:`find_classifier`.
+
+    Raises:
+        InputError: see :func:`find_classifier`; and for a classifier with a learnable scale.
+
+    References:
+        Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, Sec. 4.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(8, 10))
+        >>> before = model[1].weight.detach().clone()
+        >>> reset_classifier(model)
+        >>> bool((model[1].weight == before).any())
+        False
+    """
+    _, classifier = find_classifier(model, num_classes)
+    if is_parametrized(classifier):
+        raise InputError("the classifier has a learnable scale: fold_scale(model) before it is drawn anew")
+    classifier.reset_parameters()  # type: ignore[operator]
+
+
+class LearnableScale(nn.Module):
+    """Learnable weight scaling (LWS): the weight rows of a linear classifier become ``f_i * w_i``, f_i = 1 at first.
+
+    A parametrisation of the layer's weight (``torch.nn.utils.parametrize``), put there by :func:`wrap_scale` and made
+    one with the weights by :func:`fold_scale`. The bias is not scaled.
+
+    Args:
+        num_classes: rows.
+
+    References:
+        Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, Sec. 4; its
+        equation scales weights alone, where some code bases scale the logits, bias included.
+
+    Example:
+        >>> LearnableScale(3)(torch.ones(3, 2)).tolist()
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(num_classes))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """(num_classes, features) -> the same, each row times its scale."""
+        return self.scale[:, None] * weight
+
+
+def wrap_scale(model: nn.Module, num_classes: int | None = None) -> None:
+    """Give the linear classifier a :class:`LearnableScale`; predictions stay what they are.
+
+    The state dict has the weight as ``parametrizations.weight.original`` until :func:`fold_scale`.
+
+    Args:
+        model: any network; changed in place.
+        num_classes: see :func:`~oponm.models.find_classifier`.
+
+    Raises:
+        InputError: for a network without a linear classifier (a cosine classifier has no use for lengths), or one that
+            has a scale already.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(8, 10, bias=False))
+        >>> wrap_scale(model)
+        >>> set_trainable(model, "scale")
+        >>> [tuple(parameter.shape) for parameter in model.parameters() if parameter.requires_grad]
+        [(10,)]
+    """
+    _, classifier = find_linear_classifier(model, num_classes)
+    if is_parametrized(classifier):
+        raise InputError("the classifier has a learnable scale already: fold_scale(model) first")
+    scale = LearnableScale(classifier.out_features).to(classifier.weight.device, classifier.weight.dtype)
+    register_parametrization(classifier, "weight", scale.train(classifier.training))
+
+
+def fold_scale(model: nn.Module) -> None:
+    """Multiply the scale of :func:`wrap_scale` into the weights: a plain linear layer again, of the same predictions.
+
+    The weight stays the same parameter, so an optimiser that holds it goes on with it.
+
+    Args:
+        model: any network; changed in place; left as it is without a scale.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(8, 10))
+        >>> wrap_scale(model)
+        >>> fold_scale(model)
+        >>> list(model.state_dict())
+        ['1.weight', '1.bias']
+    """
+    for layer in [scale[0] for scale in _scaled_layers(model)]:
+        remove_parametrizations(layer, "weight", leave_parametrized=True)
+        # The weight has come back behind the bias; optimisers number parameters by their order.
+        layer.register_parameter("bias", layer._parameters.pop("bias"))
+
+
+def tau_normalise(model: nn.Module, tau: float, num_classes: int | None = None) -> None:
+    """Shorten the weight rows of the linear classifier, ``w_i / ||w_i||^tau``, and drop its bias, in place.
+
+    tau = 0 keeps the weights, tau = 1 makes all rows as long as each other. The published classifier has no bias; here
+    it becomes zero, so that the state dict keeps its form. A row of zeros stays.
+
+    Args:
+        model: any network; changed in place.
+        tau: at least 0; chosen on validation images, between 0 and 1 as a rule.
+        num_classes: see :func:`~oponm.models.find_classifier`.
+
+    Raises:
+        InputError: for a negative tau, a network without a linear classifier (the rows of a cosine classifier are of
+            length 1 anyhow), or one with a learnable scale.
+
+    References:
+        Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, Sec. 4.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(8, 10))
+        >>> tau_normalise(model, 1.0)
+        >>> bool(torch.allclose(model[0].weight.norm(dim=1), torch.ones(10)))
+        True
+    """
+    check_real("tau", tau, 0)
+    _, classifier = find_linear_classifier(model, num_classes)
+    if is_parametrized(classifier):
+        raise InputError("the classifier has a learnable scale: fold_scale(model) first")
+    with torch.no_grad():
+        norms = classifier.weight.norm(dim=1, keepdim=True)
+        classifier.weight.div_(torch.where(norms > 0, norms, 1.0) ** tau)
+        if classifier.bias is not None:
+            classifier.bias.zero_()
+
+
+def set_trainable(model: nn.Module, part: str, num_classes: int | None = None) -> None:
+    """Let a part of the network learn and freeze the rest, by ``requires_grad``.
+
+    Running statistics of batch norm are no parameters: they follow the images until the layers are in evaluation mode.
+
+    Args:
+        model: any network; changed in place.
+        part: ``"all"`` parameters, those of the ``"classifier"``, or the ``"scale"`` of :func:`wrap_scale` alone.
+        num_classes: see :func:`~oponm.models.find_classifier`.
+
+    Raises:
+        InputError: for another part, or one that the network does not have; nothing is changed then.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 10))
+        >>> set_trainable(model, "classifier")
+        >>> [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        ['1.weight', '1.bias']
+    """
+    trained: list[nn.Module] = [model]
+    if check_choice("part", part, PARTS) == "classifier":
+        trained = [find_classifier(model, num_classes)[1]]
+    elif part == "scale":
+        trained = [scale for _, scale in _scaled_layers(model)]
+        if not trained:
+            raise InputError("is scale, and the classifier has none: wrap_scale(model) first", "part")
+    model.requires_grad_(False)
+    for module in trained:
+        module.requires_grad_(True)
+
+
+def _scaled_layers(model: nn.Module) -> list[tuple[nn.Module, LearnableScale]]:
+    return [
+        (layer, step)
+        for layer in model.modules()
+        if is_parametrized(layer, "weight")
+        for step in layer.parametrizations["weight"]  # type: ignore[index]
+        if isinstance(step, LearnableScale)
+    ]

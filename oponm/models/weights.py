@@ -1,0 +1,165 @@
+"""Weights from a file: read without running anything in it, compared with the network, loaded before training."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from oponm.errors import InputError
+from oponm.models.classifier import find_classifier
+
+# Of Lightning modules, DataParallel and torch.compile.
+_PREFIXES = ("model.", "module.", "_orig_mod.")
+_SHOWN = 4
+_log = logging.getLogger(__name__)
+
+
+def read_weights(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file of weights; nothing in it is executed.
+
+    Args:
+        path: a file of ``torch.save`` (a state dict, or one under ``"state_dict"`` as in checkpoints), or of
+            safetensors if it is named ``*.safetensors``.
+        key: the setting that errors name.
+
+    Returns:
+        The weights by name, and what else the file holds.
+
+    Raises:
+        InputError: naming the file, if it is missing or damaged, holds something else than weights, or weights that
+            are not finite.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "linear.pt")
+        >>> torch.save({"state_dict": nn.Linear(2, 3).state_dict(), "epoch": 7}, path)
+        >>> weights, rest = read_weights(path, "weights")
+        >>> list(weights), rest
+        (['weight', 'bias'], {'epoch': 7})
+    """
+    if not path.is_file():
+        raise InputError(f"names no file: {path}", key)
+    try:
+        loaded = _read(path)
+    except Exception as error:  # whatever a damaged or hostile file makes the reader say
+        raise InputError(f"{path} is no checkpoint, is damaged, or holds more than tensors", key) from error
+    rest = dict(loaded) if isinstance(loaded, dict) else {}
+    weights = rest.pop("state_dict", loaded)
+    named = isinstance(weights, dict) and all(isinstance(n, str) and isinstance(v, Tensor) for n, v in weights.items())
+    if not named or not weights:
+        raise InputError(f"{path} holds no weights", key)
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise InputError(f"{path} holds weights that are not finite: its training had diverged", key)
+    return dict(weights), {} if weights is loaded else rest
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):
+        raise ValueError(f"checksum of {damaged}")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def without_prefixes(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Take off the prefixes that wrappers (Lightning, DataParallel, torch.compile) put before names.
+
+    Args:
+        weights: by name.
+        model: receives the weights; as much is taken off as makes most names its own.
+
+    Example:
+        >>> weights = {"module.weight": torch.ones(3, 2), "module.bias": torch.ones(3)}
+        >>> list(without_prefixes(weights, nn.Linear(2, 3)))
+        ['weight', 'bias']
+    """
+    candidates = [dict(weights)]
+    while prefix := next((prefix for prefix in _PREFIXES if any(n.startswith(prefix) for n in candidates[-1])), ""):
+        candidates.append({name.removeprefix(prefix): tensor for name, tensor in candidates[-1].items()})
+    expected = model.state_dict().keys()
+    return max(candidates, key=lambda candidate: len(expected & candidate.keys()))
+
+
+def mismatches(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Compare names and shapes with those of a network.
+
+    Args:
+        model: is to receive the weights.
+        weights: by name.
+
+    Returns:
+        What is wrong, by name: missing ones first, then those of no layer, then those of another shape.
+
+    Example:
+        >>> mismatches(nn.Linear(2, 3), {"weight": torch.ones(4, 2), "bias": torch.ones(3)})
+        {'weight': "weight is (4, 2), the model's is (3, 2)"}
+    """
+    expected = model.state_dict()
+    return (
+        {name: f"{name} is missing" for name in expected if name not in weights}
+        | {name: f"{name} is not in the model" for name in weights if name not in expected}
+        | {
+            name: f"{name} is {tuple(weights[name].shape)}, the model's is {tuple(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in weights and weights[name].shape != tensor.shape
+        }
+    )
+
+
+def load_initial_weights(model: nn.Module, path: Path, num_classes: int | None = None) -> None:
+    """Start a network from a file of weights, such as a pretrained backbone's.
+
+    A classifier that does not fit (of other classes, of another kind, or absent from the file) keeps its initial
+    values as a whole, and a warning names its tensors; the rest has to fit to the last tensor.
+
+    Args:
+        model: receives the weights.
+        path: see :func:`read_weights`; prefixes of wrappers are taken off.
+        num_classes: see :func:`~oponm.models.find_classifier`.
+
+    Raises:
+        InputError: see :func:`read_weights`; and listing names and shapes, for weights of another network.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "pretrained.pt")
+        >>> pretrained = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1000))
+        >>> torch.save(pretrained.state_dict(), path)
+        >>> model = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 10))
+        >>> load_initial_weights(model, path)
+        >>> torch.equal(model[0].weight, pretrained[0].weight)
+        True
+    """
+    weights = without_prefixes(read_weights(path, "weights")[0], model)
+    problems = mismatches(model, weights)
+    # Absent from weights saved before torch 0.4.1, and of use to no layer with a momentum.
+    problems = {n: text for n, text in problems.items() if not (n.endswith("num_batches_tracked") and n not in weights)}
+    classifier = _prefix_of_classifier(model, num_classes)
+    tolerated = {name: text for name, text in problems.items() if classifier and name.startswith(classifier)}
+    if wrong := [text for name, text in problems.items() if name not in tolerated]:
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise InputError(
+            f"{path} does not fit {type(model).__name__}: {'; '.join(wrong[:_SHOWN])}{more}; "
+            "choose the network it was trained with",
+            "weights",
+        )
+    if tolerated:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(str(classifier))}
+        _log.warning("%s: the classifier keeps its initial values: %s", path, "; ".join(tolerated.values()))
+    model.load_state_dict(weights, strict=False)
+
+
+def _prefix_of_classifier(model: nn.Module, num_classes: int | None) -> str | None:
+    try:
+        name, _ = find_classifier(model, num_classes)
+    except InputError:  # a network of another kind, of which every tensor has to fit
+        return None
+    return f"{name}." if name else None
