@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from oponm.nn.dar import RoutedBatchNorm
-from oponm.nn.functional import Routed, routed_batch_norm
+from oponm.nn.functional import Routed, grouped_batch_norm
+from oponm.nn.groups import Groups
 from oponm.nn.running import update_running_statistics
 
 _AFFINE = ("weight", "bias")
@@ -44,8 +45,8 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
         for name in (*_AFFINE, *_BUFFERS):
             delattr(self, f"aux_{name}")
 
-    def _normalise(self, x: Tensor, is_noise: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
-        return routed_batch_norm(x, is_noise, weight, bias, self.aux_weight, self.aux_bias, eps, self.noise_grad)
+    def _normalise(self, x: Tensor, groups: Groups, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        return grouped_batch_norm(x, groups, weight, bias, self.aux_weight, self.aux_bias, eps, self.noise_grad)
 
     def _track(self, routed: Routed) -> None:
         super()._track(routed)

@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 from oponm.errors import check_choice
-from oponm.nn.functional import NOISE_GRADS, Routed, check_mask, routed_batch_norm
+from oponm.nn.functional import NOISE_GRADS, Routed, check_mask, grouped_batch_norm
+from oponm.nn.groups import Groups
 from oponm.nn.routing import Route, current_route
 from oponm.nn.running import update_running_statistics
 
@@ -61,15 +62,15 @@ class RoutedBatchNorm(_BatchNorm):
     def _routed(
         self, route: Route, recomputing: bool, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> Tensor:
-        routed = self._normalise(x, route.is_noise, weight, bias, eps)
+        routed = self._normalise(x, route.groups, weight, bias, eps)
         if not recomputing:
             self._track(routed)
             if not torch.compiler.is_compiling():
                 route.await_backward(routed.output)
         return routed.output
 
-    def _normalise(self, x: Tensor, is_noise: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
-        return routed_batch_norm(x, is_noise, weight, bias, eps=eps, noise_grad=self.noise_grad)
+    def _normalise(self, x: Tensor, groups: Groups, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        return grouped_batch_norm(x, groups, weight, bias, None, None, eps, self.noise_grad)
 
     def _track(self, routed: Routed) -> None:
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from oponm.errors import InputError, check_choice
+from oponm.nn.groups import Groups, make_groups
+from oponm.nn.row_sums import as_map, row_moments, row_sums, scale_and_shift, twice_row_products
 
 NOISE_GRADS = ("none", "input", "full")
 
@@ -79,7 +81,44 @@ def routed_batch_norm(
     """
     check_choice("noise_grad", noise_grad, NOISE_GRADS)
     check_mask(is_noise, x)
-    return Routed(*_RoutedBatchNorm.apply(x, is_noise, weight, bias, noise_weight, noise_bias, eps, noise_grad))
+    return grouped_batch_norm(x, make_groups(is_noise), weight, bias, noise_weight, noise_bias, eps, noise_grad)
+
+
+def grouped_batch_norm(
+    x: Tensor,
+    groups: Groups,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    noise_weight: Tensor | None,
+    noise_bias: Tensor | None,
+    eps: float,
+    noise_grad: str,
+) -> Routed:
+    """As :func:`routed_batch_norm`, for groups that are made once for many layers.
+
+    Args:
+        x: (N, C) or (N, C, *), floating point.
+        groups: of the rows of ``x``.
+        weight: see there, as for all that follow.
+        bias: see there.
+        noise_weight: see there.
+        noise_bias: see there.
+        eps: see there.
+        noise_grad: see there.
+
+    Returns:
+        See there.
+
+    Raises:
+        InputError: if the groups do not fit ``x``.
+
+    Example:
+        >>> x, groups = torch.tensor([[1.0], [3.0]]), make_groups(torch.tensor([False, False]))
+        >>> grouped_batch_norm(x, groups, None, None, None, None, 1e-5, "none").output.round().flatten().tolist()
+        [-1.0, 1.0]
+    """
+    check_mask(groups.of_row, x)
+    return Routed(*_RoutedBatchNorm.apply(x, *groups, weight, bias, noise_weight, noise_bias, eps, noise_grad))
 
 
 def check_mask(is_noise: Tensor, x: Tensor) -> None:
@@ -95,13 +134,20 @@ def check_mask(is_noise: Tensor, x: Tensor) -> None:
 
 
 class _RoutedBatchNorm(torch.autograd.Function):
-    """Per-row scale and shift; the backward pass is the closed form of batch norm's, group by group."""
+    """Per-row scale and shift; the backward pass is the closed form of batch norm's, group by group.
+
+    For float32, output and gradient of the input are the only tensors made of the input's size, and serve as scratch
+    before they are written: to touch fresh memory costs more than all passes over it. For small maps the number of
+    operators on tables counts.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        is_noise: Tensor,
+        of_row: Tensor,
+        rows: Tensor,
+        divisor: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
         noise_weight: Tensor | None,
@@ -109,68 +155,64 @@ class _RoutedBatchNorm(torch.autograd.Function):
         eps: float,
         noise_grad: str,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        groups = Groups(of_row, rows, divisor)
         values = x.to(_statistics_dtype(x))
-        row_mean, row_var = _row_moments(values)
-        groups = torch.stack([~is_noise, is_noise]).unsqueeze(-1)  # (2, N, 1)
-        rows = groups.sum(1).to(row_mean.dtype)  # (2, 1)
-        mean = _group_sum(groups, row_mean) / rows.clamp(min=1)  # (2, C)
-        own_mean = _of_rows(is_noise, mean)
-        var = _group_sum(groups, row_var + (row_mean - own_mean).square()) / rows.clamp(min=1)
-        count = rows * (x.numel() / max(row_mean.numel(), 1))
-        rstd = torch.where(count > 1, (var + eps).rsqrt(), 0)  # (2, C)
+        output = torch.empty_like(values)
+        row_mean, row_var = row_moments(values, scratch=output)
+        mean = groups.sums(row_mean) / divisor  # (2, C)
+        offset = row_mean - groups.lines(mean)
+        var = groups.sums(torch.addcmul(row_var, offset, offset)) / divisor
+        map_size = x.numel() // max(row_mean.numel(), 1)
+        rstd = (var + eps).rsqrt()
+        if map_size == 1:
+            rstd = torch.where(rows > 1, rstd, 0)
 
-        scale = rstd * _pair(weight, noise_weight, rstd, 1)
-        shift = _pair(bias, noise_bias, rstd, 0) - mean * scale
-        output = values * _as_map(_of_rows(is_noise, scale), x) + _as_map(_of_rows(is_noise, shift), x)
+        scale = _times(rstd, _pair(weight, noise_weight, rstd))
+        beta = _pair(bias, noise_bias, rstd)
+        shift = mean * -scale if beta is None else torch.addcmul(beta, mean, scale, value=-1)
+        scale_and_shift(values, as_map(groups.lines(scale), x), as_map(groups.lines(shift), x), out=output)
 
-        ctx.save_for_backward(x, is_noise, weight, noise_weight, mean, rstd, count)
-        ctx.noise_grad = noise_grad
-        count = count.squeeze(-1)
+        ctx.save_for_backward(x, *groups, weight, noise_weight, mean, rstd)
+        ctx.noise_grad, ctx.map_size = noise_grad, map_size
+        count = rows.squeeze(1) * map_size
         ctx.mark_non_differentiable(mean, var, count)
         return output.to(x.dtype), mean, var, count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        x, is_noise, weight, noise_weight, mean, rstd, count = ctx.saved_tensors
-        dims = tuple(range(2, x.dim()))
-        grad_values = grad.to(mean.dtype)
-        centred = x.to(mean.dtype) - _as_map(_of_rows(is_noise, mean), x)
-        row_grad = grad_values.sum(dims) if dims else grad_values
-        row_product = (grad_values * centred).sum(dims) if dims else grad_values * centred
+        x, *of_groups, weight, noise_weight, mean, rstd = ctx.saved_tensors
+        groups, wanted = Groups(*of_groups), ctx.needs_input_grad
+        values, grad = x.to(mean.dtype), grad.to(mean.dtype)
+        grad_x = torch.empty_like(values)
+        products = twice_row_products(grad, values, groups.lines(mean), scratch=grad_x)
+        grad_weight = groups.sums(products) * rstd.mul(0.5)  # (2, C)
+        grad_bias = groups.sums(row_sums(grad))
 
-        groups = torch.stack([~is_noise, is_noise]).unsqueeze(-1)
-        grad_bias = _group_sum(groups, row_grad)  # (2, C)
-        grad_weight = _group_sum(groups, row_product) * rstd
+        if wanted[0]:
+            # a * (grad - mean(grad) - standardised * mean(grad * standardised)), a = gamma * rstd
+            a = _times(rstd, _pair(weight, noise_weight, rstd))
+            if ctx.noise_grad == "none":
+                a = torch.stack([a[0], torch.zeros_like(a[1])])
+            share = a / (groups.divisor * -ctx.map_size)
+            b = share * rstd * grad_weight
+            c = torch.addcmul(share * grad_bias, b, mean, value=-1)
+            a, b, c = (as_map(groups.lines(table), x) for table in (a, b, c))
+            scale_and_shift(grad, a, c, out=grad_x).addcmul_(values, b)
 
-        # d loss / d x = a * (grad - mean(grad) - standardised * mean(grad * standardised)), a = gamma * rstd
-        a = rstd * _pair(weight, noise_weight, rstd, 1)
-        if ctx.noise_grad == "none":
-            a = torch.stack([a[0], torch.zeros_like(a[1])])
-        b = -a * rstd * grad_weight / count.clamp(min=1)
-        c = -a * grad_bias / count.clamp(min=1)
-        grad_x = (
-            grad_values * _as_map(_of_rows(is_noise, a), x)
-            + centred * _as_map(_of_rows(is_noise, b), x)
-            + _as_map(_of_rows(is_noise, c), x)
-        ).to(x.dtype)
-
+        shared, full = noise_weight is None, ctx.noise_grad == "full"
         grads = {}
         for name, total in (("weight", grad_weight), ("bias", grad_bias)):
-            natural, noise = total[0], total[1] if ctx.noise_grad == "full" else torch.zeros_like(total[1])
-            shared = noise_weight is None
-            grads[name] = natural + noise if shared else natural
-            grads[f"noise_{name}"] = None if shared else noise
-        wanted = ctx.needs_input_grad
+            grads[name] = total.sum(0) if shared and full else total[0]
+            grads[f"noise_{name}"] = total[1] if full else torch.zeros_like(total[1])
         return (
-            grad_x if wanted[0] else None,
-            None,
-            grads["weight"] if wanted[2] else None,
-            grads["bias"] if wanted[3] else None,
-            grads["noise_weight"] if wanted[4] else None,
-            grads["noise_bias"] if wanted[5] else None,
-            None,
-            None,
+            grad_x.to(x.dtype) if wanted[0] else None,
+            *(None, None, None),
+            grads["weight"] if wanted[4] else None,
+            grads["bias"] if wanted[5] else None,
+            grads["noise_weight"] if wanted[6] else None,
+            grads["noise_bias"] if wanted[7] else None,
+            *(None, None),
         )
 
 
@@ -178,32 +220,12 @@ def _statistics_dtype(x: Tensor) -> torch.dtype:
     return torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
 
 
-def _row_moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each row's map, both (N, C)."""
-    dims = tuple(range(2, values.dim()))
-    if not dims:
-        return values, torch.zeros_like(values)
-    var, mean = torch.var_mean(values, dims, correction=0)
-    return mean, var
-
-
-def _group_sum(groups: Tensor, table: Tensor) -> Tensor:
-    """Sum the rows of an (N, C) table over each group -> (2, C); what stands in other rows, even NaN, has no part."""
-    return torch.where(groups, table, 0).sum(1)
-
-
-def _of_rows(is_noise: Tensor, table: Tensor) -> Tensor:
-    """Give each row its group's line of a (2, C) table -> (N, C)."""
-    return torch.where(is_noise.unsqueeze(-1), table[1], table[0])
-
-
-def _pair(natural: Tensor | None, noise: Tensor | None, like: Tensor, default: float) -> Tensor:
-    """Stack the affine parameters of the two groups -> (2, C)."""
+def _pair(natural: Tensor | None, noise: Tensor | None, like: Tensor) -> Tensor | None:
+    """The affine parameters of the two groups, (C,) where they share them, else (2, C)."""
     if natural is None:
-        return torch.full_like(like, default)
-    return torch.stack([natural, natural if noise is None else noise]).to(like.dtype)
+        return None
+    return (natural if noise is None else torch.stack([natural, noise])).to(like.dtype)
 
 
-def _as_map(table: Tensor, x: Tensor) -> Tensor:
-    """(N, C) -> (N, C, 1, ...), to be broadcast over the maps of ``x``."""
-    return table.reshape(*table.shape, *([1] * (x.dim() - 2)))
+def _times(table: Tensor, factor: Tensor | None) -> Tensor:
+    return table if factor is None else table * factor

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from oponm.errors import InputError
+from oponm.nn.groups import Groups, make_groups
 
 
 @dataclass(eq=False)
@@ -19,11 +20,13 @@ class Route:
 
     Attributes:
         is_noise: (N,), bool.
+        groups: the same, as layers need it.
         has_noise: False where the mask is known to be empty; unknown counts as True.
         pending: layers that ran under this route and wait for their backward pass.
     """
 
     is_noise: Tensor
+    groups: Groups
     has_noise: bool
     pending: int = 0
 
@@ -85,7 +88,7 @@ def _make_route(is_noise: Tensor) -> Route:
         raise InputError(f"must be a bool tensor of shape (N,), got {got}", "is_noise")
     # On the CPU a look at the mask costs nothing and an empty one spares all layers the work; on an accelerator the
     # look would wait for the device.
-    return Route(is_noise, has_noise=is_noise.device.type != "cpu" or bool(is_noise.any()))
+    return Route(is_noise, make_groups(is_noise), has_noise=is_noise.device.type != "cpu" or bool(is_noise.any()))
 
 
 def current_route() -> tuple[Route | None, bool]:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from oponm.errors import check_int, check_real
+from oponm.errors import check_choice, check_int, check_real
 from oponm.noise.batch import Batch
+from oponm.noise.ramp import RAMPS, ramp_factor
 
 
 class AppendNoise(nn.Module):
@@ -18,6 +19,11 @@ class AppendNoise(nn.Module):
         ratio: noise images a natural image, at least 0; the paper's balanced runs use 1/4 (128 -> 160 rows).
         num_classes: number of classes C.
         noise: draws the noise images, e.g. :class:`~oponm.noise.GaussianNoise`.
+        ramp: ``"constant"``, as the paper does; or ``"linear"``, which starts a phase without noise rows and ends it
+            with all of them.
+
+    Raises:
+        InputError: for a value out of range.
 
     References:
         Zada, Benou, Irani, ICML 2022, Sec. 5.
@@ -30,24 +36,28 @@ class AppendNoise(nn.Module):
         tensor([False, False, False, False,  True])
     """
 
-    def __init__(self, ratio: float, num_classes: int, noise: Callable[..., Tensor]) -> None:
+    def __init__(self, ratio: float, num_classes: int, noise: Callable[..., Tensor], ramp: str = "constant") -> None:
         super().__init__()
         self.ratio = check_real("ratio", ratio, 0)
         self.num_classes = check_int("num_classes", num_classes, minimum=1)
-        self.noise = noise
+        self.noise, self.ramp = noise, check_choice("ramp", ramp, RAMPS)
 
-    def forward(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> Batch:
-        """Append ``round(ratio * N)`` noise rows to a batch.
+    def forward(self, images: Tensor, targets: Tensor, generator: torch.Generator, progress: float = 1.0) -> Batch:
+        """Append ``round(ratio * N)`` noise rows to a batch, with a linear ramp ``round(ratio * progress * N)``.
 
         Args:
             images: (N, C, H, W), floating point in [0, 1].
             targets: (N,), int64.
             generator: source of all randomness.
+            progress: share of the phase that has passed, in [0, 1], for a linear ramp.
 
         Returns:
             The batch with its natural rows first.
+
+        Raises:
+            InputError: for a progress outside [0, 1].
         """
-        extra = round(self.ratio * len(targets))
+        extra = round(self.ratio * ramp_factor(self.ramp, progress) * len(targets))
         labels = torch.randint(self.num_classes, (extra,), generator=generator, device=generator.device)
         labels = labels.to(targets)
         noise = self.noise(labels, images.shape[1:], generator).to(images.dtype)

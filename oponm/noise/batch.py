@@ -14,6 +14,8 @@ class Batch(NamedTuple):
         images: (N, C, H, W).
         targets: (N,), int64.
         is_noise: (N,), bool; None where the batch was made without any noise, which costs the network nothing.
+        partners: (N,), int64, the second label of images that are mixtures of two; None where nothing was mixed.
+        shares: (N,), floating point in [0, 1], the weight of the first label, ``targets``; None with ``partners``.
 
     Example:
         >>> import torch
@@ -24,3 +26,5 @@ class Batch(NamedTuple):
     images: Tensor
     targets: Tensor
     is_noise: Tensor | None = None
+    partners: Tensor | None = None
+    shares: Tensor | None = None

@@ -23,7 +23,7 @@ class GaussianNoise(nn.Module):
         clip: clip to [0, 1], as the paper does.
 
     Raises:
-        InputError: if the two differ in length, or a deviation is negative.
+        InputError: if the two differ in length, or a deviation is negative or not finite.
 
     References:
         Zada, Benou, Irani, ICML 2022, Sec. 3.
@@ -42,7 +42,7 @@ class GaussianNoise(nn.Module):
         super().__init__()
         mean = torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1)
         std = torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
-        if mean.shape != std.shape or not bool((std >= 0).all() and mean.isfinite().all()):
+        if mean.shape != std.shape or not bool((std >= 0).all() and std.isfinite().all() and mean.isfinite().all()):
             raise InputError(
                 f"and mean need one value a channel, std none below 0; got {std.flatten().tolist()} and "
                 f"{mean.flatten().tolist()}",
@@ -69,6 +69,10 @@ class GaussianNoise(nn.Module):
         """
         if image_shape[0] != len(self.mean):
             raise InputError(f"has {len(self.mean)} channels, the images have {image_shape[0]}", "mean")
-        unit = torch.randn((len(targets), *image_shape), generator=generator, device=generator.device)
-        images = self.mean.to(targets.device) + unit.to(targets.device) * self.std.to(targets.device)
+        unit = self._unit((len(targets), *image_shape), generator, targets.device)
+        images = self.mean.to(targets.device) + unit * self.std.to(targets.device)
         return images.clamp_(0, 1) if self.clip else images
+
+    def _unit(self, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
+        """Images of mean 0 and variance 1."""
+        return torch.randn(shape, generator=generator, device=generator.device).to(device)

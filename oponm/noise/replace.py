@@ -7,20 +7,35 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from oponm.errors import InputError
+from oponm.errors import check_choice
 from oponm.noise.batch import Batch
 from oponm.noise.probability import noise_probability
+from oponm.noise.ramp import RAMPS, ramp_factor
+from oponm.noise.rows import choose_rows
+
+LABELS = ("class", "uniform")
 
 
 class ReplaceWithNoise(nn.Module):
-    """Replace each image by noise, independently, with its class's probability.
+    r"""Replace each image by noise, independently, with its class's probability.
 
-    To be used on class-balanced batches; the label stays and the batch size is unchanged.
+    .. math:: p_i = (1 - n_i / n_{max}) \cdot \delta \cdot r
+
+    where r is 1, or the share of the phase that has passed. To be used on class-balanced batches; the batch size is
+    unchanged, and the label stays.
 
     Args:
         class_counts: training images of each class, length C.
         delta: see :func:`~oponm.noise.noise_probability`.
         noise: draws the noise images, e.g. :class:`~oponm.noise.GaussianNoise`.
+        ramp: ``"constant"``, as the paper does; or ``"linear"``, which starts a phase without noise and ends it with
+            all of it.
+        labels: of noise rows. ``"class"``, as the paper does: that of the image replaced. ``"uniform"``: any class,
+            each as likely, a control that keeps the noise and takes away what its labels tell; noise that depends on
+            the class still follows the image replaced.
+
+    Raises:
+        InputError: for a value out of range.
 
     References:
         Zada, Benou, Irani, "Pure Noise to the Rescue of Insufficient Data", ICML 2022, Algorithm 1.
@@ -35,28 +50,38 @@ class ReplaceWithNoise(nn.Module):
 
     probability: Tensor
 
-    def __init__(self, class_counts: Sequence[int] | Tensor, delta: float, noise: Callable[..., Tensor]) -> None:
+    def __init__(
+        self,
+        class_counts: Sequence[int] | Tensor,
+        delta: float,
+        noise: Callable[..., Tensor],
+        ramp: str = "constant",
+        labels: str = "class",
+    ) -> None:
         super().__init__()
         self.register_buffer("probability", noise_probability(class_counts, delta), persistent=False)
         self.noise = noise
+        self.ramp, self.labels = check_choice("ramp", ramp, RAMPS), check_choice("labels", labels, LABELS)
 
-    def forward(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> Batch:
+    def forward(self, images: Tensor, targets: Tensor, generator: torch.Generator, progress: float = 1.0) -> Batch:
         """Mix noise into a batch.
 
         Args:
             images: (N, C, H, W), floating point in [0, 1].
             targets: (N,), int64.
             generator: source of all randomness.
+            progress: share of the phase that has passed, in [0, 1], for a linear ramp.
 
         Returns:
-            The batch with ``is_noise``; ``images`` itself is left as it was.
+            The batch with ``is_noise``; ``images`` and ``targets`` themselves are left as they were.
 
         Raises:
-            InputError: if the images are integers.
+            InputError: if the images are integers, or for a progress outside [0, 1].
         """
-        if not images.is_floating_point():
-            raise InputError(f"must be floating point in [0, 1], got {images.dtype}: divide by 255", "images")
-        uniform = torch.rand(len(targets), generator=generator, device=generator.device).to(images.device)
-        is_noise = uniform < self.probability.to(images.device)[targets]
+        probability = self.probability * ramp_factor(self.ramp, progress)
+        is_noise = choose_rows(images, targets, probability, generator)
         noise = self.noise(targets, images.shape[1:], generator).to(images.dtype)
+        if self.labels == "uniform":  # drawn last: rows and noise images are those of labels="class"
+            any_class = torch.randint(len(probability), targets.shape, generator=generator, device=generator.device)
+            targets = torch.where(is_noise, any_class.to(targets), targets)
         return Batch(torch.where(is_noise[:, None, None, None], noise, images), targets, is_noise)

@@ -95,11 +95,34 @@ def test_natural_rows_do_not_depend_on_noise_rows():
     )
 
 
-def test_far_from_zero_the_variance_keeps_its_digits():
-    x = make_input((8, 3, 16, 16), torch.float32, torch.contiguous_format) / 10 + 1000
-    is_noise = make_mask([2, 5], 8)
-    reference = dar_batch_norm(x, is_noise, torch.ones(3), torch.zeros(3), "none")
-    torch.testing.assert_close(routed_batch_norm(x, is_noise).output.double(), reference, atol=2e-3, rtol=1e-3)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("deviation", [0.1, 1.0])
+def test_far_from_zero_statistics_keep_their_digits(memory_format, deviation):
+    unit = torch.randn((8, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    x = (deviation * unit + 1000).contiguous(memory_format=memory_format).requires_grad_()
+    head = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    weight, is_noise = torch.ones(3, requires_grad=True), make_mask([2, 5], 8)
+    routed = routed_batch_norm(x, is_noise, weight, torch.zeros(3), noise_grad="full")
+    exact = x.detach().double().requires_grad_()
+    reference = dar_batch_norm(exact, is_noise, weight, torch.zeros(3), "full")
+    tolerance = {"atol": 2e-4 / deviation, "rtol": 1e-3}  # a digit of x is worth 6e-5 there
+    torch.testing.assert_close(routed.output.double(), reference, **tolerance)
+    torch.testing.assert_close(
+        routed.var[1].double(), x.detach().double()[is_noise].var((0, 2, 3), correction=0), atol=0, rtol=1e-4
+    )
+    grads = torch.autograd.grad((routed.output.double() * head).sum(), (x, weight))
+    expected = torch.autograd.grad((reference * head).sum(), (exact, weight))
+    torch.testing.assert_close(grads[0].double() * deviation, expected[0] * deviation, **tolerance)
+    torch.testing.assert_close(grads[1], expected[1], atol=5e-3 / deviation, rtol=1e-3)
+
+
+def test_a_gradient_that_is_one_number_repeated():
+    x = make_input((8, 3, 4, 4), torch.float64, torch.contiguous_format).requires_grad_()
+    weight, is_noise = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64, requires_grad=True), make_mask([2, 5], 8)
+    output = routed_batch_norm(x, is_noise, weight).output
+    grads = torch.autograd.grad(output.sum(), (x, weight))
+    for grad in grads:
+        torch.testing.assert_close(grad, torch.zeros_like(grad), atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

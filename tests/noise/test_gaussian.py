@@ -113,6 +113,7 @@ def test_the_container_does_not_matter(convert):
         ([0.5], [0.2, 0.2]),
         ([0.5, 0.5], [0.2, -0.1]),
         pytest.param([0.5], [float("nan")], id="nan"),
+        pytest.param([0.5], [float("inf")], id="inf"),
     ],
     ids=str,
 )

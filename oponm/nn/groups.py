@@ -1,0 +1,73 @@
+"""The two groups of rows in a batch, natural (0) and noise (1), and sums over each of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from oponm.nn.row_sums import on_eager_cpu
+
+
+class Groups(NamedTuple):
+    """Which rows belong to which group, made once for all layers of a forward pass.
+
+    Attributes:
+        of_row: (N,), int64, the group of each row.
+        rows: (2, 1), int64, the size of each group.
+        divisor: (2, 1), int64, the same but at least 1.
+    """
+
+    of_row: Tensor
+    rows: Tensor
+    divisor: Tensor
+
+    def sums(self, table: Tensor) -> Tensor:
+        """Sum the rows of a table over each group; what stands in other rows, even NaN, has no part.
+
+        Args:
+            table: (N, C).
+
+        Returns:
+            (2, C).
+        """
+        if on_eager_cpu(table):
+            return table.new_zeros(2, table.shape[1]).index_add_(0, self.of_row, table)
+        # On an accelerator, index_add_ adds in no fixed order.
+        member = self.of_row == torch.arange(2, device=self.of_row.device).unsqueeze(1)
+        return torch.where(member.unsqueeze(-1), table, 0).sum(1)
+
+    def lines(self, table: Tensor) -> Tensor:
+        """Give each row its group's line of a table.
+
+        Args:
+            table: (2, C).
+
+        Returns:
+            (N, C).
+        """
+        return table.index_select(0, self.of_row)
+
+
+def make_groups(is_noise: Tensor) -> Groups:
+    """Tell the rows of a batch apart.
+
+    Args:
+        is_noise: (N,), bool.
+
+    Returns:
+        Its groups, on the same device; nothing is read back from there.
+
+    Example:
+        >>> groups = make_groups(torch.tensor([False, True, False]))
+        >>> groups.rows.flatten().tolist()
+        [2, 1]
+        >>> groups.sums(torch.tensor([[1.0], [10.0], [100.0]])).flatten().tolist()
+        [101.0, 10.0]
+        >>> groups.lines(torch.tensor([[0.5], [2.5]])).flatten().tolist()
+        [0.5, 2.5, 0.5]
+    """
+    noise = is_noise.sum()
+    rows = torch.stack([len(is_noise) - noise, noise]).unsqueeze(1)
+    return Groups(is_noise.long(), rows, rows.clamp(min=1))

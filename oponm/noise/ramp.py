@@ -1,0 +1,25 @@
+"""How much of the noise there is at a point of a phase."""
+
+from __future__ import annotations
+
+from oponm.errors import check_real
+
+RAMPS = ("constant", "linear")
+
+
+def ramp_factor(ramp: str, progress: float) -> float:
+    """The share of the full amount of noise.
+
+    Args:
+        ramp: ``"constant"``: all of it throughout. ``"linear"``: as much as has passed of the phase.
+        progress: share of the phase that has passed, in [0, 1]: 0 in its first epoch, 1 in its last.
+
+    Raises:
+        InputError: for a progress outside [0, 1].
+
+    Example:
+        >>> ramp_factor("linear", 0.25), ramp_factor("constant", 0.25)
+        (0.25, 1.0)
+    """
+    progress = check_real("progress", progress, 0, 1)
+    return progress if ramp == "linear" else 1.0
