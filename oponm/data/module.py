@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader
 from typing_extensions import TypedDict
 
 from oponm.data.augmentation import no_augmentation
-from oponm.data.mixers import replace_with_gaussian
+from oponm.data.mixers import MixerFactory, make_mixer
+from oponm.data.mixing import no_mixing
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
 from oponm.data.progress import track
 from oponm.data.samplers import EpochBatches, IndexBatch
 from oponm.data.source import Pool, Source
-from oponm.data.statistics import PUBLISHED, Statistics, channel_statistics
+from oponm.data.statistics import PUBLISHED, Statistics, channel_statistics, class_statistics
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
 from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest, stratified_split
@@ -38,10 +39,14 @@ class EpochInput(NamedTuple):
     Attributes:
         sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
         noise: whether noise is mixed in.
+        mixing: whether images are mixed with each other.
+        progress: share of the phase that has passed, in [0, 1], for samplers and noise that change over it.
     """
 
     sampler: str = "instance"
     noise: bool = False
+    mixing: bool = False
+    progress: float = 1.0
 
 
 class DataOptions(TypedDict, total=False):
@@ -59,7 +64,8 @@ class DataOptions(TypedDict, total=False):
     in_memory: bool
     num_workers: int
     augmentation: Callable[[tuple[int, int]], nn.Module]
-    mixer: Callable[[Statistics, list[int]], nn.Module]
+    mixer: MixerFactory
+    mixing: Callable[[list[int]], nn.Module | None]
 
 
 class LongTailDataModule(pl.LightningDataModule):
@@ -87,7 +93,9 @@ class LongTailDataModule(pl.LightningDataModule):
             random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
         num_workers: processes that decode, for ``in_memory=False``.
         augmentation: makes the augmentation from (H, W).
-        mixer: makes what mixes noise in, from the statistics and the class counts of the training set.
+        mixer: makes what mixes noise in, from the training set's statistics, its class counts, and a function that
+            gives the statistics of each class, see :func:`~oponm.data.mixers.make_mixer`.
+        mixing: makes what mixes images with each other, from the class counts; see :mod:`oponm.data.mixing`.
 
     Raises:
         InputError: for a value out of range.
@@ -107,7 +115,8 @@ class LongTailDataModule(pl.LightningDataModule):
         in_memory: bool = True,
         num_workers: int = 0,
         augmentation: Callable[[tuple[int, int]], nn.Module] = no_augmentation,
-        mixer: Callable[[Statistics, list[int]], nn.Module] = replace_with_gaussian,
+        mixer: MixerFactory = make_mixer,
+        mixing: Callable[[list[int]], nn.Module | None] = no_mixing,
     ) -> None:
         super().__init__()
         if draw not in DRAWS and imbalance_ratio is not None:
@@ -121,8 +130,9 @@ class LongTailDataModule(pl.LightningDataModule):
         self.in_memory, self.num_workers = in_memory, check_int("num_workers", num_workers, minimum=0)
         if in_memory and num_workers:
             raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
-        self.make_augmentation, self.make_mixer = augmentation, mixer
+        self.make_augmentation, self.make_mixer, self.make_mixing = augmentation, mixer, mixing
         self.epoch_input: Callable[[int], EpochInput] = lambda epoch: EpochInput()
+        self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
         self._ready = False
 
     @abstractmethod
@@ -152,9 +162,10 @@ class LongTailDataModule(pl.LightningDataModule):
         height, width = self.image_shape[1:]
         self.pipeline = DevicePipeline(
             self.make_augmentation((height, width)),
-            self.make_mixer(self.statistics, self.class_counts),
+            self.make_mixer(self.statistics, self.class_counts, self._class_statistics),
             self.statistics,
             self.seed,
+            self.make_mixing(self.class_counts),
         )
         self._ready = True
         log.info(
@@ -194,10 +205,10 @@ class LongTailDataModule(pl.LightningDataModule):
         if self.in_memory:
             images, kept = pool.read(wanted)
             return ResidentImages(images, torch.from_numpy(pool.labels[wanted[kept]])), wanted[kept]
-        if pool.files is None:
-            raise InputError("must be true for this data set, and with on_error=skip", "in_memory")
-        targets = torch.from_numpy(pool.labels[wanted])
-        return StreamedImages(pool.files[wanted], targets, pool.size, training, self.seed), wanted
+        if pool.stream is None:
+            raise InputError("must be true for this data set, and with on_error=skip and no data.pack", "in_memory")
+        streamed, kept = pool.stream(wanted, training, self.seed)
+        return streamed, wanted[kept]
 
     def _statistics(self) -> Statistics:
         if self.statistics_name != "own":
@@ -208,6 +219,14 @@ class LongTailDataModule(pl.LightningDataModule):
             return channel_statistics(self.train_set.images)
         loader = self._in_order(self.train_set)
         return channel_statistics(raw.images for raw in track(loader, len(loader), "measuring colours"))
+
+    def _class_statistics(self) -> list[Statistics]:
+        if isinstance(self.train_set, ResidentImages):
+            batches: Iterable[tuple[Tensor, Tensor]] = [(self.train_set.images, self.train_set.targets)]
+        else:
+            loader = self._in_order(self.train_set)
+            batches = (raw[:2] for raw in track(loader, len(loader), "measuring colours of classes"))
+        return class_statistics(batches, len(self.class_names))
 
     def _hold_out(self, source: Source) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
         """Candidates for the training set, and what validates: indices into ``source.val`` if there is one."""
@@ -227,14 +246,25 @@ class LongTailDataModule(pl.LightningDataModule):
     def _device(self) -> torch.device:
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
+    def _place(self) -> tuple[int, int]:
+        """The rank of this process, and the number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
     def train_dataloader(self) -> DataLoader[RawBatch]:
         """The batches of the trainer's current epoch; to be asked for anew each epoch."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        sampler = self.epoch_input(epoch).sampler
+        asked = self.epoch_input(epoch)
         if isinstance(self.train_set, ResidentImages):
             self.train_set = self.train_set.to(self._device())
         labels = self.train_set.targets.cpu()
-        return self._loader(self.train_set, EpochBatches(labels, self.batch_size, sampler, self.seed, epoch))
+        rank, world_size = self._place()
+        batches = EpochBatches(
+            *(labels, self.batch_size, asked.sampler, self.seed, epoch, asked.progress),
+            first_step=self.first_batch,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self._loader(self.train_set, batches)
 
     def val_dataloader(self) -> DataLoader[RawBatch] | list[Any]:
         """The validation set in order; empty for ``val="none"``."""
@@ -245,7 +275,9 @@ class LongTailDataModule(pl.LightningDataModule):
         return self._in_order(self.test_set)
 
     def _in_order(self, images: ResidentImages | StreamedImages) -> DataLoader[RawBatch]:
-        parts = torch.arange(len(images)).split(max(self.batch_size, 500) if self.in_memory else self.batch_size)
+        rank, world_size = self._place()
+        mine = torch.arange(rank, len(images), world_size)
+        parts = mine.split(max(self.batch_size, 500) if self.in_memory else self.batch_size)
         batches = [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)]
         return self._loader(images.to(self._device()) if isinstance(images, ResidentImages) else images, batches)
 
@@ -268,7 +300,9 @@ class LongTailDataModule(pl.LightningDataModule):
             training: False only scales and normalises.
         """
         rank = 0 if self.trainer is None else self.trainer.global_rank
-        return self.pipeline.to(raw.images.device)(raw, training, self.epoch_input(raw.epoch).noise, rank)
+        asked = self.epoch_input(raw.epoch)
+        pipeline = self.pipeline.to(raw.images.device)
+        return pipeline(raw, training, asked.noise, rank, asked.progress, asked.mixing)
 
 
 def _as_it_is(batch: Any) -> Any:

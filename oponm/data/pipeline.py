@@ -71,9 +71,10 @@ class DevicePipeline(nn.Module):
 
     Args:
         augmentation: takes and returns (N, C, H, W) in [0, 1]; its randomness comes from torch's global generators.
-        mixer: takes images, targets and a generator and returns a :class:`~oponm.noise.Batch`.
+        mixer: takes images, targets, a generator and ``progress``, and returns a :class:`~oponm.noise.Batch`.
         statistics: for the normalisation.
         seed: the run's seed.
+        mixing: takes a batch and a generator and mixes its natural images with each other; None leaves them.
 
     Example:
         >>> pipeline = DevicePipeline(nn.Identity(), None, Statistics((0.5,), (0.5,)), seed=0)
@@ -85,14 +86,29 @@ class DevicePipeline(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, augmentation: nn.Module, mixer: nn.Module | None, statistics: Statistics, seed: int) -> None:
+    def __init__(
+        self,
+        augmentation: nn.Module,
+        mixer: nn.Module | None,
+        statistics: Statistics,
+        seed: int,
+        mixing: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.augmentation, self.mixer, self.seed = augmentation, mixer, seed
+        self.augmentation, self.mixer, self.seed, self.mixing = augmentation, mixer, seed, mixing
         self.register_buffer("mean", torch.tensor(statistics.mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(statistics.std).clamp(min=1e-6).view(-1, 1, 1))
 
     @torch.no_grad()
-    def forward(self, raw: RawBatch, training: bool, noise: bool = False, rank: int = 0) -> Batch:
+    def forward(
+        self,
+        raw: RawBatch,
+        training: bool,
+        noise: bool = False,
+        rank: int = 0,
+        progress: float = 1.0,
+        mixing: bool = False,
+    ) -> Batch:
         """Make the batch of a step.
 
         Args:
@@ -100,6 +116,8 @@ class DevicePipeline(nn.Module):
             training: augment; evaluation only scales and normalises.
             noise: mix noise in.
             rank: process rank, which gives each process randomness of its own.
+            progress: share of the phase that has passed, for noise that grows.
+            mixing: mix natural images with each other.
         """
         images = raw.images.float() / 255
         batch = Batch(images, raw.targets)
@@ -109,5 +127,8 @@ class DevicePipeline(nn.Module):
                 batch = Batch(self.augmentation(images), raw.targets)
             if noise and self.mixer is not None:
                 generator = derive_generator(self.seed, "noise", raw.epoch, raw.step, rank, device=images.device)
-                batch = self.mixer(*batch[:2], generator)
+                batch = self.mixer(*batch[:2], generator, progress)
+            if mixing and self.mixing is not None:
+                generator = derive_generator(self.seed, "mixing", raw.epoch, raw.step, rank, device=images.device)
+                batch = self.mixing(batch, generator)
         return batch._replace(images=(batch.images - self.mean) / self.std)

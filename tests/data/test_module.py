@@ -11,7 +11,7 @@ from torch import nn
 
 from oponm.data import DigitsLT, LongTailDataModule, Source
 from oponm.data.augmentation import flip_crop
-from oponm.data.mixers import replace_with_gaussian
+from oponm.data.mixers import make_mixer
 from oponm.data.module import EpochInput
 from oponm.data.pipeline import RawBatch
 from oponm.data.source import Images, Pool
@@ -31,7 +31,9 @@ def digits(**options) -> DigitsLT:
 
 def at_epoch(data: LongTailDataModule, epoch: int, training: bool = True, rank: int = 0) -> LongTailDataModule:
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    data.trainer = SimpleNamespace(current_epoch=epoch, training=training, global_rank=rank, strategy=strategy)
+    data.trainer = SimpleNamespace(
+        world_size=1, current_epoch=epoch, training=training, global_rank=rank, strategy=strategy
+    )
     return data
 
 
@@ -151,7 +153,7 @@ def test_by_default_images_are_drawn_once_each_and_without_noise():
 
 
 def test_noise_falls_on_rare_classes_alone():
-    data = digits(mixer=partial(replace_with_gaussian, delta=1))
+    data = digits(mixer=partial(make_mixer, delta=1))
     batches = [data.make_batch(raw, training=True) for raw in epoch_of(data, given=OPEN)]
     is_noise, targets = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("is_noise", "targets"))
     assert not is_noise[targets == 0].any()
@@ -161,12 +163,14 @@ def test_noise_falls_on_rare_classes_alone():
 def test_the_mixer_is_made_from_the_training_set():
     seen = []
 
-    def mixer(statistics, class_counts):
-        seen.append((statistics, class_counts))
-        return replace_with_gaussian(statistics, class_counts)
+    def mixer(statistics, class_counts, class_statistics):
+        seen.append((statistics, class_counts, class_statistics()))
+        return make_mixer(statistics, class_counts, class_statistics)
 
     data = digits(mixer=mixer)
-    assert seen == [(data.statistics, data.class_counts)]
+    images, targets = data.train_set.images, data.train_set.targets
+    of_classes = [channel_statistics(images[targets == label]) for label in range(10)]
+    assert seen == [(data.statistics, data.class_counts, of_classes)]
 
 
 def test_the_augmentation_is_made_for_the_images():

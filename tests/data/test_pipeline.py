@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from oponm.data.augmentation import flip_crop
-from oponm.data.mixers import replace_with_gaussian
+from oponm.data.mixers import make_mixer
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
 from oponm.data.samplers import IndexBatch
 from oponm.data.statistics import Statistics
@@ -37,7 +37,7 @@ def raw_batch(rows: int = 96, size: int = 8, epoch: int = 0, step: int = 0) -> R
 
 
 def pipeline(augmentation: nn.Module | None = None, delta: float | None = 1.0, seed: int = 0) -> DevicePipeline:
-    mixer = None if delta is None else replace_with_gaussian(STATISTICS, COUNTS, delta)
+    mixer = None if delta is None else make_mixer(STATISTICS, COUNTS, list, delta=delta)
     return DevicePipeline(nn.Identity() if augmentation is None else augmentation, mixer, STATISTICS, seed)
 
 
@@ -85,7 +85,7 @@ def test_noise_rows_are_gaussian_in_pixel_space():
 
 def test_noise_rows_are_clipped_before_the_normalisation():
     statistics = Statistics((0.1, 0.5, 0.9), (0.5, 0.5, 0.5))
-    replace = replace_with_gaussian(statistics, COUNTS, 1.0)
+    replace = make_mixer(statistics, COUNTS, list, delta=1.0)
     batch = DevicePipeline(nn.Identity(), replace, statistics, seed=0)(raw_batch(), training=True, noise=True)
     noise = batch.images[batch.is_noise]
     for channel, mean in enumerate(statistics.mean):

@@ -1,0 +1,28 @@
+"""Augmentation of whole batches on the device; every image of a batch gets randomness of its own.
+
+A choice of the config group ``augmentation`` is a function from the image size to a module that takes and returns
+(N, C, H, W) in [0, 1]. Parameters are drawn on the CPU from torch's global generator and follow the images to their
+device, so that an accelerator need not be waited for, and draws what the CPU would have drawn.
+"""
+
+from oponm.data.augmentation.cutout import Cutout, cutout
+from oponm.data.augmentation.flip_crop import flip_crop, no_augmentation
+from oponm.data.augmentation.imagenet import imagenet
+from oponm.data.augmentation.jitter import ColorJitter, adjust_hue
+from oponm.data.augmentation.policies import AutoAugment, RandAugment, autoaugment, randaugment
+from oponm.data.augmentation.simclr import simclr
+
+__all__ = [
+    "AutoAugment",
+    "ColorJitter",
+    "Cutout",
+    "RandAugment",
+    "adjust_hue",
+    "autoaugment",
+    "cutout",
+    "flip_crop",
+    "imagenet",
+    "no_augmentation",
+    "randaugment",
+    "simclr",
+]

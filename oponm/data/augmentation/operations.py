@@ -1,0 +1,130 @@
+"""The operations that AutoAugment and RandAugment choose from, with a strength for each image.
+
+An operation takes images (N, 3, H, W) in [0, 1] and strengths (N,) in [-1, 1] and returns new images in [0, 1].
+Strength 0 leaves an image as it is and 1 is the top of the published range; the sign is the direction, where there is
+one. Where the two publications are silent, torchvision's reading is followed: nearest pixel, black outside, shear
+around the top left corner. (kornia's policies read some of them otherwise: additive brightness, shear of up to 54
+degrees, one fixed direction.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+SHEAR, TRANSLATE, ROTATE, BLEND = 0.3, 150 / 331, math.radians(30), 0.9
+
+
+def _warp(images: Tensor, *entries: Tensor | float) -> Tensor:
+    """Read each pixel where its row's matrix points to; six entries, in units of half the image."""
+    matrix = images.new_empty(len(images), 6)
+    for column, entry in enumerate(entries):
+        matrix[:, column] = entry
+    grid = affine_grid(matrix.view(-1, 2, 3), list(images.shape), align_corners=False)
+    return grid_sample(images, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+
+
+def shear_x(images: Tensor, strengths: Tensor) -> Tensor:
+    """Shift each line in proportion to its distance from the top, by up to 0.3 of that."""
+    slope = SHEAR * strengths * images.shape[2] / images.shape[3]
+    return _warp(images, 1, slope, slope, 0, 1, 0)
+
+
+def shear_y(images: Tensor, strengths: Tensor) -> Tensor:
+    """Shift each column in proportion to its distance from the left, by up to 0.3 of that."""
+    slope = SHEAR * strengths * images.shape[3] / images.shape[2]
+    return _warp(images, 1, 0, 0, slope, 1, slope)
+
+
+def translate_x(images: Tensor, strengths: Tensor) -> Tensor:
+    """Shift to the side by whole pixels, by up to 150/331 of the width."""
+    pixels = torch.trunc(TRANSLATE * images.shape[3] * strengths)
+    return _warp(images, 1, 0, -2 * pixels / images.shape[3], 0, 1, 0)
+
+
+def translate_y(images: Tensor, strengths: Tensor) -> Tensor:
+    """Shift up or down by whole pixels, by up to 150/331 of the height."""
+    pixels = torch.trunc(TRANSLATE * images.shape[2] * strengths)
+    return _warp(images, 1, 0, 0, 0, 1, -2 * pixels / images.shape[2])
+
+
+def rotate(images: Tensor, strengths: Tensor) -> Tensor:
+    """Turn around the centre by up to 30 degrees."""
+    sine, cosine = torch.sin(ROTATE * strengths), torch.cos(ROTATE * strengths)
+    ratio = images.shape[2] / images.shape[3]
+    return _warp(images, cosine, -sine * ratio, 0, sine / ratio, cosine, 0)
+
+
+def brightness(images: Tensor, strengths: Tensor) -> Tensor:
+    """Multiply by a factor in [0.1, 1.9]."""
+    from kornia.enhance import adjust_brightness_accumulative
+
+    return adjust_brightness_accumulative(images, 1 + BLEND * strengths)
+
+
+def color(images: Tensor, strengths: Tensor) -> Tensor:
+    """Blend with the greyscale image, factor in [0.1, 1.9]."""
+    from kornia.enhance import adjust_saturation_with_gray_subtraction
+
+    return adjust_saturation_with_gray_subtraction(images, 1 + BLEND * strengths)
+
+
+def contrast(images: Tensor, strengths: Tensor) -> Tensor:
+    """Blend with the mean grey, factor in [0.1, 1.9]."""
+    from kornia.enhance import adjust_contrast_with_mean_subtraction
+
+    return adjust_contrast_with_mean_subtraction(images, 1 + BLEND * strengths)
+
+
+def sharpness(images: Tensor, strengths: Tensor) -> Tensor:
+    """Blend with the smoothed image, factor in [0.1, 1.9]."""
+    from kornia.enhance import sharpness
+
+    return sharpness(images, 1 + BLEND * strengths)
+
+
+def posterize(images: Tensor, strengths: Tensor) -> Tensor:
+    """Keep the upper 8 down to 4 bits of each value."""
+    from kornia.enhance import posterize
+
+    return posterize(images, torch.round(8 - 4 * strengths.abs()).int())
+
+
+def solarize(images: Tensor, strengths: Tensor) -> Tensor:
+    """Invert the values from a threshold on, 1 down to 0."""
+    from kornia.enhance import solarize
+
+    return solarize(images, 1 - strengths.abs())
+
+
+def auto_contrast(images: Tensor, strengths: Tensor) -> Tensor:
+    """Stretch each channel to [0, 1]; one of a single value stays as it is."""
+    from torchvision.transforms.v2.functional import autocontrast
+
+    return autocontrast(images)
+
+
+def equalize(images: Tensor, strengths: Tensor) -> Tensor:
+    """Make each channel's histogram even."""
+    from kornia.enhance import equalize
+
+    return equalize(images)
+
+
+def invert(images: Tensor, strengths: Tensor) -> Tensor:
+    """Take every value from 1."""
+    return 1 - images
+
+
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    function.__name__: function
+    for function in (
+        *(shear_x, shear_y, translate_x, translate_y, rotate),
+        *(brightness, color, contrast, sharpness),
+        *(posterize, solarize, auto_contrast, equalize, invert),
+    )
+}
