@@ -1,5 +1,23 @@
 """What a classifier is measured by."""
 
-from oponm.metrics.evaluation import evaluation_metrics, summarise
+from oponm.metrics.calibration import ExpectedCalibrationError
+from oponm.metrics.confusion import class_precision, class_recall, geometric_mean, macro_f1, mean_recall
+from oponm.metrics.evaluation import Evaluation, evaluation_metrics, summarise
+from oponm.metrics.fifths import class_fifths
+from oponm.metrics.noise import noise_histogram
+from oponm.metrics.rows import RowMetrics
 
-__all__ = ["evaluation_metrics", "summarise"]
+__all__ = [
+    "Evaluation",
+    "ExpectedCalibrationError",
+    "RowMetrics",
+    "class_fifths",
+    "class_precision",
+    "class_recall",
+    "evaluation_metrics",
+    "geometric_mean",
+    "macro_f1",
+    "mean_recall",
+    "noise_histogram",
+    "summarise",
+]

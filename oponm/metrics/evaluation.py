@@ -1,65 +1,121 @@
-"""The metrics of an evaluation: computed on the device, summed up once at the end."""
+"""The metrics of an evaluation: counted on the device, summed up once at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassRecall
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from oponm.errors import InputError
 from oponm.longtail import shot_groups
+from oponm.metrics.calibration import ExpectedCalibrationError
+from oponm.metrics.confusion import class_precision, class_recall, geometric_mean, macro_f1, mean_recall
+from oponm.metrics.fifths import class_fifths
+
+
+class Evaluation(NamedTuple):
+    """What a classifier was measured to be; all values in [0, 1], rounded to six digits.
+
+    Attributes:
+        scalars: ``accuracy`` (of all images), ``top5_accuracy`` (for more than five classes), ``balanced_accuracy``
+            (mean recall), ``macro_f1``, ``geometric_mean`` (of the recalls: 0 if one is, see
+            :func:`~oponm.metrics.geometric_mean`), ``many``, ``medium`` and ``few`` (mean recall of each shot group
+            that has a class), ``ece`` (expected calibration error, 15 bins).
+        recall: of each class; None for a class without test images.
+        precision: of each class; None for a class that is never predicted.
+        fifths: mean recall of each fifth of the classes, the rarest in training first, see
+            :func:`~oponm.metrics.class_fifths`; None for a fifth without test images.
+        confusion_matrix: row i, column j: how many images of class i were taken for class j.
+    """
+
+    scalars: dict[str, float]
+    recall: list[float | None]
+    precision: list[float | None]
+    fifths: list[float | None]
+    confusion_matrix: list[list[int]]
 
 
 def evaluation_metrics(num_classes: int) -> MetricCollection:
-    """Top-1 accuracy, balanced accuracy and the recall of each class.
+    """All that :func:`summarise` needs, in K x K + 4 K + 16 numbers, whatever the number of images.
+
+    Every state is a sum, also over processes. All that is counted by class follows from the confusion matrix.
 
     Args:
-        num_classes: number of classes C.
+        num_classes: number of classes K, at least 2.
 
     Returns:
-        A collection with the keys ``accuracy``, ``balanced_accuracy`` (scalars) and ``recall`` ((C,)), all in [0, 1].
+        A collection to be updated with logits (N, K) and targets (N,); it has the keys ``confusion_matrix`` ((K, K),
+        int64), ``ece``, and for more than five classes ``top5_accuracy``.
 
     Example:
+        >>> import torch
         >>> metrics = evaluation_metrics(2)
-        >>> metrics.update(torch.tensor([0, 0, 0]), torch.tensor([0, 0, 1]))
-        >>> {name: value.tolist() for name, value in metrics.compute().items()}
-        {'accuracy': 0.666..., 'balanced_accuracy': 0.5, 'recall': [1.0, 0.0]}
+        >>> metrics.update(torch.tensor([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0]]), torch.tensor([0, 1, 1]))
+        >>> metrics.compute()["confusion_matrix"]
+        tensor([[1, 0], [1, 1]])
     """
-    return MetricCollection(
-        {
-            "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-            "balanced_accuracy": MulticlassRecall(num_classes, average="macro"),
-            "recall": MulticlassRecall(num_classes, average="none"),
-        }
-    )
+    metrics: dict[str, Metric] = {
+        "confusion_matrix": MulticlassConfusionMatrix(num_classes),
+        "ece": ExpectedCalibrationError(),
+    }
+    if num_classes > 5:
+        metrics["top5_accuracy"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
+    # None could share a state; torchmetrics would look for that by comparing states, which may agree by chance.
+    return MetricCollection(metrics, compute_groups=False)  # type: ignore[arg-type]
 
 
 def summarise(
     values: Mapping[str, Tensor], class_counts: Sequence[int], many_over: int = 100, few_under: int = 20
-) -> tuple[dict[str, float], list[float]]:
+) -> Evaluation:
     """Reduce the result of :func:`evaluation_metrics` to numbers to be reported.
+
+    A class without test images has no recall, and means over classes leave it out, as scikit-learn does; images that
+    are taken for it still count against the precision and ``macro_f1``.
 
     Args:
         values: what the collection computed.
-        class_counts: training images of each class; they decide which classes are many-, medium- and few-shot.
+        class_counts: training images of each class; they decide which classes are many-, medium- and few-shot, and
+            their order from tail to head.
         many_over: see :func:`~oponm.longtail.shot_groups`.
         few_under: see :func:`~oponm.longtail.shot_groups`.
 
-    Returns:
-        Scalars ``accuracy``, ``balanced_accuracy`` and the mean recall of each shot group that has a class, ``many``,
-        ``medium``, ``few``; and the recall of each class. All in [0, 1].
+    Raises:
+        InputError: if nothing was counted, or the thresholds overlap.
 
     Example:
-        >>> recall = torch.tensor([1.0, 0.5])
-        >>> values = {"accuracy": recall[0], "balanced_accuracy": recall.mean(), "recall": recall}
-        >>> summarise(values, class_counts=[200, 5])[0]
-        {'accuracy': 1.0, 'balanced_accuracy': 0.75, 'many': 1.0, 'few': 0.5}
+        >>> import torch
+        >>> values = {"confusion_matrix": torch.tensor([[4, 0], [1, 1]]), "ece": torch.tensor(0.25)}
+        >>> summary = summarise(values, class_counts=[200, 5])
+        >>> summary.recall, summary.precision
+        ([1.0, 0.5], [0.8, 1.0])
+        >>> {name: summary.scalars[name] for name in ("accuracy", "balanced_accuracy", "many", "few", "ece")}
+        {'accuracy': 0.833333, 'balanced_accuracy': 0.75, 'many': 1.0, 'few': 0.5, 'ece': 0.25}
     """
-    recall = values["recall"].cpu()
-    scalars = {name: round(float(values[name]), 6) for name in ("accuracy", "balanced_accuracy")}
-    for group, members in shot_groups(class_counts, many_over, few_under).items():
-        if members:
-            scalars[group] = round(float(recall[torch.tensor(members)].mean()), 6)
-    return scalars, [round(value, 6) for value in recall.tolist()]
+    confusion = values["confusion_matrix"].cpu()
+    if not confusion.any():
+        raise InputError("there is no image to evaluate on: give the set at least one")
+    recall, groups = class_recall(confusion), shot_groups(class_counts, many_over, few_under)
+    scalars = {
+        "accuracy": confusion.trace() / confusion.sum(),
+        "top5_accuracy": values.get("top5_accuracy"),
+        "balanced_accuracy": recall.nanmean(),
+        "macro_f1": macro_f1(confusion),
+        "geometric_mean": geometric_mean(recall),
+        **{name: mean_recall(recall, classes) for name, classes in groups.items()},
+        "ece": values["ece"],
+    }
+    return Evaluation(
+        {name: round(float(value), 6) for name, value in scalars.items() if value is not None},
+        _rounded(recall.tolist()),
+        _rounded(class_precision(confusion).tolist()),
+        _rounded([mean_recall(recall, classes) for classes in class_fifths(class_counts)]),
+        confusion.tolist(),
+    )
+
+
+def _rounded(values: Sequence[float | None]) -> list[float | None]:
+    """Six digits; None in place of NaN, which JSON does not have."""
+    return [None if value is None or value != value else round(value, 6) for value in values]

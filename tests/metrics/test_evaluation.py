@@ -1,103 +1,152 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+    top_k_accuracy_score,
+)
 
 from oponm.errors import InputError
-from oponm.metrics import evaluation_metrics, summarise
+from oponm.metrics import Evaluation, evaluation_metrics, summarise
+from tests.metrics.answers import answers, confusion_of, logits_of
 
-
-def answers(num_classes: int, rows: int = 400, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores that are right more often than not, and long-tailed targets in which every class occurs."""
-    rng = np.random.default_rng(seed)
-    tail = (num_classes * rng.random(rows - num_classes) ** 2).astype(np.int64)
-    targets = rng.permutation(np.concatenate([np.arange(num_classes), tail]))
-    scores = rng.normal(size=(rows, num_classes))
-    scores[np.arange(rows), targets] += 1.5
-    return torch.from_numpy(scores), torch.from_numpy(targets)
+TAIL = [1000, 600, 300, 150, 90, 50, 30, 15, 8, 4]
 
 
 def measure(num_classes: int, *batches: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
     metrics = evaluation_metrics(num_classes)
-    for scores, targets in batches:
-        metrics.update(scores, targets)
+    for logits, targets in batches:
+        metrics.update(logits, targets)
     return metrics.compute()
 
 
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        assert torch.equal(value, other[name]), name
+def evaluate(logits: torch.Tensor, targets: torch.Tensor, counts: list[int]) -> Evaluation:
+    return summarise(measure(logits.shape[1], (logits, targets)), counts)
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10, 100])
+def assert_as_scikit_learn_has_it(logits: torch.Tensor, targets: torch.Tensor) -> None:
+    num_classes, predicted = logits.shape[1], logits.argmax(1)
+    labels = range(num_classes)
+    measured = evaluate(logits, targets, [50] * num_classes)
+    expected = {
+        "accuracy": accuracy_score(targets, predicted),
+        "balanced_accuracy": balanced_accuracy_score(targets, predicted),
+        "macro_f1": f1_score(targets, predicted, average="macro"),
+        "medium": balanced_accuracy_score(targets, predicted),
+    }
+    if num_classes > 5:
+        expected["top5_accuracy"] = top_k_accuracy_score(targets, logits.numpy(), k=5, labels=labels)
+    recall = recall_score(targets, predicted, average=None, labels=labels, zero_division=np.nan)
+    expected["geometric_mean"] = np.prod(recall[~np.isnan(recall)] ** (1 / np.sum(~np.isnan(recall))))
+    assert {name: value for name, value in measured.scalars.items() if name != "ece"} == pytest.approx(
+        expected, abs=1e-6
+    )
+    precision = precision_score(targets, predicted, average=None, labels=labels, zero_division=np.nan)
+    for ours, theirs in ((measured.recall, recall), (measured.precision, precision)):
+        np.testing.assert_allclose(np.array(ours, dtype=float), theirs, atol=1e-6)  # None becomes NaN
+    assert measured.confusion_matrix == confusion_matrix(targets, predicted, labels=labels).tolist()
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 5, 6, 10, 100])
 @pytest.mark.parametrize("seed", range(3))
 def test_they_are_those_of_scikit_learn(num_classes, seed):
-    scores, targets = answers(num_classes, seed=seed)
-    values, predicted = measure(num_classes, (scores, targets)), scores.argmax(1)
-    assert set(values) == {"accuracy", "balanced_accuracy", "recall"}
-    assert float(values["accuracy"]) == pytest.approx(accuracy_score(targets, predicted), abs=1e-6)
-    assert float(values["balanced_accuracy"]) == pytest.approx(balanced_accuracy_score(targets, predicted), abs=1e-6)
-    expected = recall_score(targets, predicted, average=None, labels=range(num_classes))
-    np.testing.assert_allclose(values["recall"].numpy(), expected, atol=1e-6)
-    assert abs(float(values["accuracy"] - values["balanced_accuracy"])) > 1e-4
+    assert_as_scikit_learn_has_it(*answers(num_classes, seed=seed))
+
+
+@pytest.mark.parametrize("num_classes", [3, 7])
+@pytest.mark.parametrize("kind", ["right", "wrong", "constant"])
+def test_extreme_answers(num_classes, kind):
+    _, targets = answers(num_classes, rows=60)
+    shift = {"right": targets, "wrong": (targets + 1) % num_classes, "constant": torch.zeros_like(targets)}[kind]
+    noise = torch.rand(60, num_classes, generator=torch.Generator().manual_seed(0))  # so that ranks have no ties
+    assert_as_scikit_learn_has_it(logits_of(shift.tolist(), num_classes) + noise, targets)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("predicted", [True, False], ids=["predicted", "never predicted"])
+def test_a_class_without_test_images(predicted):
+    logits, targets = answers(8)
+    targets[targets == 3] = 4
+    if not predicted:
+        logits[:, 3] = -99
+    assert_as_scikit_learn_has_it(logits, targets)
+    measured = evaluate(logits, targets, TAIL[:8])
+    assert measured.recall[3] is None
+    assert (measured.precision[3] is None) is not predicted
+    known = [recall for recall in measured.recall if recall is not None]
+    assert measured.scalars["balanced_accuracy"] == pytest.approx(np.mean(known), abs=1e-6)
+
+
+def test_a_group_without_test_images_is_absent():
+    measured = evaluate(logits_of([0, 0, 1, 3, 4], 5), torch.tensor([0, 0, 1, 3, 4]), [500, 400, 50, 9, 8])
+    assert {"many": 1.0, "few": 1.0}.items() <= measured.scalars.items()
+    assert "medium" not in measured.scalars
+    assert measured.fifths == [1, 1, None, 1, 1]
+
+
+@pytest.mark.parametrize("num_classes", [2, 5, 6])
+def test_five_guesses_are_counted_where_they_can_be_wrong(num_classes):
+    assert ("top5_accuracy" in measure(num_classes, answers(num_classes))) == (num_classes > 5)
+
+
+def test_top_5_does_not_become_top_1_after_a_batch_in_which_they_agree():
+    agree = logits_of([0, 1, 2], 10), torch.tensor([0, 1, 2])
+    differ = torch.arange(10.0)[None].expand(4, 10), torch.tensor([5, 6, 7, 8])
+    scalars = summarise(measure(10, agree, differ), [50] * 10).scalars
+    assert scalars["top5_accuracy"] == 1
+    assert scalars["accuracy"] == pytest.approx(3 / 7, abs=1e-6)
 
 
 @pytest.mark.parametrize("sizes", [[1] * 60, [50, 10], [7, 1, 52], [59, 1]], ids=str)
-@pytest.mark.parametrize("labels", [True, False])
-def test_batches_add_up_to_the_whole(sizes, labels):
-    scores, targets = answers(5, rows=60)
-    given = scores.argmax(1) if labels else scores
-    parts = list(zip(given.split(sizes), targets.split(sizes), strict=True))
-    assert_same(measure(5, *parts), measure(5, (given, targets)))
+@pytest.mark.parametrize("num_classes", [5, 10])
+def test_batches_add_up_to_the_whole(sizes, num_classes):
+    logits, targets = answers(num_classes, rows=60)
+    parts = zip(logits.split(sizes), targets.split(sizes), strict=True)
+    counts = [50] * num_classes
+    summed, whole = summarise(measure(num_classes, *parts), counts), evaluate(logits, targets, counts)
+    assert summed.scalars == pytest.approx(whole.scalars, abs=2e-6)
+    assert summed[1:] == whole[1:]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_scores_and_labels_measure_the_same(dtype):
-    scores, targets = answers(10)
-    scores = scores.to(dtype)
-    assert_same(measure(10, (scores, targets)), measure(10, (scores.argmax(1), targets)))
+def test_every_precision_counts_its_own_predictions(dtype):
+    logits, targets = answers(10)
+    logits = logits.to(dtype)
+    expected = confusion_of(targets.tolist(), logits.argmax(1).tolist(), 10)
+    assert evaluate(logits, targets, TAIL).confusion_matrix == expected.tolist()
 
 
-def test_probabilities_measure_the_same_as_logits():
-    scores, targets = answers(10)
-    assert_same(measure(10, (scores.softmax(1), targets)), measure(10, (scores, targets)))
-
-
-@pytest.mark.parametrize(
-    ("predicted", "accuracy", "balanced", "recall"),
-    [
-        ([0, 0, 0, 0, 0, 0], 4 / 6, 1 / 3, [1, 0, 0]),
-        ([0, 0, 0, 0, 1, 2], 1, 1, [1, 1, 1]),
-        ([1, 1, 1, 1, 0, 0], 0, 0, [0, 0, 0]),
-        ([0, 1, 1, 0, 1, 1], 3 / 6, 1 / 2, [0.5, 1, 0]),
-    ],
-)
-def test_by_hand(predicted, accuracy, balanced, recall):
-    values = measure(3, (torch.tensor(predicted), torch.tensor([0, 0, 0, 0, 1, 2])))
-    assert float(values["accuracy"]) == pytest.approx(accuracy)
-    assert float(values["balanced_accuracy"]) == pytest.approx(balanced)
-    assert values["recall"].tolist() == pytest.approx(recall)
+@pytest.mark.parametrize("num_images", [10, 1000])
+def test_the_state_is_small_whatever_the_number_of_images(num_images):
+    metrics = evaluation_metrics(100)
+    metrics.update(*answers(100, rows=100 + num_images))
+    states = [state for metric in metrics.values() for state in metric.metric_state.values()]
+    assert sum(state.numel() for state in states) == 100 * 100 + 4 * 100 + 16
 
 
 def test_a_reset_forgets():
-    metrics, (scores, targets) = evaluation_metrics(5), answers(5)
-    metrics.update(-scores, targets)
+    metrics, (logits, targets) = evaluation_metrics(6), answers(6)
+    metrics.update(-logits, targets)
     metrics.reset()
-    metrics.update(scores, targets)
-    assert_same(metrics.compute(), measure(5, (scores, targets)))
+    metrics.update(logits, targets)
+    assert summarise(metrics.compute(), [50] * 6) == evaluate(logits, targets, [50] * 6)
 
 
-def summary(recall: list[float], counts: list[int], **thresholds: int) -> dict[str, float]:
-    values = {"accuracy": torch.tensor(0.7), "balanced_accuracy": torch.tensor(0.6), "recall": torch.tensor(recall)}
-    scalars, per_class = summarise(values, counts, **thresholds)
-    assert per_class == pytest.approx(recall, abs=1e-6)
-    assert scalars["accuracy"] == pytest.approx(0.7, abs=1e-6)
-    assert scalars["balanced_accuracy"] == pytest.approx(0.6, abs=1e-6)
-    assert all(type(value) is float for value in (*scalars.values(), *per_class))
-    return {name: value for name, value in scalars.items() if name not in ("accuracy", "balanced_accuracy")}
+def summary(recall: list[float], counts: list[int], **thresholds: int) -> Evaluation:
+    right = torch.tensor([round(10 * value) for value in recall])
+    confusion = torch.diag(right) + torch.diag(10 - right).roll(1, 1)
+    result = summarise({"confusion_matrix": confusion, "ece": torch.tensor(0.5)}, counts, **thresholds)
+    assert result.recall == pytest.approx(recall)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -113,21 +162,35 @@ def summary(recall: list[float], counts: list[int], **thresholds: int) -> dict[s
     ],
 )
 def test_shots_are_means_over_classes(counts, thresholds, expected):
-    assert summary([0.9, 0.8, 0.5, 0.1], counts, **thresholds) == pytest.approx(expected, abs=1e-6)
+    scalars = summary([0.9, 0.8, 0.5, 0.1], counts, **thresholds).scalars
+    assert {name: scalars[name] for name in ("many", "medium", "few") if name in scalars} == pytest.approx(expected)
 
 
-def test_a_summary_is_that_of_what_was_measured():
-    scores, targets = answers(10)
-    counts = [1000, 600, 300, 150, 90, 50, 30, 15, 8, 4]
-    values, predicted = measure(10, (scores, targets)), scores.argmax(1)
-    scalars, per_class = summarise(values, counts)
-    recall = recall_score(targets, predicted, average=None)
-    assert list(scalars) == ["accuracy", "balanced_accuracy", "many", "medium", "few"]
-    assert per_class == pytest.approx(recall.tolist(), abs=1e-6)
-    assert list(scalars.values()) == pytest.approx(
-        [accuracy_score(targets, predicted), recall.mean(), recall[:4].mean(), recall[4:7].mean(), recall[7:].mean()],
-        abs=1e-5,
-    )
+def test_fifths_are_means_over_classes_the_rarest_in_training_first():
+    recall = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
+    assert summary(recall, TAIL).fifths == pytest.approx([0.05, 0.25, 0.45, 0.65, 0.85])
+    assert summary(recall, TAIL[::-1]).fifths == pytest.approx([0.85, 0.65, 0.45, 0.25, 0.05])
+    assert summary(recall[:6], TAIL[:6]).fifths == pytest.approx([0.45, 0.6, 0.7, 0.8, 0.9])
+    assert summary(recall[:4], TAIL[:4]).fifths == []
+
+
+def test_a_summary_is_plain_numbers_that_json_has():
+    logits, targets = answers(10)
+    targets[targets == 3] = 4
+    measured = evaluate(logits, targets, TAIL)
+    assert list(measured.scalars) == [
+        "accuracy",
+        "top5_accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "geometric_mean",
+        "many",
+        "medium",
+        "few",
+        "ece",
+    ]
+    assert all(type(value) is float for value in measured.scalars.values())
+    assert Evaluation(*json.loads(json.dumps(measured, allow_nan=False))) == measured
 
 
 def test_overlapping_shots_are_refused():
@@ -136,9 +199,17 @@ def test_overlapping_shots_are_refused():
     assert error.value.key == "many_over"
 
 
+def test_nothing_to_evaluate_on_is_refused():
+    values = {"confusion_matrix": torch.zeros(2, 2, dtype=torch.int64), "ece": torch.tensor(float("nan"))}
+    with pytest.raises(InputError, match="no image to evaluate on"):
+        summarise(values, [10, 5])
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_they_are_the_same_on_cuda():
-    scores, targets = answers(10)
+    logits, targets = answers(10)
     metrics = evaluation_metrics(10).cuda()
-    metrics.update(scores.cuda(), targets.cuda())
-    assert summarise(metrics.compute(), [50] * 10) == summarise(measure(10, (scores, targets)), [50] * 10)
+    metrics.update(logits.cuda(), targets.cuda())
+    there, here = summarise(metrics.compute(), TAIL), evaluate(logits, targets, TAIL)
+    assert there.scalars == pytest.approx(here.scalars, abs=2e-6)
+    assert there[1:] == here[1:]
