@@ -7,20 +7,25 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from oponm.errors import InputError
 from oponm.longtail import shot_groups
-from oponm.metrics import evaluation_metrics, summarise
+from oponm.losses import CrossEntropy, batch_loss, class_weights
+from oponm.losses.precision import at_least_float32
+from oponm.metrics import Evaluation, RowMetrics, evaluation_metrics, summarise
+from oponm.models import LearnableScale
 from oponm.nn import noise_routing
+from oponm.nn.aux import AuxRoutedBatchNorm
 from oponm.noise import Batch
 from oponm.rng import derived_randomness
+from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
+from oponm.training.phases import Phase, PhasePlan
 
 
 class LongTailModule(pl.LightningModule):
-    """Trains a classifier by cross-entropy on batches that carry their route.
+    """Trains a classifier, phase by phase, on batches that carry their route.
 
     Args:
         model: (N, C, H, W) -> logits (N, K); for DAR-BN, converted by :func:`~oponm.nn.convert_batchnorm`.
@@ -29,6 +34,12 @@ class LongTailModule(pl.LightningModule):
         schedule: factor of the learning rate for each epoch.
         seed: the run's seed; dropout is a function of it, the epoch and the step.
         shots: thresholds of :func:`~oponm.longtail.shot_groups`.
+        loss: makes the loss of each row from the class counts, see :mod:`oponm.losses`; phases may have their own.
+
+    Attributes:
+        plan: the phases; one that trains everything, until :func:`~oponm.training.train` sets them.
+        evaluation: what was measured on the test set, there after a test.
+        model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -36,6 +47,8 @@ class LongTailModule(pl.LightningModule):
         >>> module(torch.zeros(2, 1, 8, 8)).shape
         torch.Size([2, 10])
     """
+
+    evaluation: Evaluation
 
     def __init__(
         self,
@@ -45,65 +58,135 @@ class LongTailModule(pl.LightningModule):
         schedule: Callable[[int], float] = lambda epoch: 1.0,
         seed: int = 0,
         shots: dict[str, int] | None = None,
+        loss: Callable[[Sequence[int]], nn.Module] = CrossEntropy,
     ) -> None:
         super().__init__()
         self.model = model
         self.class_counts, self.seed, self.shots = list(class_counts), seed, shots or {}
         shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
-        self.make_optimizer, self.schedule = optimizer, schedule
-        self.train_loss, self.train_accuracy, self.noise_share = MeanMetric(), MeanMetric(), MeanMetric()
+        self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
+        self.plan = PhasePlan([Phase(1)], max_epochs=1)
+        self.model_config: dict[str, Any] | None = None
+        self.follow(self.plan.at(0))
+        self.first_batch = 0  # of the current epoch; above 0 where a run goes on within one
+        # Without its search for NaN, which waits for the device at each step, it knows no weights: losses come by row.
+        self.train_loss, self.train_rows = MeanMetric(nan_strategy="disable"), RowMetrics()
         self.val_metrics = evaluation_metrics(len(self.class_counts))
         self.test_metrics = evaluation_metrics(len(self.class_counts))
-        self.test_scalars: dict[str, float] = {}
-        self.test_recall: list[float] = []
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""
         return self.model(images.to(self.dtype))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean cross-entropy over all rows of the batch, noise rows included."""
-        identity = (self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
+        """Mean loss over all rows of the batch, noise rows included."""
+        identity = (self.seed, "dropout", self.current_epoch, self.first_batch + batch_idx, self.global_rank)
         with derived_randomness(*identity, device=self.device), noise_routing(batch.is_noise):
             logits = self(batch.images)
-        loss = F.cross_entropy(logits, batch.targets)
+        loss = batch_loss(self.loss, logits, batch.targets, self.class_weights, batch.partners, batch.shares)
         self._count(loss.detach(), logits.detach(), batch)
         return loss
 
+    @torch.no_grad()
     def _count(self, loss: Tensor, logits: Tensor, batch: Batch) -> None:
-        """Accumulate on the device; accuracy is that of natural rows."""
-        natural = torch.ones_like(batch.targets, dtype=torch.bool) if batch.is_noise is None else ~batch.is_noise
-        self.train_loss.update(loss, len(batch.targets))
-        self.train_accuracy.update((logits.argmax(1) == batch.targets).float(), natural.float())
-        self.noise_share.update((~natural).float())
+        """Accumulate on the device: the loss of the batch, and the losses of its rows without class weights."""
+        logits = at_least_float32(logits)
+        losses = self.loss(logits, batch.targets)
+        if batch.partners is not None and batch.shares is not None:
+            losses = batch.shares * losses + (1 - batch.shares) * self.loss(logits, batch.partners)
+        self.train_loss.update(loss.expand(len(batch.targets)))
+        self.train_rows.update(losses, logits.argmax(1) == batch.targets, batch.is_noise)
+
+    def follow(self, phase: Phase) -> None:
+        """Minimise a phase's loss from now on.
+
+        Args:
+            phase: of the plan.
+        """
+        make = phase.loss or self.make_loss
+        self.loss = make(self.class_counts).to(self.device)
+        options = {} if phase.beta is None else {"beta": phase.beta}
+        weights = class_weights(self.class_counts, phase.class_weights, **options)
+        self.class_weights = None if weights is None else weights.to(self.device)
+
+    @property
+    def trains_parts(self) -> bool:
+        """Whether some weights get no gradient in some steps."""
+        auxiliary = any(isinstance(part, AuxRoutedBatchNorm) for part in self.model.modules())
+        return auxiliary or any(phase.trainable != "all" for phase in self.plan.phases)
+
+    def on_after_backward(self) -> None:
+        """Of several processes, average the gradient of a scale, which came after Lightning had listed the weights."""
+        if self.trainer.world_size > 1:
+            for part in self.model.modules():
+                if isinstance(part, LearnableScale) and part.scale.grad is not None:
+                    torch.distributed.all_reduce(part.scale.grad)
+                    part.scale.grad /= self.trainer.world_size
 
     def on_train_epoch_start(self) -> None:
-        """Note the epoch's learning rate; at its end the schedule has moved on already."""
-        self.learning_rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        """Enter a phase that begins, and set the epoch's learning rate: both are functions of the epoch alone."""
+        epoch, plan = self.current_epoch, self.plan
+        phase = plan.at(epoch)
+        if epoch in plan.starts and not self.first_batch:
+            self.follow(phase)
+            with derived_randomness(self.seed, "classifier", epoch):
+                enter_part(self.model, phase.trainable, phase.reset_classifier, len(self.class_counts))
+            previous = plan.at(epoch - 1).trainable if epoch else "all"
+            if {previous, phase.trainable} != {"all"} or phase.reset_classifier:
+                self.trainer.optimizers = [self._optimizer()]
+        set_modes(self.model, phase.trainable, phase.batchnorm, len(self.class_counts))
+        factor = plan.rate(epoch, self.schedule)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["base_lr"] * factor
+        self.learning_rate = group["lr"]
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means and its learning rate.
 
+        ``train/loss`` is what was minimised, with class weights; ``train/accuracy`` is that of natural rows. Means over
+        natural and over noise rows follow apart, if there were any.
+
         Raises:
             InputError: if the loss is not finite.
         """
-        if not bool(self.train_loss.compute().isfinite()):
+        loss, rows = self.train_loss.compute(), self.train_rows.compute()
+        if not bool(loss.isfinite()):
             where = f"epoch {self.current_epoch}, learning rate {self.learning_rate:g}"
             raise InputError(f"makes the loss diverge ({where}): lower optimizer.lr", "optimizer")
-        for name in ("train_loss", "train_accuracy", "noise_share"):
-            metric = getattr(self, name)
-            self.log(name.replace("train_", "train/"), metric.compute())
-            metric.reset()
+        self.log("train/loss", loss)
+        if "accuracy_natural" in rows:
+            self.log("train/accuracy", rows["accuracy_natural"])
+        self.log("noise_share", rows.pop("noise_share"))
+        self.log_dict({f"train/{name}": value for name, value in rows.items()})
+        self.train_loss.reset()
+        self.train_rows.reset()
         self.log("lr", self.learning_rate)
+        if self.current_epoch + 1 in (*self.plan.starts, self.plan.max_epochs):
+            leave_part(self.model)
+        self.first_batch = self.trainer.datamodule.first_batch = 0  # type: ignore[attr-defined]
+
+    def finish(self) -> None:
+        """What the method does to the classifier when training is over."""
+        finish_classifier(self.model, self.plan.tau, len(self.class_counts))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down what the weights were trained on."""
+        """Save the weights as a plain network has them, what they were trained on, and what using them takes."""
+        weights = exported_weights(self.model, self.plan.tau, len(self.class_counts))
+        checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in weights.items()}
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["split"] = {
             "class_names": data.class_names,
             "split_digest": data.digest,
             "content_digest": data.content_digest,
+            "class_counts": data.class_counts,
+            "statistics": {"mean": list(data.statistics.mean), "std": list(data.statistics.std)},
+            "image_shape": list(data.image_shape),
         }
+        checkpoint["model_config"] = self.model_config
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate what the finished model would be."""
+        self._unfinished = finish_classifier(self.model, self.plan.tau, len(self.class_counts))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the validation set."""
@@ -111,21 +194,27 @@ class LongTailModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Sum the validation set up and log its scalars."""
-        scalars, _ = summarise(self.val_metrics.compute(), self.class_counts, **self.shots)
+        self.model.load_state_dict(self._unfinished, strict=False)
+        measured = summarise(self.val_metrics.compute(), self.class_counts, **self.shots)
         self.val_metrics.reset()
-        self.log_dict({f"val/{name}": value for name, value in scalars.items()})
+        self.log_dict({f"val/{name}": value for name, value in measured.scalars.items()})
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the test set."""
         self.test_metrics.update(self(batch.images), batch.targets)
 
     def on_test_epoch_end(self) -> None:
-        """Sum the test set up in ``test_scalars`` and ``test_recall`` and log the scalars."""
-        self.test_scalars, self.test_recall = summarise(self.test_metrics.compute(), self.class_counts, **self.shots)
+        """Sum the test set up in ``evaluation`` and log the scalars."""
+        self.evaluation = summarise(self.test_metrics.compute(), self.class_counts, **self.shots)
         self.test_metrics.reset()
-        self.log_dict({f"test/{name}": value for name, value in self.test_scalars.items()})
+        self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
-    def configure_optimizers(self) -> Any:
-        """The optimiser over all parameters, its rate set at the start of each epoch."""
-        optimizer = self.make_optimizer(self.parameters())
-        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule)]
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser over all parameters; its rate is set at the start of each epoch."""
+        return self._optimizer()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.make_optimizer(parameter for parameter in self.model.parameters() if parameter.requires_grad)
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+        return optimizer

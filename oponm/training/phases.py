@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from oponm.data.module import EpochInput
+from torch import nn
+
 from oponm.data.samplers import SAMPLERS
-from oponm.errors import InputError, check_choice, check_int
+from oponm.errors import InputError, check_choice, check_int, check_real
+from oponm.losses import WEIGHTS
+
+PARTS = ("all", "classifier", "scale")
+BATCHNORMS = ("running", "batch")
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training.
+    """One stretch of training: what it draws, what it mixes in, what it minimises and what it trains.
 
     Attributes:
         epochs: its length in the published recipe; runs of another length scale it.
-        sampler: ``"instance"`` or ``"class_balanced"``.
+        sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
         noise: whether noise is mixed into the batches.
+        mixing: whether images are mixed with each other, where the run has a way of mixing them.
+        loss: makes the loss from the class counts, see :mod:`oponm.losses`; None is the run's.
+        class_weights: weights of the classes in the loss: ``"none"``, ``"inverse_frequency"``, ``"effective_number"``.
+        beta: of the effective number, see :func:`~oponm.losses.class_weights`; None is its default.
+        trainable: ``"all"``, ``"classifier"`` (the last layer alone), or ``"scale"`` (a factor of each class's weights
+            in it). A phase that trains a part begins with an optimiser of its own.
+        reset_classifier: begin with a classifier of new initial weights.
+        batchnorm: where a part is trained, what the batch norms of the frozen rest standardise by: ``"running"``
+            statistics, which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.
+        schedule: makes the factor of the learning rate over this phase's epochs from their number, ``max_epochs``;
+            None goes on with the run's.
 
     Raises:
-        InputError: for an unknown sampler or a length below 1.
+        InputError: for a value out of range, or one that the rest of the phase leaves without effect.
 
     Example:
         >>> Phase(40, sampler="class_balanced", noise=True).name
@@ -31,22 +47,44 @@ class Phase:
     epochs: int
     sampler: str = "instance"
     noise: bool = False
+    mixing: bool = True
+    loss: Callable[..., nn.Module] | None = None
+    class_weights: str = "none"
+    beta: float | None = None
+    trainable: str = "all"
+    reset_classifier: bool = False
+    batchnorm: str | None = None
+    schedule: Callable[..., Callable[[int], float]] | None = None
 
     def __post_init__(self) -> None:
         check_int("epochs", self.epochs, minimum=1)
         check_choice("sampler", self.sampler, SAMPLERS)
-        if not isinstance(self.noise, bool):
-            raise InputError(f"must be true or false, got {self.noise!r}", "noise")
+        for key in ("noise", "mixing", "reset_classifier"):
+            if not isinstance(getattr(self, key), bool):
+                raise InputError(f"must be true or false, got {getattr(self, key)!r}", key)
+        for key in ("loss", "schedule"):
+            if not (getattr(self, key) is None or callable(getattr(self, key))):
+                raise InputError(
+                    f"must be null, or {{_target_: ..., _partial_: true}}, got {getattr(self, key)!r}", key
+                )
+        check_choice("class_weights", self.class_weights, WEIGHTS)
+        if self.beta is not None:
+            if check_real("beta", self.beta, 0, 1) == 1:
+                raise InputError("must be below 1", "beta")
+            if self.class_weights != "effective_number":
+                raise InputError("is that of class_weights=effective_number: set it, or leave beta out", "beta")
+        check_choice("trainable", self.trainable, PARTS)
+        if self.batchnorm is not None:
+            check_choice("batchnorm", self.batchnorm, BATCHNORMS)
+            if self.trainable == "all":
+                raise InputError("is for phases that train a part: set trainable, or leave batchnorm out", "batchnorm")
 
     @property
     def name(self) -> str:
         """What progress and logs call the phase."""
-        return self.sampler + ("+noise" if self.noise else "")
-
-    @property
-    def input(self) -> EpochInput:
-        """What the data module is to serve."""
-        return EpochInput(self.sampler, self.noise)
+        parts = [self.sampler, "noise" if self.noise else "", self.class_weights.replace("none", "")]
+        parts.append({"all": "", "classifier": "classifier", "scale": "scale"}[self.trainable])
+        return "+".join(part for part in parts if part)
 
 
 def scale_epoch(epoch: float, reference_epochs: float, max_epochs: int) -> int:
@@ -62,14 +100,17 @@ def scale_epoch(epoch: float, reference_epochs: float, max_epochs: int) -> int:
 class PhasePlan:
     """The phases of a method laid out over the epochs of a run.
 
-    Lengths keep their proportions; each phase has at least one epoch.
+    Lengths keep their proportions; each phase has at least one epoch. A phase may be cut in two equal ones, for others
+    to go on from the cut; such neighbours are one phase where a run is too short for both.
 
     Args:
         phases: in order.
         max_epochs: epochs of the run.
+        tau: normalise the classifier's weights by this power of their norms when training is over, see
+            :func:`~oponm.models.two_stage.tau_normalise`; None leaves them.
 
     Raises:
-        InputError: if there is no phase, or fewer epochs than phases.
+        InputError: if there is no phase, fewer epochs than phases, or a negative ``tau``.
 
     Example:
         >>> plan = PhasePlan([Phase(160), Phase(40, "class_balanced", noise=True)], max_epochs=10)
@@ -77,12 +118,15 @@ class PhasePlan:
         ([0, 8], True)
     """
 
-    def __init__(self, phases: Sequence[Phase], max_epochs: int) -> None:
+    def __init__(self, phases: Sequence[Phase], max_epochs: int, tau: float | None = None) -> None:
         if not phases:
             raise InputError("must list at least one phase", "phases")
-        if check_int("max_epochs", max_epochs, minimum=1) < len(phases):
+        check_int("max_epochs", max_epochs, minimum=1)
+        phases = list(phases) if max_epochs >= len(phases) else _merged(phases)
+        if max_epochs < len(phases):
             raise InputError(f"must be at least {len(phases)}, one for each phase, got {max_epochs}", "max_epochs")
-        self.phases, self.max_epochs = list(phases), max_epochs
+        self.phases, self.max_epochs = phases, max_epochs
+        self.tau = None if tau is None else check_real("tau", tau, 0)
         total = sum(phase.epochs for phase in phases)
         self.starts: list[int] = []
         passed = 0
@@ -93,7 +137,7 @@ class PhasePlan:
             passed += phase.epochs
 
     @classmethod
-    def from_config(cls, phases: Sequence[Mapping[str, Any]], max_epochs: int) -> PhasePlan:
+    def from_config(cls, phases: Sequence[Mapping[str, Any]], max_epochs: int, tau: float | None = None) -> PhasePlan:
         """Make a plan from the mappings of a method's config file.
 
         Raises:
@@ -111,13 +155,53 @@ class PhasePlan:
             made = [Phase(**phase) for phase in phases]
         except InputError as error:
             raise InputError(f"has a mistake: {error}", "phases") from error
-        return cls(made, max_epochs)
+        return cls(made, max_epochs, tau)
+
+    def number(self, epoch: int) -> int:
+        """The place in the list of the phase that an epoch (zero-based) belongs to."""
+        return sum(start <= epoch for start in self.starts) - 1
 
     def at(self, epoch: int) -> Phase:
         """The phase that an epoch (zero-based) belongs to."""
-        return self.phases[sum(start <= epoch for start in self.starts) - 1]
+        return self.phases[self.number(epoch)]
+
+    def within(self, epoch: int) -> tuple[int, int]:
+        """How many epochs of its phase lie before an epoch, and how many the phase has."""
+        number = self.number(epoch)
+        end = [*self.starts, self.max_epochs][number + 1]
+        return epoch - self.starts[number], end - self.starts[number]
+
+    def progress(self, epoch: int) -> float:
+        """The share of its phase that has passed at an epoch: 0 in the first, 1 in the last, and in an only one.
+
+        Example:
+            >>> plan = PhasePlan([Phase(4)], max_epochs=5)
+            >>> [plan.progress(epoch) for epoch in range(5)]
+            [0.0, 0.25, 0.5, 0.75, 1.0]
+        """
+        passed, length = self.within(epoch)
+        return passed / (length - 1) if length > 1 else 1.0
+
+    def rate(self, epoch: int, schedule: Callable[[int], float]) -> float:
+        """The factor of the learning rate: the phase's own, or else that of the run's ``schedule``."""
+        phase = self.at(epoch)
+        if phase.schedule is None:
+            return schedule(epoch)
+        passed, length = self.within(epoch)
+        return phase.schedule(max_epochs=length)(passed)
 
     @property
     def uses_noise(self) -> bool:
         """Whether any phase mixes noise in."""
         return any(phase.noise for phase in self.phases)
+
+
+def _merged(phases: Sequence[Phase]) -> list[Phase]:
+    """Equal neighbours as one."""
+    merged: list[Phase] = []
+    for phase in phases:
+        settings: dict[str, Any] = {**vars(phase)}
+        if merged and {**vars(merged[-1]), "epochs": 0} == {**settings, "epochs": 0}:
+            settings["epochs"] += merged.pop().epochs
+        merged.append(Phase(**settings))
+    return merged

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
-import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from oponm.data import LongTailDataModule
+from oponm.data.module import EpochInput
 from oponm.training.checkpoint import load_weights
+from oponm.training.checkpoints import BEST, MONITOR, Checkpoints
+from oponm.training.fork import Fork
 from oponm.training.module import LongTailModule
+from oponm.training.noise_answers import noise_answers
+from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
+from oponm.training.processes import process_options
 from oponm.training.progress import EpochProgress
+from oponm.training.signals import Stop
+from oponm.training.state import History, OptimizerState, restore
 
 log = logging.getLogger(__name__)
-CHECKPOINT_INTERVAL = timedelta(minutes=5)
-MONITOR = "val/balanced_accuracy"
-TERMINATED = 143  # 128 + SIGTERM
 
 
 def train(
@@ -31,6 +34,10 @@ def train(
     plan: PhasePlan,
     run_dir: Path,
     loggers: list[Logger] | None = None,
+    phase_cache: PhaseCache | None = None,
+    resume: dict[str, Any] | None = None,
+    checkpoint_every: timedelta = timedelta(minutes=5),
+    checkpoint_every_n_steps: int | None = None,
     **trainer_options: Any,
 ) -> dict[str, Any]:
     """Train through all phases, keep the last weights, and evaluate them on the test set.
@@ -42,72 +49,82 @@ def train(
         module: the model to train, in place; it ends with the last weights.
         data: set up already.
         plan: the phases.
-        run_dir: receives ``checkpoints/last.ckpt``, every five minutes and at the end.
+        run_dir: receives ``checkpoints/last.ckpt``, from time to time and at the end.
         loggers: Lightning loggers.
+        phase_cache: where the state at the end of each phase but the last is kept, and where the run begins if another
+            with the same first phases has left it; the weights come out the same to the bit. None keeps nothing.
+        resume: what :func:`~oponm.training.checkpoint.load_state` read of this run's ``last.ckpt``, to go on from; the
+            weights come out the same to the bit.
+        checkpoint_every: time between two checkpoints.
+        checkpoint_every_n_steps: steps between two checkpoints, beside that.
         **trainer_options: ``accelerator``, ``precision`` and others of ``pytorch_lightning.Trainer``.
 
     Returns:
         The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
         ``best``: epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
+        ``reused`` tells of phases that were taken from the cache: their epochs, and the seconds it took to train them.
 
     Raises:
-        InputError: if the loss is not finite.
-        KeyboardInterrupt: if interrupted; the weights so far are in ``last.ckpt``.
-        SystemExit: with code 143 after SIGTERM; the weights so far are in ``last.ckpt``.
+        InputError: if the loss is not finite, or a checkpoint cannot be written.
+        Stopped: at SIGINT, SIGTERM or SIGUSR1, after the step, with ``last.ckpt`` of it.
     """
-    data.epoch_input = lambda epoch: plan.at(epoch).input
+    module.plan = plan
+    data.epoch_input = lambda epoch: EpochInput(
+        plan.at(epoch).sampler, plan.at(epoch).noise, plan.at(epoch).mixing, plan.progress(epoch)
+    )
     for phase, start in zip(plan.phases, plan.starts, strict=True):
         log.info("phase %s from epoch %d", phase.name, start)
-    folder = run_dir / "checkpoints"
-    validating = data.val != "none"
-    best = _keep_best(folder) if validating else None
+    folder, validating, history, stop = run_dir / "checkpoints", data.val != "none", History(), Stop()
+    keeper = Checkpoints(folder, history, validating, checkpoint_every, checkpoint_every_n_steps, stop)
     trainer = make_trainer(
-        [EpochProgress(plan), _keep_last(folder), *([best] if best else [])],
-        loggers,
+        [EpochProgress(plan), keeper],
+        [*(loggers or []), history],
         max_epochs=plan.max_epochs,
         reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if validating else 0,
+        parts=module.trains_parts,
         **trainer_options,
     )
-    started = time.perf_counter()
-    try:
-        trainer.fit(module, datamodule=data, weights_only=True)
-    except SystemExit:  # how Lightning answers an interruption from the keyboard
-        if not trainer.interrupted:
-            raise
-    seconds = time.perf_counter() - started
-    trainer.save_checkpoint(folder / "last.ckpt")
-    if trainer.received_sigterm:
-        raise SystemExit(TERMINATED)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    result = {"train_seconds": round(seconds, 3), "epochs": plan.max_epochs, "validation": data.val}
-    if best:
-        result["best"] = _test_best(module, data, best, **trainer_options)
+    with stop, ExitStack() as resources:
+        state = resume
+        if resume:
+            keeper.go_on_from(resume)
+        if phase_cache:
+            begun = resume["epoch"] if resume else 0
+            fork = Fork(phase_cache, module, data, trainer, history, keeper, begun)
+            state = resources.enter_context(fork).state or resume
+            trainer.callbacks.insert(0, fork)  # type: ignore[attr-defined]
+        if state:
+            restore(trainer, module, data, state)
+            history.replay(state["history"], loggers or [])
+            trainer.callbacks.insert(0, OptimizerState(state))  # type: ignore[attr-defined]
+        if not state or state["epoch"] < plan.max_epochs:
+            trainer.fit(module, datamodule=data)
+            keeper.save_final(trainer, module)
+    module.finish()
+    result = {"train_seconds": round(keeper.elapsed, 3), "epochs": plan.max_epochs, "validation": data.val}
+    result["phases"] = [
+        {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
+    ]
+    result["reused"] = keeper.reused
+    if keeper.best:
+        result["best"] = _test_best(module, data, keeper, **trainer_options)
     return {**_test(trainer, module, data), **result}
 
 
-def _keep_last(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(folder, "last", train_time_interval=CHECKPOINT_INTERVAL, enable_version_counter=False)
-
-
-def _keep_best(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(folder, "best", monitor=MONITOR, mode="max", enable_version_counter=False)
-
-
 def _test_best(
-    module: LongTailModule, data: LongTailDataModule, best: ModelCheckpoint, **trainer_options: Any
+    module: LongTailModule, data: LongTailDataModule, keeper: Checkpoints, **trainer_options: Any
 ) -> dict[str, Any]:
     """Evaluate the weights of the best validation epoch, and put the last ones back."""
+    assert keeper.best
     last = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
-    path = Path(best.best_model_path)
-    load_weights(module.model, path)
+    load_weights(module.model, keeper.folder / BEST)
     tested = evaluate(module, data, **trainer_options)
     module.model.load_state_dict(last)
     return {
-        "epoch": int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]),
-        MONITOR: round(float(best.best_model_score or 0.0), 6),
+        "epoch": keeper.best["epoch"],
+        MONITOR: round(keeper.best["score"], 6),
         "metrics": tested["metrics"],
         "recall": tested["recall"],
     }
@@ -125,26 +142,32 @@ def evaluate(
         **trainer_options: ``accelerator``, ``precision`` and others of ``pytorch_lightning.Trainer``.
 
     Returns:
-        ``metrics`` (scalars in [0, 1]), ``recall`` (of each class), and the split they refer to: ``class_names``,
+        ``metrics`` (scalars in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix``, see
+        :class:`~oponm.metrics.Evaluation`; ``noise_histogram``, see
+        :func:`~oponm.training.noise_answers.noise_answers`; and the split they refer to: ``class_names``,
         ``class_counts``, ``test_counts``, ``split_digest``.
     """
     return _test(make_trainer(loggers=loggers, **trainer_options), module, data)
 
 
 def make_trainer(
-    callbacks: list[pl.Callback] | None = None, loggers: list[Logger] | None = None, **options: Any
+    callbacks: list[pl.Callback] | None = None,
+    loggers: list[Logger] | None = None,
+    parts: bool = False,
+    **options: Any,
 ) -> pl.Trainer:
-    """Make a trainer of one process that leaves samplers and the terminal alone.
+    """Make a trainer, for this process and those it has joined, that leaves samplers and the terminal alone.
 
     Args:
         callbacks: Lightning callbacks.
         loggers: Lightning loggers.
+        parts: some weights get no gradient in some steps.
         **options: of ``pytorch_lightning.Trainer``.
     """
     return pl.Trainer(
         callbacks=callbacks,
         logger=loggers or False,
-        devices=1,
+        **process_options(parts),
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -156,8 +179,12 @@ def make_trainer(
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:
     trainer.test(module, datamodule=data, verbose=False, weights_only=True)
     return {
-        "metrics": module.test_scalars,
-        "recall": module.test_recall,
+        "metrics": module.evaluation.scalars,
+        "recall": module.evaluation.recall,
+        "precision": module.evaluation.precision,
+        "fifths": module.evaluation.fifths,
+        "confusion_matrix": module.evaluation.confusion_matrix,
+        "noise_histogram": noise_answers(trainer, module, data),
         "class_names": data.class_names,
         "class_counts": data.class_counts,
         "test_counts": data.test_counts,

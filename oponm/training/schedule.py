@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from oponm.errors import InputError, check_int, check_real
@@ -57,3 +58,51 @@ def step_schedule(
         return min(1.0, (epoch + 1) / max(warmup, 1)) * gamma ** sum(epoch >= drop for drop in drops)
 
     return factor
+
+
+def cosine_schedule(max_epochs: int, warmup_epochs: int = 0) -> Callable[[int], float]:
+    r"""Linear warm-up by epoch, then a half cosine from the full rate towards zero.
+
+    .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \cdot \frac{1 + \cos(\pi (e - W)_+ / (E - W))}{2}
+
+    Args:
+        max_epochs: E, epochs of the run.
+        warmup_epochs: W, of the run itself.
+
+    Returns:
+        A function from the epoch (zero-based) to the factor of the base learning rate.
+
+    Raises:
+        InputError: for a value out of range.
+
+    References:
+        Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017.
+
+    Example:
+        >>> factor = cosine_schedule(max_epochs=4)
+        >>> [round(factor(epoch), 3) for epoch in range(4)]
+        [1.0, 0.854, 0.5, 0.146]
+    """
+    check_int("max_epochs", max_epochs, minimum=1)
+    warmup = check_int("warmup_epochs", warmup_epochs, minimum=0)
+    if warmup >= max_epochs:
+        raise InputError(f"must be below max_epochs={max_epochs}, got {warmup}", "warmup_epochs")
+
+    def factor(epoch: int) -> float:
+        passed = max(epoch - warmup, 0) / (max_epochs - warmup)
+        return min(1.0, (epoch + 1) / max(warmup, 1)) * (1 + math.cos(math.pi * passed)) / 2
+
+    return factor
+
+
+def constant_schedule(max_epochs: int) -> Callable[[int], float]:
+    """The full rate in every epoch.
+
+    Args:
+        max_epochs: epochs of the run.
+
+    Example:
+        >>> constant_schedule(max_epochs=4)(3)
+        1.0
+    """
+    return lambda epoch: 1.0

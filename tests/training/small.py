@@ -28,8 +28,9 @@ def make_module(data: DigitsLT, seed: int = 0, noise_grad: str = "none") -> Long
     return LongTailModule(model, data.class_counts, optimizer, seed=seed)
 
 
-def make_data(seed: int = 0) -> DigitsLT:
-    data = DigitsLT(imbalance_ratio=50, seed=seed, augmentation=partial(flip_crop, padding=1))
+def make_data(seed: int = 0, **options: Any) -> DigitsLT:
+    settings = {"imbalance_ratio": 50, "augmentation": partial(flip_crop, padding=1), **options}
+    data = DigitsLT(seed=seed, **settings)
     data.setup()
     return data
 

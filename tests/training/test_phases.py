@@ -20,6 +20,24 @@ def test_every_phase_has_an_epoch():
     assert plan.starts == [0, 1, 2, 3]
 
 
+def test_a_phase_that_is_cut_in_two_is_one_where_a_run_is_too_short():
+    cut = [Phase(160), Phase(40)]
+    assert PhasePlan(cut, 10).starts == [0, 8]
+    assert PhasePlan(cut, 1).phases == [Phase(200)]
+    assert PhasePlan([Phase(1), Phase(2), Phase(3, noise=True)], 2).phases == [Phase(3), Phase(3, noise=True)]
+
+
+def test_the_rate_is_the_phase_s_own_or_the_run_s():
+    own = Phase(2, "class_balanced", schedule=lambda max_epochs: lambda epoch: (epoch + 1) / max_epochs)
+    plan = PhasePlan([Phase(2), own, Phase(4, noise=True)], 8)
+    assert [plan.rate(epoch, lambda epoch: 10 + epoch) for epoch in range(8)] == [10, 11, 0.5, 1.0, 14, 15, 16, 17]
+
+
+def test_progress_begins_anew_with_each_phase():
+    plan = PhasePlan([Phase(3), Phase(1, noise=True), Phase(2)], 6)
+    assert [plan.progress(epoch) for epoch in range(6)] == [0.0, 0.5, 1.0, 1.0, 0.0, 1.0]
+
+
 def test_uses_noise():
     assert PhasePlan(OPEN, 10).uses_noise
     assert not PhasePlan(OPEN[:1], 10).uses_noise
@@ -29,7 +47,15 @@ def test_uses_noise():
     ("phases", "max_epochs", "words"),
     [
         ([], 10, "phases must list at least one"),
-        ([{"epochs": 1}, {"epochs": 1}], 1, "max_epochs must be at least 2"),
+        ([{"epochs": 1}, {"epochs": 1, "sampler": "class_balanced"}], 1, "max_epochs must be at least 2"),
+        ([{"epochs": 1, "mixing": 1}], 10, "true or false"),
+        ([{"epochs": 1, "loss": "focal"}], 10, "_partial_"),
+        ([{"epochs": 1, "class_weights": "equal"}], 10, "inverse_frequency"),
+        ([{"epochs": 1, "beta": 0.9}], 10, "class_weights=effective_number"),
+        ([{"epochs": 1, "class_weights": "effective_number", "beta": 1.0}], 10, "below 1"),
+        ([{"epochs": 1, "trainable": "head"}], 10, "all, classifier, scale"),
+        ([{"epochs": 1, "batchnorm": "batch"}], 10, "set trainable"),
+        ([{"epochs": 1, "trainable": "scale", "batchnorm": "eval"}], 10, "running, batch"),
         ([{"epochs": 0}], 10, "epochs must be"),
         ([{"epochs": 1.5}], 10, "epochs must be"),
         ([{"sampler": "instance"}], 10, "number of epochs"),

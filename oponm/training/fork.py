@@ -1,0 +1,124 @@
+"""A run's use of the phase cache: where it can begin, and what it leaves for others."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import distributed
+
+from oponm.data import LongTailDataModule
+from oponm.training.checkpoints import BEST, Checkpoints, save_whole
+from oponm.training.module import LongTailModule
+from oponm.training.phase_cache import PhaseCache
+from oponm.training.phase_key import phase_key
+from oponm.training.processes import rank, world_size
+from oponm.training.state import History, capture
+
+log = logging.getLogger(__name__)
+
+
+class Fork(pl.Callback):
+    """Finds the last border of phases that the cache knows, and stores the state at those that a run comes to.
+
+    As a context it holds the right to train the first phase that is missing, until that is stored; a run that finds it
+    taken waits and goes on from there.
+
+    Args:
+        cache: where phases are kept.
+        module: not trained yet, its plan set.
+        data: set up.
+        trainer: not begun yet.
+        history: what is logged.
+        keeper: of the run's checkpoints.
+        begun: the epoch that the run goes on in; of a new one, 0.
+
+    Attributes:
+        state: what was found, or None.
+    """
+
+    def __init__(
+        self,
+        cache: PhaseCache,
+        module: LongTailModule,
+        data: LongTailDataModule,
+        trainer: pl.Trainer,
+        history: History,
+        keeper: Checkpoints,
+        begun: int = 0,
+    ) -> None:
+        self.cache, self.module, self.history, self.keeper = cache, module, history, keeper
+        self.keys = {}
+        try:
+            borders = [epoch for epoch in module.plan.starts if epoch > begun]
+            self.keys = {epoch: phase_key(module, data, trainer, epoch) for epoch in borders}
+        except NotImplementedError as error:
+            log.warning("phase cache: not used, as %s", error)
+        self.begun = begun
+        self.state: dict[str, Any] | None = None
+        self.right = ExitStack()
+
+    def __enter__(self) -> Fork:
+        if self.begun:
+            return self
+        if rank() == 0:
+            missing = self._find()
+            if missing is not None:
+                self.right.enter_context(self.cache.training(self.keys[missing]))
+                self._find()  # by now another run may have stored it
+        if world_size() > 1:  # the others find what the first one did
+            distributed.barrier()
+            self._find()
+        if self.state:
+            self._reuse(self.state)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.right.close()
+
+    def _find(self) -> int | None:
+        """Load the state of the last border that is stored; return the first one after it."""
+        self.state = None
+        missing = None
+        for epoch in sorted(self.keys, reverse=True):
+            if state := self.cache.load(self.keys[epoch]):
+                self.state = state
+                break
+            missing = epoch
+        return missing
+
+    def _reuse(self, state: dict[str, Any]) -> None:
+        epoch = self.begun = state["epoch"]
+        log.info(
+            "phase cache: reused the first %d epochs, which saved %.1f s (%s)",
+            *(epoch, state["seconds"], self.keys[epoch][:16]),
+        )
+        self.keeper.reused = {"epochs": epoch, "seconds": state["seconds"], "key": self.keys[epoch]}
+        if state["best"]:
+            self.keeper.best = {key: state["best"][key] for key in ("score", "epoch")}
+            if rank() == 0:
+                save_whole(state["best"]["checkpoint"], self.keeper.folder / BEST)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """At a border, store the state before the phase changes anything."""
+        epoch = trainer.current_epoch
+        if epoch not in self.keys or epoch <= self.begun:
+            return
+        if trainer.is_global_zero:
+            reused = (self.keeper.reused or {}).get("seconds", 0.0)
+            state = capture(trainer, self.module, self.history, batch=0)
+            state |= {"best": self._best(), "seconds": round(reused + self.keeper.elapsed, 3)}
+            self.cache.save(self.keys[epoch], state)
+        self.right.close()
+
+    def _best(self) -> dict[str, Any] | None:
+        if self.keeper.best is None:
+            return None
+        checkpoint = torch.load(self.keeper.folder / BEST, map_location="cpu", weights_only=True)
+        return {**self.keeper.best, "checkpoint": checkpoint}

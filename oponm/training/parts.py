@@ -1,0 +1,107 @@
+"""What a phase trains of a network, and how the rest behaves meanwhile."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from oponm.models.classifier import find_classifier, find_linear_classifier
+from oponm.models.two_stage import (
+    LearnableScale,
+    fold_scale,
+    reset_classifier,
+    set_trainable,
+    tau_normalise,
+    wrap_scale,
+)
+from oponm.rng import derived_randomness
+from oponm.training.phases import PhasePlan
+
+
+def enter_part(model: nn.Module, part: str, reset: bool, num_classes: int) -> None:
+    """Make a network ready for a phase that begins.
+
+    Args:
+        model: changed in place.
+        part: ``"all"``, ``"classifier"`` or ``"scale"``, see :class:`~oponm.training.Phase`.
+        reset: begin with a classifier of new initial weights, from torch's global generators.
+        num_classes: outputs of the classifier.
+    """
+    if reset:
+        reset_classifier(model, num_classes)
+    if part == "scale":
+        wrap_scale(model, num_classes)
+    set_trainable(model, part, num_classes)
+
+
+def leave_part(model: nn.Module) -> None:
+    """Make it the plain network again, with the same predictions and all of it trainable."""
+    fold_scale(model)
+    set_trainable(model, "all")
+
+
+def set_modes(model: nn.Module, part: str, batchnorm: str | None, num_classes: int) -> None:
+    """Put the trained part into training mode and what is frozen into evaluation mode.
+
+    A frozen batch norm standardises by its running statistics, which stay; so the features are those that the network
+    is evaluated with, and dropout is off. With ``batchnorm="batch"`` it standardises by the batch, natural and noise
+    rows apart, and its running statistics go on.
+    """
+    model.train(part == "all")
+    if part != "all":
+        find_classifier(model, num_classes)[1].train()
+        if batchnorm == "batch":
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.train()
+
+
+def finish_classifier(model: nn.Module, tau: float | None, num_classes: int) -> dict[str, Tensor]:
+    """Normalise the classifier's weights, if the method does that.
+
+    Returns:
+        What they were before, by their names in the model's state dict; nothing without ``tau``.
+    """
+    if tau is None:
+        return {}
+    name, classifier = find_classifier(model, num_classes)
+    before = {f"{name}.{key}": tensor.clone() for key, tensor in classifier.state_dict().items()}
+    tau_normalise(model, tau, num_classes)
+    return before
+
+
+def exported_weights(model: nn.Module, tau: float | None, num_classes: int) -> dict[str, Tensor]:
+    """The state dict that the finished plain network would have; the model itself stays as it is."""
+    weights = model.state_dict()
+    if tau is None and not any(isinstance(part, LearnableScale) for part in model.modules()):
+        return weights
+    name, classifier = find_linear_classifier(model, num_classes)
+    prefix = f"{name}." if name else ""
+    plain = nn.Linear(classifier.in_features, classifier.out_features, classifier.bias is not None)
+    plain.to(classifier.weight.device, classifier.weight.dtype)
+    with torch.no_grad():
+        plain.weight.copy_(classifier.weight)
+        if classifier.bias is not None:
+            plain.bias.copy_(classifier.bias)
+    finish_classifier(plain, tau, num_classes)
+    others = {key: tensor for key, tensor in weights.items() if not key.startswith(prefix)}
+    return others | {f"{prefix}{key}": tensor for key, tensor in plain.state_dict().items()}
+
+
+def rehearse(model: nn.Module, plan: PhasePlan, num_classes: int) -> None:
+    """Go through a plan's phases with a copy of the network, as some need a classifier that it may not have.
+
+    Raises:
+        InputError: for a phase, or a normalisation at the end, that this network cannot have.
+    """
+    if plan.tau is None and not any(phase.reset_classifier or phase.trainable != "all" for phase in plan.phases):
+        return
+    copied = copy.deepcopy(model)
+    with derived_randomness(0, "rehearsal"):
+        for phase in plan.phases:
+            enter_part(copied, phase.trainable, phase.reset_classifier, num_classes)
+            leave_part(copied)
+    finish_classifier(copied, plan.tau, num_classes)

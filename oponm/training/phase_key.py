@@ -1,0 +1,162 @@
+"""What determines the state of training at the border of two phases, as one hash."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+import oponm
+from oponm.data import LongTailDataModule
+from oponm.nn import AuxBatchNorm2d, revert_batchnorm
+from oponm.training.module import LongTailModule
+
+VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy")
+_UNRELATED = {"cli", "report"}  # rooms that no weight depends on
+
+
+def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trainer, epoch: int) -> str:
+    """The SHA-256 of all that determines the state of training after ``epoch`` epochs.
+
+    That is: the code and its versions, the device, the training images and how they are augmented, the network and its
+    initial weights, the optimiser, the seed, and for each of these epochs its sampler, noise, mixing, loss, trained
+    part and learning rate. What comes later is no part of it, so that methods that differ later share it; nor is the
+    kind of batch norm, or the noise, where no epoch has had noise yet.
+
+    Args:
+        module: not trained yet.
+        data: set up.
+        trainer: not begun yet; its device and precision count.
+        epoch: number of epochs, at least 1.
+
+    Raises:
+        NotImplementedError: for a setting that has no description that stays the same from one process to the next.
+    """
+    plan = module.plan
+    epochs = range(epoch)
+    noise = any(plan.at(number).noise for number in epochs)
+    facts = {
+        "code": source_digest(),
+        "versions": {name: version(name) for name in VERSIONED},
+        "device": _device(trainer),
+        "precision": str(trainer.precision),
+        "threads": torch.get_num_threads(),
+        "seed": module.seed,
+        "data": _data(data),
+        "model": _network(module.model, routed=noise),
+        "optimizer": describe(module.make_optimizer),
+        "loss": describe(module.make_loss),
+        "mixing": describe(data.make_mixing),
+        "noise": describe(data.make_mixer) if noise else None,
+        "epochs": [_epoch(module, number) for number in epochs],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _epoch(module: LongTailModule, epoch: int) -> list[Any]:
+    plan, phase = module.plan, module.plan.at(epoch)
+    settings = {name: describe(value) for name, value in vars(phase).items() if name not in ("epochs", "schedule")}
+    gradual = phase.noise or phase.sampler == "progressively_balanced"
+    begins = epoch in plan.starts and (phase.reset_classifier or phase.trainable != "all")
+    return [settings, plan.progress(epoch) if gradual else None, begins, plan.rate(epoch, module.schedule)]
+
+
+def _data(data: LongTailDataModule) -> dict[str, Any]:
+    return {
+        "training": data.content_digest,
+        "classes": data.class_names,
+        "batch_size": data.batch_size,
+        "seed": data.seed,
+        "statistics": [list(values) for values in data.statistics],
+        "shape": list(data.image_shape),
+        "storage": type(data.train_set).__qualname__,
+        "augmentation": describe(data.make_augmentation),
+        "validation": data.val_set.digest() if data.val != "none" else None,
+    }
+
+
+def _network(model: nn.Module, routed: bool) -> list[Any]:
+    """Structure, source and initial weights; without noise, batch norms of any kind are what plain ones are."""
+    auxiliary = any(isinstance(part, AuxBatchNorm2d) for part in model.modules())
+    if not (routed or auxiliary):
+        model = revert_batchnorm(copy.deepcopy(model))
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    classes = sorted({f"{type(part).__module__}.{type(part).__qualname__}" for part in model.modules()})
+    reading = [vars(part).get("noise_grad") for part in model.modules()] if routed else None
+    return [repr(model), digest.hexdigest(), classes, [_own_source(part) for part in model.modules()], reading]
+
+
+def _own_source(part: nn.Module) -> str | None:
+    """The digest of a class's file, where no package version stands for it."""
+    top = type(part).__module__.partition(".")[0]
+    if top in ("oponm", *VERSIONED):
+        return None
+    return hashlib.sha256(Path(inspect.getfile(type(part))).read_bytes()).hexdigest()
+
+
+def _device(trainer: pl.Trainer) -> list[Any]:
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return [device.type, name, trainer.world_size]
+
+
+@functools.cache
+def source_digest() -> str:
+    """SHA-256 of the code that training runs through, file by file.
+
+    Example:
+        >>> len(source_digest())
+        64
+    """
+    package = Path(oponm.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        name = file.relative_to(package)
+        if name.parts[0] not in _UNRELATED:
+            digest.update(f"{name}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def describe(thing: Any) -> Any:
+    """A description of a setting as JSON that is the same in every process.
+
+    Args:
+        thing: a number, string, sequence or mapping of such, tensor, function, class, ``functools.partial`` or module.
+
+    Raises:
+        NotImplementedError: for anything else, and for functions without a name of their own.
+
+    Example:
+        >>> describe(functools.partial(torch.optim.SGD, lr=0.1))
+        {'call': 'torch.optim.sgd.SGD', 'args': [], 'keywords': {'lr': 0.1}}
+    """
+    if thing is None or isinstance(thing, (bool, int, float, str)):
+        return thing
+    if isinstance(thing, functools.partial):
+        keywords = {name: describe(value) for name, value in sorted(thing.keywords.items())}
+        return {"call": describe(thing.func), "args": describe(thing.args), "keywords": keywords}
+    if isinstance(thing, Mapping):
+        return {str(key): describe(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [describe(value) for value in thing]
+    if isinstance(thing, (Tensor, np.ndarray)):
+        return describe(thing.tolist())
+    if inspect.isclass(thing) or inspect.isfunction(thing) or inspect.isbuiltin(thing):
+        name = f"{thing.__module__}.{thing.__qualname__}"
+        if "<" not in name:  # a lambda's name says nothing of what it does
+            return name
+    raise NotImplementedError(f"{thing!r} has no description that lasts")

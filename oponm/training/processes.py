@@ -1,0 +1,68 @@
+"""One run in several processes, one a device, over ``torch.distributed``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.environments import TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
+
+
+def rank() -> int:
+    """This process's place among those of the run; 0 where it is the only one.
+
+    Example:
+        >>> rank()
+        0
+    """
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of processes of the run.
+
+    Example:
+        >>> world_size()
+        1
+    """
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def join(accelerator: str = "auto") -> None:
+    """Meet the other processes that ``torchrun``, or a launcher that sets the same variables, has started.
+
+    Args:
+        accelerator: ``"cpu"`` keeps accelerators out, where there are some.
+    """
+    if accelerator != "cpu" and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("cpu:gloo,cuda:nccl")
+    else:
+        distributed.init_process_group("gloo")
+
+
+def leave() -> None:
+    """Part from the other processes."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def process_options(parts: bool = False) -> dict[str, Any]:
+    """The options of Lightning's trainer for this process and those it has joined.
+
+    Args:
+        parts: some weights get no gradient in some steps.
+    """
+    size = world_size()
+    if size == 1:
+        return {"devices": 1}
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    return {
+        "devices": local,
+        "num_nodes": size // local,
+        "strategy": DDPStrategy(find_unused_parameters=parts),
+        "plugins": [TorchElasticEnvironment()],
+    }

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from oponm.errors import InputError
+from oponm.models import SmallCNN, with_head
+from oponm.nn import convert_batchnorm
+from oponm.training import Phase, PhasePlan, train
+from oponm.training.checkpoint import load_weights
+from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, rehearse, set_modes
+from tests.training.small import make_data, make_module
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(SmallCNN(16, in_channels=1, width=4), nn.Dropout(0.5), nn.Linear(16, 10))
+
+
+def weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_a_frozen_backbone_gives_the_features_it_is_evaluated_with(model):
+    images = torch.randn(8, 1, 8, 8)
+    expected = model.eval()[0](images)
+    before = weights(model)
+    set_modes(model.train(), "classifier", None, 10)
+    assert torch.equal(model[0](images), expected)
+    assert not model[1].training
+    assert model[2].training
+    assert not changed(before, weights(model))
+
+
+def test_batch_norms_of_a_frozen_backbone_may_follow_the_batch(model):
+    set_modes(model, "classifier", "batch", 10)
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert norms
+    assert all(norm.training for norm in norms)
+    assert not model[1].training
+
+
+def test_the_exported_weights_are_those_of_the_finished_network(model):
+    images = torch.randn(4, 1, 8, 8)
+    enter_part(model, "scale", reset=False, num_classes=10)
+    with torch.no_grad():
+        next(parameter for parameter in model.parameters() if parameter.requires_grad).copy_(torch.arange(10.0))
+    exported = exported_weights(model, 0.5, num_classes=10)
+    leave_part(model)
+    finish_classifier(model, 0.5, num_classes=10)
+    plain = nn.Sequential(SmallCNN(16, in_channels=1, width=4), nn.Dropout(0.5), nn.Linear(16, 10))
+    plain.load_state_dict(exported)
+    assert torch.equal(plain.eval()(images), model.eval()(images))
+
+
+def run(folder, last: Phase, tau: float | None = None, epochs: int = 3, **options):
+    data = make_data(**options)
+    module = make_module(data)
+    seen = []
+    original = module.on_train_epoch_end
+
+    def note():
+        seen.append(weights(module.model))
+        original()
+
+    module.on_train_epoch_end = note
+    train(module, data, PhasePlan([Phase(2), last], epochs, tau), folder, accelerator="cpu")
+    return module, data, seen
+
+
+def test_crt_trains_a_new_classifier_alone(tmp_path):
+    module, _, seen = run(tmp_path, Phase(1, "class_balanced", trainable="classifier", reset_classifier=True))
+    assert changed(seen[1], weights(module.model)) == {"2.weight", "2.bias"}
+    assert all(parameter.requires_grad for parameter in module.model.parameters())
+    assert torch.nn.functional.cosine_similarity(seen[1]["2.weight"], module.model[2].weight).abs().mean() < 0.5
+
+
+def test_lws_trains_the_lengths_of_the_classifier_s_weights_alone(tmp_path):
+    module, _, seen = run(tmp_path, Phase(1, "class_balanced", trainable="scale"))
+    after = module.model.state_dict()
+    assert changed(seen[1], after) == {"2.weight"}
+    ratio = after["2.weight"] / seen[1]["2.weight"]
+    assert torch.allclose(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-4)
+    assert ratio[:, 0].std() > 1e-3
+
+
+def test_noise_can_train_the_classifier_on_frozen_features(tmp_path):
+    phase = Phase(1, "class_balanced", noise=True, trainable="classifier", batchnorm="batch")
+    module, _, seen = run(tmp_path, phase)
+    moved = changed(seen[1], weights(module.model))
+    assert {"2.weight", "2.bias"} <= moved
+    assert all(name in ("2.weight", "2.bias") or "running_" in name or "num_batches" in name for name in moved)
+    assert any("running_mean" in name for name in moved)
+
+
+def test_the_last_checkpoint_holds_the_normalised_classifier(tmp_path):
+    module, data, _ = run(tmp_path, Phase(1), tau=1.0)
+    assert torch.allclose(module.model[2].weight.norm(dim=1), torch.ones(10))
+    restored = make_module(data, seed=4)
+    load_weights(restored.model, tmp_path / "checkpoints/last.ckpt")
+    assert not changed(weights(module.model), weights(restored.model))
+
+
+def test_validation_sees_the_normalised_classifier_and_training_does_not(tmp_path):
+    plain, _, first = run(tmp_path / "plain", Phase(1), val="test")
+    finished, _, second = run(tmp_path / "finished", Phase(1), tau=1.0, val="test")
+    assert all(not changed(one, other) for one, other in zip(first, second, strict=True))
+    assert changed(weights(plain.model), weights(finished.model)) == {"2.weight", "2.bias"}
+    best = torch.load(tmp_path / "finished/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert torch.allclose(best["model.2.weight"].norm(dim=1), torch.ones(10))
+
+
+@pytest.mark.parametrize(("phase", "tau"), [(Phase(1, trainable="scale"), None), (Phase(1), 0.5)])
+def test_a_cosine_classifier_has_no_lengths_which_is_said_before_training(model, phase, tau):
+    with_head(model, "cosine")
+    with pytest.raises(InputError, match="head=linear"):
+        rehearse(model, PhasePlan([phase], 1, tau), 10)
+
+
+def test_a_rehearsal_leaves_the_network_alone(model):
+    before = weights(model)
+    rehearse(model, PhasePlan([Phase(1), Phase(1, trainable="scale", reset_classifier=True)], 2, tau=1.0), 10)
+    assert not changed(before, weights(model))
+
+
+def test_dar_bn_layers_survive_a_change_of_the_trained_part(model):
+    convert_batchnorm(model, noise_grad="full")
+    kinds = [type(part) for part in model.modules()]
+    enter_part(model, "scale", reset=True, num_classes=10)
+    leave_part(model)
+    assert [type(part) for part in model.modules()] == kinds

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from oponm.losses import BalancedSoftmax, Focal
+from oponm.nn import convert_batchnorm
+from oponm.training import Phase, PhasePlan, make_trainer
+from oponm.training.phase_key import describe, phase_key
+from tests.training.small import make_data, make_module
+
+PLAIN = [Phase(2), Phase(2)]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return make_trainer(accelerator="cpu")
+
+
+def key(data, trainer, phases=PLAIN, epoch=2, change=lambda module: None, max_epochs=4, **options):
+    module = make_module(data, **options)
+    module.plan = PhasePlan(phases, max_epochs)
+    change(module)
+    return phase_key(module, data, trainer, epoch)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        Phase(2, "class_balanced"),
+        Phase(2, "class_balanced", noise=True),
+        Phase(2, loss=BalancedSoftmax),
+        Phase(2, class_weights="effective_number"),
+        Phase(2, trainable="classifier", reset_classifier=True),
+    ],
+)
+def test_what_comes_later_does_not_matter(data, trainer, later):
+    assert key(data, trainer, [Phase(2), later]) == key(data, trainer)
+    assert key(data, trainer, [Phase(2), later], epoch=4) != key(data, trainer, epoch=4)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Phase(2, "class_balanced"),
+        Phase(2, noise=True),
+        Phase(2, mixing=False),
+        Phase(2, loss=Focal),
+        Phase(2, loss=partial(Focal, gamma=1.0)),
+        Phase(2, class_weights="inverse_frequency"),
+        Phase(2, trainable="classifier"),
+        Phase(2, schedule=partial(lambda max_epochs, rate: lambda epoch: rate, rate=0.5)),
+    ],
+)
+def test_what_comes_before_does(data, trainer, first):
+    assert key(data, trainer, [first, Phase(2)]) != key(data, trainer)
+
+
+def test_the_kind_of_batch_norm_matters_once_there_was_noise(data, trainer):
+    def standard(module):
+        convert_batchnorm(module.model, kind="standard")
+
+    noisy = [Phase(2, noise=True), Phase(2)]
+    assert key(data, trainer, change=standard) == key(data, trainer)
+    assert key(data, trainer, noise_grad="full") == key(data, trainer)
+    assert key(data, trainer, noisy, change=standard) != key(data, trainer, noisy)
+    assert key(data, trainer, noisy, noise_grad="full") != key(data, trainer, noisy)
+
+
+def _seed(module):
+    module.seed = 1
+
+
+def _rate(module):
+    module.make_optimizer = partial(torch.optim.SGD, lr=0.2, momentum=0.9)
+
+
+def _schedule(module):
+    module.schedule = lambda epoch: 0.5**epoch
+
+
+def _loss(module):
+    module.make_loss = BalancedSoftmax
+
+
+def _weight(module):
+    with torch.no_grad():
+        next(module.model.parameters())[0] += 1e-6
+
+
+def _structure(module):
+    module.model[1] = nn.Dropout(0.3)
+
+
+@pytest.mark.parametrize("change", [_seed, _rate, _schedule, _loss, _weight, _structure])
+def test_what_determines_the_weights_is_in_the_key(data, trainer, change):
+    assert key(data, trainer, change=change) != key(data, trainer)
+
+
+def test_the_number_of_threads_is_in_the_key(data, trainer):
+    before = key(data, trainer)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    try:
+        assert key(data, trainer) != before
+    finally:
+        torch.set_num_threads(torch.get_num_threads() - 1)
+
+
+def test_the_precision_is_in_the_key(data, trainer):
+    assert key(data, make_trainer(accelerator="cpu", precision="bf16-mixed")) != key(data, trainer)
+
+
+def test_descriptions():
+    assert describe({"a": (1, None), "b": torch.tensor([1, 2])}) == {"a": [1, None], "b": [1, 2]}
+    assert describe(np.float64(0.5)) == 0.5
+    assert describe(partial(Focal, gamma=1.0))["keywords"] == {"gamma": 1.0}
+    for unstable in (lambda: 0, object(), nn.Linear(1, 1)):
+        with pytest.raises(NotImplementedError):
+            describe(unstable)

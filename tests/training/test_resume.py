@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+
+from oponm.errors import InputError
+from oponm.training import Phase, PhaseCache, PhasePlan, train
+from oponm.training.checkpoint import load_state
+from oponm.training.checkpoints import save_whole
+from oponm.training.schedule import cosine_schedule
+from oponm.training.signals import Stopped
+from tests.training.small import make_data, make_module
+
+METHODS = {
+    "open": [Phase(2), Phase(2, "class_balanced", noise=True)],
+    "crt": [Phase(2), Phase(2, trainable="classifier", reset_classifier=True, schedule=cosine_schedule)],
+    "lws": [Phase(1), Phase(2, trainable="scale"), Phase(1)],
+}
+STEPS = 12  # 4 epochs of 3
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is written after it."""
+
+
+class KillAt(pl.Callback):
+    def __init__(self, step: int, when: str) -> None:
+        self.step, self.when = step, when
+
+    def _kill(self, trainer):
+        if trainer.global_step == self.step:
+            raise Killed
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if self.when == "step":
+            self._kill(trainer)
+
+    def on_validation_start(self, trainer, module):
+        if self.when == "validation":
+            self._kill(trainer)
+
+    def on_train_epoch_end(self, trainer, module):
+        if self.when == "epoch end":
+            self._kill(trainer)
+
+
+def run(folder: Path, method: str, resume=None, kill: KillAt | None = None, monkeypatch=None, cache=None, **options):
+    data = make_data(val="split", val_size=5)
+    module = make_module(data)
+    if kill:
+        original = pl.Trainer
+        monkeypatch.setattr(pl, "Trainer", lambda callbacks, **kw: original(callbacks=[*(callbacks or []), kill], **kw))
+    state = load_state(folder / "checkpoints/last.ckpt") if resume else None
+    try:
+        result = train(
+            *(
+                module,
+                data,
+                PhasePlan(METHODS[method], 4),
+                folder,
+                [CSVLogger(folder, name="", version="")],
+                cache,
+                state,
+            ),
+            checkpoint_every_n_steps=1,
+            accelerator="cpu",
+            **options,
+        )
+    finally:
+        if kill:
+            monkeypatch.undo()
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return module.model.state_dict(), rows, result
+
+
+def assert_same(one, other):
+    for (name, tensor), expected in zip(one[0].items(), other[0].values(), strict=True):
+        assert torch.equal(tensor, expected), name
+    assert one[1] == other[1]
+    timeless = [{key: value for key, value in part[2].items() if key != "train_seconds"} for part in (one, other)]
+    assert timeless[0] == timeless[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return {method: run(tmp_path_factory.mktemp(method), method) for method in METHODS}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 6, 7, 9, 11])
+def test_killed_at_a_step_it_goes_on_to_the_same_end(tmp_path, monkeypatch, whole, method, step):
+    with pytest.raises(Killed):
+        run(tmp_path, method, kill=KillAt(step, "step"), monkeypatch=monkeypatch)
+    # What is due after the last step of an epoch is written when the next one begins.
+    assert load_state(tmp_path / "checkpoints/last.ckpt")["step"] == step
+    assert_same(run(tmp_path, method, resume=True), whole[method])
+
+
+@pytest.mark.parametrize("when", ["validation", "epoch end"])
+@pytest.mark.parametrize("step", [3, 6, 12])
+def test_killed_between_epochs(tmp_path, monkeypatch, whole, when, step):
+    with pytest.raises(Killed):
+        run(tmp_path, "lws", kill=KillAt(step, when), monkeypatch=monkeypatch)
+    assert_same(run(tmp_path, "lws", resume=True), whole["lws"])
+
+
+def test_killed_again_and_again(tmp_path, monkeypatch, whole):
+    for number, step in enumerate([2, 4, 5, 8, 10]):
+        with pytest.raises(Killed):
+            run(tmp_path, "open", resume=number > 0, kill=KillAt(step, "step"), monkeypatch=monkeypatch)
+    assert_same(run(tmp_path, "open", resume=True), whole["open"])
+
+
+def test_killed_when_training_was_over(tmp_path, whole):
+    run(tmp_path, "open")
+    assert_same(run(tmp_path, "open", resume=True), whole["open"])
+
+
+def test_a_resumed_run_still_leaves_its_later_phases_for_others(tmp_path, monkeypatch, whole):
+    cache = PhaseCache(tmp_path / "phases")
+    with pytest.raises(Killed):
+        run(tmp_path / "run", "open", kill=KillAt(4, "step"), monkeypatch=monkeypatch, cache=cache)
+    assert cache.entries() == []
+    resumed = run(tmp_path / "run", "open", resume=True, cache=cache)
+    assert_same(resumed, whole["open"])
+    other = run(tmp_path / "other", "open", cache=cache)
+    assert other[2]["reused"]["epochs"] == 2
+    assert other[1] == whole["open"][1]
+
+
+def test_a_run_that_began_in_the_cache_remembers_it(tmp_path, monkeypatch, whole):
+    cache = PhaseCache(tmp_path / "phases")
+    run(tmp_path / "first", "open", cache=cache)
+    with pytest.raises(Killed):
+        run(tmp_path / "run", "open", kill=KillAt(8, "step"), monkeypatch=monkeypatch, cache=cache)
+    resumed = run(tmp_path / "run", "open", resume=True, cache=cache)
+    assert resumed[2]["reused"]["epochs"] == 2
+    assert resumed[1] == whole["open"][1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_ends_the_run_after_its_step(tmp_path, monkeypatch, whole, number):
+    class Send(KillAt):
+        def _kill(self, trainer):
+            if trainer.global_step == self.step:
+                os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped, match=number.name):
+        run(tmp_path, "open", kill=Send(4, "step"), monkeypatch=monkeypatch)
+    assert signal.getsignal(number) == before
+    assert load_state(tmp_path / "checkpoints/last.ckpt")["step"] == 5
+    assert_same(run(tmp_path, "open", resume=True), whole["open"])
+
+
+def test_a_second_interruption_does_not_wait(tmp_path, monkeypatch):
+    class SendTwice(KillAt):
+        def _kill(self, trainer):
+            if trainer.global_step == self.step:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(tmp_path, "open", kill=SendTwice(4, "step"), monkeypatch=monkeypatch)
+    assert load_state(tmp_path / "checkpoints/last.ckpt")["step"] == 4
+
+
+def test_a_write_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    save_whole({"epoch": 1}, path)
+
+    def fail(content, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(InputError, match=r"No space left.*the checkpoint before it is whole"):
+        save_whole({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        save_whole({}, tmp_path / "checkpoints/last.ckpt")
+
+
+def test_weights_alone_are_nothing_to_go_on_from(tmp_path):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="no state of training"):
+        load_state(tmp_path / "last.ckpt")
+
+
+def test_a_run_without_an_interval_writes_at_its_end_alone(tmp_path):
+    data = make_data()
+    written = []
+    original = torch.save
+    torch.save = lambda content, file: written.append(content) or original(content, file)
+    try:
+        train(
+            *(make_module(data), data, PhasePlan(METHODS["open"], 2), tmp_path),
+            checkpoint_every=timedelta(hours=1),
+            accelerator="cpu",
+        )
+    finally:
+        torch.save = original
+    assert len(written) == 1
+
+
+def test_partial_schedules_are_called_with_the_length_of_their_phase():
+    plan = PhasePlan([Phase(2), Phase(2, schedule=partial(cosine_schedule, warmup_epochs=1))], 4)
+    assert plan.rate(2, lambda epoch: 9.0) == 1.0
