@@ -1,7 +1,33 @@
-"""From run folders to tables and figures."""
+"""From run folders to tables, figures and a page."""
 
-from oponm.report.collect import Group, collect_runs, group_runs
+from oponm.report.collect import collect_runs
+from oponm.report.compare import Comparison, compare
 from oponm.report.figure import recall_figure
-from oponm.report.table import markdown_table, terminal_table
+from oponm.report.group import Group, group_runs
+from oponm.report.latex import latex_tables
+from oponm.report.page import html_page
+from oponm.report.paired import Difference, holm, paired_difference
+from oponm.report.spreadsheet import csv_table
+from oponm.report.table import markdown_differences, markdown_table, notes, terminal_differences, terminal_table
+from oponm.report.write import write_report
 
-__all__ = ["Group", "collect_runs", "group_runs", "markdown_table", "recall_figure", "terminal_table"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Group",
+    "collect_runs",
+    "compare",
+    "csv_table",
+    "group_runs",
+    "holm",
+    "html_page",
+    "latex_tables",
+    "markdown_differences",
+    "markdown_table",
+    "notes",
+    "paired_difference",
+    "recall_figure",
+    "terminal_differences",
+    "terminal_table",
+    "write_report",
+]

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from oponm.errors import InputError
-from oponm.report.collect import Group
+from oponm.report.group import Group
+
+_LEGEND_INSIDE = 6  # lines
 
 
 def recall_figure(groups: Sequence[Group], path: Path) -> None:
     """Draw a line a group over the classes, with standard errors, and the class counts as bars behind.
 
     Args:
-        groups: runs on the same training split.
+        groups: those trained on different class counts get a panel of their own.
         path: the file, of a format that matplotlib writes.
-
-    Raises:
-        InputError: if the groups were trained on different class counts, which one axis cannot show.
     """
     from matplotlib.figure import Figure
 
+    panels: dict[str, list[Group]] = {}
+    for group in groups:
+        panels.setdefault(str([group.runs[0][key] for key in ("class_counts", "class_names")]), []).append(group)
+    figure = Figure(figsize=(9, 4.5 * len(panels)), layout="constrained")
+    for number, members in enumerate(panels.values(), start=1):
+        _draw(figure.add_subplot(len(panels), 1, number), members)
+    figure.savefig(path, dpi=150 if len(panels) < 10 else 80)
+
+
+def _draw(accuracy: Any, groups: Sequence[Group]) -> None:
     counts = np.array(groups[0].runs[0]["class_counts"])
-    if any(run["class_counts"] != counts.tolist() for group in groups for run in group.runs):
-        raise InputError("the runs differ in their class counts, so no figure by class can show them together")
     order = np.argsort(-counts, kind="stable")
     names = [groups[0].runs[0]["class_names"][label] for label in order]
     positions = np.arange(len(counts))
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    accuracy = figure.add_subplot()
     bars = accuracy.twinx()
     bars.bar(positions, counts[order], color="0.9", width=0.8)
     bars.set(yscale="log", ylabel="training images (bars)")
@@ -59,6 +63,7 @@ def recall_figure(groups: Sequence[Group], path: Path) -> None:
     accuracy.set(xlabel="class, most to fewest training images", ylabel="accuracy on the test set (%)")
     accuracy.spines[["top"]].set_visible(False)
     accuracy.grid(axis="y", color="0.85", lw=0.6)
-    for text in accuracy.legend(frameon=False, loc="lower left").get_texts():
+    inside = len(groups) <= _LEGEND_INSIDE
+    place = {"loc": "lower left"} if inside else {"loc": "upper left", "bbox_to_anchor": (1.12, 1)}
+    for text in accuracy.legend(frameon=False, **place).get_texts():
         text.set_parse_math(False)
-    figure.savefig(path, dpi=150)

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from oponm.data import LongTailDataModule
 from oponm.data.samplers import IndexBatch
+from oponm.noise import AddNoise
 from oponm.rng import derive_generator, derived_randomness
 
 CLASSES, AUGMENTED, NOISE = 10, 5, 2
 
 
 def data_sheet(data: LongTailDataModule, path: Path) -> None:
-    """Draw class counts, and for classes from head to tail an image as stored, augmented ones and noise in their place.
+    """Draw class counts, and for classes from head to tail an image as stored, augmented ones and noise as it comes in.
 
     Args:
         data: set up already.
@@ -68,4 +69,6 @@ def _images(data: LongTailDataModule, label: int) -> Tensor:
     targets = torch.full((NOISE,), label)
     draw: Any = data.pipeline.mixer
     noise = draw.noise(targets, stored.shape[1:], derive_generator(data.seed, "sheet", step=label))
+    if isinstance(draw, AddNoise):
+        noise = stored[:1] + noise
     return torch.cat([stored[:1], augmented, noise]).clamp(0, 1)

@@ -1,43 +1,17 @@
 from __future__ import annotations
 
-import json
-import math
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from oponm.errors import InputError
-from oponm.report import Group, collect_runs, group_runs
-from oponm.report.collect import standard_error
+from oponm.report import collect_runs, group_runs
+from tests.report.runs import result, store
 
 
-def result(method: str = "erm", seed: int = 0, overrides: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
-    return {
-        "choices": {"method": method, "data": "digits_lt"},
-        "overrides": [f"method={method}", f"seed={seed}", *overrides],
-        "seed": seed,
-        "metrics": {"accuracy": 0.8, "balanced_accuracy": 0.7, "many": 0.9, "medium": 0.6, "few": 0.3},
-        "recall": [0.9, 0.5],
-        "class_counts": [100, 10],
-        "class_names": ["a", "b"],
-        "train_seconds": 2.0,
-        **changes,
-    }
-
-
-def store(folder: Path, content: Any = None) -> Path:
-    """A run's folder; of one that is not finished without content."""
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text("seed: 0\n")
-    if content is not None:
-        (folder / "result.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    return folder
-
-
-def names(groups: list[Group]) -> list[str]:
-    return [group.name for group in groups]
+def told(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the runs wrote."""
+    return [{key: value for key, value in run.items() if key != "folder"} for run in runs]
 
 
 def test_runs_come_in_order_of_their_paths(tmp_path):
@@ -49,8 +23,8 @@ def test_runs_come_in_order_of_their_paths(tmp_path):
 
 
 def test_the_folder_of_a_single_run_will_do(tmp_path):
-    content = result()
-    assert collect_runs([store(tmp_path / "run", content)]) == ([content], [])
+    folder = store(tmp_path / "run", result())
+    assert collect_runs([folder]) == ([{**result(), "folder": folder}], [])
 
 
 def test_several_folders_are_read_in_turn(tmp_path):
@@ -67,7 +41,7 @@ def test_a_second_run_of_a_setting_and_seed_is_no_second_seed(tmp_path):
     runs, problems = collect_runs([tmp_path])
     assert [run["name"] for run in runs] == ["a", "c"]
     assert len(problems) == 1
-    assert "repeat of erm" in problems[0]
+    assert problems[0].startswith(f"{tmp_path / 'b'}: left out, repeats erm")
     assert [len(group.runs) for group in group_runs(runs)] == [1, 1]
 
 
@@ -100,7 +74,7 @@ def test_what_is_no_result_is_listed(tmp_path, content):
     store(tmp_path / "good", result())
     path = store(tmp_path / "odd", content) / "result.json"
     runs, problems = collect_runs([tmp_path])
-    assert runs == [result()]
+    assert told(runs) == [result()]
     assert len(problems) == 1
     assert problems[0].startswith(f"{path}: left out (")
     assert "\n" not in problems[0]
@@ -136,14 +110,15 @@ def test_runs_that_are_not_finished_are_listed(tmp_path):
     store(tmp_path / "good", result())
     unfinished = [store(tmp_path / name) for name in ("running", "killed")]
     runs, problems = collect_runs([tmp_path])
-    assert runs == [result()]
+    assert told(runs) == [result()]
     assert problems == [f"{folder}: not finished" for folder in sorted(unfinished)]
 
 
 def test_a_result_without_a_config_is_no_run(tmp_path):
     store(tmp_path / "good", result())
     (store(tmp_path / "other", result()) / "config.yaml").unlink()
-    assert collect_runs([tmp_path]) == ([result()], [])
+    runs, problems = collect_runs([tmp_path])
+    assert (told(runs), problems) == ([result()], [])
 
 
 def test_a_missing_folder_is_refused(tmp_path):
@@ -168,92 +143,34 @@ def test_folders_without_a_finished_run_are_refused(tmp_path):
     assert "running: not finished" in error.value.message
 
 
-def test_runs_are_grouped_by_all_but_the_seed():
-    runs = [result(method, seed) for seed in (1, 0, 2) for method in ("open", "erm")]
-    groups = group_runs(runs)
-    assert names(groups) == ["erm", "open"]
-    for group in groups:
-        assert [run["seed"] for run in group.runs] == [0, 1, 2]
-        assert {run["choices"]["method"] for run in group.runs} == {group.name}
+def test_the_config_that_wandb_keeps_is_no_run_of_its_own(tmp_path):
+    folder = store(tmp_path / "run", result())
+    store(folder / "wandb/offline-run-1/files")
+    runs, problems = collect_runs([tmp_path])
+    assert (told(runs), problems) == ([result()], [])
 
 
-@pytest.mark.parametrize("override", ["norm=aux", "+norm.noise_grad=full", "model.width=8", "data.imbalance_ratio=10"])
-def test_any_other_choice_makes_a_group(override):
-    groups = group_runs([result("open"), result("open", 1), result("open", overrides=(override,))])
-    assert names(groups) == ["open", f"open {override}"]
-    assert [len(group.runs) for group in groups] == [2, 1]
+def test_runs_below_a_folder_called_wandb_are_runs(tmp_path):
+    store(tmp_path / "wandb/run", result())
+    assert len(collect_runs([tmp_path / "wandb"])[0]) == 1
 
 
-@pytest.mark.parametrize(
-    "override",
-    ["output_dir=elsewhere", "logger=wandb", "logger.wandb.project=x", "sweep=demo", "hydra.verbose=true", "+seed=3"],
-)
-def test_what_does_not_bear_on_the_result_makes_none(override):
-    groups = group_runs([result("open"), result("open", 1, (override,))])
-    assert names(groups) == ["open"]
-    assert len(groups[0].runs) == 2
+def test_a_figure_that_cannot_be_drawn_costs_no_run(tmp_path):
+    folder = store(tmp_path / "run", result(confusion_matrix=[[1]], noise_histogram=[3, 4]))
+    runs, problems = collect_runs([tmp_path])
+    assert told(runs) == [result(noise_histogram=[3, 4])]
+    assert problems == [f"{folder}: confusion_matrix is not what a training run writes, and is not drawn"]
 
 
-def test_the_order_of_overrides_makes_no_group():
-    one, other = ("norm=aux", "model=wrn_28_10"), ("model=wrn_28_10", "norm=aux")
-    assert len(group_runs([result(overrides=one), result(seed=1, overrides=other)])) == 1
+def test_problems_are_single_lines_whatever_names_hold(tmp_path):
+    store(tmp_path / "good", result())
+    store(tmp_path / "a\nb\x1b[31m")
+    _, problems = collect_runs([tmp_path])
+    assert problems == [f"{tmp_path}/a b [31m: not finished"]
 
 
-def test_names_tell_only_what_differs():
-    shared = ("model=resnet32", "data.root=birds")
-    groups = group_runs(
-        [
-            result("erm", overrides=shared),
-            result("open", overrides=shared),
-            result("open", overrides=(*shared, "norm=aux")),
-            result("open", overrides=("norm=standard", *shared, "noise.delta=0.5")),
-        ]
-    )
-    assert names(groups) == ["erm", "open", "open noise.delta=0.5 norm=standard", "open norm=aux"]
-
-
-def test_plain_training_and_oversampling_come_before_what_builds_on_them():
-    runs = [result(method) for method in ("zeta", "open", "drs", "rs", "erm")]
-    assert names(group_runs(runs)) == ["erm", "rs", "drs", "open", "zeta"]
-    assert names(group_runs(runs[::-1])) == ["erm", "rs", "drs", "open", "zeta"]
-
-
-def test_a_method_without_a_name_is_a_question_mark():
-    assert names(group_runs([result(choices={})])) == ["?"]
-
-
-@pytest.mark.parametrize("values", [[0.5, 0.7], [0.1, 0.2, 0.6], [0.4] * 4, list(np.linspace(0, 1, 11))], ids=len)
-def test_mean_and_standard_error(values):
-    runs = [result(seed=seed, metrics={"accuracy": value}) for seed, value in enumerate(values)]
-    mean, error = Group("erm", runs).mean_and_error("accuracy")
-    expected = math.sqrt(sum((value - sum(values) / len(values)) ** 2 for value in values) / (len(values) - 1))
-    assert mean == pytest.approx(sum(values) / len(values))
-    assert error == pytest.approx(expected / math.sqrt(len(values)), abs=1e-12)
-    assert standard_error(values) == pytest.approx(error)
-
-
-def test_a_single_seed_has_no_standard_error():
-    mean, error = Group("erm", [result()]).mean_and_error("accuracy")
-    assert mean == 0.8
-    assert math.isnan(error)
-    assert math.isnan(standard_error([0.5]))
-
-
-@pytest.mark.parametrize("missing_in", [[0], [1], [0, 1]], ids=str)
-def test_a_metric_that_is_missing_has_no_mean(missing_in):
-    runs = [result(seed=seed) for seed in (0, 1)]
-    for number in missing_in:
-        del runs[number]["metrics"]["few"]
-    assert all(math.isnan(value) for value in Group("erm", runs).mean_and_error("few"))
-
-
-def test_seconds_are_those_of_training():
-    runs = [result(seed=seed, train_seconds=value, seconds=99.0) for seed, value in enumerate((1.0, 3.0))]
-    assert Group("erm", runs).mean_and_error("seconds") == (2.0, 1.0)
-
-
-def test_recall_is_averaged_class_by_class():
-    runs = [result(seed=seed, recall=recall) for seed, recall in enumerate(([1.0, 0.0, 0.5], [0.6, 0.2, 0.5]))]
-    mean, error = Group("erm", runs).recall()
-    assert mean.tolist() == pytest.approx([0.8, 0.1, 0.5])
-    assert error.tolist() == pytest.approx([0.2, 0.1, 0])
+def test_nesting_without_end_is_listed(tmp_path):
+    store(tmp_path / "good", result())
+    store(tmp_path / "odd", "[" * 200_000)
+    runs, problems = collect_runs([tmp_path])
+    assert (told(runs), len(problems)) == ([result()], 1)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oponm.errors import InputError
 from oponm.report import Group, recall_figure
 
 
@@ -74,26 +73,26 @@ def test_any_name_can_be_drawn(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "others",
-    [
-        [{"class_counts": [499, *([1] * 9)]}],
-        [{}, {"class_counts": [1] * 10}],
-        [{"class_counts": [500, 250, 125]}],
-    ],
-    ids=["another tail", "the last of three", "fewer classes"],
+    "changes", [{"class_counts": [499, *([1] * 9)]}, {"num_classes": 3}, {"names": list("abcdefghij")}], ids=str
 )
-def test_groups_on_other_counts_are_refused(tmp_path, others):
-    groups = [group(), *(group(f"open {number}", **changes) for number, changes in enumerate(others))]
-    with pytest.raises(InputError, match="class counts"):
-        recall_figure(groups, tmp_path / "figure.png")
-    assert list(tmp_path.iterdir()) == []
+def test_groups_on_other_classes_have_a_panel_of_their_own(tmp_path, changes):
+    together = draw(tmp_path, group(), group("open"))
+    apart = draw(tmp_path, group(), group("open", **changes))
+    assert len(apart) == 2 * len(together)
 
 
-def test_a_run_on_other_counts_within_a_group_is_refused(tmp_path):
+def test_a_class_without_test_images_is_a_gap(tmp_path):
     one = group(seeds=2)
-    one.runs[1]["class_counts"] = [7] * 10
-    with pytest.raises(InputError, match="class counts"):
-        recall_figure([one], tmp_path / "figure.png")
+    before = draw(tmp_path, one)
+    for run in one.runs:
+        run["recall"][3] = None
+    assert (draw(tmp_path, one) != before).any()
+
+
+def test_names_of_many_groups_do_not_cover_the_lines(tmp_path):
+    few, many = (draw(tmp_path, *(group(f"open {i}") for i in range(number))) for number in (6, 7))
+    assert many[:, -150:].std() > 5  # the legend stands at the right
+    assert few.shape == many.shape
 
 
 @pytest.mark.parametrize("suffix", ["svg", "pdf"])

@@ -8,7 +8,17 @@ import pytest
 from rich import box
 from rich.console import Console
 
-from oponm.report import Group, markdown_table, terminal_table
+from oponm.report import (
+    Group,
+    compare,
+    group_runs,
+    markdown_differences,
+    markdown_table,
+    notes,
+    terminal_differences,
+    terminal_table,
+)
+from tests.report.runs import full_result, result
 
 METRICS = {"accuracy": 0.99, "balanced_accuracy": 0.71234, "many": 0.9, "medium": 0.6, "few": 0.3}
 
@@ -111,3 +121,44 @@ def test_a_narrow_terminal_breaks_names_not_numbers():
     text = shown(group("open " + "long.key=value " * 8, shifts=(0.0, 0.1)), width=90)
     assert "76.2 ± 5.0" in text
     assert max(len(line) for line in text.splitlines()) <= 90
+
+
+def test_a_name_in_markdown_is_no_html():
+    assert markdown_cells(group("open <script>&amp;"))[1][0] == "open &lt;script>&amp;amp;"
+
+
+def compared(seeds: int = 3):
+    return compare(
+        group_runs([full_result(method, seed) for method in ("drs", "open", "erm") for seed in range(seeds)])
+    )
+
+
+def test_differences_have_an_interval_and_a_p_value():
+    comparisons = compared()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown_differences(comparisons).splitlines()]
+    assert rows[0] == ["method", "minus", "pairs", "balanced accuracy", "p", "few", "p"]
+    assert [row[:3] for row in rows[2:]] == [["erm", "drs", "3"], ["open", "drs", "3"]]
+    found = comparisons[1].differences["few"]
+    assert rows[3][5] == f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    assert float(rows[3][6]) == pytest.approx(comparisons[1].adjusted["few"], abs=0.0006)
+
+
+def test_a_single_pair_has_a_difference_alone():
+    row = markdown_differences(compared(seeds=1)).splitlines()[2]
+    assert re.fullmatch(r"\| erm \| drs \| 1 \| [+-][\d.]+ \| - \| [+-][\d.]+ \| - \|", row)
+
+
+def test_the_terminal_shows_the_same_differences():
+    console = Console(file=io.StringIO(), width=200)
+    console.print(terminal_differences(compared()))
+    shown_words = console.file.getvalue().split()
+    cells = [cell.strip() for row in markdown_differences(compared()).splitlines()[2:] for cell in row.split("|")[1:-1]]
+    assert all(word in shown_words for cell in cells for word in cell.split())
+
+
+def test_notes_tell_what_the_tables_hold_and_no_more():
+    plain = [Group("erm", [result()])]
+    assert len(notes(plain)) == 1
+    assert any("paper: published" in line for line in notes([Group("open", [result(published={"paper": 84.6})])]))
+    assert any("data.val=test" in line for line in notes([Group("open", [result(validation="test")])]))
+    assert any("Holm" in line for line in notes(plain, compared()))

@@ -1,0 +1,150 @@
+"""What a group does class by class, head to tail, small enough for a page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from oponm.report.compare import Comparison
+from oponm.report.group import Group, printable, standard_error
+from oponm.report.paired import paired_difference
+
+BINS, MATRIX_BINS, FIFTHS = 100, 50, 5
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a split, most to fewest training images.
+
+    Attributes:
+        names: by label.
+        counts: training images by label.
+    """
+
+    names: list[str]
+    counts: list[int]
+
+    @classmethod
+    def of(cls, group: Group) -> Classes:
+        """Those a group was trained on."""
+        run = group.runs[0]
+        return cls([printable(name) for name in run["class_names"]], run["class_counts"])
+
+    def bins(self, most: int) -> list[np.ndarray]:
+        """Labels from head to tail, neighbours together where there are more than ``most``, in the tail first."""
+        order = np.argsort(-np.array(self.counts), kind="stable")
+        return [part[::-1] for part in np.array_split(order[::-1], min(most, len(order)))][::-1]
+
+    def labels(self, most: int) -> list[str]:
+        """A name for each bin.
+
+        Example:
+            >>> Classes(["cat", "dog", "owl"], [5, 90, 30]).labels(2)
+            ['dog', 'owl to cat']
+        """
+        ends = [(self.names[labels[0]], self.names[labels[-1]]) for labels in self.bins(most)]
+        return [first if first == last else f"{first} to {last}" for first, last in ends]
+
+
+def binned_recall(group: Group, most: int) -> dict[int, np.ndarray]:
+    """The mean recall of each bin of classes, (bins,), by seed; classes without test images are left out.
+
+    Args:
+        group: its runs.
+        most: see :meth:`Classes.bins`.
+    """
+    bins = Classes.of(group).bins(most)
+    recalls = {run["seed"]: np.array(run["recall"], dtype=float) for run in group.runs}
+    return {seed: np.array([_known_mean(recall[labels]) for labels in bins]) for seed, recall in recalls.items()}
+
+
+def fifths(group: Group) -> list[tuple[float, float]]:
+    """Mean accuracy of each fifth of the classes, head to tail, and its standard error.
+
+    Args:
+        group: its runs.
+
+    Returns:
+        As many as there are classes, if those are fewer than five.
+    """
+    table = np.stack(list(binned_recall(group, FIFTHS).values()))
+    return [(float(column.mean()), standard_error(column)) for column in table.T]
+
+
+def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:
+    """What the figures of a page draw for a group, in percent.
+
+    Args:
+        group: its runs.
+        comparison: with the baseline, if it has one.
+
+    Returns:
+        ``recall`` and ``difference`` (points to the baseline), each two lists over the bins of classes, mean and half
+        a width (standard error; half the 95 % confidence interval); ``noise``, the share of pure noise images taken
+        for them; ``confusion`` (see :func:`confusion`). Absent where the runs do not tell.
+    """
+    recall = binned_recall(group, BINS)
+    table = np.stack(list(recall.values()))
+    series: dict[str, Any] = {"recall": [_percent(table.mean(0)), _percent([standard_error(c) for c in table.T])]}
+    if comparison is not None:
+        other = binned_recall(comparison.baseline, BINS)
+        found = [
+            paired_difference(
+                {seed: values[place] for seed, values in recall.items()},
+                {seed: values[place] for seed, values in other.items()},
+            )
+            for place in range(table.shape[1])
+        ]
+        series["difference"] = [_percent([d.mean for d in found]), _percent([(d.high - d.low) / 2 for d in found])]
+    classes = Classes.of(group)
+    if histograms := [run["noise_histogram"] for run in group.runs if run.get("noise_histogram")]:
+        shares = _shares(np.array(histograms, dtype=float)).mean(0)
+        series["noise"] = _percent([shares[labels].sum() for labels in classes.bins(BINS)])
+    if matrices := [run["confusion_matrix"] for run in group.runs if run.get("confusion_matrix")]:
+        series["confusion"] = confusion(matrices, classes)
+    return series
+
+
+def confusion(matrices: Sequence[Any], classes: Classes) -> dict[str, Any]:
+    """The mean confusion matrix of runs.
+
+    Args:
+        matrices: (C, C) each; rows are true classes, columns predicted ones.
+        classes: the C classes.
+
+    Returns:
+        ``cells``, bytes in base64 row by row, head to tail, 255 for all images of a (bin of) true classes; and
+        ``worst``, the three most frequent confusions as (true, taken for, percent of the true class).
+    """
+    mean = np.mean([_shares(np.array(matrix, dtype=float)) for matrix in matrices], axis=0)
+    bins = classes.bins(MATRIX_BINS)
+    cells = np.array([[mean[np.ix_(true, taken)].sum(1).mean() for taken in bins] for true in bins])
+    apart = np.where(np.eye(len(mean), dtype=bool), 0, mean)
+    worst = [np.unravel_index(place, apart.shape) for place in np.argsort(-apart, axis=None, kind="stable")[:3]]
+    return {
+        "cells": base64.b64encode((255 * cells).round().astype(np.uint8).tobytes()).decode(),
+        "worst": [
+            (classes.names[true], classes.names[taken], round(float(100 * apart[true, taken]), 1))
+            for true, taken in worst
+            if apart[true, taken] > 0
+        ],
+    }
+
+
+def _known_mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _shares(amounts: np.ndarray) -> np.ndarray:
+    """Amounts as shares of their row's sum; a row without any stays zero."""
+    sums = amounts.sum(-1, keepdims=True)
+    return np.divide(amounts, sums, out=np.zeros_like(amounts), where=sums > 0)
+
+
+def _percent(values: Any) -> list[float]:
+    return [round(100 * float(value), 1) for value in values]

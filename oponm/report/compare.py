@@ -1,0 +1,78 @@
+"""Each group against the baseline of its split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oponm.errors import InputError
+from oponm.report.group import Group, run_name, setting
+from oponm.report.paired import Difference, holm, paired_difference
+
+COMPARED = ("balanced_accuracy", "many", "medium", "few")
+_DEFAULTS = ("drs", "erm")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A group and the baseline it is compared with.
+
+    Attributes:
+        group: the one.
+        baseline: the other, on the same split.
+        differences: group minus baseline, by metric.
+        adjusted: p-values of the same, by metric, adjusted by Holm's method over all comparisons of the report.
+    """
+
+    group: Group
+    baseline: Group
+    differences: dict[str, Difference]
+    adjusted: dict[str, float]
+
+
+def compare(groups: Sequence[Group], baseline: str | None = None) -> list[Comparison]:
+    """Compare groups on equal seeds with the baseline of their split.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+        baseline: name of a group, an experiment or a method; by default ``drs``, else ``erm``, else the first group.
+            Of several that go by the name, a group is compared with the one whose settings are most like its own.
+
+    Returns:
+        A comparison for each group with a baseline other than itself.
+
+    Raises:
+        InputError: if no group goes by the name.
+    """
+    if baseline is not None and not any(_goes_by(group, baseline) for group in groups):
+        raise InputError(f"must be one of {', '.join(group.name for group in groups)}; got {baseline!r}", "baseline")
+    pairs = [(group, other) for group in groups if (other := _baseline(group, groups, baseline)) and other is not group]
+    found = [
+        {metric: paired_difference(one.by_seed(metric), other.by_seed(metric)) for metric in COMPARED}
+        for one, other in pairs
+    ]
+    adjusted = {metric: holm([differences[metric].p for differences in found]) for metric in COMPARED}
+    return [
+        Comparison(*pair, differences, {metric: adjusted[metric][number] for metric in COMPARED})
+        for number, (pair, differences) in enumerate(zip(pairs, found, strict=True))
+    ]
+
+
+def _baseline(group: Group, groups: Sequence[Group], name: str | None) -> Group | None:
+    """The baseline of a group, which may be itself; None where its split has none."""
+    peers = [other for other in groups if other.split == group.split]
+    for wanted in [name] if name is not None else _DEFAULTS:
+        if candidates := [other for other in peers if _goes_by(other, wanted)]:
+            return min(candidates, key=lambda other: len(_traits(group) ^ _traits(other)))
+    return peers[0] if name is None else None
+
+
+def _goes_by(group: Group, name: str) -> bool:
+    return name in (group.name, group.method, run_name(group.runs[0]))
+
+
+def _traits(group: Group) -> set[str]:
+    """What was chosen for a group but the method."""
+    run = group.runs[0]
+    choices = {f"{key}={choice}" for key, choice in run["choices"].items() if key not in ("method", "experiment")}
+    return {*choices, *setting(run), run_name(run).rpartition("/")[0]}

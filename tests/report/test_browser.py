@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oponm.report import collect_runs, compare, group_runs, html_page
+from tests.report.browser import DARK, PROGRAM, ask, open_page, photograph
+from tests.report.runs import full_result, store_full
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium or chrome found: apt-get install chromium")
+
+HOSTILE = "</script><script>console.log('run')</script><img src=x onerror=console.log('run')>"
+FIGURES = ["recall", "difference", "curves", "confusion", "noise"]
+ORDER = "return [...page.querySelector('#results').tBodies[0].rows].map(row => row.cells[0].textContent)"
+
+
+def write_page(folder: Path, runs) -> Path:
+    groups = group_runs(runs)
+    path = folder / "report.html"
+    path.write_text(html_page(groups, compare(groups), ["somewhere: not finished"]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    for method in ("drs", "erm", "open"):
+        for seed in range(3):
+            store_full(folder / f"{method}-{seed}", full_result(method, seed))
+    return write_page(folder, collect_runs([folder])[0])
+
+
+def test_the_console_would_tell_of_an_error(tmp_path):
+    (tmp_path / "page.html").write_text("<script>nowhere()</script>")
+    opened = open_page((tmp_path / "page.html").as_uri(), tmp_path / "profile")
+    assert any("nowhere is not defined" in line for line in opened.console)
+
+
+def test_it_loads_without_an_error_or_a_warning(page, tmp_path):
+    assert open_page(page.as_uri(), tmp_path / "profile").console == []
+
+
+def test_every_figure_is_drawn(page, tmp_path):
+    hidden = ask(
+        page, tmp_path, "return [...page.querySelectorAll('figure')].map(figure => [figure.id, figure.hidden])"
+    )
+    assert hidden == [[name, False] for name in FIGURES]
+    lines = "return ['recall', 'difference', 'noise'].map(id => page.querySelectorAll(`#${id} .chart .line`).length)"
+    assert ask(page, tmp_path, lines) == [3, 2, 3]
+    titles = "return [...page.querySelectorAll('#curves h4')].map(title => title.textContent)"
+    assert ask(page, tmp_path, titles) == [
+        "training loss",
+        "training accuracy (%), natural images",
+        "noise in a batch (%)",
+        "learning rate",
+    ]
+    assert ask(page, tmp_path, "return page.querySelectorAll('#confusion canvas').length") == 3
+
+
+def test_lines_stand_where_their_values_are(page, tmp_path):
+    script = """
+        const data = JSON.parse(page.getElementById('data').textContent);
+        const points = [...page.querySelectorAll('#recall .chart path[transform]')].map(mark => [
+          mark.querySelector('title').textContent, +mark.getAttribute('transform').match(/ ([\\d.]+)\\)/)[1]]);
+        return [data.groups.map(group => [group.name, group.recall[0]]), data.splits[0].classes, points]"""
+    groups, classes, points = ask(page, tmp_path, script)
+    places = dict(points)
+    heights = {
+        value: next(y for title, y in places.items() if title.startswith(f"{name}, {label}: {value:g} "))
+        for name, values in groups
+        for label, value in zip(classes, values, strict=True)
+    }
+    slope, _ = np.polyfit(list(heights), list(heights.values()), 1)
+    assert slope < 0
+    assert np.corrcoef(list(heights), list(heights.values()))[0, 1] == pytest.approx(-1)
+
+
+def test_a_phase_s_beginning_is_marked(page, tmp_path):
+    assert ask(page, tmp_path, "return page.querySelectorAll('#curves .border').length") == 4 * 3
+    told = ask(page, tmp_path, "return page.querySelector('#curves p').textContent")
+    assert "erm, drs, open: instance from epoch 0, class_balanced from epoch 8" in told
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+@pytest.mark.parametrize("metric", ["few", "balanced_accuracy"])
+def test_the_address_sorts_a_table(page, tmp_path, metric, order):
+    groups = group_runs([full_result(method, seed) for method in ("drs", "erm", "open") for seed in range(3)])
+    ranked = sorted(groups, key=lambda group: group.mean_and_error(metric)[0], reverse=order == "descending")
+    sorted_page = Path(f"{page}#sort=results/{metric}/{order}")
+    assert ask(sorted_page, tmp_path, ORDER) == [group.name for group in ranked]
+    state = "return [...page.querySelectorAll('[aria-sort]')].map(head => [head.dataset.key, head.ariaSort])"
+    assert ask(sorted_page, tmp_path, state) == [[metric, order]]
+
+
+@pytest.mark.parametrize(
+    "address", ["sort=nowhere/few/ascending", "sort=results/nowhere/ascending", "sort=", "results"]
+)
+def test_an_address_that_names_no_column_sorts_nothing(page, tmp_path, address):
+    assert ask(Path(f"{page}#{address}"), tmp_path, ORDER) == ["erm", "drs", "open"]
+
+
+def test_a_button_sorts_and_sorts_back(page, tmp_path):
+    press = "const button = page.querySelector('#results th[data-key=method] button');"
+    assert ask(page, tmp_path, f"{press} button.click(); {ORDER}") == ["drs", "erm", "open"]
+    assert ask(page, tmp_path, f"{press} button.click(); button.click(); {ORDER}") == ["open", "erm", "drs"]
+    assert ask(page, tmp_path, f"{press} button.click(); return view.location.hash") == "#sort=results/method/ascending"
+
+
+def test_what_is_missing_is_sorted_last_either_way(tmp_path):
+    runs = [
+        full_result("open", published={"paper": 84.6}),
+        full_result("erm"),
+        full_result("drs", published={"paper": 83}),
+    ]
+    page = write_page(tmp_path, runs)
+    for order, expected in (("ascending", ["drs", "open", "erm"]), ("descending", ["open", "drs", "erm"])):
+        assert ask(Path(f"{page}#sort=results/published%20paper/{order}"), tmp_path, ORDER) == expected
+
+
+def test_methods_are_shown_by_choice_and_keep_their_colour(page, tmp_path):
+    script = """
+        page.querySelector('#methods input').click();
+        return ['recall', 'difference'].map(id => [...page.querySelectorAll(`#${id} .legend span`)].map(one =>
+          [one.textContent, one.querySelector('.line').getAttribute('class')]))"""
+    recall, difference = ask(page, tmp_path, script)
+    assert [name for name, _ in recall] == ["drs", "open"]
+    assert difference == recall[1:]
+
+
+def test_each_split_can_be_chosen(tmp_path):
+    page = write_page(tmp_path, [full_result(method, classes=n) for n in (5, 10) for method in ("drs", "open")])
+    script = """
+        const choice = page.querySelector('#split'), bars = () => page.querySelectorAll('#recall .bar').length;
+        const before = bars(); choice.value = '1'; choice.dispatchEvent(new Event('change'));
+        return [choice.options.length, before, bars()]"""
+    number, *bars = ask(page, tmp_path, script)
+    assert (number, sorted(bars)) == (2, [5, 10])
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_is_wider_than_the_screen(tmp_path, width):
+    long = "model.a_rather_long_key=" + "x" * 80
+    runs = [full_result("drs"), full_result("open", overrides=[long], class_names=["n" * 60] * 10)]
+    page = write_page(tmp_path, runs)
+    script = "return [view.innerWidth, page.documentElement.scrollWidth]"
+    inner, content = ask(page, tmp_path, script, width)
+    assert inner == width
+    assert content <= width
+
+
+@pytest.mark.parametrize("flags", [[], [DARK]], ids=["light", "dark"])
+def test_text_stands_out_from_the_page(page, tmp_path, flags):
+    script = """
+        const luminance = colour => { const part = colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+          .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+          return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2]; };
+        const paper = luminance(view.getComputedStyle(page.body).backgroundColor);
+        const all = [...page.querySelectorAll('body, caption, figcaption p, a, th button, .chart text')]
+          .map(one => view.getComputedStyle(one)[one.tagName === 'text' ? 'fill' : 'color']);
+        const lines = [...page.querySelectorAll('.line')].map(one => view.getComputedStyle(one).stroke);
+        const contrast = colours => Math.min(...colours.map(luminance)
+          .map(ink => (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05)));
+        return [paper, contrast(all), contrast(lines)]"""
+    paper, text, lines = ask(page, tmp_path, script, 1280, *flags)
+    assert (paper < 0.05) == bool(flags)
+    assert text >= 4.5  # WCAG 2 AA, for text
+    assert lines >= 3  # and for graphics
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_is_dark_in_the_dark(page, tmp_path, width):
+    light, dark = (photograph(page, tmp_path, width, 3000, *flags) for flags in ([], [DARK]))
+    assert light.mean() > 200
+    assert dark.mean() < 60
+    assert dark.std() > 10
+
+
+def test_names_do_nothing(tmp_path):
+    hostile = {
+        "overrides": [f"x={HOSTILE}"],
+        "class_names": [HOSTILE] * 10,
+        "phases": [{"name": HOSTILE, "start": 3}],
+        "published": {HOSTILE: 84.6},
+    }
+    store_full(tmp_path / "open", full_result("open", **hostile))
+    store_full(tmp_path / "drs", full_result("drs", class_names=[HOSTILE] * 10))
+    page = write_page(tmp_path, collect_runs([tmp_path])[0])
+    opened = open_page(page.as_uri(), tmp_path / "profile")
+    assert opened.console == []
+    assert "<img" not in opened.dom
+    assert ask(page, tmp_path, "return page.querySelectorAll('img, script').length") == 2
+    assert HOSTILE in ask(page, tmp_path, "return page.querySelector('#recall .legend').textContent")
+
+
+def test_two_hundred_runs_open_quickly(tmp_path):
+    contents = {method: full_result(method, classes=100) for method in ("drs", "open")}
+    for number in range(200):
+        content = {**contents["open" if number else "drs"], "overrides": [f"x={number}"]}
+        store_full(tmp_path / str(number), content, epochs=200)
+    page = write_page(tmp_path, collect_runs([tmp_path])[0])
+    assert page.stat().st_size < 5e6
+    (tmp_path / "empty.html").write_text("")
+    empty = open_page((tmp_path / "empty.html").as_uri(), tmp_path / "profile")
+    opened = open_page(page.as_uri(), tmp_path / "profile")
+    assert opened.console == []
+    assert opened.dom.count('<th scope="row">') == 200 + 199 + 200
+    assert opened.seconds - empty.seconds < 2

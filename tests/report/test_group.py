@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from oponm.report import Group, group_runs
+from oponm.report.group import standard_error
+from tests.report.runs import result
+
+
+def names(groups: list[Group]) -> list[str]:
+    return [group.name for group in groups]
+
+
+def test_runs_are_grouped_by_all_but_the_seed():
+    runs = [result(method, seed) for seed in (1, 0, 2) for method in ("open", "erm")]
+    groups = group_runs(runs)
+    assert names(groups) == ["erm", "open"]
+    for group in groups:
+        assert [run["seed"] for run in group.runs] == [0, 1, 2]
+        assert {run["choices"]["method"] for run in group.runs} == {group.name}
+
+
+@pytest.mark.parametrize("override", ["norm=aux", "+norm.noise_grad=full", "model.width=8", "data.imbalance_ratio=10"])
+def test_any_other_choice_makes_a_group(override):
+    groups = group_runs([result("open"), result("open", 1), result("open", overrides=(override,))])
+    assert names(groups) == ["open", f"open {override}"]
+    assert [len(group.runs) for group in groups] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["output_dir=elsewhere", "logger=wandb", "logger.wandb.project=x", "sweep=demo", "hydra.verbose=true", "+seed=3"],
+)
+def test_what_does_not_bear_on_the_result_makes_none(override):
+    groups = group_runs([result("open"), result("open", 1, (override,))])
+    assert names(groups) == ["open"]
+    assert len(groups[0].runs) == 2
+
+
+def test_the_order_of_overrides_makes_no_group():
+    one, other = ("norm=aux", "model=wrn_28_10"), ("model=wrn_28_10", "norm=aux")
+    assert len(group_runs([result(overrides=one), result(seed=1, overrides=other)])) == 1
+
+
+def test_names_tell_only_what_differs():
+    shared = ("model=resnet32", "data.root=birds")
+    groups = group_runs(
+        [
+            result("erm", overrides=shared),
+            result("open", overrides=shared),
+            result("open", overrides=(*shared, "norm=aux")),
+            result("open", overrides=("norm=standard", *shared, "noise.delta=0.5")),
+        ]
+    )
+    assert names(groups) == ["erm", "open", "open noise.delta=0.5 norm=standard", "open norm=aux"]
+
+
+def test_plain_training_and_oversampling_come_before_what_builds_on_them():
+    runs = [result(method) for method in ("zeta", "open", "drs", "rs", "erm")]
+    assert names(group_runs(runs)) == ["erm", "rs", "drs", "open", "zeta"]
+    assert names(group_runs(runs[::-1])) == ["erm", "rs", "drs", "open", "zeta"]
+
+
+def test_a_method_without_a_name_is_a_question_mark():
+    assert names(group_runs([result(choices={})])) == ["?"]
+
+
+@pytest.mark.parametrize("values", [[0.5, 0.7], [0.1, 0.2, 0.6], [0.4] * 4, list(np.linspace(0, 1, 11))], ids=len)
+def test_mean_and_standard_error(values):
+    runs = [result(seed=seed, metrics={"accuracy": value}) for seed, value in enumerate(values)]
+    mean, error = Group("erm", runs).mean_and_error("accuracy")
+    expected = math.sqrt(sum((value - sum(values) / len(values)) ** 2 for value in values) / (len(values) - 1))
+    assert mean == pytest.approx(sum(values) / len(values))
+    assert error == pytest.approx(expected / math.sqrt(len(values)), abs=1e-12)
+    assert standard_error(values) == pytest.approx(error)
+
+
+def test_a_single_seed_has_no_standard_error():
+    mean, error = Group("erm", [result()]).mean_and_error("accuracy")
+    assert mean == 0.8
+    assert math.isnan(error)
+    assert math.isnan(standard_error([0.5]))
+
+
+@pytest.mark.parametrize("missing_in", [[0], [1], [0, 1]], ids=str)
+def test_a_metric_that_is_missing_has_no_mean(missing_in):
+    runs = [result(seed=seed) for seed in (0, 1)]
+    for number in missing_in:
+        del runs[number]["metrics"]["few"]
+    assert all(math.isnan(value) for value in Group("erm", runs).mean_and_error("few"))
+
+
+def test_seconds_are_those_of_training():
+    runs = [result(seed=seed, train_seconds=value, seconds=99.0) for seed, value in enumerate((1.0, 3.0))]
+    assert Group("erm", runs).mean_and_error("seconds") == (2.0, 1.0)
+
+
+def test_recall_is_averaged_class_by_class():
+    runs = [result(seed=seed, recall=recall) for seed, recall in enumerate(([1.0, 0.0, 0.5], [0.6, 0.2, 0.5]))]
+    mean, error = Group("erm", runs).recall()
+    assert mean.tolist() == pytest.approx([0.8, 0.1, 0.5])
+    assert error.tolist() == pytest.approx([0.2, 0.1, 0])
+
+
+def test_the_folder_that_experiments_share_is_not_told():
+    runs = [result(choices={"experiment": f"digits_lt/{name}"}) for name in ("open", "drs")]
+    assert names(group_runs(runs)) == ["drs", "open"]
+
+
+def test_experiments_of_several_folders_keep_them():
+    runs = [result(choices={"experiment": name}) for name in ("b/open", "b/erm", "a/open", "a/drs")]
+    assert names(group_runs(runs)) == ["a/drs", "a/open", "b/erm", "b/open"]
+
+
+def test_a_name_is_one_line():
+    assert names(group_runs([result("a\nb\x1b[1m\u202e")])) == ["a b [1m "]
+
+
+def test_a_class_without_test_images_has_no_recall():
+    runs = [result(seed=seed, recall=[None, 0.5]) for seed in (0, 1)]
+    mean, _ = Group("erm", runs).recall()
+    assert math.isnan(mean[0])
+    assert mean[1] == 0.5
+
+
+@pytest.mark.parametrize(
+    "changes", [{"content_digest": "b"}, {"class_counts": [100, 11]}, {"test_counts": [9, 9]}], ids=str
+)
+def test_splits_differ_in_what_is_trained_or_tested_on(changes):
+    one, other = result(content_digest="a"), result(**{"content_digest": "a", **changes})
+    assert Group("erm", [one]).split != Group("erm", [other]).split
+    assert Group("erm", [one]).split == Group("open", [result("open", content_digest="a")]).split
+
+
+def test_the_split_is_told_only_of_groups_that_nothing_else_tells_apart():
+    def named(*runs):
+        return names(group_runs([result(name, content_digest=digest * 8) for name, digest in runs]))
+
+    assert named(("erm", "a"), ("open", "b")) == ["erm", "open"]
+    assert named(("erm", "a"), ("erm", "b")) == ["erm split aaaaaaaa", "erm split bbbbbbbb"]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import re
+import string
+
+import pytest
+
+from oponm.report import Group, compare, group_runs, latex_tables
+from oponm.report.latex import latex_text
+from tests.report.runs import full_result, result
+
+# Any of these stands for something else in LaTeX, unless a backslash precedes it.
+ACTIVE = re.compile(r"(?<!\\)[#%&_^~<>|\"]")
+
+
+def tables(text: str) -> list[list[str]]:
+    """The lines between the rules of each table."""
+    return [
+        [line for line in table.splitlines() if line.endswith(r"\\")]
+        for table in re.findall(r"\\begin{tabular}.*?\\end{tabular}", text, re.DOTALL)
+    ]
+
+
+def test_a_table_of_results():
+    runs = [result(seed=seed, metrics={"balanced_accuracy": value}) for seed, value in enumerate((0.7, 0.72))]
+    (rows,) = tables(latex_tables([Group("erm", runs)]))
+    assert rows == [
+        r"method & seeds & balanced accuracy & many & medium & few & seconds \\",
+        r"erm & $2$ & $71.0\pm 1.0$ & -- & -- & -- & $2.0$ \\",
+    ]
+
+
+def test_published_figures_have_columns():
+    groups = [Group("erm", [result()]), Group("open", [result("open", published={"paper": 84.6})])]
+    header, erm, found = tables(latex_tables(groups))[0]
+    assert header.split(" & ")[-2:] == ["paper", r"seconds \\"]
+    assert (erm.split(" & ")[-2], found.split(" & ")[-2]) == ("--", "$84.6$")
+
+
+def test_a_table_of_differences():
+    groups = group_runs([full_result(method, seed) for method in ("drs", "open") for seed in range(3)])
+    comparisons = compare(groups)
+    results, differences = tables(latex_tables(groups, comparisons))
+    assert (len(results), len(differences)) == (3, 2)
+    found = comparisons[0].differences["balanced_accuracy"]
+    cells = differences[1].split(" & ")
+    assert cells[:3] == ["open", "drs", "$3$"]
+    assert cells[3] == rf"${100 * found.mean:+.1f}\ [{100 * found.low:+.1f}, {100 * found.high:+.1f}]$"
+
+
+def test_rows_have_as_many_cells_as_columns():
+    groups = group_runs([full_result(method, seed) for method in ("drs", "open") for seed in range(3)])
+    text = latex_tables(groups, compare(groups))
+    columns = re.findall(r"\\begin{tabular}{([lr]+)}", text)
+    assert [{row.count(" & ") + 1 for row in rows} for rows in tables(text)] == [{len(letters)} for letters in columns]
+    assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 2
+
+
+@pytest.mark.parametrize("character", string.punctuation)
+def test_every_character_is_itself(character):
+    text = latex_text(f"a{character}1")
+    bare = text.replace("{}", "")
+    assert not ACTIVE.search(bare)
+    assert not re.search(r"(?<!\\)[{}$]", bare)
+    commands = re.findall(r"\\([a-z]+)", bare)
+    assert set(commands) <= {
+        "textbackslash",
+        "textasciitilde",
+        "textasciicircum",
+        "textless",
+        "textgreater",
+        "textbar",
+        "textquotedbl",
+    }
+
+
+def test_a_name_cannot_add_cells_rows_or_commands():
+    name = r"open x=\input{secret} & \\ % $a_b$"
+    (_, row) = tables(latex_tables([Group(name, [result()])]))[0]
+    assert len(re.findall(r"(?<!\\)&", row)) == 6
+    assert r"\textbackslash{}input\{secret\} \& \textbackslash{}\textbackslash{} \% \$a\_b\$" in row
