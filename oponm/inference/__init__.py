@@ -1,0 +1,25 @@
+"""Using a trained network: images to predictions, evaluation on other images, models that leave."""
+
+from oponm.inference.classifier import Classifier, load_classifier
+from oponm.inference.deployed import DeployedNetwork
+from oponm.inference.export import FORMATS, export_classifier
+from oponm.inference.folder import EvaluationFolder
+from oponm.inference.images import find_images
+from oponm.inference.predict import Prediction, Predictions
+from oponm.inference.run_facts import RunFacts, read_run_facts
+from oponm.inference.split import serve_split
+
+__all__ = [
+    "FORMATS",
+    "Classifier",
+    "DeployedNetwork",
+    "EvaluationFolder",
+    "Prediction",
+    "Predictions",
+    "RunFacts",
+    "export_classifier",
+    "find_images",
+    "load_classifier",
+    "read_run_facts",
+    "serve_split",
+]

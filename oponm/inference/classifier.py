@@ -1,0 +1,151 @@
+"""A trained network with all that showing it images takes, from a checkpoint alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from oponm.data.pipeline import DevicePipeline, RawBatch
+from oponm.data.statistics import Statistics
+from oponm.errors import InputError
+from oponm.inference.factory import known_factory
+from oponm.models import make_network
+from oponm.models.weights import mismatches, read_weights, without_prefixes
+from oponm.rng import derived_randomness
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, and what it was trained on.
+
+    Attributes:
+        network: (N, C, H, W), normalised -> logits (N, K); with plain batch norm, in evaluation mode.
+        class_names: K names, in the order of the logits.
+        class_counts: training images of each class.
+        statistics: of the training images; images are normalised by them.
+        image_shape: (C, H, W), with C = 1 or 3 and H = W.
+        model_config: the settings that the network was made from.
+        split_digest: of the training indices, see :func:`~oponm.longtail.split_digest`.
+        content_digest: SHA-256 of the training labels and pixels, or file names.
+
+    Example:
+        >>> from oponm.models import SmallCNN
+        >>> network = SmallCNN(2, in_channels=1).eval()
+        >>> half = Statistics((0.5,), (0.5,))
+        >>> cats = Classifier(network, ["cat", "dog"], [9, 3], half, (1, 8, 8), {}, "", "")
+        >>> cats.probabilities(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).sum(1)
+        tensor([1., 1., 1., 1., 1.])
+    """
+
+    network: nn.Module
+    class_names: list[str]
+    class_counts: list[int]
+    statistics: Statistics
+    image_shape: tuple[int, int, int]
+    model_config: Mapping[str, Any]
+    split_digest: str
+    content_digest: str
+
+    def pipeline(self) -> DevicePipeline:
+        """What turns stored pixels into the network's input, as in training's own evaluation."""
+        return DevicePipeline(nn.Identity(), None, self.statistics, seed=0)
+
+    @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Softmax of the logits.
+
+        Args:
+            images: (N, C, H, W), uint8, of ``image_shape``, on the network's device.
+
+        Returns:
+            (N, K), float32, on the CPU.
+        """
+        raw = RawBatch(images, torch.zeros(len(images), dtype=torch.int64), epoch=0, step=0)
+        batch = self.pipeline().to(images.device)(raw, training=False)
+        return self.network(batch.images).softmax(1).cpu()
+
+
+def load_classifier(
+    path: Path, make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]] = known_factory
+) -> Classifier:
+    """Read a run's checkpoint and build its network; nothing in the file is executed or imported.
+
+    Args:
+        path: ``checkpoints/last.ckpt`` or ``best.ckpt`` of a run.
+        make: from the model config to what makes the network. The default knows the networks of :mod:`oponm.models`,
+            timm's and torchvision's among them; one that imports what the config names runs code of its author.
+
+    Returns:
+        The network with plain batch norm, in evaluation mode, on the CPU, in float32.
+
+    Raises:
+        InputError: if the file is missing, is no checkpoint, was written by a version that did not note statistics, or
+            is of a network that ``make`` refuses.
+    """
+    weights, rest = read_weights(path, "checkpoint")
+    known = _read_description(rest, path)
+    try:
+        with derived_randomness(0, "model"):  # drawn, to be replaced; the global generators stay as they are
+            settings = known["model_config"]
+            network = make_network(
+                make(settings), len(known["class_names"]), known["image_shape"][0], settings.get("head", "linear")
+            )
+    except InputError as error:
+        raise error if error.key == "checkpoint" else InputError(f"{path}: {error}", "checkpoint") from error
+    except Exception as error:  # whatever a network makes of settings that nobody chose
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"{path} names a network that cannot be made ({reason})", "checkpoint") from error
+    weights = _without_auxiliary(without_prefixes(weights, network))
+    if problems := list(mismatches(network, weights).values()):
+        raise InputError(f"{path} holds weights of another network than it names: {problems[0]}", "checkpoint")
+    network.load_state_dict(weights)
+    return Classifier(network.float().eval().requires_grad_(False), **known)
+
+
+def _read_description(rest: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    split, config = rest.get("split"), rest.get("model_config")
+    if not isinstance(split, dict) or "statistics" not in split:
+        raise InputError(
+            f"{path} does not say how images were normalised (statistics): it is no checkpoint of oponm, or an older "
+            "version wrote it; train again, or use 'oponm eval' with the run's data",
+            "checkpoint",
+        )
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{path} does not say what its network is (model_config), as it was trained from code: make the network "
+            "there, and load the weights by oponm.training.checkpoint.load_weights",
+            "checkpoint",
+        )
+    try:
+        mean, std = (tuple(float(value) for value in split["statistics"][name]) for name in ("mean", "std"))
+        channels, height, width = (int(value) for value in split["image_shape"])
+        names, counts = [str(name) for name in split["class_names"]], [int(count) for count in split["class_counts"]]
+        digests = {name: str(split[name]) for name in ("split_digest", "content_digest")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} holds a damaged description of its training data", "checkpoint") from error
+    fits = len(mean) == len(std) == channels and len(names) == len(counts) and len(set(names)) == len(names) > 1
+    if not fits or channels not in (1, 3) or height != width or height < 1:
+        raise InputError(f"{path} holds a description of its training data that contradicts itself", "checkpoint")
+    return {
+        "class_names": names,
+        "class_counts": counts,
+        "statistics": Statistics(mean, std),
+        "image_shape": (channels, height, width),
+        "model_config": config,
+        **digests,
+    }
+
+
+def _without_auxiliary(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what auxiliary batch norm keeps for noise rows; images do not pass through it."""
+
+    def auxiliary(name: str) -> bool:
+        layer, _, leaf = name.rpartition(".")
+        return leaf.startswith("aux_") and f"{layer}.{leaf.removeprefix('aux_')}" in weights
+
+    return {name: tensor for name, tensor in weights.items() if not auxiliary(name)}

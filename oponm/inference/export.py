@@ -1,0 +1,82 @@
+"""A trained network on its way out: the file, its labels, its model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from oponm.errors import InputError, check_choice
+from oponm.inference.card import model_card
+from oponm.inference.classifier import Classifier
+from oponm.inference.deployed import INPUTS, DeployedNetwork
+from oponm.inference.formats import FORMATS, write_format
+from oponm.inference.new_files import new_files
+from oponm.inference.run_facts import RunFacts
+
+LABELS_FILE = "labels.txt"
+CARD_FILE = "MODEL_CARD.md"
+
+
+def export_classifier(
+    classifier: Classifier,
+    path: Path,
+    format: str = "onnx",
+    takes: str | None = None,
+    facts: RunFacts | None = None,
+    command: str = "",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write a network so that it runs without oponm, with ``labels.txt`` and ``MODEL_CARD.md`` beside it.
+
+    The network has plain batch norm, takes any number of images at a time, and gives logits; it is read back and
+    compared before any file is in its place.
+
+    Args:
+        classifier: a trained network, on the CPU.
+        path: the file to be.
+        format: one of :data:`FORMATS`. ``"state_dict"`` is weights alone, for a network that is made elsewhere; the
+            others hold the computation too.
+        takes: see :class:`DeployedNetwork`; None is ``"unit"``, and ``"normalised"`` for a state dict, which cannot
+            hold anything else.
+        facts: what the model card tells of the run.
+        command: what the model card tells to write the file again.
+        overwrite: whether files that exist are replaced.
+
+    Returns:
+        The files: labels, model card, and the network last.
+
+    Raises:
+        InputError: for a format or input that there is not, a file that exists, or see
+            :func:`~oponm.inference.formats.write_format`.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from oponm.data.statistics import Statistics
+        >>> from oponm.models import SmallCNN
+        >>> half = Statistics((0.5,), (0.5,))
+        >>> network = SmallCNN(2, in_channels=1).eval()
+        >>> cats = Classifier(network, ["cat", "dog"], [9, 3], half, (1, 8, 8), {}, "", "")
+        >>> files = export_classifier(cats, Path(tempfile.mkdtemp(), "model.pt2"), "torch_export")
+        >>> [file.name for file in files]
+        ['labels.txt', 'MODEL_CARD.md', 'model.pt2']
+        >>> torch.export.load(files[-1]).module()(torch.rand(4, 1, 8, 8)).shape
+        torch.Size([4, 2])
+    """
+    check_choice("format", format, FORMATS)
+    takes = takes or ("unit" if FORMATS[format].is_graph else "normalised")
+    check_choice("input", takes, INPUTS)
+    if not FORMATS[format].is_graph and takes != "normalised":
+        raise InputError(f"must be normalised for {format}, which is weights alone, got {takes!r}", "input")
+    if (reserved := path.name) in (LABELS_FILE, CARD_FILE):
+        raise InputError(f"must not be named {reserved}, as a file beside it is", "output")
+    files = [path.parent / LABELS_FILE, path.parent / CARD_FILE, path]
+    names = classifier.class_names
+    network = classifier.network
+    if FORMATS[format].is_graph:
+        network = DeployedNetwork(classifier.network, classifier.statistics, takes).eval()
+    with new_files(files, overwrite) as (labels, card, model):
+        labels.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        card.write_text(
+            model_card(classifier, path.name, format, takes, facts or RunFacts(), command), encoding="utf-8"
+        )
+        write_format(format, network, classifier.image_shape, takes, names, model)
+    return files

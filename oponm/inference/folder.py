@@ -1,0 +1,129 @@
+"""Evaluation on a folder of images, by what the checkpoint says of its training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from oponm.data.pipeline import RawBatch
+from oponm.data.reading import ON_ERROR
+from oponm.errors import InputError, check_choice, check_int
+from oponm.inference.classifier import Classifier
+from oponm.inference.images import list_folder, read_batches
+from oponm.noise import Batch
+
+log = logging.getLogger(__name__)
+
+
+class EvaluationFolder(pl.LightningDataModule):
+    """Class folders of images as the test set of :func:`oponm.training.evaluate`; no training data is needed.
+
+    Images are read at the size of training and normalised by the statistics of training. Classes of the classifier
+    may be missing; means over classes leave them out.
+
+    Args:
+        folder: holds ``<class>/*``, and no folder of a class that the classifier does not know.
+        classifier: whose classes, image shape and statistics are used.
+        batch_size: images a batch.
+        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
+        seed: of the noise images that :func:`oponm.training.evaluate` shows the network.
+
+    Attributes:
+        class_names: of the classifier.
+        class_counts: of its training set, for groups of many- and few-shot classes.
+        test_counts: images of each class; one that turns out to be unreadable is taken off when it is met.
+        digest: of the indices it was trained on.
+        content_digest: of the images it was trained on.
+        statistics: of the images it was trained on.
+        image_shape: (C, H, W) of the images.
+        skipped: what was left out, with the reason.
+
+    Raises:
+        InputError: naming classes that the classifier does not know; if there is no image; and for files that are no
+            images, with ``on_error="raise"``.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        classifier: Classifier,
+        batch_size: int = 128,
+        on_error: str = "raise",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.folder, self.seed = Path(folder).expanduser(), seed
+        self.batch_size = check_int("batch_size", batch_size, minimum=1)
+        self.on_error = check_choice("on_error", on_error, ON_ERROR)
+        self.class_names, self.class_counts = classifier.class_names, classifier.class_counts
+        self.digest, self.content_digest = classifier.split_digest, classifier.content_digest
+        self.statistics, self.image_shape = classifier.statistics, classifier.image_shape
+        self.pipeline = classifier.pipeline()
+        self.skipped: list[str] = []
+        self.files: list[Path] = []
+        self.labels: list[int] = []
+        self._list_files()
+        self.test_counts = [self.labels.count(label) for label in range(len(self.class_names))]
+
+    def _list_files(self) -> None:
+        if not self.folder.is_dir():
+            raise InputError(f"names no folder: {self.folder}", "folder")
+        found = {path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        if unknown := sorted(found - set(self.class_names)):
+            raise InputError(
+                f"{self.folder} has folders of classes that the checkpoint does not know: {_listed(unknown)}; it knows "
+                f"{_listed(self.class_names)}",
+                "folder",
+            )
+        for label, name in enumerate(self.class_names):
+            files, others = list_folder(self.folder / name)
+            self._refuse(others)
+            self.files += files
+            self.labels += [label] * len(files)
+        if not self.files:
+            raise InputError(f"{self.folder} holds no image in a folder named as a class", "folder")
+        if missing := [name for label, name in enumerate(self.class_names) if label not in self.labels]:
+            log.warning("%s has no image of %s: means over classes leave them out", self.folder, _listed(missing))
+
+    def _refuse(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if self.on_error == "raise":
+                raise InputError(f"{line}; remove it, or set data.on_error=skip")
+            self.skipped.append(line)
+
+    def test_dataloader(self) -> _Reader:
+        """The images, class by class."""
+        return _Reader(self)
+
+    def read(self) -> Iterator[RawBatch]:
+        """Stored pixels, a batch at a time, and no batch without an image."""
+        labels = torch.tensor(self.labels)
+        for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size)):
+            self._refuse(batch.refused.values())
+            for position in batch.refused:
+                self.test_counts[self.labels[position]] -= 1
+            if batch.kept:
+                yield RawBatch(batch.images, labels[batch.kept], epoch=0, step=step)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Scale and normalise."""
+        return self.pipeline.to(batch.images.device)(batch, training=False)
+
+
+class _Reader:
+    """What Lightning iterates over."""
+
+    def __init__(self, data: EvaluationFolder) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[RawBatch]:
+        return self.data.read()
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,143 @@
+"""The formats a network can leave in: each is written, read back by what will run it, and compared."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from oponm.errors import InputError
+
+TOLERANCE = 1e-4  # of the largest logit, or of 1 if all are smaller
+_BATCHES = (1, 3)
+Run = Callable[[Tensor], Tensor]
+
+
+class Format(NamedTuple):
+    """A way for a network to leave.
+
+    Attributes:
+        extension: of its file.
+        write: takes the network in evaluation mode, example images, the labels and a path; returns what runs the file
+            that it wrote.
+        is_graph: whether the file holds the computation, and not weights alone.
+    """
+
+    extension: str
+    write: Callable[[nn.Module, Tensor, list[str], Path], Run]
+    is_graph: bool = True
+
+
+def _state_dict(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> Run:
+    torch.save(network.state_dict(), path)
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network
+
+
+def _torchscript(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> Run:
+    traced = torch.jit.trace(network, images, check_trace=False)  # compared below, with other images
+    torch.jit.save(traced, str(path), _extra_files={"labels.json": json.dumps(labels)})
+    return torch.jit.load(str(path))
+
+
+def _torch_export(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> Run:
+    torch.export.save(_program(network, images), path, extra_files={"labels.json": json.dumps(labels)})
+    return torch.export.load(path).module()
+
+
+def _onnx(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> Run:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        message = f'is onnx, which needs {error.name}: pip install "oponm[export]", or choose another format'
+        raise InputError(message, "format") from error
+    options: dict[str, Any] = {"dynamic_shapes": _dynamic(), "dynamo": True, "verbose": False}
+    exported = _program(network, images)
+    program = torch.onnx.export(exported, (images,), input_names=["images"], output_names=["logits"], **options)
+    assert program is not None  # as it is with dynamo=True
+    program.model.metadata_props["labels"] = json.dumps(labels)
+    program.save(path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+
+def _program(network: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
+    return torch.export.export(network, (images,), dynamic_shapes=_dynamic())
+
+
+def _dynamic() -> tuple[dict[int, object]]:
+    return ({0: torch.export.Dim("batch")},)
+
+
+FORMATS = {
+    "state_dict": Format(".pt", _state_dict, is_graph=False),
+    "torchscript": Format(".torchscript.pt", _torchscript),
+    "torch_export": Format(".pt2", _torch_export),
+    "onnx": Format(".onnx", _onnx),
+}
+
+
+def write_format(
+    name: str, network: nn.Module, shape: tuple[int, ...], takes: str, labels: list[str], path: Path
+) -> None:
+    """Write a network, read it back and compare the two on random images, in batches of 1 and of 3.
+
+    Args:
+        name: one of :data:`FORMATS`.
+        network: in evaluation mode, on the CPU: (N, *shape) -> (N, K).
+        shape: (C, H, W).
+        takes: what the images are, see :class:`~oponm.inference.DeployedNetwork`.
+        labels: K class names, which graphs carry with them.
+        path: the file, which must not exist yet.
+
+    Raises:
+        InputError: if the network cannot be written so, if what was written gives other logits (by more than 1e-4 of
+            the largest), or if ONNX is not installed.
+    """
+    generator = torch.Generator().manual_seed(0)
+    try:
+        with _quiet(), torch.no_grad():
+            run = FORMATS[name].write(network, _random_images((2, *shape), takes, generator), labels, path)
+            for size in _BATCHES:
+                images = _random_images((size, *shape), takes, generator)
+                expected, found = network(images), run(images)
+                apart = float((expected - found).abs().max())
+                if not apart <= TOLERANCE * max(1.0, float(expected.abs().max())):
+                    raise InputError(f"gives other logits than the network, by {apart:.1e}: choose another", "format")
+    except InputError:
+        raise
+    except Exception as error:  # whatever a compiler says of a network that it cannot take
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        others = ", ".join(other for other in FORMATS if other != name)
+        raise InputError(f"{name} cannot hold this network ({reason}): choose {others}", "format") from error
+
+
+def _random_images(shape: tuple[int, ...], takes: str, generator: torch.Generator) -> Tensor:
+    if takes == "uint8":
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    return torch.rand(shape, generator=generator)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the terminal what compilers say to those who work on them."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,158 @@
+"""Image files as users have them: found in folders, decoded ahead of the network in threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from oponm.data.decode import read_image
+from oponm.errors import InputError
+
+_AHEAD = 2  # batches decoded while the network is busy
+_LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
+
+
+class ReadBatch(NamedTuple):
+    """Images decoded together.
+
+    Attributes:
+        images: (N, C, H, W), uint8.
+        kept: positions of the N images in the list of files.
+        refused: for the files that could not be read, by position, why.
+    """
+
+    images: Tensor
+    kept: list[int]
+    refused: dict[int, str]
+
+
+def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
+    """List files, and what is in folders, at any depth, in order of names.
+
+    Args:
+        paths: files, of whatever name, and folders.
+
+    Returns:
+        The files, each once; and for those in folders that are no images by their extension, a line that says so.
+        Hidden files are passed over.
+
+    Raises:
+        InputError: for a path that does not exist, or if there is no image at all.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"):
+        ...     _ = (folder / name).write_bytes(b"")
+        >>> files, others = find_images([folder])
+        >>> [file.name for file in files], len(others)
+        (['a.PNG', 'b.jpg'], 1)
+    """
+    files: dict[Path, None] = {}
+    others: list[str] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            images, rest = list_folder(path)
+            files |= dict.fromkeys(images)
+            others += rest
+        elif path.is_file():
+            files[path] = None
+        else:
+            raise InputError(f"{path}: no such file or folder")
+    if not files:
+        raise InputError(f"no image found in {', '.join(map(str, paths)) or 'nothing'}: name image files, or folders")
+    return list(files), others
+
+
+def list_folder(folder: Path) -> tuple[list[Path], list[str]]:
+    """List the images in a folder, at any depth, in order of names; see :func:`find_images`.
+
+    Args:
+        folder: one that does not exist has none.
+    """
+    extensions = Image.registered_extensions()
+    inside = sorted(file for file in folder.rglob("*") if not file.is_dir() and not _is_clutter(file, folder))
+    images = [file for file in inside if file.suffix.lower() in extensions]
+    return images, [f"{file}: is no image" for file in inside if file.suffix.lower() not in extensions]
+
+
+def _is_clutter(file: Path, folder: Path) -> bool:
+    parts = file.relative_to(folder).parts
+    return any(part.startswith(".") for part in parts) or file.name.lower() in _LEFT_BY_SYSTEMS
+
+
+def read_pixels(path: Path, shape: tuple[int, int, int]) -> Tensor:
+    """Decode a file to a shape that a network was trained on; see :func:`~oponm.data.decode.read_image`.
+
+    Args:
+        path: an image.
+        shape: (C, S, S); with C = 1 colours become their luma (ITU-R 601).
+
+    Returns:
+        ``shape``, uint8.
+
+    Raises:
+        InputError: naming the file, if it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "wide.png")
+        >>> Image.new("RGB", (20, 10), (200, 200, 200)).save(file)
+        >>> read_pixels(file, (1, 2, 2)).tolist()
+        [[[200, 200], [200, 200]]]
+    """
+    pixels = read_image(path, shape[1])
+    if shape[0] == 3:
+        return pixels
+    grey = Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L")
+    return torch.from_numpy(np.array(grey))[None]
+
+
+def read_batches(files: Sequence[Path], shape: tuple[int, int, int], batch_size: int) -> Iterator[ReadBatch]:
+    """Decode files in threads, in order, a few batches ahead of what takes them.
+
+    Args:
+        files: paths.
+        shape: see :func:`read_pixels`.
+        batch_size: files a batch.
+
+    Yields:
+        Batches; a file that cannot be read is left out of its batch and listed there.
+    """
+
+    def attempt(path: Path) -> Tensor | InputError:
+        try:
+            return read_pixels(path, shape)
+        except InputError as error:
+            return error
+
+    waiting: deque[tuple[int, list[Future[Tensor | InputError]]]] = deque()
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, len(files), batch_size):
+            waiting.append((start, [threads.submit(attempt, file) for file in files[start : start + batch_size]]))
+            if len(waiting) > _AHEAD:
+                yield _collect(*waiting.popleft(), shape)
+        while waiting:
+            yield _collect(*waiting.popleft(), shape)
+
+
+def _collect(start: int, futures: list[Future[Tensor | InputError]], shape: tuple[int, int, int]) -> ReadBatch:
+    images: list[Tensor] = []
+    kept: list[int] = []
+    refused: dict[int, str] = {}
+    for position, future in enumerate(futures, start):
+        if isinstance(result := future.result(), InputError):
+            refused[position] = result.message.removesuffix(", or set data.on_error=skip")
+        else:
+            images.append(result)
+            kept.append(position)
+    stacked = torch.stack(images) if images else torch.empty(0, *shape, dtype=torch.uint8)
+    return ReadBatch(stacked, kept, refused)

@@ -1,0 +1,47 @@
+"""Files that appear whole or not at all, and replace others only where that is asked for."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from oponm.errors import InputError
+
+
+@contextmanager
+def new_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Path]]:
+    """Give temporary paths to write to; they are moved to their places, in order, when nothing went wrong.
+
+    Args:
+        paths: files to be; folders that are missing are made at the end.
+        overwrite: whether files that exist are replaced.
+
+    Raises:
+        InputError: for a path that is a folder, or exists, without ``overwrite``.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "new" / "hello.txt"
+        >>> with new_files([target]) as (temporary,):
+        ...     _ = temporary.write_text("hello")
+        >>> target.read_text()
+        'hello'
+    """
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"names a folder, {path}: name a file", "output")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists: choose another output, or set overwrite=true", "output")
+    # On the file system of the target, so that moving a file is one step.
+    beside = next(folder for folder in paths[0].absolute().parents if folder.is_dir())
+    folder = Path(tempfile.mkdtemp(prefix=".oponm-", dir=beside))
+    try:
+        temporary = [folder / path.name for path in paths]
+        yield temporary
+        for source, path in zip(temporary, paths, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,41 @@
+"""Evaluation on another part of a run's data than its test set."""
+
+from __future__ import annotations
+
+import copy
+
+from oponm.data import LongTailDataModule
+from oponm.data.stream import StreamedImages
+from oponm.errors import InputError, check_choice
+
+SPLITS = ("test", "val", "train")
+
+
+def serve_split(data: LongTailDataModule, split: str) -> None:
+    """Make a part of the data what the data module tests on: every image once, in order, not augmented.
+
+    Args:
+        data: set up already; its test set is replaced.
+        split: ``"test"``, ``"val"`` or ``"train"``, the long-tailed training set as it was drawn.
+
+    Raises:
+        InputError: for another ``split``, or ``"val"`` where there is no validation set.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> data = DigitsLT(imbalance_ratio=50)
+        >>> data.setup()
+        >>> serve_split(data, "train")
+        >>> data.test_counts == data.class_counts
+        True
+    """
+    check_choice("split", split, SPLITS)
+    if split == "val":
+        if data.val == "none":
+            raise InputError("is val, and the run has no validation set: choose test or train", "split")
+        data.test_set, data.test_counts = data.val_set, data.val_counts
+    elif split == "train":
+        data.test_set, data.test_counts = data.train_set, data.class_counts
+        if isinstance(data.train_set, StreamedImages):
+            data.test_set = copy.copy(data.train_set)
+            data.test_set.training = False  # the centre, not a random crop

@@ -1,0 +1,193 @@
+"""What is exported runs where oponm cannot be imported, by the code that its model card shows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from oponm.errors import InputError
+from oponm.inference import FORMATS, Classifier, export_classifier, load_classifier
+from oponm.models import WideResNet, resnet20, timm_model, torchvision_model, with_head
+from tests.cli.command import files_below
+from tests.inference.small import MODEL, checkpoint, save, shaken
+from tests.inference.without_oponm import run_without
+
+TIMM = {"_target_": "oponm.models.timm_model", "name": "resnet18", "pretrained": False}
+TORCHVISION = {"_target_": "oponm.models.torchvision_model", "name": "mobilenet_v3_small", "small_stem": False}
+
+
+def make(folder: Path, network=None, config=MODEL, channels: int = 3, size: int = 8) -> Classifier:
+    network = None if network is None else shaken(network)
+    return load_classifier(save(folder, checkpoint(network, channels, size, model_config=config)))
+
+
+def code_of(card: Path) -> str:
+    (block,) = re.findall(r"```python\n(.*?)```", card.read_text(), flags=re.DOTALL)
+    return block
+
+
+def check_by_its_card(classifier: Classifier, file: Path, pixels: torch.Tensor, takes: str, *blocked: str) -> None:
+    """Follow the model card in a process without oponm, and compare with the network's own logits."""
+    images = {
+        "uint8": pixels,
+        "unit": pixels.float() / 255,
+        "normalised": (pixels.float() / 255 - classifier.pipeline().mean) / classifier.pipeline().std,
+    }
+    np.save(file.parent / "images.npy", images[takes].numpy())
+    code = f"import numpy as np\nimages = np.load('images.npy')\n{code_of(file.parent / 'MODEL_CARD.md')}"
+    run_without(f"{code}\nnp.save('logits.npy', np.asarray(logits.tolist()))", file.parent, *blocked)
+    expected = classifier.network(images["normalised"])
+    found = torch.from_numpy(np.load(file.parent / "logits.npy")).float()
+    torch.testing.assert_close(found, expected, atol=1e-4 * max(1.0, float(expected.abs().max())), rtol=0)
+
+
+def pixels_for(classifier: Classifier, number: int = 5) -> torch.Tensor:
+    return torch.randint(0, 256, (number, *classifier.image_shape), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("takes", ["unit", "uint8", "normalised"])
+@pytest.mark.parametrize("format", ["onnx", "torchscript", "torch_export"])
+def test_graphs_run_without_oponm(tmp_path, format, takes):
+    classifier = make(tmp_path)
+    file = export_classifier(classifier, tmp_path / f"out/model{FORMATS[format].extension}", format, takes)[-1]
+    blocked = ("torch", "timm", "torchvision") if format == "onnx" else ("timm", "torchvision")
+    check_by_its_card(classifier, file, pixels_for(classifier), takes, *blocked)
+
+
+NETWORKS = {
+    "cosine head": (lambda: with_head(resnet20(3), "cosine"), {"_target_": "oponm.models.resnet20", "head": "cosine"}),
+    "wide": (
+        lambda: WideResNet(depth=10, width=1, num_classes=3),
+        {"_target_": "oponm.models.WideResNet", "depth": 10, "width": 1},
+    ),
+    "timm": (lambda: timm_model("efficientnet_b0", 3), {**TIMM, "name": "efficientnet_b0"}),
+    "transformer": (
+        lambda: timm_model("vit_tiny_patch16_224", 3, img_size=32, depth=2),
+        {**TIMM, "name": "vit_tiny_patch16_224", "img_size": 32, "depth": 2},
+    ),
+    "torchvision": (lambda: torchvision_model("mobilenet_v3_small", 3), TORCHVISION),
+}
+
+
+@pytest.mark.parametrize("format", ["onnx", "torchscript", "torch_export"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_kind_of_network_leaves_as_a_graph(tmp_path, network, format):
+    build, config = NETWORKS[network]
+    classifier = make(tmp_path, build(), config, size=32)
+    file = tmp_path / f"out/model{FORMATS[format].extension}"
+    assert export_classifier(classifier, file, format)[-1] == file  # compared with the network inside
+    assert files_below(tmp_path / "out") == {file.name, "labels.txt", "MODEL_CARD.md"}
+
+
+@pytest.mark.parametrize(
+    ("build", "config", "channels"),
+    [
+        (lambda: timm_model("resnet18", 3), TIMM, 3),
+        (lambda: timm_model("resnet18", 3, 1, small_stem=True), {**TIMM, "small_stem": True}, 1),
+        (lambda: torchvision_model("mobilenet_v3_small", 3), TORCHVISION, 3),
+        (
+            lambda: torchvision_model("resnet18", 3, 1, small_stem=True),
+            {**TORCHVISION, "name": "resnet18", "small_stem": True},
+            1,
+        ),
+    ],
+    ids=["timm", "timm, small stem, grey", "torchvision", "torchvision, small stem, grey"],
+)
+def test_weights_of_a_library_s_network_load_without_oponm(tmp_path, build, config, channels):
+    classifier = make(tmp_path, build(), config, channels, size=32)
+    file = export_classifier(classifier, tmp_path / "out/model.pt", "state_dict")[-1]
+    check_by_its_card(classifier, file, pixels_for(classifier), "normalised")
+
+
+@pytest.mark.parametrize(
+    ("build", "config", "channels"),
+    [
+        (None, MODEL, 3),
+        (*NETWORKS["cosine head"], 3),
+        (lambda: timm_model("resnet50d", 3, small_stem=True), {**TIMM, "name": "resnet50d", "small_stem": True}, 3),
+        (lambda: torchvision_model("mobilenet_v3_small", 3, 1), TORCHVISION, 1),
+    ],
+    ids=["own", "cosine head", "deep stem", "grey torchvision"],
+)
+def test_weights_of_other_networks_load_by_the_card_s_code(tmp_path, build, config, channels):
+    classifier = make(tmp_path, build and build(), config, channels, size=32)
+    file = export_classifier(classifier, tmp_path / "out/model.pt", "state_dict")[-1]
+    code = f"import os; os.chdir({str(file.parent)!r})\n{code_of(file.parent / 'MODEL_CARD.md')}".rpartition(
+        "logits ="
+    )[0]
+    done = subprocess.run([sys.executable, "-c", f"{code}\nprint('loaded')"], capture_output=True, text=True)
+    assert done.stdout == "loaded\n", done.stderr
+
+
+def test_labels_are_in_the_order_of_the_logits(tmp_path):
+    classifier = make(tmp_path)
+    labels, card, model = export_classifier(classifier, tmp_path / "out/model.pt2", "torch_export")
+    assert labels.read_text().splitlines() == classifier.class_names
+    assert (card.name, model.name) == ("MODEL_CARD.md", "model.pt2")
+
+
+def test_onnx_knows_its_labels_and_takes_any_batch(tmp_path):
+    import onnxruntime
+
+    file = export_classifier(make(tmp_path), tmp_path / "model.onnx")[-1]
+    session = onnxruntime.InferenceSession(file)
+    assert session.get_modelmeta().custom_metadata_map["labels"] == '["ants", "bees", "flies"]'
+    assert session.get_inputs()[0].shape == ["batch", 3, 8, 8]
+    for number in (1, 2, 70):
+        (logits,) = session.run(["logits"], {"images": np.zeros((number, 3, 8, 8), np.float32)})
+        assert logits.shape == (number, 3)
+
+
+class _Forgetful(torch.nn.Module):
+    """Depends on something that no graph records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.fc = 0, torch.nn.Linear(192, 3)
+
+    def forward(self, x):
+        self.calls += 1
+        return self.fc(x.flatten(1)) + self.calls
+
+
+@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+def test_a_graph_with_other_logits_is_not_let_out(tmp_path, format):
+    classifier = make(tmp_path)
+    wrong = Classifier(_Forgetful().eval(), **{k: v for k, v in vars(classifier).items() if k != "network"})
+    with pytest.raises(InputError, match="format"):
+        export_classifier(wrong, tmp_path / "out/model.bin", format)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("module", ["onnx", "onnxruntime", "onnxscript"])
+def test_without_onnx_the_remedy_is_named(tmp_path, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=r'format is onnx, which needs \w+: pip install "oponm\[export\]"'):
+        export_classifier(make(tmp_path), tmp_path / "out/model.onnx")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"format": "tflite"}, "format must be one of state_dict, torchscript, torch_export, onnx"),
+        ({"takes": "percent"}, "input must be one of unit, uint8, normalised"),
+        ({"format": "state_dict", "takes": "uint8"}, "input must be normalised for state_dict"),
+        ({"path": "labels.txt"}, "output must not be named"),
+        ({"path": "last.ckpt"}, "exists"),
+    ],
+    ids=str,
+)
+def test_bad_input(tmp_path, arguments, words):
+    classifier = make(tmp_path)
+    path = tmp_path / arguments.get("path", "model.pt2")
+    options = {name: value for name, value in arguments.items() if name != "path"}
+    with pytest.raises(InputError, match=words):
+        export_classifier(classifier, path, **options)
+    assert files_below(tmp_path) == {"last.ckpt"}

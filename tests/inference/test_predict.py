@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+
+from oponm.data.decode import read_image
+from oponm.inference import Predictions, find_images, load_classifier
+from oponm.inference.predict import write_csv, write_json
+from tests.inference.small import NAMES, photos, save
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    return load_classifier(save(tmp_path))
+
+
+@pytest.fixture
+def files(tmp_path):
+    return find_images([photos(tmp_path / "photos")])[0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_predictions_do_not_depend_on_the_batches(classifier, files, batch_size):
+    expected = torch.cat([classifier.probabilities(read_image(file, 8)[None]) for file in files])
+    found = list(Predictions(classifier, files, batch_size))
+    assert [prediction.path for prediction in found] == files
+    assert [prediction.label for prediction in found] == expected.argmax(1).tolist()
+    torch.testing.assert_close(torch.tensor([p.probabilities for p in found]), expected, atol=1e-6, rtol=0)
+
+
+def test_a_damaged_file_is_skipped_and_listed(classifier, files):
+    files[0].write_bytes(files[0].read_bytes()[:50])
+    predictions = Predictions(classifier, files, batch_size=1)
+    assert [prediction.path for prediction in predictions] == files[1:]
+    assert len(predictions.skipped) == 1
+    assert str(files[0]) in predictions.skipped[0]
+    assert sum(predictions.counts) == len(files) - 1
+
+
+def test_csv_and_json_say_the_same(classifier, files, tmp_path):
+    files[3].write_text("no image")
+    write_csv(tmp_path / "p.csv", Predictions(classifier, files))
+    write_json(tmp_path / "p.json", Predictions(classifier, files))
+    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    content = json.loads((tmp_path / "p.json").read_text())
+    assert list(rows[0]) == ["path", "prediction", "probability", "p_ants", "p_bees", "p_flies"]
+    assert content["class_names"] == NAMES
+    assert len(content["skipped"]) == 1
+    assert len(rows) == len(content["images"]) == 11
+    for row, image in zip(rows, content["images"], strict=True):
+        assert (row["path"], row["prediction"]) == (image["path"], image["prediction"])
+        by_class = {name: float(row[f"p_{name}"]) for name in NAMES}
+        assert by_class == image["probabilities"]
+        assert float(row["probability"]) == max(by_class.values()) == by_class[row["prediction"]]
+        assert sum(by_class.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_names_that_are_no_utf_8(classifier, files, tmp_path):
+    odd = files[0].rename(files[0].parent / "caf\udce9.png")
+    write_csv(tmp_path / "p.csv", Predictions(classifier, [odd]))
+    write_json(tmp_path / "p.json", Predictions(classifier, [odd]))
+    assert b"caf\xe9.png" in (tmp_path / "p.csv").read_bytes()
+    assert b"caf\xe9.png" in (tmp_path / "p.json").read_bytes()
