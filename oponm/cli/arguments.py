@@ -6,7 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-_PATHS = ("checkpoint", "data.root", "data.lists", "data.draw", "output_dir")
+_PATHS = (
+    *("checkpoint", "folder", "data.root", "data.lists", "data.draw", "data.pack", "model.weights"),
+    *("output_dir", "phase_cache", "resume"),
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -16,9 +17,11 @@ from torch import nn
 from oponm.cli.errors import is_bad_input
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_int
+from oponm.models import make_network
 from oponm.nn import convert_batchnorm
 from oponm.rng import derived_randomness
-from oponm.training import LongTailModule, PhasePlan, make_trainer
+from oponm.training import LongTailModule, PhaseCache, PhasePlan, make_trainer
+from oponm.training.parts import rehearse
 
 Result = TypeVar("Result")
 
@@ -73,15 +76,23 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
     if config.trainer.num_threads is not None:
         torch.set_num_threads(check_int("num_threads", config.trainer.num_threads, minimum=1))
-    plan = PhasePlan.from_config(_plain(config.method.phases), config.trainer.max_epochs)
+    plan = build_plan(config)
     schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
     data = build_data(config)
     model = build_model(config, len(data.class_names), data.image_shape[0])
+    _try("augmentation", lambda: _augmented(data))
+    _try("model", lambda: _one_image(model, data.image_shape))
+    _try("phases", lambda: rehearse(model, plan, len(data.class_names)))
     if plan.uses_noise:
         convert_batchnorm(model, **_plain(config.norm))
     optimizer = instantiate(config.optimizer)
     _try("schedule", lambda: float(schedule(0)))
-    module = LongTailModule(model, data.class_counts, optimizer, schedule, config.seed, _plain(config.shots))
+    loss = instantiate(config.loss)
+    module = LongTailModule(model, data.class_counts, optimizer, schedule, config.seed, _plain(config.shots), loss)
+    module.model_config = _plain(config.model)
+    for phase in plan.phases:
+        module.follow(phase)
+    _try("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
     _try("optimizer", lambda: optimizer(module.parameters()))
     _try("trainer", lambda: make_trainer(**trainer_options(config)))
     return module, data, plan
@@ -89,11 +100,12 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
 
 # Where a key that nobody reads would go unnoticed; what is under the others is passed on by name, and refused there.
 _KNOWN = {
-    "trainer": {"max_epochs", "accelerator", "num_threads", "precision"},
-    "method": {"phases"},
+    "trainer": {"max_epochs", "accelerator", "num_threads", "precision"}
+    | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts"},
+    "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},
     "": {"seed", "output_dir", "checkpoint", "optimizer", "schedule", "data", "model", "augmentation", "noise", "norm"}
-    | {"logger", "trainer", "method", "shots"},
+    | {"logger", "trainer", "method", "shots", "loss", "mixing", "phase_cache", "published", "resume"},
 }
 
 
@@ -113,10 +125,49 @@ def trainer_options(config: DictConfig) -> dict[str, Any]:
     return {name: config.trainer[name] for name in ("accelerator", "precision")}
 
 
+def build_plan(config: DictConfig) -> PhasePlan:
+    """The phases of the method, laid out over the run."""
+    listed = config.method.phases
+    phases = instantiate(listed, _convert_="all") if OmegaConf.is_list(listed) else listed
+    return PhasePlan.from_config(phases, config.trainer.max_epochs, config.method.tau)
+
+
 def build_model(config: DictConfig, num_classes: int, in_channels: int) -> nn.Module:
-    """Make the network, its initial weights a function of ``seed``."""
+    """Make the network with its head, its initial weights a function of ``seed`` or those of a file."""
+    settings = {key: value for key, value in _plain(config.model).items() if key not in ("head", "weights")}
+    try:
+        make = instantiate({**settings, "_partial_": True})
+    except InstantiationException as error:
+        raise InputError(
+            f"cannot be made: {' '.join(str(error).split()).partition(', set env var')[0]}", "model"
+        ) from error
     with derived_randomness(config.seed, "model"):
-        return instantiate(config.model, num_classes=num_classes, in_channels=in_channels)
+        return make_network(
+            make, num_classes, in_channels, config.model.get("head", "linear"), config.model.get("weights")
+        )
+
+
+def build_phase_cache(config: DictConfig) -> PhaseCache | None:
+    """The folder of phases trained before, or None where ``phase_cache`` is off."""
+    folder = config.phase_cache
+    if folder in (None, False, "off"):
+        return None
+    if not isinstance(folder, str) or not folder:
+        raise InputError(f"must be a folder, or off, got {folder!r}", "phase_cache")
+    return PhaseCache(Path(folder).expanduser())
+
+
+def _augmented(data: LongTailDataModule) -> torch.Tensor:
+    """Augment two black images, as some recipes take colour images only."""
+    with derived_randomness(0, "trial"):
+        return data.pipeline.augmentation(torch.zeros(2, *data.image_shape))
+
+
+@torch.no_grad()
+def _one_image(model: nn.Module, shape: tuple[int, ...]) -> None:
+    """Show the network a black image, as some take one size only."""
+    model.eval()(torch.zeros(1, *shape))
+    model.train()
 
 
 def _try(key: str, make: Callable[[], Any]) -> None:

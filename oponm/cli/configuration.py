@@ -31,7 +31,11 @@ def groups() -> dict[str, list[str]]:
         ['aux', 'dar', 'standard']
     """
     return {
-        folder.name: sorted(file.stem for file in folder.glob("*.yaml") if not file.stem.startswith("_"))
+        folder.name: sorted(
+            file.relative_to(folder).with_suffix("").as_posix()
+            for file in folder.rglob("*.yaml")
+            if not file.stem.startswith("_")
+        )
         for folder in sorted(CONF_DIR.iterdir())
         if folder.is_dir()
     }

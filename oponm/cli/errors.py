@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 BAD_INPUT = 2
-INTERRUPTED, TERMINATED = 130, 143  # 128 and the signal's number
+SIGNALLED = 128  # and the signal's number: 130 for SIGINT, 138 for SIGUSR1, 143 for SIGTERM
 
 
 @contextmanager
@@ -23,17 +25,28 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("oponm: interrupted; what was trained so far is in checkpoints/last.ckpt of the run", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except SystemExit as stop:
-        if stop.code == TERMINATED:
-            print("oponm: terminated; what was trained so far is in checkpoints/last.ckpt of the run", file=sys.stderr)
-        raise
+        print("oponm: interrupted", file=sys.stderr)
+        sys.exit(SIGNALLED + signal.SIGINT)
+    except ChildProcessError as error:
+        print(f"oponm: {error}", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
+        if stopped := getattr(error, "signal", None):
+            print(f"oponm: {error} after a whole step, which is kept; resume=RUN_DIR goes on from it", file=sys.stderr)
+            _requeue(stopped)
+            sys.exit(SIGNALLED + stopped)
         if not is_bad_input(error) or os.environ.get("OPONM_DEBUG") == "1":
             raise
         print(f"oponm: {_in_one_line(error)}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+
+
+def _requeue(stopped: int) -> None:
+    """Put a SLURM job back into its queue, as SLURM's warning of its time limit asks for."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if stopped == signal.SIGUSR1 and job:
+        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+        print(f"oponm: requeued job {job} {answer.stderr.strip()}".rstrip(), file=sys.stderr)
 
 
 def is_bad_input(error: BaseException) -> bool:

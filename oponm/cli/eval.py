@@ -1,19 +1,23 @@
-"""``oponm eval``: a checkpoint on the test set."""
+"""``oponm eval``: a checkpoint on the test set, another part of the run's data, or a folder of images."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
 from oponm.cli.run_directory import OVERRIDES_FILE
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError
+from oponm.errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from oponm.training import LongTailModule
 
 log = logging.getLogger(__name__)
+_OWN = ("split", "folder", "trust")  # settings that training does not have
 
 
 def run(arguments: list[str]) -> None:
@@ -25,44 +29,84 @@ def _overrides_of_run(arguments: list[str]) -> list[str]:
     """What the run that wrote the checkpoint had been told, but where its files should go."""
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key == "checkpoint" and (file := Path(value).parent.parent / OVERRIDES_FILE).is_file():
+        if key == "checkpoint" and (file := Path(value).expanduser().parent.parent / OVERRIDES_FILE).is_file():
             overrides = [str(override) for override in OmegaConf.load(file)]
-            own = ("output_dir=", "sweep=", "logger=", "logger.", "hydra.")
+            own = ("output_dir=", "sweep=", "resume=", "logger=", "logger.", "hydra.", "hydra/", "-", *_own_keys())
             return [override for override in overrides if not override.lstrip("+~").startswith(own)]
     return []
 
 
+def _own_keys() -> list[str]:
+    return [f"{key}=" for key in (*_OWN, "checkpoint")]
+
+
 def _evaluate(config: DictConfig) -> float:
-    from oponm.cli.build import build, trainer_options, with_full_keys
+    from oponm.cli.build import trainer_options
     from oponm.cli.loggers import open_loggers
+    from oponm.cli.plain_command import check_flag
     from oponm.cli.quiet import quiet_libraries
-    from oponm.cli.run_directory import begin, run_directory
+    from oponm.cli.run_directory import RESULT_FILE, begin, run_directory
     from oponm.cli.summary import print_summary
     from oponm.cli.train import identify
+    from oponm.cli.trusted import check_targets
+    from oponm.inference.split import SPLITS
     from oponm.training import evaluate
-    from oponm.training.checkpoint import load_weights
     from oponm.training.result import environment, write_json
 
     quiet_libraries()
     with run_directory(config) as folder:
-        module, data, _ = build(config)
-        checkpoint = Path(str(config.checkpoint))
-        trained_on = with_full_keys(config, lambda: load_weights(module.model, checkpoint))
-        _check_split(trained_on, data)
+        check_choice("split", config.split, SPLITS)
+        if not check_flag(config, "trust"):
+            check_targets(config)
         identity = identify(config)
+        if config.folder is None:
+            module, data = _of_run(config)
+        else:
+            module, data = _of_folder(config)
+            identity["choices"]["data"] = str(config.folder)
         with open_loggers(config) as loggers:
-            begin(folder, config, identity["overrides"])
             measured = evaluate(module, data, loggers, **trainer_options(config))
+        begin(folder, config, identity["overrides"])  # not before: a file that cannot be read is met on the way
         result = {
             **identity,
             **measured,
-            "checkpoint": str(checkpoint.resolve()),
+            "checkpoint": str(Path(str(config.checkpoint)).resolve()),
+            "evaluated": config.split if config.folder is None else str(Path(config.folder).resolve()),
             "skipped_files": data.skipped,
             **environment(),
         }
-        write_json(folder / "result.json", result)
+        write_json(folder / RESULT_FILE, result)
         print_summary(result, folder)
     return float(measured["metrics"]["balanced_accuracy"])
+
+
+def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
+    """The network with the checkpoint's weights, and the part of the run's data that is asked for."""
+    from oponm.cli.build import build, with_full_keys
+    from oponm.inference import serve_split
+    from oponm.training.checkpoint import load_weights
+
+    module, data, _ = build(OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN]))
+    trained_on = with_full_keys(config, lambda: load_weights(module.model, Path(str(config.checkpoint))))
+    serve_split(data, config.split)
+    _check_split(trained_on, data)
+    return module, data
+
+
+def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
+    """The network that the checkpoint describes, and a folder of images."""
+    from oponm.cli.trusted import network_factory
+    from oponm.inference import EvaluationFolder, load_classifier
+    from oponm.training import LongTailModule
+
+    if config.split != "test":
+        raise InputError(f"is {config.split}, a part of the run's data: leave it out, or folder", "split")
+    classifier = load_classifier(Path(str(config.checkpoint)), network_factory(config.trust))
+    on_error = config.data.get("on_error", "raise")
+    data = EvaluationFolder(str(config.folder), classifier, config.data.batch_size, on_error, config.seed)
+    shots = OmegaConf.to_container(config.shots, resolve=True)
+    module = LongTailModule(classifier.network, classifier.class_counts, seed=config.seed, shots=cast(Any, shots))
+    return module, cast(LongTailDataModule, data)  # it has what an evaluation asks of one
 
 
 def _check_split(trained_on: dict[str, Any], data: LongTailDataModule) -> None:

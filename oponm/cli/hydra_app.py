@@ -26,7 +26,7 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], f
         InputError: for a config group set to null.
     """
     for group, choices in groups().items():
-        if group != "sweep" and f"{group}=null" in arguments:
+        if group not in ("sweep", "experiment") and f"{group}=null" in arguments:
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     sys.argv = [f"oponm {command}", *quote_paths(arguments)]

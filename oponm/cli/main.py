@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import textwrap
 
 from oponm import __version__
 from oponm.cli.configuration import groups
@@ -11,8 +12,11 @@ from oponm.cli.errors import one_line_errors
 
 COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",
-    "eval": "evaluate a checkpoint: oponm eval checkpoint=RUN/checkpoints/last.ckpt",
-    "data": "oponm data check: class counts, hashes, split digest; oponm data show: a sheet of images as PNG",
+    "eval": "evaluate a checkpoint on the test set, split=val or train, or folder=DIR: oponm eval checkpoint=FILE",
+    "predict": "classes of image files: oponm predict checkpoint=FILE PHOTOS",
+    "export": "ONNX, TorchScript, torch.export or weights, to run without oponm: oponm export checkpoint=FILE",
+    "data": "data check: class counts, hashes, digest; data prepare: download, decode once; data show: a PNG sheet",
+    "cache": "the phases kept for other runs to go on from, and their size; oponm cache clear removes them",
     "report": "tables and a figure of finished runs: oponm report DIR...",
 }
 
@@ -40,13 +44,27 @@ def usage() -> str:
     lines += ["Usage: oponm COMMAND [group=choice ...] [key=value ...]", "", "Commands:"]
     lines += [f"  {name:14}{text}" for name, text in COMMANDS.items()]
     lines += ["", "Choices (group=choice):"]
-    lines += [f"  {group:14}{', '.join(choices)}" for group, choices in groups().items()]
+    lines += [_choices(group, choices) for group, choices in groups().items()]
     lines += [
         "",
         "Examples:",
         "  oponm train method=drs seed=1",
         "  oponm train -m method=erm,drs,open seed=0,1,2        a sweep: every combination",
         "  oponm train data=image_folder data.root=PHOTOS model=resnet32 augmentation=flip_crop",
+        "  oponm train -m sweep=resnet32 seed=0,1,2              a published table; then oponm report outputs/resnet32",
         "  oponm train --cfg job                                 print the configuration, run nothing",
     ]
     return "\n".join(lines)
+
+
+def _choices(group: str, choices: list[str]) -> str:
+    """A group's choices, wrapped; of those in folders, the folders."""
+    names = dict.fromkeys(f"{choice.partition('/')[0]}/..." if "/" in choice else choice for choice in choices)
+    return textwrap.fill(
+        ", ".join(names),
+        width=110,
+        initial_indent=f"  {group:14}",
+        subsequent_indent=" " * 16,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

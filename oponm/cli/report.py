@@ -1,44 +1,58 @@
-"""``oponm report DIR...``: the runs below some folders as a table and a figure."""
+"""``oponm report DIR...``: the runs below some folders as tables, figures and a page."""
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
 from oponm.errors import InputError
-from oponm.report import collect_runs, group_runs, markdown_table, recall_figure, terminal_table
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it as all commands do."""
+        raise InputError(f"report: {message}; use: oponm report DIR... [--baseline NAME] [--output DIR]")
 
 
 def run(arguments: list[str]) -> None:
-    """Collect the runs below ``arguments``, print their table, and write ``report.md`` and ``report.png``.
+    """Collect the runs below folders, print their tables, and write the files of the report."""
+    parser = _Parser(
+        prog="oponm report",
+        description="Reads the runs below the folders; writes report.md, .tex, .csv, .png and .html.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="a run, or a folder above several")
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="method to compare with; default: drs, else erm, else the first"
+    )
+    parser.add_argument("--output", metavar="DIR", type=Path, help="where the files go; default: the first folder")
+    options = parser.parse_args(arguments)
 
-    The files go to the first folder.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print("oponm report DIR...   reads the runs below the folders, writes report.md and report.png to the first")
-        return
-    if not arguments or arguments[0].startswith("-"):
-        raise InputError("report needs a folder of runs: oponm report DIR...")
-    folders = [Path(argument) for argument in arguments]
-    runs, problems = collect_runs(folders)
+    from oponm.report import (
+        collect_runs,
+        compare,
+        group_runs,
+        notes,
+        terminal_differences,
+        terminal_table,
+        write_report,
+    )
+
+    runs, problems = collect_runs(options.folders)
     groups = group_runs(runs)
-    console = Console(
-        width=max(Console().width, 100), markup=False
-    )  # the table's own width; a narrower terminal wraps it
-    console.print(terminal_table(groups))
-    console.print("percent, mean ± standard error over seeds; seconds a run", highlight=False)
-    text = markdown_table(groups)
-    where = os.path.relpath(folders[0])
-    files = [f"{where}/report.md"]
-    try:
-        recall_figure(groups, folders[0] / "report.png")
-        text += "\n![accuracy by class](report.png)\n"
-        files.append(f"{where}/report.png")
-    except InputError as error:
-        problems.append(str(error))
-    for problem in problems:
-        console.print(problem, highlight=False, soft_wrap=True)
-    (folders[0] / "report.md").write_text(text + "".join(f"\n- {problem}\n" for problem in problems), encoding="utf-8")
-    console.print(f"files: {', '.join(files)}", highlight=False, soft_wrap=True)
+    comparisons = compare(groups, options.baseline)
+    files = write_report(groups, comparisons, problems, options.output or options.folders[0])
+    tables = [terminal_table(groups), *([terminal_differences(comparisons)] if comparisons else [])]
+    console = Console(markup=False)
+    # No number is cut off; a terminal that is narrower than the tables wraps them.
+    boundless = console.options.update(width=10_000)
+    console.width = max(console.width, 100, *(console.measure(table, options=boundless).minimum for table in tables))
+    for table in tables:
+        console.print(table)
+    for line in [*notes(groups, comparisons), *problems]:
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"files: {', '.join(os.path.relpath(file) for file in files)}", highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from oponm.errors import InputError
 LOG_FILE = "run.log"
 CONFIG_FILE = "config.yaml"
 OVERRIDES_FILE = "overrides.yaml"
+RESULT_FILE = "result.json"
 
 
 @contextmanager
@@ -22,14 +23,16 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
     """Guard the folder that Hydra made for this run; in a sweep it is one below ``output_dir``, which then becomes it.
 
     Raises:
-        InputError: if an earlier run is in it.
+        InputError: if an earlier run is in it, and this one is not to go on with that.
     """
     if not config.output_dir:
         raise InputError("must name a folder", "output_dir")
     folder = Path(HydraConfig.get().runtime.output_dir)
     config.output_dir = str(folder)
-    if others := [path.name for path in folder.iterdir() if path.name != LOG_FILE]:
-        raise InputError(f"{folder} holds {others[0]}: choose an empty or new folder, or delete it", "output_dir")
+    others = [path.name for path in folder.iterdir() if path.name != LOG_FILE]
+    if others and not (config.get("resume") and (folder / CONFIG_FILE).is_file()):
+        remedy = "choose an empty or new folder, delete it, or go on with its run by resume"
+        raise InputError(f"{folder} holds {others[0]}: {remedy}", "output_dir")
     try:
         yield folder
     except BaseException:

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+SHOWN = ("accuracy", "balanced_accuracy", "many", "medium", "few")  # result.json has them all
+
 
 def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) -> None:
     """Print the metrics of a result in percent, and its folder.
@@ -20,12 +22,15 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
     """
     console = Console(markup=False)
     where = os.path.relpath(folder)
-    values = {name.replace("_", " "): f"{100 * value:.1f}" for name, value in result["metrics"].items()}
+    shown = [name for name in SHOWN if name in result["metrics"]]
+    values = {name.replace("_", " "): f"{100 * result['metrics'][name]:.1f}" for name in shown}
     if "train_seconds" in result:
         values["seconds"] = f"{result['train_seconds']:.1f}"
+    reused = result.get("reused")
+    saved = f"{reused['epochs']} epochs reused, {reused['seconds']:.1f} s saved" if reused else ""
     if one_line:
         pairs = ", ".join(f"{name} {value}" for name, value in values.items())
-        console.print(f"{where}: {pairs}", soft_wrap=True, highlight=False)
+        console.print(f"{where}: {pairs}{saved and ', '}{saved}", soft_wrap=True, highlight=False)
         return
     table = Table(*values)
     for column in table.columns:
@@ -36,6 +41,8 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
         f"{choices['method']} on {choices['data']}, {choices['model']}, seed {result['seed']}", highlight=False
     )
     console.print(table)
+    if saved:
+        console.print(f"phase cache: {saved}", highlight=False)
     console.print(f"files: {where}", soft_wrap=True, highlight=False)
     if result["skipped_files"]:
         console.print(f"{len(result['skipped_files'])} files were left out, listed in result.json", highlight=False)

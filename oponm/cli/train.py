@@ -2,47 +2,77 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
+from oponm.cli.processes import follow, launched_elsewhere, lead, run_in_processes
+from oponm.cli.resume import finished_result, with_overrides_of_run
+from oponm.errors import InputError, check_int
 
 
 def run(arguments: list[str]) -> None:
-    """Compose the config from ``arguments`` and run it."""
-    launch("train", arguments, _train)
+    """Compose the config from ``arguments`` and run it; as a later one of several processes, take part in the run."""
+    if launched_elsewhere() and int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) > 0:
+        follow()
+        return
+    launch("train", with_overrides_of_run(arguments), _train)
 
 
 def _train(config: DictConfig) -> float:
-    from oponm.cli.build import build, trainer_options
-    from oponm.cli.loggers import open_loggers
     from oponm.cli.quiet import quiet_libraries
-    from oponm.cli.run_directory import begin, run_directory
+    from oponm.cli.run_directory import CONFIG_FILE, RESULT_FILE, run_directory
     from oponm.cli.summary import print_summary
-    from oponm.training import train
     from oponm.training.result import environment, write_json
 
     quiet_libraries()
     started = time.perf_counter()
+    one_line = HydraConfig.get().mode == RunMode.MULTIRUN
+    overrides = list(HydraConfig.get().overrides.task)
     with run_directory(config) as folder:
-        module, data, plan = build(config)
-        with open_loggers(config) as loggers:
-            begin(folder, config, HydraConfig.get().overrides.task)
-            measured = train(module, data, plan, folder, loggers, **trainer_options(config))
+        begun = bool(config.resume) and (folder / CONFIG_FILE).is_file()
+        if begun and (finished := finished_result(folder, config)):
+            print_summary(finished, folder, one_line)
+            return float(finished["metrics"]["balanced_accuracy"])
+        start = _start_of(config)
+        measured = start(config, folder, overrides, begun)
         result = {
             **identify(config),
             **measured,
             "seconds": round(time.perf_counter() - started, 3),
-            "skipped_files": data.skipped,
+            "published": OmegaConf.to_container(config.published),
             **environment(),
         }
-        write_json(folder / "result.json", result)
-        print_summary(result, folder, one_line=HydraConfig.get().mode == RunMode.MULTIRUN)
+        write_json(folder / RESULT_FILE, result)
+        print_summary(result, folder, one_line)
     return float(measured["metrics"]["balanced_accuracy"])
+
+
+def _start_of(config: DictConfig) -> Callable[[DictConfig, Path, list[str], bool], dict[str, Any]]:
+    """How the run is started: here, in processes of its own, or in those that have been launched already."""
+    devices = check_int("devices", config.trainer.devices, minimum=1)
+    nodes = check_int("num_nodes", config.trainer.num_nodes, minimum=1)
+    check_int("max_restarts", config.trainer.max_restarts, minimum=0)
+    if launched_elsewhere():
+        return lead
+    if nodes > 1:
+        raise InputError(
+            f"of {nodes} needs one process a device on each machine: launch the command with srun, or as "
+            "torchrun --nnodes=... --nproc-per-node=... -m oponm train ...",
+            "trainer.num_nodes",
+        )
+    if devices > 1:
+        return run_in_processes
+    from oponm.cli.job import run_job
+
+    return run_job
 
 
 def identify(config: DictConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ QUICK = ["trainer.max_epochs=2", "logger=none"]
 def oponm(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     # As outside of any account, checkout or debugger.
     base = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "OPONM_", "HYDRA_"))}
-    base |= {"NETRC": str(cwd / "no-netrc"), "COLUMNS": "120"}
+    base |= {"NETRC": str(cwd / "no-netrc"), "COLUMNS": "120", "OPONM_CACHE": f"{cwd}-cache"}
     return subprocess.run(
         [sys.executable, "-m", "oponm", *arguments],
         cwd=cwd,

@@ -118,7 +118,7 @@ def test_unwritable_folder(tmp_path):
 def test_unknown_command(tmp_path):
     done = oponm("trian", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "train, eval, data, report" in done.stderr
+    assert "train, eval, predict, export, data, cache, report" in done.stderr
 
 
 def test_debugging_shows_the_traceback(tmp_path):

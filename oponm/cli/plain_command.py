@@ -1,0 +1,64 @@
+"""Commands that take settings and file names, and make no run folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from oponm.cli.configuration import CONF_DIR
+from oponm.errors import InputError, check_choice
+
+
+def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """Compose ``conf/COMMAND.yaml`` with overrides.
+
+    Args:
+        command: its name.
+        arguments: ``key=value`` for keys of that file, values in Hydra's grammar but for the paths ``checkpoint`` and
+            ``output``, which are taken as they are; and file names, which may hold ``=`` where they exist.
+
+    Returns:
+        The config, and the file names.
+
+    Raises:
+        InputError: for a setting that there is not.
+
+    Example:
+        >>> config, files = compose_command("predict", ["checkpoint=runs (new)/a=1.ckpt", "photos", "format=json"])
+        >>> config.checkpoint, config.output, files
+        ('runs (new)/a=1.ckpt', 'predictions.json', ['photos'])
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    known = OmegaConf.load(CONF_DIR / f"{command}.yaml")
+    files, overrides, paths = [], [], {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or (key not in known and Path(argument).exists()):
+            files.append(argument)
+        elif key in ("checkpoint", "output"):
+            if not value:
+                raise InputError("must name a file", key)
+            paths[key] = str(Path(value).expanduser())
+        else:
+            check_choice("setting", key, [str(name) for name in known])
+            overrides.append(argument)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = compose(command, overrides)
+    for key, value in paths.items():
+        OmegaConf.update(config, key, value.replace("${", "\\${"))
+    return config, files
+
+
+def check_flag(config: DictConfig, key: str) -> bool:
+    """Return a setting that is true or false.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    if not isinstance(config[key], bool):
+        raise InputError(f"must be true or false, got {config[key]!r}", key)
+    return bool(config[key])

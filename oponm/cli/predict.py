@@ -1,0 +1,93 @@
+"""``oponm predict``: a checkpoint's classes for image files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from oponm.cli.plain_command import check_flag, compose_command
+from oponm.errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    import torch
+
+    from oponm.inference import Predictions
+
+HELP = """oponm predict checkpoint=RUN/checkpoints/last.ckpt PATHS... [key=value ...]
+
+  PATHS are image files, or folders of them at any depth. Settings:
+  output=FILE          where the predictions go; predictions.csv (or .json)
+  format=csv|json      path, prediction, probability, and the probability of each class
+  overwrite=true       replace a file that exists
+  batch_size=64        images decoded and classified together
+  accelerator=auto     cpu, gpu, mps
+  trust=true           import a network that is not part of oponm, by the name in the checkpoint"""
+_SHOWN = 20
+
+
+def run(arguments: list[str]) -> None:
+    """Classify what ``arguments`` name and write a table."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(HELP)
+        return
+    config, paths = compose_command("predict", arguments)
+    _predict(config, paths)
+
+
+def _predict(config: DictConfig, paths: list[str]) -> None:
+    from oponm.cli.quiet import quiet_libraries
+    from oponm.cli.trusted import network_factory
+    from oponm.inference import Predictions, find_images, load_classifier
+    from oponm.inference.new_files import new_files
+    from oponm.inference.predict import write_csv, write_json
+
+    quiet_libraries()
+    write = {"csv": write_csv, "json": write_json}[check_choice("format", config.format, ("csv", "json"))]
+    output = Path(str(config.output))
+    if not paths:
+        raise InputError("predict needs image files, or folders: oponm predict checkpoint=... PHOTOS")
+    with new_files([output], check_flag(config, "overwrite")) as (temporary,):
+        classifier = load_classifier(Path(str(config.checkpoint)), network_factory(check_flag(config, "trust")))
+        files, others = find_images(paths)
+        predictions = Predictions(classifier, files, config.batch_size, _device(config.accelerator))
+        write(temporary, predictions)
+        if not sum(predictions.counts):
+            raise InputError(f"none of {len(files)} images could be read; the first: {predictions.skipped[0]}")
+    _report(predictions, [*others, *predictions.skipped], output)
+
+
+def _device(accelerator: str) -> torch.device:
+    """The device that Lightning takes for the name."""
+    from oponm.training import make_trainer
+
+    try:
+        return make_trainer(accelerator=accelerator).strategy.root_device
+    except (ValueError, MisconfigurationException) as error:
+        raise InputError(f"cannot be used: {' '.join(str(error).split())}", "accelerator") from error
+
+
+def _report(predictions: Predictions, left_out: list[str], output: Path) -> None:
+    console = Console(markup=False, highlight=False)
+    table = Table("class", "images", box=SIMPLE_HEAD)
+    table.columns[1].justify = "right"
+    counts = dict(zip(predictions.classifier.class_names, predictions.counts, strict=True))
+    found = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
+    for name in found[:_SHOWN]:
+        table.add_row(name, str(counts[name]))
+    console.print(table)
+    if len(found) > _SHOWN:
+        console.print(f"and {len(found) - _SHOWN} more classes")
+    if left_out:
+        console.print(f"{len(left_out)} files were left out:")
+        for line in left_out[:_SHOWN]:
+            console.print(f"  {line}", soft_wrap=True)
+        if len(left_out) > _SHOWN:
+            console.print(f"  and {len(left_out) - _SHOWN} more")
+    console.print(f"{sum(predictions.counts)} predictions: {os.path.relpath(output)}", soft_wrap=True)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tests.cli.command import files_below, oponm
+from tests.cli.runs import CHECKPOINT, make_photos, make_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("eval"), "data.val=split", "data.val_size=3")
+
+
+def result_of(folder: Path, *arguments: str, name: str) -> dict:
+    checkpoint = [] if any(argument.startswith("checkpoint=") for argument in arguments) else [CHECKPOINT]
+    given = [f"checkpoint={path}" for path in checkpoint]
+    done = oponm("eval", *given, *arguments, f"output_dir=results/{name}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "results" / name / "result.json").read_text())
+
+
+MEASURED = ("metrics", "recall", "confusion_matrix", "test_counts", "class_counts", "split_digest")
+
+
+def test_the_test_folder_gives_the_figures_of_the_run_without_its_data(folder, tmp_path):
+    expected = json.loads((folder / "run/result.json").read_text())
+    alone = tmp_path / "alone.ckpt"
+    alone.write_bytes((folder / CHECKPOINT).read_bytes())
+    found = [
+        result_of(folder, name="test"),
+        result_of(folder, "folder=photos/test", name="folder"),
+        result_of(folder, f"checkpoint={alone}", "folder=photos/test", name="alone"),
+    ]
+    for result in found:
+        assert {key: result[key] for key in MEASURED} == {key: expected[key] for key in MEASURED}
+    assert found[1]["choices"]["data"] == "photos/test"
+    assert [result["evaluated"] for result in found] == ["test", *[str((folder / "photos/test").resolve())] * 2]
+
+
+def test_other_parts_of_the_data(folder):
+    train, val = (result_of(folder, f"split={split}", name=split) for split in ("train", "val"))
+    assert train["test_counts"] == train["class_counts"]
+    assert val["test_counts"] == [3, 3, 3]
+    assert (train["evaluated"], val["evaluated"]) == ("train", "val")
+
+
+def test_a_folder_whose_name_means_something_to_hydra(folder):
+    (folder / "new (2), a=1").mkdir()
+    make_photos(folder / "new (2), a=1/photos", 2)
+    assert result_of(folder, "folder=new (2), a=1/photos", name="odd")["test_counts"] == [2, 2, 2]
+
+
+def refused(folder: Path, *arguments: str) -> str:
+    before = files_below(folder)
+    checkpoint = [] if any(argument.startswith("checkpoint=") for argument in arguments) else [CHECKPOINT]
+    given = [f"checkpoint={path}" for path in checkpoint]
+    done = oponm("eval", *given, *arguments, "output_dir=bad", cwd=folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert files_below(folder) == before
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["split=dev"], "split must be one of test, val, train"),
+        (["split=val", "data.val=none"], "split is val, and the run has no validation set"),
+        (["folder=nowhere"], "folder names no folder: nowhere"),
+        (["folder=photos", "split=train"], "split is train, a part of the run's data"),
+        (["folder=photos"], "does not know: test, train; it knows ants, bees, flies"),
+        (["trust=perhaps"], "trust must be true or false"),
+        (["model._target_=os.system"], "import os.system, code that is not part of oponm"),
+        (["augmentation._target_=subprocess.run", "folder=photos/test"], "import subprocess.run"),
+        (["checkpoint=nowhere.ckpt", "folder=photos/test"], "names no file"),
+        (["folder=photos/test", "data.batch_size=0"], "batch_size"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be(folder, arguments, words):
+    assert words in refused(folder, *arguments)
+
+
+def test_a_damaged_photograph_is_named_or_left_out(folder, tmp_path):
+    photos = make_photos(tmp_path / "damaged", 3)
+    (photos / "bees/1.jpg").write_text("no photograph")
+    assert "bees/1.jpg" in refused(folder, f"folder={photos}")
+    result = result_of(folder, f"folder={photos}", "data.on_error=skip", name="skipping")
+    assert result["test_counts"] == [3, 2, 3]
+    assert len(result["skipped_files"]) == 1
+
+
+def test_settings_beside_a_checkpoint_run_no_code(folder, tmp_path):
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    (tmp_path / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes())
+    marker = tmp_path / "executed"
+    for overrides in (
+        [f"+optimizer={{_target_: os.mkdir, path: {marker}}}"],
+        ["model._target_=os.mkdir", f"+model.path={marker}"],
+        ["--config-dir=evil", "-m", "hydra/launcher=evil", "data=image_folder", "data.root=photos"],
+    ):
+        (tmp_path / "run/overrides.yaml").write_text(yaml.safe_dump(overrides))
+        done = oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=out", cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert not marker.exists()
+
+
+def test_a_checkpoint_of_an_older_version(folder):
+    content = torch.load(folder / CHECKPOINT, weights_only=True)
+    del content["split"]["statistics"], content["model_config"]
+    old = folder / "run/checkpoints/old.ckpt"
+    torch.save(content, old)
+    expected = json.loads((folder / "run/result.json").read_text())
+    assert result_of(folder, f"checkpoint={old}", name="old")["metrics"] == expected["metrics"]
+    assert "older version" in refused(folder, f"checkpoint={old}", "folder=photos/test")

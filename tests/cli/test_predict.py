@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli.command import files_below, oponm
+from tests.cli.runs import CHECKPOINT, NAMES, make_photos, make_run, refusal
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("predict"))
+
+
+def predict(folder: Path, *arguments: str):
+    return oponm("predict", f"checkpoint={folder / CHECKPOINT}", *arguments, cwd=folder)
+
+
+def test_predictions_add_up_to_the_run_s_confusion_matrix(folder):
+    done = predict(folder, "photos/test", "output=out/test.csv", "accelerator=cpu")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((folder / "out/test.csv").open()))
+    assert list(rows[0]) == ["path", "prediction", "probability", *(f"p_{name}" for name in NAMES)]
+    confusion = [[0] * 3 for _ in NAMES]
+    for row in rows:
+        confusion[NAMES.index(Path(row["path"]).parent.name)][NAMES.index(row["prediction"])] += 1
+    assert confusion == json.loads((folder / "run/result.json").read_text())["confusion_matrix"]
+    assert "21 predictions: out/test.csv" in done.stdout
+
+
+def test_json_and_files_that_cannot_be_read(folder, tmp_path):
+    photos = make_photos(tmp_path / "p, a=(1)", 2)
+    (photos / "ants/0.jpg").write_text("no photograph")
+    (photos / "ants/notes.txt").write_text("six legs")
+    done = predict(folder, str(photos), str(photos / "bees/0.jpg"), "format=json", f"output={tmp_path}/a=b (1).json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "a=b (1).json").read_text())
+    assert len(content["images"]) == 5
+    assert "2 files were left out" in done.stdout
+    assert "ants/0.jpg: is no image" in done.stdout
+    assert "ants/notes.txt: is no image" in done.stdout
+
+
+def test_the_default_file_is_here_and_is_kept(folder, tmp_path, monkeypatch, capsys):
+    arguments = [f"checkpoint={folder / CHECKPOINT}", str(folder / "photos/test/ants/0.jpg")]
+    assert oponm("predict", *arguments, cwd=tmp_path).returncode == 0
+    before = (tmp_path / "predictions.csv").read_text()
+    again = refusal(monkeypatch, capsys, tmp_path, "predict", *arguments, str(folder / "photos/test"))
+    assert "predictions.csv exists: choose another output, or set overwrite=true" in again
+    assert (tmp_path / "predictions.csv").read_text() == before
+    assert oponm("predict", *arguments, "overwrite=true", cwd=tmp_path).returncode == 0
+    assert files_below(tmp_path) == {"predictions.csv"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["photos/test", "format=xml"], "format must be one of csv, json, got 'xml'"),
+        (["nowhere"], "nowhere: no such file or folder"),
+        (["empty"], "no image found in empty"),
+        (["only_text"], "no image found in only_text"),
+        (["only_damaged"], "none of 1 images could be read; the first: only_damaged/0.jpg: is no image"),
+        ([], "predict needs image files, or folders"),
+        (["photos/test", "accelerator=abacus"], "accelerator cannot be used"),
+        (["photos/test", "batch_size=0"], "batch_size must be a whole number of at least 1"),
+        (["photos/test", "trust=maybe"], "trust must be true or false"),
+        (["photos/test", "fromat=json"], "setting must be one of checkpoint, output, format"),
+        (["photos/test", "output="], "output must name a file"),
+        (["photos/test", "output=photos"], "output names a folder"),
+        (["photos/test", "checkpoint=nowhere.ckpt"], "checkpoint names no file"),
+        (["photos/test", "checkpoint=run/config.yaml"], "run/config.yaml is no checkpoint"),
+        (["photos/test", "checkpoint=old.ckpt"], "older version"),
+    ],
+    ids=str,
+)
+def test_bad_input(folder, monkeypatch, capsys, arguments, words):
+    for name in ("empty", "only_text", "only_damaged"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "only_text/notes.txt").write_text("text")
+    (folder / "only_damaged/0.jpg").write_text("text")
+    content = torch.load(folder / CHECKPOINT, weights_only=True)
+    del content["split"]["statistics"]
+    torch.save(content, folder / "old.ckpt")
+    assert words in refusal(monkeypatch, capsys, folder, "predict", f"checkpoint={CHECKPOINT}", *arguments)
+
+
+def test_no_checkpoint(tmp_path, monkeypatch, capsys):
+    line = refusal(monkeypatch, capsys, tmp_path, "predict", ".")
+    assert line == "oponm: checkpoint must be given: checkpoint=...\n"
+
+
+def test_a_network_of_one_s_own_is_imported_on_trust_alone(tmp_path):
+    (tmp_path / "mynet.py").write_text(
+        "from oponm.models import SmallCNN\n"
+        "class Net(SmallCNN):\n"
+        "    def __init__(self, num_classes, in_channels):\n"
+        "        super().__init__(num_classes, in_channels, width=4)\n"
+    )
+    make_run(tmp_path, "model=custom", "model._target_=mynet.Net")
+    refused = predict(tmp_path, "photos/test")
+    assert refused.returncode == 2
+    assert "is of mynet.Net, code that is not part of oponm" in refused.stderr
+    assert predict(tmp_path, "photos/test", "trust=true").returncode == 0
+    assert oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=e", "trust=true", cwd=tmp_path).returncode == 0

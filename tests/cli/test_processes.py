@@ -1,0 +1,58 @@
+"""One run in two processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from tests.cli.command import QUICK, oponm
+
+TWO = ["trainer.devices=2", "trainer.accelerator=cpu", "phase_cache=off"]
+
+
+def test_two_processes_train_one_run(tmp_path):
+    done = oponm("train", *TWO, "trainer.max_epochs=4", "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert sum(sum(row) for row in result["confusion_matrix"]) == sum(result["test_counts"])
+    with (tmp_path / "run/metrics.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "4"]
+
+
+def test_what_they_cannot_use_is_said_once(tmp_path):
+    done = oponm("train", *TWO, *QUICK, "data.imbalance_ratio=0.5", "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("imbalance_ratio") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_dies_ends_all_and_is_started_anew_if_asked(tmp_path):
+    command = [sys.executable, "-m", "oponm", "train", *TWO, "trainer.max_epochs=60", "output_dir=run"]
+    command += ["trainer.max_restarts=1", "trainer.checkpoint_every_n_steps=5"]
+    run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
+    _kill_worker_after(checkpoint, run)
+    before = checkpoint.stat().st_mtime_ns
+    while checkpoint.stat().st_mtime_ns == before and run.poll() is None:
+        time.sleep(0.01)
+    _kill_worker_after(checkpoint, run)
+    died = time.monotonic()
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 1, errors
+    assert time.monotonic() - died < 30
+    assert "resume=RUN_DIR" in errors.splitlines()[-1]
+
+
+def _kill_worker_after(checkpoint, run):
+    for _ in range(1200):
+        if checkpoint.exists():
+            break
+        assert run.poll() is None
+        time.sleep(0.05)
+    children = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "oponm.cli.worker"], capture_output=True, text=True)
+    os.kill(max(map(int, children.stdout.split())), signal.SIGKILL)
