@@ -1,0 +1,109 @@
+"""A DAR-BN layer forward and backward, against batch norm and against the formulation that gathers rows by a mask."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.harness import copy_bandwidth, interleave, mark, rounds_within, show
+from oponm.nn import DARBatchNorm2d, noise_routing
+from oponm.nn.functional import NOISE_GRADS
+
+SHAPES = ((128, 16, 32, 32), (128, 64, 8, 8), (128, 160, 32, 32))
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+NOISE_SHARE = 0.25
+# Forward: statistics read the input, normalising reads it again and writes. Backward: the same with two tensors read.
+TENSORS_MOVED = 3 + 5
+
+
+def gathered_batch_norm(layer: nn.BatchNorm2d, x: Tensor, is_noise: Tensor, noise_grad: str) -> Tensor:
+    """DAR-BN as its publication prints it: split by the mask, normalise each part, scatter back (Algorithm 2)."""
+    output = torch.empty_like(x)
+    output[~is_noise] = layer(x[~is_noise])
+    weight, bias = layer.weight, layer.bias
+    if noise_grad != "full":
+        weight, bias = weight.detach(), bias.detach()
+    with torch.no_grad() if noise_grad == "none" else nullcontext():
+        noise = functional.batch_norm(x[is_noise], None, None, weight, bias, training=True)
+    output[is_noise] = noise
+    return output
+
+
+def candidates(shape: tuple[int, ...], memory_format: torch.memory_format, noise_grad: str) -> dict[str, Callable]:
+    """The three formulations on one input, its noise rows anywhere in the batch."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator).contiguous(memory_format=memory_format).requires_grad_()
+    grad = torch.randn(shape, generator=generator).contiguous(memory_format=memory_format)
+    is_noise = torch.randperm(len(x), generator=generator) < NOISE_SHARE * len(x)
+    plain, gathered = nn.BatchNorm2d(shape[1]), nn.BatchNorm2d(shape[1])
+    routed = DARBatchNorm2d(shape[1], noise_grad=noise_grad)
+
+    def run(layer: nn.Module, forward: Callable[[], Tensor]) -> None:
+        x.grad = None
+        layer.zero_grad()
+        forward().backward(grad)
+
+    def route() -> Tensor:
+        with noise_routing(is_noise):
+            return routed(x)
+
+    return {
+        "batch norm": lambda: run(plain, lambda: plain(x)),
+        "DAR-BN": lambda: run(routed, route),
+        "gather": lambda: run(gathered, lambda: gathered_batch_norm(gathered, x, is_noise, noise_grad)),
+    }
+
+
+def measure(threads: int, budget: float) -> None:
+    """Print the table for a number of threads.
+
+    Args:
+        threads: of torch's operators. A single one is timed by the processor time of its thread, which other processes
+            disturb less; several by the wall.
+        budget: seconds for each line.
+    """
+    torch.set_num_threads(threads)
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    rows = []
+    for shape in SHAPES:
+        limit = 1e3 * TENSORS_MOVED * 4 * torch.Size(shape).numel() / copy_bandwidth(torch.ones(shape))
+        for name, memory_format in FORMATS.items():
+            for noise_grad in NOISE_GRADS:
+                runs = candidates(shape, memory_format, noise_grad)
+                timings = interleave(runs, rounds_within(budget, runs, least=8, most=200), clock=clock)
+                plain, routed, gathered = timings.values()
+                ratio, faster = routed.ratio(plain), gathered.ratio(routed)
+                low, high = routed.ratio_quartiles(plain)
+                row = [str(shape), name, noise_grad, f"{limit:.2f}"]
+                row += [f"{1e3 * timing.median:.2f}" for timing in timings.values()]
+                row += [
+                    f"{ratio:.2f} ({low:.2f} to {high:.2f}) {mark(ratio <= 1.15)}",
+                    f"{faster:.1f} {mark(faster >= 2)}",
+                ]
+                rows.append(row)
+    show(
+        f"DAR-BN against batch norm, {threads} thread{'s' if threads > 1 else ''}",
+        "Forward and backward of one layer, float32, a quarter of the rows noise, anywhere in the batch. Milliseconds "
+        f"of the {'thread' if threads == 1 else 'wall'}, medians; ratios of medians, with quartiles of the ratios "
+        "within a round. Targets: 1.15 times batch norm at most, half the time of the gather at most; ✗ marks what "
+        f"misses its target. The limit is the time to move {TENSORS_MOVED} tensors of the input's size at the speed "
+        "of a copy in the same process: batch norm must read the input twice and write once, and on the way back read "
+        "two tensors twice and write once. It leaves out that output and gradient are fresh memory, which the "
+        "operating system clears first; with the largest shape this is most of everybody's time.",
+        [
+            *("shape", "format", "noise_grad", "limit", "batch norm", "DAR-BN", "gather"),
+            *("DAR-BN / batch norm", "gather / DAR-BN"),
+        ],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    for number in (1, 2):
+        measure(number, budget=float(sys.argv[1]) if len(sys.argv) > 1 else 2.0)
