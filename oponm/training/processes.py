@@ -37,11 +37,14 @@ def join(accelerator: str = "auto") -> None:
     Args:
         accelerator: ``"cpu"`` keeps accelerators out, where there are some.
     """
+    backend = "gloo"
     if accelerator != "cpu" and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        distributed.init_process_group("cpu:gloo,cuda:nccl")
-    else:
-        distributed.init_process_group("gloo")
+        backend = "cpu:gloo,cuda:nccl"
+    # The agent keeps its store over a restart, and with it the addresses of processes that are gone.
+    store, this, size = next(distributed.rendezvous("env://"))
+    attempt = distributed.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    distributed.init_process_group(backend, store=attempt, rank=this, world_size=size)
 
 
 def leave() -> None:

@@ -32,15 +32,14 @@ def test_what_they_cannot_use_is_said_once(tmp_path):
 
 
 def test_a_process_that_dies_ends_all_and_is_started_anew_if_asked(tmp_path):
-    command = [sys.executable, "-m", "oponm", "train", *TWO, "trainer.max_epochs=60", "output_dir=run"]
+    command = [sys.executable, "-m", "oponm", "train", *TWO, "trainer.max_epochs=5000", "output_dir=run"]
     command += ["trainer.max_restarts=1", "trainer.checkpoint_every_n_steps=5"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"
-    _kill_worker_after(checkpoint, run)
-    before = checkpoint.stat().st_mtime_ns
-    while checkpoint.stat().st_mtime_ns == before and run.poll() is None:
-        time.sleep(0.01)
-    _kill_worker_after(checkpoint, run)
+    first = _workers_that_wrote(checkpoint, run, others_than=set())
+    os.kill(max(first), signal.SIGKILL)
+    second = _workers_that_wrote(checkpoint, run, others_than=first)
+    os.kill(max(second), signal.SIGKILL)
     died = time.monotonic()
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 1, errors
@@ -48,11 +47,17 @@ def test_a_process_that_dies_ends_all_and_is_started_anew_if_asked(tmp_path):
     assert "resume=RUN_DIR" in errors.splitlines()[-1]
 
 
-def _kill_worker_after(checkpoint, run):
-    for _ in range(1200):
-        if checkpoint.exists():
-            break
-        assert run.poll() is None
-        time.sleep(0.05)
-    children = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "oponm.cli.worker"], capture_output=True, text=True)
-    os.kill(max(map(int, children.stdout.split())), signal.SIGKILL)
+def _workers_that_wrote(checkpoint, run, others_than):
+    """Process ids of the two workers, once they have written a checkpoint."""
+    deadline, written, seen = time.monotonic() + 120, 0, set()
+    while time.monotonic() < deadline:
+        assert run.poll() is None, run.communicate()
+        listed = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "oponm.cli.worker"], capture_output=True, text=True)
+        workers = set(map(int, listed.stdout.split())) - others_than
+        now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        if len(workers) == 2 and workers == seen and now > written:
+            return workers
+        if workers != seen:  # what was written before these began is not theirs
+            seen, written = workers, now
+        time.sleep(0.02)
+    raise AssertionError("no two workers wrote a checkpoint in two minutes")
