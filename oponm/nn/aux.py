@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from oponm.nn.dar import RoutedBatchNorm
 from oponm.nn.functional import Routed, grouped_batch_norm
-from oponm.nn.groups import Groups
+from oponm.nn.routing import Route
 from oponm.nn.running import update_running_statistics
 
 _AFFINE = ("weight", "bias")
@@ -22,6 +22,7 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
     pretrained network's say, loads: they become copies of what is loaded.
     """
 
+    prefix = "Aux"
     aux_weight: Tensor | None
     aux_bias: Tensor | None
     aux_running_mean: Tensor | None
@@ -45,8 +46,11 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
         for name in (*_AFFINE, *_BUFFERS):
             delattr(self, f"aux_{name}")
 
-    def _normalise(self, x: Tensor, groups: Groups, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
-        return grouped_batch_norm(x, groups, weight, bias, self.aux_weight, self.aux_bias, eps, self.noise_grad)
+    def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        # Outside a block there is no noise, and the second set stays without a gradient.
+        of_noise = (self.aux_weight, self.aux_bias) if route.of_block else (None, None)
+        affine = (weight, bias, *of_noise)
+        return grouped_batch_norm(x, route.groups, *affine, eps, self.noise_grad, self._shares_statistics)
 
     def _track(self, routed: Routed) -> None:
         super()._track(routed)

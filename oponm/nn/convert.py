@@ -73,7 +73,7 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none")
     revert_batchnorm(model)
     for layer in layers.values():
         plain: Any = type(layer)
-        layer.__class__ = _routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, plain)
+        layer.__class__ = routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, plain)
         layer.set_up_routing(noise_grad)  # type: ignore[operator]
     return model
 
@@ -103,19 +103,27 @@ def _plain_class(routed: type) -> type:
 
 
 @cache
-def _routed_class(routing: Any, plain: Any) -> Any:
-    """The routed class of a plain one; made on first use for subclasses of batch norm that are not torch's own."""
-    if plain in _NAMED[routing]:
+def routed_class(routing: Any, plain: Any) -> Any:
+    """The routed class of a plain one, made on first use where it is not one of this package's own.
+
+    Args:
+        routing: a subclass of :class:`~oponm.nn.dar.RoutedBatchNorm`.
+        plain: a class of batch norm.
+
+    Example:
+        >>> routed_class(RoutedBatchNorm, nn.BatchNorm2d).__name__
+        'DARBatchNorm2d'
+    """
+    if plain in _NAMED.get(routing, {}):
         return _NAMED[routing][plain]
-    prefix = "DAR" if routing is RoutedBatchNorm else "Aux"
 
     def reduce(self: Any) -> tuple[Any, ...]:
         return _rebuild, (routing, plain), self.__dict__
 
-    return type(f"{prefix}{plain.__name__}", (routing, plain), {"__reduce__": reduce, "__doc__": plain.__doc__})
+    return type(f"{routing.prefix}{plain.__name__}", (routing, plain), {"__reduce__": reduce, "__doc__": plain.__doc__})
 
 
 def _rebuild(routing: Any, plain: Any) -> Any:
-    """Unpickle an instance of a class that :func:`_routed_class` made."""
-    cls = _routed_class(routing, plain)
+    """Unpickle an instance of a class that :func:`routed_class` made."""
+    cls = routed_class(routing, plain)
     return cls.__new__(cls)

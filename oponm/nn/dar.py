@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from oponm.errors import check_choice
 from oponm.nn.functional import NOISE_GRADS, Routed, check_mask, grouped_batch_norm
-from oponm.nn.groups import Groups
-from oponm.nn.routing import Route, current_route
+from oponm.nn.processes import several_processes
+from oponm.nn.routing import Route, current_route, natural_route
 from oponm.nn.running import update_running_statistics
 
 
@@ -30,7 +30,10 @@ class RoutedBatchNorm(_BatchNorm):
         **kwargs: as of the batch-norm class.
     """
 
+    prefix = "DAR"  # of the names of classes made by conversion
+    tells_noise_apart = True
     noise_grad: str = "none"
+    synchronised: bool = False  # set by synchronise_batchnorm
 
     def __init__(self, *args: Any, noise_grad: str = "none", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,14 +47,18 @@ class RoutedBatchNorm(_BatchNorm):
     def tear_down_routing(self) -> None:
         """Remove what :meth:`set_up_routing` added."""
         del self.noise_grad
+        self.__dict__.pop("synchronised", None)
 
     def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Normalise (N, C, *) ``input``, of the same shapes as the plain layer takes."""
         route, recomputing = current_route() if self.training else (None, False)
-        if route is None:
-            return super().forward(input, *args, **kwargs)
-        check_mask(route.is_noise, input)
-        if not route.has_noise:
+        if route is not None:
+            check_mask(route.is_noise, input)
+            route = route if self.tells_noise_apart else None
+        if self.training and self._shares_statistics:
+            if route is None or not route.has_noise_anywhere():
+                route = natural_route(input)
+        elif route is None or not route.has_noise:
             return super().forward(input, *args, **kwargs)
         if _has_plain_forward(type(self)):
             self._check_input_dim(input)
@@ -59,18 +66,23 @@ class RoutedBatchNorm(_BatchNorm):
         with _RouteBatchNormCall(self, route, recomputing):
             return super().forward(input, *args, **kwargs)
 
+    @property
+    def _shares_statistics(self) -> bool:
+        return self.synchronised and several_processes()
+
     def _routed(
         self, route: Route, recomputing: bool, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> Tensor:
-        routed = self._normalise(x, route.groups, weight, bias, eps)
+        routed = self._normalise(x, route, weight, bias, eps)
         if not recomputing:
             self._track(routed)
             if not torch.compiler.is_compiling():
                 route.await_backward(routed.output)
         return routed.output
 
-    def _normalise(self, x: Tensor, groups: Groups, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
-        return grouped_batch_norm(x, groups, weight, bias, None, None, eps, self.noise_grad)
+    def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        affine = (weight, bias, None, None)
+        return grouped_batch_norm(x, route.groups, *affine, eps, self.noise_grad, self._shares_statistics)
 
     def _track(self, routed: Routed) -> None:
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from oponm.errors import InputError, check_choice
 from oponm.nn.groups import Groups, make_groups
+from oponm.nn.processes import add_over_processes, merge_over_processes
 from oponm.nn.row_sums import as_map, row_moments, row_sums, scale_and_shift, twice_row_products
 
 NOISE_GRADS = ("none", "input", "full")
@@ -93,6 +94,7 @@ def grouped_batch_norm(
     noise_bias: Tensor | None,
     eps: float,
     noise_grad: str,
+    synchronised: bool = False,
 ) -> Routed:
     """As :func:`routed_batch_norm`, for groups that are made once for many layers.
 
@@ -105,9 +107,12 @@ def grouped_batch_norm(
         noise_bias: see there.
         eps: see there.
         noise_grad: see there.
+        synchronised: the groups are those of all processes of ``torch.distributed``'s default group together, in the
+            forward and in the backward pass; all must call, each with its rows, and a process may have none of a group.
+            Gradients of gamma and beta stay each process's share, for the data-parallel wrapper to add up.
 
     Returns:
-        See there.
+        See there; statistics and ``numel`` are those of all processes.
 
     Raises:
         InputError: if the groups do not fit ``x``.
@@ -118,7 +123,8 @@ def grouped_batch_norm(
         [-1.0, 1.0]
     """
     check_mask(groups.of_row, x)
-    return Routed(*_RoutedBatchNorm.apply(x, *groups, weight, bias, noise_weight, noise_bias, eps, noise_grad))
+    affine = (weight, bias, noise_weight, noise_bias)
+    return Routed(*_RoutedBatchNorm.apply(x, *groups, *affine, eps, noise_grad, synchronised))
 
 
 def check_mask(is_noise: Tensor, x: Tensor) -> None:
@@ -154,6 +160,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         noise_bias: Tensor | None,
         eps: float,
         noise_grad: str,
+        synchronised: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         groups = Groups(of_row, rows, divisor)
         values = x.to(_statistics_dtype(x))
@@ -163,25 +170,28 @@ class _RoutedBatchNorm(torch.autograd.Function):
         offset = row_mean - groups.lines(mean)
         var = groups.sums(torch.addcmul(row_var, offset, offset)) / divisor
         map_size = x.numel() // max(row_mean.numel(), 1)
+        numel = rows * map_size
+        if synchronised:
+            mean, var, numel = merge_over_processes(mean, var, numel)
         rstd = (var + eps).rsqrt()
         if map_size == 1:
-            rstd = torch.where(rows > 1, rstd, 0)
+            rstd = torch.where(numel > 1, rstd, 0)
 
         scale = _times(rstd, _pair(weight, noise_weight, rstd))
         beta = _pair(bias, noise_bias, rstd)
         shift = mean * -scale if beta is None else torch.addcmul(beta, mean, scale, value=-1)
         scale_and_shift(values, as_map(groups.lines(scale), x), as_map(groups.lines(shift), x), out=output)
 
-        ctx.save_for_backward(x, *groups, weight, noise_weight, mean, rstd)
-        ctx.noise_grad, ctx.map_size = noise_grad, map_size
-        count = rows.squeeze(1) * map_size
+        ctx.save_for_backward(x, *groups, weight, noise_weight, mean, rstd, numel)
+        ctx.noise_grad, ctx.synchronised = noise_grad, synchronised
+        count = numel.squeeze(1)
         ctx.mark_non_differentiable(mean, var, count)
         return output.to(x.dtype), mean, var, count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        x, *of_groups, weight, noise_weight, mean, rstd = ctx.saved_tensors
+        x, *of_groups, weight, noise_weight, mean, rstd, numel = ctx.saved_tensors
         groups, wanted = Groups(*of_groups), ctx.needs_input_grad
         values, grad = x.to(mean.dtype), grad.to(mean.dtype)
         grad_x = torch.empty_like(values)
@@ -194,9 +204,11 @@ class _RoutedBatchNorm(torch.autograd.Function):
             a = _times(rstd, _pair(weight, noise_weight, rstd))
             if ctx.noise_grad == "none":
                 a = torch.stack([a[0], torch.zeros_like(a[1])])
-            share = a / (groups.divisor * -ctx.map_size)
-            b = share * rstd * grad_weight
-            c = torch.addcmul(share * grad_bias, b, mean, value=-1)
+            share = a / -numel.clamp(min=1)
+            sums = (grad_weight, grad_bias)
+            of_weight, of_bias = add_over_processes(*sums) if ctx.synchronised else sums
+            b = share * rstd * of_weight
+            c = torch.addcmul(share * of_bias, b, mean, value=-1)
             a, b, c = (as_map(groups.lines(table), x) for table in (a, b, c))
             scale_and_shift(grad, a, c, out=grad_x).addcmul_(values, b)
 
@@ -212,7 +224,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
             grads["bias"] if wanted[5] else None,
             grads["noise_weight"] if wanted[6] else None,
             grads["noise_bias"] if wanted[7] else None,
-            *(None, None),
+            *(None, None, None),
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from oponm.errors import InputError
 from oponm.nn.groups import Groups, make_groups
+from oponm.nn.processes import any_process
 
 
 @dataclass(eq=False)
@@ -23,16 +24,26 @@ class Route:
         groups: the same, as layers need it.
         has_noise: False where the mask is known to be empty; unknown counts as True.
         pending: layers that ran under this route and wait for their backward pass.
+        of_block: it is that of a :func:`noise_routing` block, and not made by a layer outside any.
     """
 
     is_noise: Tensor
     groups: Groups
     has_noise: bool
     pending: int = 0
+    of_block: bool = True
+    _anywhere: bool | None = None
+
+    def has_noise_anywhere(self) -> bool:
+        """Whether any process has a row of noise in this pass; to be asked by all of them, and told apart once."""
+        if self._anywhere is None:
+            known = self.is_noise.device.type == "cpu"
+            self._anywhere = any_process(self.has_noise) if known else True
+        return self._anywhere
 
     def await_backward(self, output: Tensor) -> None:
         """Count a layer's output as waiting, until its backward pass has run or its graph is freed."""
-        if output.grad_fn is not None:
+        if self.of_block and output.grad_fn is not None:
             self.pending += 1
             output.grad_fn.register_hook(self._backward_done)
             _routing.routes.add(self)
@@ -89,6 +100,20 @@ def _make_route(is_noise: Tensor) -> Route:
     # On the CPU a look at the mask costs nothing and an empty one spares all layers the work; on an accelerator the
     # look would wait for the device.
     return Route(is_noise, make_groups(is_noise), has_noise=is_noise.device.type != "cpu" or bool(is_noise.any()))
+
+
+def natural_route(x: Tensor) -> Route:
+    """The route of a batch without noise.
+
+    Args:
+        x: (N, ...).
+
+    Example:
+        >>> natural_route(torch.zeros(3, 2)).is_noise
+        tensor([False, False, False])
+    """
+    is_noise = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    return Route(is_noise, make_groups(is_noise), has_noise=False, of_block=False)
 
 
 def current_route() -> tuple[Route | None, bool]:

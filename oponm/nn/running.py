@@ -37,7 +37,9 @@ def update_running_statistics(
     """
     measured = count > 1
     num_batches_tracked.add_(measured)
-    step = measured.to(mean.dtype) * (1 / num_batches_tracked.clamp(min=1) if momentum is None else momentum)
-    unbiased = var * (count / (count - 1).clamp(min=1))
+    batches = num_batches_tracked.clamp(min=1).to(mean.dtype)
+    step = measured.to(mean.dtype) * (1 / batches if momentum is None else momentum)
+    values = count.to(var.dtype)
+    unbiased = var * (values / (values - 1).clamp(min=1))
     for running, batch in ((running_mean, mean), (running_var, unbiased)):
         running.lerp_(batch.to(running.dtype), step.to(running.dtype))

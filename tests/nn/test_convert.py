@@ -555,7 +555,7 @@ def test_a_copied_network_trains_alone(kind):
 def test_a_pickled_layer_is_read_where_no_layer_was_converted_before(kind):
     layer = convert_batchnorm(activated_layer(act_layer=nn.SiLU, drop_layer=Halve), kind, "input")
     data = pickle.dumps(layer)
-    oponm.nn.convert._routed_class.cache_clear()
+    oponm.nn.convert.routed_class.cache_clear()
     twin = pickle.loads(data)
     assert type(twin) is type(convert_batchnorm(activated_layer(), kind))
     assert_same_state(twin, layer)

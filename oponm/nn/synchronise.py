@@ -1,0 +1,76 @@
+"""Batch norm whose statistics are those of all processes, for any of the kinds of this package and for plain ones."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from oponm.errors import InputError
+from oponm.nn.convert import revert_batchnorm, routed_class
+from oponm.nn.dar import RoutedBatchNorm
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class SynchronisedBatchNorm(RoutedBatchNorm):
+    """Adds the synchronisation to a class of plain batch norm, which treats noise rows as any other."""
+
+    prefix = "Synchronised"
+    tells_noise_apart = False
+
+
+def synchronise_batchnorm(model: Model) -> Model:
+    """Let every batch norm of a network standardise by the rows of all processes, in place.
+
+    Natural and noise rows stay apart, as the layers were converted to: each group's statistics are reduced over the
+    processes of ``torch.distributed``'s default group, in the forward and in the backward pass. A process that has no
+    row of a group takes part. Where there is one process, and in evaluation mode, nothing changes; nor does the state
+    dict. Unlike ``nn.SyncBatchNorm``, which would take the routing away, this runs on any device.
+
+    Convert first, as :func:`~oponm.nn.convert_batchnorm` makes layers anew.
+
+    Args:
+        model: any network.
+
+    Returns:
+        ``model`` itself.
+
+    Raises:
+        InputError: for a layer that is an ``nn.SyncBatchNorm`` already, or not yet initialised.
+
+    Example:
+        >>> layer = synchronise_batchnorm(nn.BatchNorm2d(3))
+        >>> type(layer).__name__, type(desynchronise_batchnorm(layer)).__name__
+        ('SynchronisedBatchNorm2d', 'BatchNorm2d')
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+    for layer in layers:
+        if isinstance(layer, (nn.SyncBatchNorm, LazyModuleMixin)):
+            raise InputError(f"cannot synchronise a {type(layer).__name__}: give a plain, initialised layer")
+    for layer in layers:
+        if not isinstance(layer, RoutedBatchNorm):
+            plain: Any = type(layer)
+            layer.__class__ = routed_class(SynchronisedBatchNorm, plain)
+            layer.set_up_routing("full")  # type: ignore[operator]
+        layer.synchronised = True  # type: ignore[assignment]
+    return model
+
+
+def desynchronise_batchnorm(model: Model) -> Model:
+    """Undo :func:`synchronise_batchnorm`, in place: statistics are each process's own again.
+
+    Args:
+        model: any network.
+
+    Returns:
+        ``model`` itself.
+    """
+    for layer in model.modules():
+        if isinstance(layer, SynchronisedBatchNorm):
+            revert_batchnorm(layer)
+        elif isinstance(layer, RoutedBatchNorm):
+            layer.synchronised = False
+    return model
