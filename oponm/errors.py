@@ -61,6 +61,21 @@ def check_real(key: str, value: object, low: float, high: float = math.inf) -> f
     return number
 
 
+def check_flag(key: str, value: object) -> bool:
+    """Return ``value`` if it is true or false.
+
+    Raises:
+        InputError: if it is neither.
+
+    Example:
+        >>> check_flag("compile", True)
+        True
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"must be true or false, got {value!r}", key)
+    return value
+
+
 def check_choice(key: str, value: str, choices: Collection[str]) -> str:
     """Return ``value`` if it is one of the choices.
 

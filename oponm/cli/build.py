@@ -16,7 +16,7 @@ from torch import nn
 
 from oponm.cli.errors import is_bad_input
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError, check_int
+from oponm.errors import InputError, check_flag, check_int
 from oponm.models import make_network
 from oponm.nn import convert_batchnorm
 from oponm.rng import derived_randomness
@@ -88,7 +88,11 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
     optimizer = instantiate(config.optimizer)
     _try("schedule", lambda: float(schedule(0)))
     loss = instantiate(config.loss)
-    module = LongTailModule(model, data.class_counts, optimizer, schedule, config.seed, _plain(config.shots), loss)
+    channels_last, compiled = (check_flag(key, config.trainer[key]) for key in ("channels_last", "compile"))
+    if compiled:
+        _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))
+    of_classes = (data.class_counts, optimizer, schedule, config.seed, _plain(config.shots), loss)
+    module = LongTailModule(model, *of_classes, channels_last, compiled)
     module.model_config = _plain(config.model)
     for phase in plan.phases:
         module.follow(phase)
@@ -101,6 +105,7 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
 # Where a key that nobody reads would go unnoticed; what is under the others is passed on by name, and refused there.
 _KNOWN = {
     "trainer": {"max_epochs", "accelerator", "num_threads", "precision"}
+    | {"channels_last", "compile", "sync_batchnorm"}
     | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts"},
     "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},
@@ -122,7 +127,8 @@ def _refuse_unknown_keys(config: DictConfig) -> None:
 
 def trainer_options(config: DictConfig) -> dict[str, Any]:
     """What is passed on to Lightning's trainer."""
-    return {name: config.trainer[name] for name in ("accelerator", "precision")}
+    options = {name: config.trainer[name] for name in ("accelerator", "precision")}
+    return options | {"sync_batchnorm": check_flag("sync_batchnorm", config.trainer.sync_batchnorm)}
 
 
 def build_plan(config: DictConfig) -> PhasePlan:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.cli.hydra_app import launch
 from oponm.cli.run_directory import OVERRIDES_FILE
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError, check_choice
+from oponm.errors import InputError, check_choice, check_flag
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
@@ -43,7 +43,6 @@ def _own_keys() -> list[str]:
 def _evaluate(config: DictConfig) -> float:
     from oponm.cli.build import trainer_options
     from oponm.cli.loggers import open_loggers
-    from oponm.cli.plain_command import check_flag
     from oponm.cli.quiet import quiet_libraries
     from oponm.cli.run_directory import RESULT_FILE, begin, run_directory
     from oponm.cli.summary import print_summary
@@ -56,7 +55,7 @@ def _evaluate(config: DictConfig) -> float:
     quiet_libraries()
     with run_directory(config) as folder:
         check_choice("split", config.split, SPLITS)
-        if not check_flag(config, "trust"):
+        if not check_flag("trust", config.trust):
             check_targets(config)
         identity = identify(config)
         if config.folder is None:

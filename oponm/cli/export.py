@@ -9,8 +9,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from oponm.cli.plain_command import check_flag, compose_command
-from oponm.errors import InputError, check_choice
+from oponm.cli.plain_command import compose_command
+from oponm.errors import InputError, check_choice, check_flag
 
 HELP = """oponm export checkpoint=RUN/checkpoints/last.ckpt [key=value ...]
 
@@ -43,9 +43,9 @@ def _export(config: DictConfig, command: str) -> None:
     output = Path("exported", config.format, f"model{chosen.extension}")
     if config.output is not None:
         output = Path(str(config.output))
-    classifier = load_classifier(checkpoint, network_factory(check_flag(config, "trust")))
+    classifier = load_classifier(checkpoint, network_factory(check_flag("trust", config.trust)))
     facts = read_run_facts(checkpoint, classifier.content_digest)
-    overwrite = check_flag(config, "overwrite")
+    overwrite = check_flag("overwrite", config.overwrite)
     files = export_classifier(classifier, output, config.format, config.input, facts, command, overwrite)
     console = Console(markup=False, highlight=False)
     names = ", ".join(file.name for file in files[:-1])

@@ -51,14 +51,3 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
     for key, value in paths.items():
         OmegaConf.update(config, key, value.replace("${", "\\${"))
     return config, files
-
-
-def check_flag(config: DictConfig, key: str) -> bool:
-    """Return a setting that is true or false.
-
-    Raises:
-        InputError: if it is neither.
-    """
-    if not isinstance(config[key], bool):
-        raise InputError(f"must be true or false, got {config[key]!r}", key)
-    return bool(config[key])

@@ -12,8 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.plain_command import check_flag, compose_command
-from oponm.errors import InputError, check_choice
+from oponm.cli.plain_command import compose_command
+from oponm.errors import InputError, check_choice, check_flag
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,8 @@ def _predict(config: DictConfig, paths: list[str]) -> None:
     output = Path(str(config.output))
     if not paths:
         raise InputError("predict needs image files, or folders: oponm predict checkpoint=... PHOTOS")
-    with new_files([output], check_flag(config, "overwrite")) as (temporary,):
-        classifier = load_classifier(Path(str(config.checkpoint)), network_factory(check_flag(config, "trust")))
+    with new_files([output], check_flag("overwrite", config.overwrite)) as (temporary,):
+        classifier = load_classifier(Path(str(config.checkpoint)), network_factory(check_flag("trust", config.trust)))
         files, others = find_images(paths)
         predictions = Predictions(classifier, files, config.batch_size, _device(config.accelerator))
         write(temporary, predictions)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -35,6 +36,9 @@ class LongTailModule(pl.LightningModule):
         seed: the run's seed; dropout is a function of it, the epoch and the step.
         shots: thresholds of :func:`~oponm.longtail.shot_groups`.
         loss: makes the loss of each row from the class counts, see :mod:`oponm.losses`; phases may have their own.
+        channels_last: keep weights and images in that memory format.
+        compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled anew and
+            kept, so that shapes stay fixed; the number of noise rows is no part of them.
 
     Attributes:
         plan: the phases; one that trains everything, until :func:`~oponm.training.train` sets them.
@@ -59,9 +63,15 @@ class LongTailModule(pl.LightningModule):
         seed: int = 0,
         shots: dict[str, int] | None = None,
         loss: Callable[[Sequence[int]], nn.Module] = CrossEntropy,
+        channels_last: bool = False,
+        compile: bool = False,
     ) -> None:
         super().__init__()
-        self.model = model
+        self.memory_format = torch.channels_last if channels_last else torch.preserve_format
+        self.compiles = compile
+        self.model = model.to(memory_format=torch.channels_last) if channels_last else model
+        if compile:
+            model.compile(dynamic=False)
         self.class_counts, self.seed, self.shots = list(class_counts), seed, shots or {}
         shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
         self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
@@ -76,7 +86,20 @@ class LongTailModule(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""
-        return self.model(images.to(self.dtype))
+        return self.model(images.to(self.dtype, memory_format=self.memory_format))
+
+    def setup(self, stage: str) -> None:
+        """Refuse torch's synchronised batch norm, which knows no noise rows.
+
+        Raises:
+            InputError: if the trainer would put it into the network.
+        """
+        if isinstance(getattr(self.trainer.strategy, "_layer_sync", None), TorchSyncBatchNorm):
+            raise InputError(
+                "of Lightning's trainer would replace DAR-BN by plain SyncBatchNorm: leave it out, and give it "
+                "plugins=[oponm.training.BatchNormSync()]",
+                "sync_batchnorm",
+            )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss over all rows of the batch, noise rows included."""

@@ -52,6 +52,7 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         "device": _device(trainer),
         "precision": str(trainer.precision),
         "threads": torch.get_num_threads(),
+        "execution": [str(module.memory_format), module.compiles, _synchronised(trainer)],
         "seed": module.seed,
         "data": _data(data),
         "model": _network(module.model, routed=noise),
@@ -112,6 +113,10 @@ def _device(trainer: pl.Trainer) -> list[Any]:
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return [device.type, name, trainer.world_size]
+
+
+def _synchronised(trainer: pl.Trainer) -> bool:
+    return getattr(trainer.strategy, "_layer_sync", None) is not None
 
 
 @functools.cache

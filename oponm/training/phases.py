@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from oponm.data.samplers import SAMPLERS
-from oponm.errors import InputError, check_choice, check_int, check_real
+from oponm.errors import InputError, check_choice, check_flag, check_int, check_real
 from oponm.losses import WEIGHTS
 
 PARTS = ("all", "classifier", "scale")
@@ -60,8 +60,7 @@ class Phase:
         check_int("epochs", self.epochs, minimum=1)
         check_choice("sampler", self.sampler, SAMPLERS)
         for key in ("noise", "mixing", "reset_classifier"):
-            if not isinstance(getattr(self, key), bool):
-                raise InputError(f"must be true or false, got {getattr(self, key)!r}", key)
+            check_flag(key, getattr(self, key))
         for key in ("loss", "schedule"):
             if not (getattr(self, key) is None or callable(getattr(self, key))):
                 raise InputError(

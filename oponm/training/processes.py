@@ -10,6 +10,8 @@ from pytorch_lightning.plugins.environments import TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
+from oponm.training.batchnorm_sync import BatchNormSync
+
 
 def rank() -> int:
     """This process's place among those of the run; 0 where it is the only one.
@@ -53,11 +55,12 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
-def process_options(parts: bool = False) -> dict[str, Any]:
+def process_options(parts: bool = False, sync_batchnorm: bool = False) -> dict[str, Any]:
     """The options of Lightning's trainer for this process and those it has joined.
 
     Args:
         parts: some weights get no gradient in some steps.
+        sync_batchnorm: batch norms standardise by the rows of all processes.
     """
     size = world_size()
     if size == 1:
@@ -67,5 +70,5 @@ def process_options(parts: bool = False) -> dict[str, Any]:
         "devices": local,
         "num_nodes": size // local,
         "strategy": DDPStrategy(find_unused_parameters=parts),
-        "plugins": [TorchElasticEnvironment()],
+        "plugins": [TorchElasticEnvironment(), *([BatchNormSync()] if sync_batchnorm else [])],
     }

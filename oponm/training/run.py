@@ -57,7 +57,7 @@ def train(
             weights come out the same to the bit.
         checkpoint_every: time between two checkpoints.
         checkpoint_every_n_steps: steps between two checkpoints, beside that.
-        **trainer_options: ``accelerator``, ``precision`` and others of ``pytorch_lightning.Trainer``.
+        **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
         The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
@@ -139,7 +139,7 @@ def evaluate(
         module: with its weights loaded.
         data: set up already.
         loggers: Lightning loggers.
-        **trainer_options: ``accelerator``, ``precision`` and others of ``pytorch_lightning.Trainer``.
+        **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
         ``metrics`` (scalars in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix``, see
@@ -154,6 +154,7 @@ def make_trainer(
     callbacks: list[pl.Callback] | None = None,
     loggers: list[Logger] | None = None,
     parts: bool = False,
+    sync_batchnorm: bool = False,
     **options: Any,
 ) -> pl.Trainer:
     """Make a trainer, for this process and those it has joined, that leaves samplers and the terminal alone.
@@ -162,12 +163,13 @@ def make_trainer(
         callbacks: Lightning callbacks.
         loggers: Lightning loggers.
         parts: some weights get no gradient in some steps.
+        sync_batchnorm: batch norms standardise by the rows of all processes.
         **options: of ``pytorch_lightning.Trainer``.
     """
     return pl.Trainer(
         callbacks=callbacks,
         logger=loggers or False,
-        **process_options(parts),
+        **process_options(parts, sync_batchnorm),
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,

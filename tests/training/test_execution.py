@@ -1,0 +1,65 @@
+"""How a run is executed: memory format, torch.compile, synchronised batch norm."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+import torch
+from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
+from torch import nn
+
+from oponm.errors import InputError
+from oponm.training import BatchNormSync, LongTailModule, PhasePlan, train
+from tests.training.small import OPEN, make_data, make_module
+
+
+def trained(folder, epochs=2, **options):
+    data = make_data()
+    made = make_module(data)
+    module = LongTailModule(made.model, data.class_counts, made.make_optimizer, **options)
+    return module, train(module, data, PhasePlan(OPEN, epochs), folder, accelerator="cpu")
+
+
+def test_channels_last_is_kept_and_changes_nothing_but_rounding(tmp_path):
+    module, result = trained(tmp_path / "last", channels_last=True)
+    plain, expected = trained(tmp_path / "first")
+    convolutions = [part for part in module.modules() if isinstance(part, nn.Conv2d) and part.in_channels > 1]
+    assert convolutions
+    assert all(part.weight.is_contiguous(memory_format=torch.channels_last) for part in convolutions)
+    seen = []
+    module.model.register_forward_pre_hook(lambda model, inputs: seen.append(inputs[0]))
+    module(torch.zeros(2, 3, 8, 8)[:, :1].contiguous())
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    for mine, theirs in zip(module.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+    assert result["metrics"]["accuracy"] == pytest.approx(expected["metrics"]["accuracy"], abs=0.02)
+
+
+def test_compiled_graphs_do_not_grow_with_the_epochs(tmp_path, monkeypatch):
+    def compile_quickly(self, **options):
+        assert options == {"dynamic": False}
+        self._compiled_call_impl = torch.compile(self._call_impl, backend="aot_eager", **options)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_quickly)
+    graphs, losses = [], []
+    for epochs in (2, 6):  # of which the second half has noise, in another number of rows each step
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        module, _ = trained(tmp_path / str(epochs), epochs, compile=True)
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+        losses.append(module.model[2].weight.detach().clone())
+    assert 0 < graphs[0] == graphs[1]
+    plain, _ = trained(tmp_path / "plain", 6)
+    torch.testing.assert_close(losses[1], plain.model[2].weight.detach(), atol=1e-4, rtol=1e-3)
+
+
+def test_lightnings_own_synchronisation_is_refused():
+    module = make_module(make_data())
+    for sync, refused in ((TorchSyncBatchNorm(), True), (BatchNormSync(), False), (None, False)):
+        module._trainer = types.SimpleNamespace(strategy=types.SimpleNamespace(_layer_sync=sync))
+        if refused:
+            with pytest.raises(InputError, match="BatchNormSync"):
+                module.setup("fit")
+        else:
+            module.setup("fit")
