@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -58,7 +58,7 @@ class LongTailModule(pl.LightningModule):
         self,
         model: nn.Module,
         class_counts: Sequence[int],
-        optimizer: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer] = torch.optim.SGD,
+        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.SGD,
         schedule: Callable[[int], float] = lambda epoch: 1.0,
         seed: int = 0,
         shots: dict[str, int] | None = None,
@@ -237,7 +237,11 @@ class LongTailModule(pl.LightningModule):
         return self._optimizer()
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        optimizer = self.make_optimizer(parameter for parameter in self.model.parameters() if parameter.requires_grad)
+        trained = (parameter for parameter in self.model.parameters() if parameter.requires_grad)
+        fused = getattr(self.make_optimizer, "keywords", {}).get("fused", False)
+        # Torch's fused SGD cannot do with weights that get their first gradient later than others.
+        options = {"fused": False} if fused and self.trains_parts else {}
+        optimizer = self.make_optimizer(trained, **options)
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]
         return optimizer

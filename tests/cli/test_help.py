@@ -9,7 +9,7 @@ from tests.cli.command import oponm
 
 
 def test_help_lists_commands_and_choices(tmp_path):
-    done = oponm("--help", cwd=tmp_path)
+    done = oponm("--help", cwd=tmp_path, fresh=True)
     assert done.returncode == 0
     assert done.stdout.strip() == usage()
     assert all(f"\n  {command} " in usage() for command in COMMANDS)

@@ -16,7 +16,7 @@ from tests.cli.command import QUICK, files_below, oponm
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("trained")
-    done = oponm("train", "trainer.max_epochs=3", "output_dir=run", "data.imbalance_ratio=20", cwd=folder)
+    done = oponm("train", "trainer.max_epochs=3", "output_dir=run", "data.imbalance_ratio=20", cwd=folder, fresh=True)
     assert done.returncode == 0, done.stderr
     return folder / "run", done.stdout
 
