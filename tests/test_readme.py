@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oponm.cli.configuration import groups
+from oponm.configs import groups
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

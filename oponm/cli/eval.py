@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
-from oponm.cli.run_directory import OVERRIDES_FILE
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice
+from oponm.training.run_folder import OVERRIDES_FILE
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
@@ -45,13 +45,14 @@ def _evaluate(config: DictConfig) -> float:
     from oponm.cli.loggers import open_loggers
     from oponm.cli.plain_command import check_flag
     from oponm.cli.quiet import quiet_libraries
-    from oponm.cli.run_directory import RESULT_FILE, begin, run_directory
+    from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
     from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
     from oponm.inference.split import SPLITS
     from oponm.training import evaluate
     from oponm.training.result import environment, write_json
+    from oponm.training.run_folder import RESULT_FILE, begin
 
     quiet_libraries()
     with run_directory(config) as folder:
