@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,20 @@ def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str
     assert isinstance(settings, dict)
     del settings["output_dir"]
     return chosen, {str(key): value for key, value in settings.items()}
+
+
+@cache
+def choice_settings(group: str, choice: str) -> dict[str, Any]:
+    """What the file of one choice says of its group, alone, with nothing resolved.
+
+    Example:
+        >>> choice_settings("norm", "dar")
+        {'kind': 'dar', 'noise_grad': 'none'}
+    """
+    from omegaconf import OmegaConf
+
+    settings = OmegaConf.to_container(_contents(group, choice)).get(group, {})  # type: ignore[union-attr]
+    return dict(settings)
 
 
 def _contents(group: str, choice: str) -> Any:
