@@ -31,6 +31,10 @@ class Report(NamedTuple):
         """Write ``report.md``, ``.tex``, ``.csv``, ``.png`` and ``.html``; see :func:`~oponm.report.write_report`."""
         return write_report(self.groups, self.comparisons, self.problems, Path(folder))
 
+    def __repr__(self) -> str:
+        """The table of the groups, as text."""
+        return markdown_table(self.groups)
+
     def _repr_markdown_(self) -> str:
         """The table of the groups, for notebooks."""
         return markdown_table(self.groups)
