@@ -11,17 +11,15 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from oponm.cli.errors import is_bad_input
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_flag, check_int
 from oponm.models import make_network
-from oponm.nn import convert_batchnorm
 from oponm.rng import derived_randomness
-from oponm.training import LongTailModule, PhaseCache, PhasePlan, make_trainer
-from oponm.training.parts import rehearse
+from oponm.training import LongTailModule, PhaseCache, PhasePlan
+from oponm.training.assemble import assemble
 
 Result = TypeVar("Result")
 
@@ -79,26 +77,21 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
     plan = build_plan(config)
     schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
     data = build_data(config)
-    model = build_model(config, len(data.class_names), data.image_shape[0])
-    _try("augmentation", lambda: _augmented(data))
-    _try("model", lambda: _one_image(model, data.image_shape))
-    _try("phases", lambda: rehearse(model, plan, len(data.class_names)))
-    if plan.uses_noise:
-        convert_batchnorm(model, **_plain(config.norm))
-    optimizer = instantiate(config.optimizer)
-    _try("schedule", lambda: float(schedule(0)))
-    loss = instantiate(config.loss)
-    channels_last, compiled = (check_flag(key, config.trainer[key]) for key in ("channels_last", "compile"))
-    if compiled:
-        _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))
-    of_classes = (data.class_counts, optimizer, schedule, config.seed, _plain(config.shots), loss)
-    module = LongTailModule(model, *of_classes, channels_last, compiled)
+    module = assemble(
+        data,
+        build_model(config, len(data.class_names), data.image_shape[0]),
+        plan,
+        instantiate(config.optimizer),
+        schedule,
+        instantiate(config.loss),
+        _plain(config.norm),
+        config.seed,
+        _plain(config.shots),
+        channels_last=config.trainer.channels_last,
+        compile=config.trainer.compile,
+        **trainer_options(config),
+    )
     module.model_config = _plain(config.model)
-    for phase in plan.phases:
-        module.follow(phase)
-    _try("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
-    _try("optimizer", lambda: optimizer(module.parameters()))
-    _try("trainer", lambda: make_trainer(**trainer_options(config)))
     return module, data, plan
 
 
@@ -161,27 +154,6 @@ def build_phase_cache(config: DictConfig) -> PhaseCache | None:
     if not isinstance(folder, str) or not folder:
         raise InputError(f"must be a folder, or off, got {folder!r}", "phase_cache")
     return PhaseCache(Path(folder).expanduser())
-
-
-def _augmented(data: LongTailDataModule) -> torch.Tensor:
-    """Augment two black images, as some recipes take colour images only."""
-    with derived_randomness(0, "trial"):
-        return data.pipeline.augmentation(torch.zeros(2, *data.image_shape))
-
-
-@torch.no_grad()
-def _one_image(model: nn.Module, shape: tuple[int, ...]) -> None:
-    """Show the network a black image, as some take one size only."""
-    model.eval()(torch.zeros(1, *shape))
-    model.train()
-
-
-def _try(key: str, make: Callable[[], Any]) -> None:
-    """Make a thing before anything is written, only to see whether its settings can be used."""
-    try:
-        make()
-    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
-        raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
 
 
 def _plain(node: Any) -> Any:

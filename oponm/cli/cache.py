@@ -11,7 +11,7 @@ from rich.table import Table
 
 from oponm.cli.arguments import quote_paths
 from oponm.cli.build import build_phase_cache
-from oponm.cli.configuration import CONF_DIR
+from oponm.configs import CONF_DIR
 from oponm.errors import InputError
 
 USAGE = "oponm cache [clear] [phase_cache=FOLDER]   lists the phases kept for other runs, or removes them"

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from oponm.cli.arguments import quote_paths
 from oponm.cli.build import build_data, with_full_keys
-from oponm.cli.configuration import CONF_DIR
 from oponm.cli.errors import SIGNALLED
+from oponm.configs import CONF_DIR
 from oponm.data import LongTailDataModule
 from oponm.data.pack import Pack, UnusablePack
 from oponm.data.survey import Survey, Surveyed

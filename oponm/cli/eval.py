@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
-from oponm.cli.run_directory import OVERRIDES_FILE
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
+from oponm.training.run_folder import OVERRIDES_FILE
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
 
-log = logging.getLogger(__name__)
 _OWN = ("split", "folder", "trust")  # settings that training does not have
 
 
@@ -44,13 +42,14 @@ def _evaluate(config: DictConfig) -> float:
     from oponm.cli.build import trainer_options
     from oponm.cli.loggers import open_loggers
     from oponm.cli.quiet import quiet_libraries
-    from oponm.cli.run_directory import RESULT_FILE, begin, run_directory
+    from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
     from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
     from oponm.inference.split import SPLITS
     from oponm.training import evaluate
     from oponm.training.result import environment, write_json
+    from oponm.training.run_folder import RESULT_FILE, begin
 
     quiet_libraries()
     with run_directory(config) as folder:
@@ -83,12 +82,12 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     """The network with the checkpoint's weights, and the part of the run's data that is asked for."""
     from oponm.cli.build import build, with_full_keys
     from oponm.inference import serve_split
-    from oponm.training.checkpoint import load_weights
+    from oponm.training.checkpoint import check_split, load_weights
 
     module, data, _ = build(OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN]))
     trained_on = with_full_keys(config, lambda: load_weights(module.model, Path(str(config.checkpoint))))
     serve_split(data, config.split)
-    _check_split(trained_on, data)
+    check_split(trained_on, data)
     return module, data
 
 
@@ -106,16 +105,3 @@ def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     shots = OmegaConf.to_container(config.shots, resolve=True)
     module = LongTailModule(classifier.network, classifier.class_counts, seed=config.seed, shots=cast(Any, shots))
     return module, cast(LongTailDataModule, data)  # it has what an evaluation asks of one
-
-
-def _check_split(trained_on: dict[str, Any], data: LongTailDataModule) -> None:
-    """Compare what the checkpoint was trained on, as far as it says, with what it is to be evaluated on."""
-    if trained_on.get("class_names", data.class_names) != data.class_names:
-        classes = f"{_listed(trained_on['class_names'])}; the data has {_listed(data.class_names)}"
-        raise InputError(f"was trained on the classes {classes}", "checkpoint")
-    if trained_on.get("content_digest", data.content_digest) != data.content_digest:
-        log.warning("the training split is not the one of the checkpoint: it may have been trained on test images")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -9,8 +9,9 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.arguments import quote_paths
-from oponm.cli.configuration import CONF_DIR, folder_name, groups
+from oponm.cli.configuration import folder_name
 from oponm.cli.errors import one_line_errors
+from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
 
 

@@ -11,9 +11,7 @@ from omegaconf import DictConfig
 
 from oponm.cli.build import build, build_phase_cache, trainer_options
 from oponm.cli.loggers import open_loggers
-from oponm.cli.resume import state_to_go_on_from
-from oponm.cli.run_directory import begin
-from oponm.training import train
+from oponm.training.job import carry_out
 from oponm.training.processes import rank
 
 
@@ -33,16 +31,11 @@ def run_job(config: DictConfig, folder: Path, overrides: list[str], begun: bool)
         InputError: for whatever in the config cannot be used, by its full key; nothing is written then.
     """
     module, data, plan = build(config)
-    first = rank() == 0
     with ExitStack() as resources:
-        loggers = resources.enter_context(open_loggers(config)) if first else []
-        state = state_to_go_on_from(folder) if begun else None
-        if first:
-            begin(folder, config, overrides)
-        measured = train(
-            *(module, data, plan, folder, loggers, build_phase_cache(config), state),
+        loggers = resources.enter_context(open_loggers(config)) if rank() == 0 else []
+        return carry_out(
+            *(module, data, plan, folder, loggers, config, overrides, begun, build_phase_cache(config)),
             checkpoint_every=timedelta(minutes=config.trainer.checkpoint_every_minutes),
             checkpoint_every_n_steps=config.trainer.checkpoint_every_n_steps,
             **trainer_options(config),
         )
-    return {**measured, "skipped_files": data.skipped}

@@ -7,8 +7,8 @@ import sys
 import textwrap
 
 from oponm import __version__
-from oponm.cli.configuration import groups
 from oponm.cli.errors import one_line_errors
+from oponm.configs import groups
 
 COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.configuration import CONF_DIR
+from oponm.configs import CONF_DIR
 from oponm.errors import InputError, check_choice
 
 

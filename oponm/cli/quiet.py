@@ -8,6 +8,8 @@ import warnings
 
 def quiet_libraries() -> None:
     """Keep Lightning's notices about hardware, tips and worker processes off the terminal."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+    from oponm.training.quiet import CHATTY, MODULES
+
+    for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")
+    warnings.filterwarnings("ignore", module=MODULES)

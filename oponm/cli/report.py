@@ -32,20 +32,11 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--output", metavar="DIR", type=Path, help="where the files go; default: the first folder")
     options = parser.parse_args(arguments)
 
-    from oponm.report import (
-        collect_runs,
-        compare,
-        group_runs,
-        notes,
-        terminal_differences,
-        terminal_table,
-        write_report,
-    )
+    from oponm.report import notes, read_report, terminal_differences, terminal_table
 
-    runs, problems = collect_runs(options.folders)
-    groups = group_runs(runs)
-    comparisons = compare(groups, options.baseline)
-    files = write_report(groups, comparisons, problems, options.output or options.folders[0])
+    report = read_report(options.folders, options.baseline)
+    groups, comparisons, problems = report
+    files = report.write(options.output or options.folders[0])
     tables = [terminal_table(groups), *([terminal_differences(comparisons)] if comparisons else [])]
     console = Console(markup=False)
     # No number is cut off; a terminal that is narrower than the tables wraps them.

@@ -8,14 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from oponm.errors import InputError
 
 LOG_FILE = "run.log"
-CONFIG_FILE = "config.yaml"
-OVERRIDES_FILE = "overrides.yaml"
-RESULT_FILE = "result.json"
 
 
 @contextmanager
@@ -25,6 +22,8 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
     Raises:
         InputError: if an earlier run is in it, and this one is not to go on with that.
     """
+    from oponm.training.run_folder import CONFIG_FILE
+
     if not config.output_dir:
         raise InputError("must name a folder", "output_dir")
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -39,12 +38,6 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
         if not (folder / CONFIG_FILE).exists():  # the run had not begun
             _remove(folder)
         raise
-
-
-def begin(folder: Path, config: DictConfig, overrides: list[str]) -> None:
-    """Write down what is about to run: the resolved config, and the overrides that made it."""
-    (folder / OVERRIDES_FILE).write_text(OmegaConf.to_yaml(OmegaConf.create(list(overrides))), encoding="utf-8")
-    (folder / CONFIG_FILE).write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
 
 
 def _remove(folder: Path) -> None:

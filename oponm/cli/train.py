@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
 from oponm.cli.processes import follow, launched_elsewhere, lead, run_in_processes
-from oponm.cli.resume import finished_result, with_overrides_of_run
+from oponm.cli.resume import with_overrides_of_run
 from oponm.errors import InputError, check_int
 
 
@@ -28,9 +28,9 @@ def run(arguments: list[str]) -> None:
 
 def _train(config: DictConfig) -> float:
     from oponm.cli.quiet import quiet_libraries
-    from oponm.cli.run_directory import CONFIG_FILE, RESULT_FILE, run_directory
+    from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
-    from oponm.training.result import environment, write_json
+    from oponm.training.run_folder import CONFIG_FILE, finish, finished_result
 
     quiet_libraries()
     started = time.perf_counter()
@@ -43,14 +43,8 @@ def _train(config: DictConfig) -> float:
             return float(finished["metrics"]["balanced_accuracy"])
         start = _start_of(config)
         measured = start(config, folder, overrides, begun)
-        result = {
-            **identify(config),
-            **measured,
-            "seconds": round(time.perf_counter() - started, 3),
-            "published": OmegaConf.to_container(config.published),
-            **environment(),
-        }
-        write_json(folder / RESULT_FILE, result)
+        published: Any = OmegaConf.to_container(config.published)
+        result = finish(folder, identify(config), measured, started, published)
         print_summary(result, folder, one_line)
     return float(measured["metrics"]["balanced_accuracy"])
 

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from oponm.cli.configuration import CONF_DIR
+from oponm.configs import CONF_DIR
 from oponm.errors import InputError
 from oponm.inference.factory import known_factory, network_options
 

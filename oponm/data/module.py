@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from typing_extensions import TypedDict
+from typing_extensions import Self, TypedDict
 
 from oponm.data.augmentation import no_augmentation
 from oponm.data.mixers import MixerFactory, make_mixer
@@ -159,14 +160,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.digest, self.content_digest = split_digest(drawn), self.train_set.digest()
         self.image_shape = tuple(self.train_set.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:])
         self.statistics = self._statistics()
-        height, width = self.image_shape[1:]
-        self.pipeline = DevicePipeline(
-            self.make_augmentation((height, width)),
-            self.make_mixer(self.statistics, self.class_counts, self._class_statistics),
-            self.statistics,
-            self.seed,
-            self.make_mixing(self.class_counts),
-        )
+        self.pipeline = self._pipeline()
         self._ready = True
         log.info(
             "training set: %d images of %d classes, %d to %d a class, draw %s, digest %s",
@@ -178,6 +172,38 @@ class LongTailDataModule(pl.LightningDataModule):
             log.warning("val=test: the test set doubles as validation set, so the best epoch's figure flatters")
         if self.skipped:
             log.warning("%d files could not be read and were left out", len(self.skipped))
+
+    def for_run(self, seed: int | None = None, mixer: MixerFactory | None = None) -> Self:
+        """The same images for a run of its own: set up, sharing pixels with this module, which stays as it is.
+
+        Args:
+            seed: of the run; None is this module's.
+            mixer: makes what mixes noise in; None is this module's.
+
+        Raises:
+            InputError: for a seed that is none, and as :meth:`setup`.
+        """
+        self.setup()
+        other = copy.copy(self)
+        other.trainer, other.first_batch = None, 0
+        if seed is not None:
+            other.seed = check_int("seed", seed, minimum=0)
+        other.make_mixer = mixer or self.make_mixer
+        if isinstance(self.train_set, StreamedImages):  # its crops are drawn by the seed
+            other.train_set = copy.copy(self.train_set)
+            other.train_set.seed = other.seed
+        other.pipeline = other._pipeline()
+        return other
+
+    def _pipeline(self) -> DevicePipeline:
+        height, width = self.image_shape[1:]
+        return DevicePipeline(
+            self.make_augmentation((height, width)),
+            self.make_mixer(self.statistics, self.class_counts, self._class_statistics),
+            self.statistics,
+            self.seed,
+            self.make_mixing(self.class_counts),
+        )
 
     def _draw(self, labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.int64]:
         if self.draw not in DRAWS:

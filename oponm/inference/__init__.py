@@ -5,7 +5,7 @@ from oponm.inference.deployed import DeployedNetwork
 from oponm.inference.export import FORMATS, export_classifier
 from oponm.inference.folder import EvaluationFolder
 from oponm.inference.images import find_images
-from oponm.inference.predict import Prediction, Predictions
+from oponm.inference.predict import Prediction, Predictions, predict_images
 from oponm.inference.run_facts import RunFacts, read_run_facts
 from oponm.inference.split import serve_split
 
@@ -20,6 +20,7 @@ __all__ = [
     "export_classifier",
     "find_images",
     "load_classifier",
+    "predict_images",
     "read_run_facts",
     "serve_split",
 ]

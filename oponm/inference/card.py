@@ -128,7 +128,8 @@ def _licence(classifier: Classifier) -> str:
 
 def _reproduce(facts: RunFacts, command: str) -> str:
     train = ["oponm", "train", *(word for word in facts.overrides if not word.startswith("output_dir="))]
-    lines = [shlex.join(train)] if facts.choices else []
+    lines = ["# trained from code; as a command, as far as it has names:"] if facts.from_code else []
+    lines += [shlex.join(train)] if facts.choices else []
     lines += [command] if command else []
     versions = {"torch": torch.__version__, **facts.versions}
     commit = f"\noponm at commit {facts.git_commit}.\n" if facts.git_commit else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from oponm.errors import InputError
 from oponm.inference.factory import known_factory
 from oponm.models import make_network
 from oponm.models.weights import mismatches, read_weights, without_prefixes
+from oponm.nn import revert_batchnorm
 from oponm.rng import derived_randomness
 
 
@@ -38,7 +40,7 @@ class Classifier:
         >>> network = SmallCNN(2, in_channels=1).eval()
         >>> half = Statistics((0.5,), (0.5,))
         >>> cats = Classifier(network, ["cat", "dog"], [9, 3], half, (1, 8, 8), {}, "", "")
-        >>> cats.probabilities(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).sum(1)
+        >>> cats.probabilities(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).sum(1).round(decimals=3)
         tensor([1., 1., 1., 1., 1.])
     """
 
@@ -71,7 +73,9 @@ class Classifier:
 
 
 def load_classifier(
-    path: Path, make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]] = known_factory
+    path: Path,
+    make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]] = known_factory,
+    network: nn.Module | None = None,
 ) -> Classifier:
     """Read a run's checkpoint and build its network; nothing in the file is executed or imported.
 
@@ -79,6 +83,8 @@ def load_classifier(
         path: ``checkpoints/last.ckpt`` or ``best.ckpt`` of a run.
         make: from the model config to what makes the network. The default knows the networks of :mod:`oponm.models`,
             timm's and torchvision's among them; one that imports what the config names runs code of its author.
+        network: of the kind that was trained, in place of what ``make`` would make; it is copied. A checkpoint of a
+            network that was made in code does not say what it is.
 
     Returns:
         The network with plain batch norm, in evaluation mode, on the CPU, in float32.
@@ -88,18 +94,8 @@ def load_classifier(
             is of a network that ``make`` refuses.
     """
     weights, rest = read_weights(path, "checkpoint")
-    known = _read_description(rest, path)
-    try:
-        with derived_randomness(0, "model"):  # drawn, to be replaced; the global generators stay as they are
-            settings = known["model_config"]
-            network = make_network(
-                make(settings), len(known["class_names"]), known["image_shape"][0], settings.get("head", "linear")
-            )
-    except InputError as error:
-        raise error if error.key == "checkpoint" else InputError(f"{path}: {error}", "checkpoint") from error
-    except Exception as error:  # whatever a network makes of settings that nobody chose
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise InputError(f"{path} names a network that cannot be made ({reason})", "checkpoint") from error
+    known = _read_description(rest, path, needs_config=network is None)
+    network = _make(make, known, path) if network is None else revert_batchnorm(copy.deepcopy(network).cpu())
     weights = _without_auxiliary(without_prefixes(weights, network))
     if problems := list(mismatches(network, weights).values()):
         raise InputError(f"{path} holds weights of another network than it names: {problems[0]}", "checkpoint")
@@ -107,7 +103,23 @@ def load_classifier(
     return Classifier(network.float().eval().requires_grad_(False), **known)
 
 
-def _read_description(rest: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _make(
+    make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]], known: Mapping[str, Any], path: Path
+) -> nn.Module:
+    settings = known["model_config"]
+    try:
+        with derived_randomness(0, "model"):  # drawn, to be replaced; the global generators stay as they are
+            return make_network(
+                make(settings), len(known["class_names"]), known["image_shape"][0], settings.get("head", "linear")
+            )
+    except InputError as error:
+        raise error if error.key == "checkpoint" else InputError(f"{path}: {error}", "checkpoint") from error
+    except Exception as error:  # whatever a network makes of settings that nobody chose
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"{path} names a network that cannot be made ({reason})", "checkpoint") from error
+
+
+def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = True) -> dict[str, Any]:
     split, config = rest.get("split"), rest.get("model_config")
     if not isinstance(split, dict) or "statistics" not in split:
         raise InputError(
@@ -115,10 +127,10 @@ def _read_description(rest: Mapping[str, Any], path: Path) -> dict[str, Any]:
             "version wrote it; train again, or use 'oponm eval' with the run's data",
             "checkpoint",
         )
-    if not isinstance(config, dict):
+    if not isinstance(config, dict) and needs_config:
         raise InputError(
             f"{path} does not say what its network is (model_config), as it was trained from code: make the network "
-            "there, and load the weights by oponm.training.checkpoint.load_weights",
+            "there, and give it to oponm.training.Run.load(RUN, network=...)",
             "checkpoint",
         )
     try:
@@ -136,7 +148,7 @@ def _read_description(rest: Mapping[str, Any], path: Path) -> dict[str, Any]:
         "class_counts": counts,
         "statistics": Statistics(mean, std),
         "image_shape": (channels, height, width),
-        "model_config": config,
+        "model_config": config or {},
         **digests,
     }
 

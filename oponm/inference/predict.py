@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from oponm.data.progress import track
-from oponm.errors import check_int
+from oponm.errors import InputError, check_int
 from oponm.inference.classifier import Classifier
 from oponm.inference.images import read_batches
 
@@ -22,12 +23,12 @@ class Prediction(NamedTuple):
     """What a network says of an image.
 
     Attributes:
-        path: the file.
+        path: the file; None where pixels were given.
         label: of the most probable class.
         probabilities: of each class.
     """
 
-    path: Path
+    path: Path | None
     label: int
     probabilities: list[float]
 
@@ -68,6 +69,35 @@ class Predictions:
                 label = int(row.argmax())
                 self.counts[label] += 1
                 yield Prediction(self.files[position], label, [round(value, _DIGITS) for value in row.tolist()])
+
+
+def predict_images(classifier: Classifier, images: Tensor, batch_size: int = 64) -> list[Prediction]:
+    """Classify images that are in memory.
+
+    Args:
+        classifier: a trained network, on the CPU.
+        images: (N, C, H, W), uint8, of the classifier's ``image_shape``.
+        batch_size: images classified together.
+
+    Returns:
+        A prediction an image, in order.
+
+    Raises:
+        InputError: for images of another shape or kind.
+
+    Example:
+        >>> from oponm.data.statistics import Statistics
+        >>> from oponm.models import SmallCNN
+        >>> half = Statistics((0.5,), (0.5,))
+        >>> cats = Classifier(SmallCNN(2, 1).eval(), ["cat", "dog"], [9, 3], half, (1, 8, 8), {}, "", "")
+        >>> len(predict_images(cats, torch.zeros(3, 1, 8, 8, dtype=torch.uint8))[0].probabilities)
+        2
+    """
+    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != classifier.image_shape:
+        wanted = ", ".join(map(str, classifier.image_shape))
+        raise InputError(f"must be uint8, (N, {wanted}), got {images.dtype}, {tuple(images.shape)}", "images")
+    rows = [row for part in images.cpu().split(batch_size) for row in classifier.probabilities(part)]
+    return [Prediction(None, int(row.argmax()), [round(value, _DIGITS) for value in row.tolist()]) for row in rows]
 
 
 def write_csv(path: Path, predictions: Predictions) -> None:

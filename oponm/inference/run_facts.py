@@ -27,6 +27,7 @@ class RunFacts:
         phases: the phases of the method, as configured.
         starts: the epoch, from zero, that each phase began with.
         overrides: what the command line of the run was.
+        from_code: whether it was started from code, so that objects may stand behind settings.
         versions: of the libraries it ran with.
         git_commit: of oponm, where it ran from a checkout.
         tuned_on_test: whether the test set was the validation set too.
@@ -39,6 +40,7 @@ class RunFacts:
     phases: list[dict[str, Any]] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
+    from_code: bool = False
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
     tuned_on_test: bool = False
@@ -73,6 +75,7 @@ def read_run_facts(checkpoint: Path, content_digest: str) -> RunFacts:
         phases=[phase for phase in _list(_dict(config.get("method")).get("phases")) if isinstance(phase, dict)],
         starts=[int(phase["start"]) for phase in _list(result.get("phases")) if isinstance(phase, dict)],
         overrides=[str(override) for override in _list(result.get("overrides"))],
+        from_code="started_from" in result,
         versions={str(name): str(version) for name, version in _dict(result.get("versions")).items()},
         git_commit=result.get("git_commit"),
         tuned_on_test=result.get("validation") == "test",

@@ -7,6 +7,7 @@ from oponm.report.group import Group, group_runs
 from oponm.report.latex import latex_tables
 from oponm.report.page import html_page
 from oponm.report.paired import Difference, holm, paired_difference
+from oponm.report.read import Report, read_report
 from oponm.report.spreadsheet import csv_table
 from oponm.report.table import markdown_differences, markdown_table, notes, terminal_differences, terminal_table
 from oponm.report.write import write_report
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "Group",
+    "Report",
     "collect_runs",
     "compare",
     "csv_table",
@@ -26,6 +28,7 @@ __all__ = [
     "markdown_table",
     "notes",
     "paired_difference",
+    "read_report",
     "recall_figure",
     "terminal_differences",
     "terminal_table",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from oponm.data import LongTailDataModule
 from oponm.errors import InputError
 from oponm.models.weights import mismatches, read_weights, without_prefixes
+
+log = logging.getLogger(__name__)
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
@@ -54,3 +59,24 @@ def load_state(path: Path) -> dict[str, Any]:
     if not isinstance(rest.get("training"), dict):
         raise InputError(f"{path} holds weights, but no state of training to go on from", "resume")
     return dict(rest["training"])
+
+
+def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule) -> None:
+    """Compare what a network was trained on with what it is to be evaluated on, and warn if the images differ.
+
+    Args:
+        trained_on: ``class_names`` and ``content_digest``, as far as they are known.
+        data: set up.
+
+    Raises:
+        InputError: if the classes differ.
+    """
+    if trained_on.get("class_names", data.class_names) != data.class_names:
+        classes = f"{_listed(trained_on['class_names'])}; the data has {_listed(data.class_names)}"
+        raise InputError(f"was trained on the classes {classes}", "checkpoint")
+    if trained_on.get("content_digest", data.content_digest) != data.content_digest:
+        log.warning("the training split is not the one of the checkpoint: it may have been trained on test images")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

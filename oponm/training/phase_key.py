@@ -152,6 +152,8 @@ def describe(thing: Any) -> Any:
     if thing is None or isinstance(thing, (bool, int, float, str)):
         return thing
     if isinstance(thing, functools.partial):
+        if not (thing.args or thing.keywords):
+            return describe(thing.func)
         keywords = {name: describe(value) for name, value in sorted(thing.keywords.items())}
         return {"call": describe(thing.func), "args": describe(thing.args), "keywords": keywords}
     if isinstance(thing, Mapping):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from oponm.cli.configuration import CONF_DIR
+from oponm.configs import CONF_DIR
 
 
 def compose_config(*overrides: str) -> DictConfig:

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from oponm.cli.build import build, build_model, build_plan, trainer_options
-from oponm.cli.configuration import CONF_DIR, groups
+from oponm.configs import CONF_DIR, groups
 from oponm.data.statistics import Statistics
 from oponm.training import LongTailModule, train
 from tests.cli.compose import compose_config

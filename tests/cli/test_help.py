@@ -3,8 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from oponm.cli.configuration import CONF_DIR, groups
 from oponm.cli.main import COMMANDS, usage
+from oponm.configs import CONF_DIR, groups
 from tests.cli.command import oponm
 
 

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from oponm.cli.configuration import CONF_DIR
+from oponm.configs import CONF_DIR
 from tests.cli.command import files_below, oponm
 
 TRAIN = ["train", "data=places_lt", "data.root=places", "output_dir=run"]

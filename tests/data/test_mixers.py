@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from oponm.cli.configuration import CONF_DIR, groups
+from oponm.configs import CONF_DIR, groups
 from oponm.data import DigitsLT, ImageFolderLT
 from oponm.data.mixers import DISTRIBUTIONS, make_mixer
 from oponm.data.pipeline import DevicePipeline, RawBatch

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import timm
 
-from oponm.cli.configuration import CONF_DIR
+from oponm.configs import CONF_DIR
 from oponm.errors import InputError
 from oponm.inference.factory import known_factory
 from tests.cli.compose import compose_config

@@ -1,0 +1,122 @@
+"""Where the config files are, and what they say together: for programs that choose by name without the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from oponm.errors import InputError, check_choice
+
+_PACKAGE = Path(__file__).resolve().parent
+# Beside the package in a checkout, inside it once installed as a wheel.
+CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+_COMMAND_ALONE = ("hydra", "output_dir", "phase_cache", "resume")  # where a run goes is not what it is
+
+
+def groups() -> dict[str, list[str]]:
+    """The config groups and the choices of each, read off the tree of config files.
+
+    Example:
+        >>> groups()["norm"]
+        ['aux', 'dar', 'standard']
+    """
+    return {
+        folder.name: sorted(
+            file.relative_to(folder).with_suffix("").as_posix()
+            for file in folder.rglob("*.yaml")
+            if not file.stem.startswith("_")
+        )
+        for folder in sorted(CONF_DIR.iterdir())
+        if folder.is_dir()
+    }
+
+
+def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str, str], dict[str, Any]]:
+    """The settings that ``oponm train`` would have, told these choices and nothing else.
+
+    It understands what the files of the groups use of Hydra's language: defaults of the same group, ``_self_``,
+    ``override /group: choice`` and ``@package _global_``; experiments and sweeps are the command line's.
+
+    Args:
+        choices: a choice for some of the groups; the others are the command line's defaults.
+        seed: of the run, which other settings repeat.
+
+    Returns:
+        The choice in each group; and the settings, all resolved, but those of where a run goes and what it resumes.
+
+    Raises:
+        InputError: for a group or a choice that there is not.
+
+    Example:
+        >>> chosen, settings = compose_choices({"method": "ldam_drw"})
+        >>> chosen["loss"], chosen["schedule"], settings["model"]["head"]
+        ('ldam', 'step', 'cosine')
+        >>> settings["method"]["phases"]
+        [{'epochs': 160}, {'epochs': 40, 'class_weights': 'effective_number'}]
+    """
+    from omegaconf import OmegaConf
+
+    root = _read(CONF_DIR / "train.yaml")
+    listed = [next(iter(item.items())) for item in root.pop("defaults") if isinstance(item, dict)]
+    chosen = {group: choice for group, choice in listed if choice is not None}
+    for group, choice in choices.items():
+        check_choice("group", group, list(chosen))
+        check_choice(group, choice, groups()[group])
+    chosen |= choices
+    for group in reversed(list(chosen)):  # a group may choose in those above it
+        chosen |= {other: to for other, to in _chooses(group, chosen[group]).items() if other not in choices}
+    merged = OmegaConf.create({})
+    for group, choice in chosen.items():
+        merged.merge_with(_contents(group, choice))
+    merged.merge_with({key: value for key, value in root.items() if key not in _COMMAND_ALONE})
+    merged.merge_with({"seed": seed, "output_dir": ""})
+    settings = OmegaConf.to_container(merged, resolve=True)
+    assert isinstance(settings, dict)
+    del settings["output_dir"]
+    return chosen, {str(key): value for key, value in settings.items()}
+
+
+@cache
+def choice_settings(group: str, choice: str) -> dict[str, Any]:
+    """What the file of one choice says of its group, alone, with nothing resolved.
+
+    Example:
+        >>> choice_settings("norm", "dar")
+        {'kind': 'dar', 'noise_grad': 'none'}
+    """
+    from omegaconf import OmegaConf
+
+    settings = OmegaConf.to_container(_contents(group, choice)).get(group, {})  # type: ignore[union-attr]
+    return dict(settings)
+
+
+def _contents(group: str, choice: str) -> Any:
+    """What the file of a choice says, with its defaults of the same group."""
+    from omegaconf import OmegaConf
+
+    path = CONF_DIR / group / f"{choice}.yaml"
+    body = _read(path)
+    defaults = [item.partition("@")[0] for item in body.pop("defaults", []) if isinstance(item, str)]
+    everywhere = path.read_text(encoding="utf-8").startswith("# @package _global_")
+    content = OmegaConf.create({})
+    for item in defaults if "_self_" in defaults else [*defaults, "_self_"]:
+        content.merge_with((body if everywhere else {group: body}) if item == "_self_" else _contents(group, item))
+    return content
+
+
+def _chooses(group: str, choice: str) -> dict[str, str]:
+    """What a choice chooses in other groups."""
+    defaults = _read(CONF_DIR / group / f"{choice}.yaml").get("defaults", [])
+    overridden = [next(iter(item.items())) for item in defaults if isinstance(item, dict)]
+    return {key.removeprefix("override /"): value for key, value in overridden}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf  # not PyYAML alone, to which 1e-3 is a text
+
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no settings")
+    return {str(key): value for key, value in content.items()}

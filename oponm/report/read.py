@@ -1,0 +1,64 @@
+"""A report in one call: from run folders to groups, comparisons and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from oponm.report.collect import collect_runs
+from oponm.report.compare import Comparison, compare
+from oponm.report.group import Group, group_runs
+from oponm.report.table import markdown_table
+from oponm.report.write import write_report
+
+
+class Report(NamedTuple):
+    """Runs, sorted and compared.
+
+    Attributes:
+        groups: runs that differ in nothing but the seed.
+        comparisons: each group against the baseline of its split.
+        problems: a line for each run that is left out.
+    """
+
+    groups: list[Group]
+    comparisons: list[Comparison]
+    problems: list[str]
+
+    def write(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write ``report.md``, ``.tex``, ``.csv``, ``.png`` and ``.html``; see :func:`~oponm.report.write_report`."""
+        return write_report(self.groups, self.comparisons, self.problems, Path(folder))
+
+    def __repr__(self) -> str:
+        """The table of the groups, as text."""
+        return markdown_table(self.groups)
+
+    def _repr_markdown_(self) -> str:
+        """The table of the groups, for notebooks."""
+        return markdown_table(self.groups)
+
+
+def read_report(runs: Iterable[str | PathLike[str]], baseline: str | None = None) -> Report:
+    """Read runs and compare their methods.
+
+    Args:
+        runs: folders of runs, or folders above several; a :class:`~oponm.training.Run` is a path to its own.
+        baseline: see :func:`~oponm.report.compare`.
+
+    Raises:
+        InputError: for a folder that does not exist, where no finished run is found at all, or for a baseline that
+            there is not.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> from oponm.training import fit
+        >>> data = DigitsLT(imbalance_ratio=50)
+        >>> report = read_report([fit(data, method=method, max_epochs=2) for method in ("drs", "open")])
+        >>> [group.name for group in report.groups], report.comparisons[0].baseline.name
+        (['drs', 'open'], 'drs')
+    """
+    found, problems = collect_runs(map(Path, runs))
+    groups = group_runs(found)
+    return Report(groups, compare(groups, baseline), problems)

@@ -1,0 +1,221 @@
+"""A training run from code: what ``oponm train`` does, with objects or the names of its choices."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.loggers import CSVLogger, Logger
+from torch import nn
+
+from oponm.data import LongTailDataModule
+from oponm.data.mixers import MixerFactory
+from oponm.errors import InputError, check_int
+from oponm.training.assemble import assemble
+from oponm.training.job import carry_out
+from oponm.training.phase_cache import PhaseCache
+from oponm.training.phases import Phase
+from oponm.training.processes import rank
+from oponm.training.quiet import quiet
+from oponm.training.recipe import Recipe, make_recipe
+from oponm.training.run_folder import CONFIG_FILE, finish, finished_result
+from oponm.training.runs import Run
+
+
+def fit(
+    data: LongTailDataModule,
+    model: str | nn.Module | Callable[..., nn.Module] = "small_cnn",
+    method: str | Sequence[Phase] = "open",
+    *,
+    max_epochs: int = 200,
+    seed: int | None = None,
+    noise: str | MixerFactory | None = None,
+    norm: str = "dar",
+    noise_grad: str | None = None,
+    optimizer: str | Callable[..., torch.optim.Optimizer] = "sgd",
+    schedule: str | Callable[..., Callable[[int], float]] | None = None,
+    loss: str | Callable[[Sequence[int]], nn.Module] | None = None,
+    head: str | None = None,
+    weights: str | PathLike[str] | None = None,
+    tau: float | None = None,
+    shots: Mapping[str, int] | None = None,
+    output_dir: str | PathLike[str] | None = None,
+    resume: bool = False,
+    phase_cache: PhaseCache | str | PathLike[str] | None = None,
+    loggers: Sequence[Logger] | None = None,
+    accelerator: str = "auto",
+    precision: str = "32-true",
+    channels_last: bool = False,
+    compile: bool = False,
+    sync_batchnorm: bool = False,
+    num_threads: int | None = None,
+    checkpoint_every: timedelta = timedelta(minutes=5),
+    checkpoint_every_n_steps: int | None = None,
+) -> Run:
+    """Train a network on long-tailed data by a method, evaluate it on the test set, and keep the run.
+
+    What is not given is what ``oponm train`` takes for the same data, and the weights come out the same to the bit.
+    Where a name is taken it is that of a choice of the command line (``oponm --help`` lists them).
+
+    Args:
+        data: the data module, with its augmentation, mixing and noise. It stays as it is, and serves many runs.
+        model: a name; or what makes the network when called with ``num_classes`` and ``in_channels``; or a network,
+            which is trained in place.
+        method: a name, or the phases of a method of one's own.
+        max_epochs: length of the run; phases and schedule scale with it.
+        seed: order of images, augmentation, noise, dropout and initial weights; None is the data module's.
+        noise: a name, or what makes the mixer, see :func:`~oponm.data.mixers.make_mixer`; None is the data module's.
+        norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
+        noise_grad: how far gradients of noise rows reach; None is ``"none"`` for DAR-BN, ``"full"`` for ``"aux"``.
+        optimizer: a name, or what makes it from the parameters.
+        schedule: a name, or what makes the factor of the learning rate by epoch from ``max_epochs``; None is what the
+            command takes for the data: ``"step"`` for the digits, else ``"paper"``.
+        loss: a name, or what makes the loss from the class counts; None is the method's.
+        head: ``"linear"`` or ``"cosine"``; None is the method's.
+        weights: a file of initial weights.
+        tau: of :class:`~oponm.training.PhasePlan`, for the classifier's weights at the end; None is the method's.
+        shots: thresholds of :func:`~oponm.longtail.shot_groups`.
+        output_dir: the run's folder, empty or new; None makes a temporary one, kept until the program ends.
+        resume: go on with the run that was begun in ``output_dir``, if there is one; one that is done is read.
+        phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None does without.
+        loggers: Lightning's; None writes ``metrics.csv`` into the folder.
+        accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
+        precision: of Lightning's trainer.
+        channels_last: see :class:`~oponm.training.LongTailModule`, as the next.
+        compile: see there.
+        sync_batchnorm: see :func:`~oponm.training.make_trainer`.
+        num_threads: of the CPU, meanwhile; sums, and so results in the last digits, depend on it. None is what the
+            command takes for the data: 1 for the digits, else torch's.
+        checkpoint_every: time between two checkpoints.
+        checkpoint_every_n_steps: steps between two checkpoints, beside that.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: naming what cannot be used; nothing is written then. A loss that diverges, later on.
+        Stopped: at SIGINT, SIGTERM or SIGUSR1, after the step; ``resume=True`` goes on from there.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> run = fit(DigitsLT(imbalance_ratio=50), method="open", max_epochs=2)
+        >>> run.result["class_counts"]
+        [128, 82, 53, 34, 22, 14, 9, 6, 3, 2]
+        >>> [phase["name"] for phase in run.result["phases"]]
+        ['instance', 'class_balanced+noise']
+        >>> run.network(torch.zeros(5, 1, 8, 8)).shape
+        torch.Size([5, 10])
+    """
+    started = time.perf_counter()
+    seed = check_int("seed", data.seed if seed is None else seed, minimum=0)
+    chosen: dict[str, Any] = {"model": model, "method": method, "noise": noise, "norm": norm}
+    chosen |= {"optimizer": optimizer, "schedule": schedule, "loss": loss}
+    trainer: dict[str, Any] = {
+        "max_epochs": max_epochs,
+        "accelerator": accelerator,
+        "precision": precision,
+        "channels_last": channels_last,
+        "compile": compile,
+        "sync_batchnorm": sync_batchnorm,
+        "num_threads": num_threads,
+        "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
+        "checkpoint_every_n_steps": checkpoint_every_n_steps,
+    }
+    own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": {"head": head, "weights": weights}}
+    own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
+    if norm == "standard" and noise_grad is not None:
+        raise InputError("has no meaning for norm='standard', which tells no rows apart: leave it out", "noise_grad")
+    recipe = make_recipe(data, chosen, seed, own)
+    folder, temporary = _folder(output_dir, resume)
+    try:
+        with quiet(), _threads(recipe.settings["trainer"]["num_threads"]):
+            begun = resume and (folder / CONFIG_FILE).is_file()
+            if not (begun and finished_result(folder, recipe.settings)):
+                options: dict[str, Any] = {
+                    name: trainer[name] for name in ("accelerator", "precision", "sync_batchnorm")
+                }
+                options |= {"checkpoint_every": checkpoint_every, "checkpoint_every_n_steps": checkpoint_every_n_steps}
+                measured = _train(data, recipe, folder, loggers, begun, _cache(phase_cache), options)
+                if rank() == 0:
+                    identity = {"choices": recipe.choices, "overrides": recipe.overrides, "seed": seed}
+                    finish(folder, {**identity, "started_from": "oponm.training.fit"}, measured, started, {})
+            run = Run.load(folder, network=recipe.given.get("model"), data=data)
+    except BaseException:
+        if temporary:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return run
+
+
+def _train(
+    data: LongTailDataModule,
+    recipe: Recipe,
+    folder: Path,
+    loggers: Sequence[Logger] | None,
+    begun: bool,
+    phase_cache: PhaseCache | None,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    settings, plan = recipe.settings, recipe.plan()
+    schedule = recipe.part("schedule")(max_epochs=plan.max_epochs)
+    data = data.for_run(settings["seed"], recipe.part("noise"))
+    module = assemble(
+        data,
+        recipe.network(len(data.class_names), data.image_shape[0]),
+        plan,
+        recipe.part("optimizer"),
+        schedule,
+        recipe.part("loss"),
+        settings["norm"],
+        settings["seed"],
+        settings["shots"],
+        channels_last=settings["trainer"]["channels_last"],
+        compile=settings["trainer"]["compile"],
+        **{name: options[name] for name in ("accelerator", "precision", "sync_batchnorm")},
+    )
+    module.model_config = recipe.model_config
+    writers: list[Logger] = [CSVLogger(folder, name="", version="")] if loggers is None else list(loggers)
+    config = {**settings, "output_dir": str(folder)}
+    writers = writers if rank() == 0 else []
+    return carry_out(module, data, plan, folder, writers, config, recipe.overrides, begun, phase_cache, **options)
+
+
+def _folder(output_dir: str | PathLike[str] | None, resume: bool) -> tuple[Path, bool]:
+    """The folder of a run, and whether it is temporary."""
+    if output_dir is None:
+        if resume:
+            raise InputError("must name the folder of the run to go on with", "output_dir")
+        folder = Path(tempfile.mkdtemp(prefix="oponm-run-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder, True
+    folder = Path(output_dir).expanduser()
+    others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if others and not (resume and (folder / CONFIG_FILE).is_file()):
+        raise InputError(f"{folder} holds {others[0]}: choose an empty or new folder, or resume=True", "output_dir")
+    return folder, False
+
+
+def _cache(phase_cache: PhaseCache | str | PathLike[str] | None) -> PhaseCache | None:
+    if phase_cache is None or isinstance(phase_cache, PhaseCache):
+        return phase_cache
+    return PhaseCache(Path(os.fspath(phase_cache)).expanduser())
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,52 @@
+"""What each process of a run does once its parts are there: go on or begin, train, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from oponm.data import LongTailDataModule
+from oponm.training.module import LongTailModule
+from oponm.training.phase_cache import PhaseCache
+from oponm.training.phases import PhasePlan
+from oponm.training.processes import rank
+from oponm.training.run import train
+from oponm.training.run_folder import begin, state_to_go_on_from
+
+
+def carry_out(
+    module: LongTailModule,
+    data: LongTailDataModule,
+    plan: PhasePlan,
+    folder: Path,
+    loggers: list[Logger],
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    begun: bool,
+    phase_cache: PhaseCache | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train and evaluate; of several processes the first one writes what is run.
+
+    Args:
+        module: to be trained.
+        data: set up.
+        plan: the phases.
+        folder: of the run.
+        loggers: Lightning's.
+        config: of the run, for its folder.
+        overrides: likewise.
+        begun: the folder holds a run to go on with.
+        phase_cache: see :func:`~oponm.training.train`.
+        **options: of :func:`~oponm.training.train`.
+
+    Returns:
+        The content of ``result.json`` as far as it is measured here.
+    """
+    state = state_to_go_on_from(folder) if begun else None
+    if rank() == 0:
+        begin(folder, config, overrides)
+    return {**train(module, data, plan, folder, loggers, phase_cache, state, **options), "skipped_files": data.skipped}

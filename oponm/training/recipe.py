@@ -1,0 +1,161 @@
+"""What a run from code consists of: names of choices and objects, both as objects and as settings for its folder."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from oponm.configs import compose_choices
+from oponm.data import LongTailDataModule
+from oponm.data.mixers import make_mixer
+from oponm.data.module import DataOptions
+from oponm.data.reading import PackOptions
+from oponm.models import make_network
+from oponm.rng import derived_randomness
+from oponm.training.phases import Phase, PhasePlan
+from oponm.training.settings import as_settings, complete, from_settings, nearest_choice, overrides, public_name
+
+_KEPT_AS = {name: f"make_{name}" for name in ("augmentation", "mixer", "mixing")} | {"statistics": "statistics_name"}
+_REPEATED = ("augmentation", "mixer", "mixing", "seed")  # under data, what stands elsewhere too
+_OWN_IMAGES = "image_folder"  # the choice whose settings hold for data that no config file describes
+
+
+@dataclass
+class Recipe:
+    """All choices of a run.
+
+    Attributes:
+        choices: the choice in each config group, or what stands for it.
+        settings: resolved, in the shape of the command line's.
+        overrides: what makes these settings of the command line's defaults.
+        given: the objects that were given in place of names, by group.
+    """
+
+    choices: dict[str, str]
+    settings: dict[str, Any]
+    overrides: list[str]
+    given: dict[str, Any]
+
+    def part(self, group: str) -> Any:
+        """The object of a group: the one that was given, or the one that the settings describe."""
+        if group in self.given:
+            return self.given[group]
+        return from_settings({**self.settings[group], "_partial_": True})
+
+    def plan(self) -> PhasePlan:
+        """The phases, laid out over the epochs of the run."""
+        method, epochs = self.settings["method"], self.settings["trainer"]["max_epochs"]
+        if "method" in self.given:
+            return PhasePlan(self.given["method"], epochs, method["tau"])
+        return PhasePlan.from_config(from_settings(method["phases"]), epochs, method["tau"])
+
+    def network(self, num_classes: int, in_channels: int) -> nn.Module:
+        """The network with its head and its initial weights."""
+        settings = self.settings["model"]
+        given = self.given.get("model")
+        if isinstance(given, nn.Module):
+            make: Callable[..., nn.Module] = lambda num_classes, in_channels: given  # noqa: E731
+        else:
+            make = given or from_settings({**_without(settings, "head", "weights"), "_partial_": True})
+        with derived_randomness(self.settings["seed"], "model"):
+            return make_network(make, num_classes, in_channels, settings["head"], settings["weights"])
+
+    @property
+    def model_config(self) -> dict[str, Any] | None:
+        """What the network can be made from again; None where it was given as it is."""
+        return None if isinstance(self.given.get("model"), nn.Module) else self.settings["model"]
+
+
+def make_recipe(
+    data: LongTailDataModule, chosen: Mapping[str, Any], seed: int, settings: Mapping[str, Mapping[str, Any]]
+) -> Recipe:
+    """Complete what was chosen by what the command line would take.
+
+    Args:
+        data: of the run; what its config file chooses beside it holds.
+        chosen: by config group: the name of a choice, an object in place of one, or None for the default.
+        seed: of the run.
+        settings: by config group: values to set; None keeps what is there.
+
+    Raises:
+        InputError: for a name that there is not.
+    """
+    parts = {"noise": data.make_mixer, "augmentation": data.make_augmentation, "mixing": data.make_mixing}
+    if data.make_mixer is make_mixer:
+        del parts["noise"]
+    chosen = {**parts, **{group: choice for group, choice in chosen.items() if choice is not None}}
+    given = {group: choice for group, choice in chosen.items() if not isinstance(choice, str)}
+    nodes = {group: _node(group, thing) for group, thing in given.items()} | {"data": _data_node(data)}
+    nearest = {group: nearest_choice(group, node) for group, node in nodes.items()}
+    names = {group: name for group, name in {**chosen, **nearest}.items() if isinstance(name, str)}
+    names.setdefault("data", _OWN_IMAGES)
+    choices, base = compose_choices(names, seed)
+
+    own = copy.deepcopy(base)
+    for group, node in nodes.items():
+        own[group] = {**_kept(group, base), **complete(node, base[group])}
+    own["data"] |= {"augmentation": own["augmentation"], "mixer": own["noise"], "mixing": own["mixing"], "seed": seed}
+    for group, values in settings.items():
+        own[group] |= {key: as_settings(value) for key, value in values.items() if value is not None}
+
+    default, _ = compose_choices({})
+    brought, _ = compose_choices({group: choices[group] for group in ("data", "method")})
+    expected = {**brought, "data": default["data"], "method": default["method"]}
+    lines = [f"{group}={choice}" for group, choice in choices.items() if choice != expected[group]]
+    lines += [f"seed={seed}"] if seed else []
+    lines += overrides(_told_once(own), _told_once(base))
+    labels = {group: _label(thing) for group, thing in {**given, "data": data}.items() if nearest[group] is None}
+    return Recipe(choices | labels, own, lines, given)
+
+
+def _node(group: str, thing: Any) -> dict[str, Any]:
+    if group == "method":
+        return {"phases": [_phase_node(phase) for phase in thing], "tau": None}
+    node = as_settings(thing)
+    return _without(node, "_partial_") if group in ("schedule", "model") else node
+
+
+def _phase_node(phase: Phase) -> dict[str, Any]:
+    """What of a phase is not as in any other."""
+    values = {field.name: getattr(phase, field.name) for field in fields(phase)}
+    defaults = {field.name: field.default for field in fields(phase)}
+    return {name: as_settings(value) for name, value in values.items() if value != defaults[name]}
+
+
+def _data_node(data: LongTailDataModule) -> dict[str, Any]:
+    """The arguments that a data module was made with, as far as it keeps them."""
+    names = [*inspect.signature(type(data).__init__).parameters, *DataOptions.__annotations__]
+    values = {
+        name: getattr(data, _KEPT_AS.get(name, name)) for name in names if hasattr(data, _KEPT_AS.get(name, name))
+    }
+    if isinstance(pack := values.get("pack"), PackOptions):
+        values |= {"pack": pack.folder, "pack_size": pack.short_side}
+    return {"_target_": public_name(type(data)), **as_settings(values)}
+
+
+def _kept(group: str, base: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for a group whatever object was given: of a network, its head and the file of its weights."""
+    return {key: base["model"][key] for key in ("head", "weights")} if group == "model" else {}
+
+
+def _told_once(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {**settings, "data": _without(settings["data"], *_REPEATED)}
+
+
+def _label(thing: Any) -> str:
+    """What stands in a table for an object that no config file describes."""
+    if isinstance(thing, Sequence):
+        return " > ".join(dict.fromkeys(phase.name for phase in thing))
+    if isinstance(thing, partial):
+        return _label(thing.func)
+    return str(getattr(thing, "__name__", type(thing).__name__))
+
+
+def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in names}

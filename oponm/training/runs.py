@@ -1,0 +1,257 @@
+"""A finished run: what it measured, its folder, and what can be done with its network."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from oponm.data import LongTailDataModule
+from oponm.errors import InputError, check_choice
+from oponm.inference import (
+    Classifier,
+    EvaluationFolder,
+    Prediction,
+    Predictions,
+    export_classifier,
+    find_images,
+    load_classifier,
+    predict_images,
+    read_run_facts,
+    serve_split,
+)
+from oponm.training.checkpoint import check_split
+from oponm.training.module import LongTailModule
+from oponm.training.quiet import quiet
+from oponm.training.run import evaluate
+from oponm.training.run_folder import CONFIG_FILE, RESULT_FILE
+
+WEIGHTS = ("last", "best")
+
+
+class Run:
+    """A run's folder as an object; :func:`~oponm.training.fit` returns one, :meth:`load` reads one.
+
+    It is a path to functions that take paths, such as :func:`oponm.report.read_report`.
+
+    Args:
+        folder: of the run.
+        result: the content of its ``result.json``.
+        weights: ``"last"``, or ``"best"`` for those of the best epoch on the validation set.
+        network: what the network is, where the checkpoint does not say, see :meth:`load`.
+        data: what it was trained on, for :meth:`evaluate`.
+
+    Attributes:
+        folder: with ``config.yaml``, ``metrics.csv``, ``result.json`` and ``checkpoints``.
+        result: final metrics, accuracy of each class, digests, versions, seconds.
+        weights: which weights the network has.
+        data: what it was trained on, as :func:`~oponm.training.fit` got it; None for a run that was loaded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        result: dict[str, Any],
+        weights: str = "last",
+        network: nn.Module | Callable[..., nn.Module] | None = None,
+        data: LongTailDataModule | None = None,
+    ) -> None:
+        self.folder, self.result, self.data = folder, result, data
+        self.weights, self._given = check_choice("weights", weights, WEIGHTS), network
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | PathLike[str],
+        weights: str = "last",
+        network: nn.Module | Callable[..., nn.Module] | None = None,
+        data: LongTailDataModule | None = None,
+    ) -> Run:
+        """Read a finished run, of :func:`~oponm.training.fit` or of the command line; nothing in it is executed.
+
+        Args:
+            folder: of the run.
+            weights: ``"last"``, or ``"best"`` for those of the best epoch on the validation set.
+            network: for a run whose network is not one of :mod:`oponm.models`: one of its kind, or what makes one when
+                called with ``num_classes`` and ``in_channels``. It receives no weights; a copy does.
+            data: what it was trained on, for :meth:`evaluate`.
+
+        Raises:
+            InputError: if the folder holds no finished run.
+
+        Example:
+            >>> import tempfile
+            >>> from oponm.data import DigitsLT
+            >>> from oponm.training import fit
+            >>> folder = tempfile.mkdtemp()
+            >>> trained = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1, output_dir=folder)
+            >>> run = Run.load(folder)
+            >>> run.metrics == trained.metrics, len(run.epochs)
+            (True, 1)
+        """
+        folder = Path(folder).expanduser()
+        try:
+            result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder} holds no finished run ({RESULT_FILE} missing or damaged)", "folder") from error
+        if not isinstance(result, dict) or not isinstance(result.get("metrics"), dict) or "train_seconds" not in result:
+            raise InputError(f"{folder / RESULT_FILE} is not that of a training run", "folder")
+        return cls(folder, result, weights, network, data)
+
+    def __fspath__(self) -> str:
+        """The folder."""
+        return os.fspath(self.folder)
+
+    def __repr__(self) -> str:
+        """What was run, and the figure to compare runs by."""
+        choices, score = self.result["choices"], 100 * self.metrics["balanced_accuracy"]
+        named = f"{choices.get('method')} on {choices.get('data')}, {choices.get('model')}, seed {self.result['seed']}"
+        return f"<Run: {named}: balanced accuracy {score:.1f} %>"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Scalars of the weights on the test set, in [0, 1]."""
+        return dict((self.result if self.weights == "last" else self._best)["metrics"])
+
+    @property
+    def recall(self) -> list[float | None]:
+        """Accuracy of each class on the test set."""
+        return list((self.result if self.weights == "last" else self._best)["recall"])
+
+    @property
+    def _best(self) -> dict[str, Any]:
+        if "best" not in self.result:
+            raise InputError("must be last, as the run had no validation set to choose an epoch on", "weights")
+        return dict(self.result["best"])
+
+    @cached_property
+    def epochs(self) -> list[dict[str, float]]:
+        """What ``metrics.csv`` says of each epoch, by name; nothing where the run did not write it."""
+        file = self.folder / "metrics.csv"
+        if not file.is_file():
+            return []
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(lines)]
+        return [row for row in rows if "train/loss" in row]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the weights."""
+        return self.folder / "checkpoints" / f"{self.weights}.ckpt"
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The network with its classes and the statistics that images are normalised by; read when first used.
+
+        Raises:
+            InputError: if the checkpoint is missing or damaged, or does not say what its network is.
+        """
+        given = self._given
+        if given is None:
+            return load_classifier(self.checkpoint)
+        if isinstance(given, nn.Module):
+            return load_classifier(self.checkpoint, network=given)
+        return load_classifier(self.checkpoint, lambda settings: given)
+
+    @property
+    def network(self) -> nn.Module:
+        """(N, C, H, W), normalised -> logits (N, K); with plain batch norm, in evaluation mode, on the CPU."""
+        return self.classifier.network
+
+    def predict(
+        self, images: Tensor | str | PathLike[str] | Iterable[str | PathLike[str]], on_error: str = "raise"
+    ) -> list[Prediction]:
+        """Classify images.
+
+        Args:
+            images: stored pixels, (N, C, H, W), uint8, of the training images' size; or image files and folders of
+                them, which are brought to it.
+            on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out.
+
+        Returns:
+            A prediction an image, in order; its ``path`` is None where pixels were given.
+
+        Raises:
+            InputError: for pixels of another shape or kind, and as :func:`oponm.inference.find_images`.
+
+        Example:
+            >>> import torch
+            >>> from oponm.data import DigitsLT
+            >>> from oponm.training import fit
+            >>> run = fit(DigitsLT(imbalance_ratio=50), max_epochs=2)
+            >>> [prediction] = run.predict(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+            >>> prediction.path, round(sum(prediction.probabilities), 3)
+            (None, 1.0)
+        """
+        check_choice("on_error", on_error, ("raise", "skip"))
+        if isinstance(images, Tensor):
+            return predict_images(self.classifier, images)
+        one = isinstance(images, (str, PathLike))
+        files, _ = find_images([images] if one else images)  # type: ignore[list-item,arg-type]
+        predictions = Predictions(self.classifier, files)
+        found = list(predictions)
+        if predictions.skipped and on_error == "raise":
+            raise InputError(f"{predictions.skipped[0]}; remove it, or choose on_error='skip'")
+        return found
+
+    def evaluate(
+        self, data: LongTailDataModule | str | PathLike[str] | None = None, split: str = "test", **options: Any
+    ) -> dict[str, Any]:
+        """Evaluate the weights on a part of the data, or on a folder of images.
+
+        Args:
+            data: a data module; or a folder ``<class>/*``; None is what the run was trained on, after ``fit``.
+            split: ``"test"``, ``"val"`` or ``"train"``, of a data module.
+            **options: ``accelerator`` and others of :func:`~oponm.training.make_trainer`.
+
+        Returns:
+            See :func:`~oponm.training.evaluate`.
+
+        Raises:
+            InputError: if there is no data, or its classes are others.
+        """
+        data = self.data if data is None else data
+        if data is None:
+            raise InputError("must be given, as a run that was loaded does not hold its images", "data")
+        config: Any = OmegaConf.to_container(OmegaConf.load(self.folder / CONFIG_FILE))
+        served: Any
+        if isinstance(data, LongTailDataModule):
+            served = data.for_run(config["seed"])
+            serve_split(served, split)
+            known = self.classifier
+            check_split({"class_names": known.class_names, "content_digest": known.content_digest}, served)
+        elif split != "test":
+            raise InputError(f"is {split}, a part of a data module: leave it out for a folder", "split")
+        else:
+            served = EvaluationFolder(os.fspath(data), self.classifier, seed=config["seed"])
+        module = LongTailModule(self.network, served.class_counts, seed=config["seed"], shots=config["shots"])
+        with quiet():
+            return evaluate(module, served, **options)
+
+    def export(
+        self, path: str | PathLike[str], format: str = "onnx", takes: str | None = None, overwrite: bool = False
+    ) -> list[Path]:
+        """Write the network so that it runs without oponm, with its labels and a model card beside it.
+
+        Args:
+            path: the file to be.
+            format: ``"onnx"``, ``"torchscript"``, ``"torch_export"`` or ``"state_dict"``.
+            takes: see :func:`~oponm.inference.export_classifier`.
+            overwrite: whether files that exist are replaced.
+
+        Returns:
+            The files: labels, model card, and the network last.
+
+        Raises:
+            InputError: see :func:`~oponm.inference.export_classifier`.
+        """
+        facts = read_run_facts(self.checkpoint, self.classifier.content_digest)
+        return export_classifier(self.classifier, Path(path).expanduser(), format, takes, facts, overwrite=overwrite)

@@ -1,0 +1,162 @@
+"""Objects as the settings that would have made them, and back: so that a run from code reads as any other.
+
+A node of settings is what config files hold: ``{"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from oponm.configs import choice_settings, groups
+
+
+def public_name(thing: Callable[..., Any]) -> str:
+    """The shortest name that a class or function is imported by.
+
+    Example:
+        >>> from oponm.losses import Focal
+        >>> public_name(Focal)
+        'oponm.losses.Focal'
+    """
+    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", type(thing).__qualname__)
+    parts = module.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if getattr(sys.modules.get(package), name, None) is thing:
+            return f"{package}.{name}"
+    return f"{module}.{name}"
+
+
+def as_settings(thing: Any) -> Any:
+    """Plain values, for files, of a setting given as an object.
+
+    Args:
+        thing: a plain value, a class, a function, a ``functools.partial`` of one, or a collection of such; of anything
+            else it is the name of the class that is kept.
+
+    Example:
+        >>> import torch
+        >>> as_settings(partial(torch.optim.SGD, lr=0.1))
+        {'_target_': 'torch.optim.SGD', '_partial_': True, 'lr': 0.1}
+    """
+    if thing is None or isinstance(thing, (bool, int, float, str)):
+        return thing
+    if isinstance(thing, Path):
+        return str(thing)
+    if isinstance(thing, (Tensor, np.ndarray)):
+        return thing.tolist()
+    if isinstance(thing, Mapping):
+        return {str(key): as_settings(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [as_settings(value) for value in thing]
+    if isinstance(thing, partial):
+        positional = {"_args_": as_settings(thing.args)} if thing.args else {}
+        keywords = {key: as_settings(value) for key, value in thing.keywords.items()}
+        return {"_target_": public_name(thing.func), "_partial_": True, **positional, **keywords}
+    if isinstance(thing, nn.Module) or not callable(thing):
+        return {"_target_": public_name(type(thing))}
+    return {"_target_": public_name(thing), "_partial_": True}
+
+
+def from_settings(node: Any) -> Any:
+    """Make what a node of this package's config files describes; partial ones as ``functools.partial``.
+
+    Example:
+        >>> from_settings({"_target_": "oponm.losses.Focal", "_partial_": True, "gamma": 1.0})([9, 3]).gamma
+        1.0
+    """
+    if isinstance(node, list):
+        return [from_settings(value) for value in node]
+    if not isinstance(node, Mapping):
+        return node
+    keywords = {key: from_settings(value) for key, value in node.items() if key not in ("_target_", "_partial_")}
+    if "_target_" not in node:
+        return keywords
+    module, _, name = str(node["_target_"]).rpartition(".")
+    target = getattr(importlib.import_module(module), name)
+    return partial(target, **keywords) if node.get("_partial_") else target(**keywords)
+
+
+def nearest_choice(group: str, node: Mapping[str, Any]) -> str | None:
+    """The choice of a config group that an object's settings differ least from, of those with the same target.
+
+    Settings without a target, as methods are, have a choice only where they are equal.
+
+    Args:
+        group: its name.
+        node: see :func:`as_settings`.
+
+    Example:
+        >>> nearest_choice("optimizer", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01})
+        'adam'
+    """
+    found = {choice: choice_settings(group, choice) for choice in groups()[group]}
+    if "_target_" not in node:
+        return next((choice for choice, other in found.items() if other == node), None)
+    same = {choice: other for choice, other in found.items() if other.get("_target_") == node["_target_"]}
+    return min(same, key=lambda choice: len(_apart(complete(node, same[choice]), same[choice])), default=None)
+
+
+def complete(node: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to an object's settings the defaults of its signature that another's settings name.
+
+    Example:
+        >>> complete({"_target_": "oponm.losses.Focal", "_partial_": True}, {"gamma": 2.0, "unknown": 1})
+        {'_target_': 'oponm.losses.Focal', '_partial_': True, 'gamma': 2.0}
+    """
+    completed = dict(node)
+    module, _, name = str(node.get("_target_", "")).rpartition(".")
+    if function := getattr(sys.modules.get(module), name, None):
+        parameters = inspect.signature(function).parameters
+        for key in other:
+            if key not in completed and key in parameters and parameters[key].default is not inspect.Parameter.empty:
+                completed[key] = as_settings(parameters[key].default)
+    return completed
+
+
+def overrides(settings: Mapping[str, Any], base: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What makes one set of settings of another, in the command line's language.
+
+    Example:
+        >>> overrides({"optimizer": {"lr": 0.1, "nesterov": True}}, {"optimizer": {"lr": 0.2, "momentum": 0.9}})
+        ['optimizer.lr=0.1', '~optimizer.momentum', '+optimizer.nesterov=true']
+    """
+    lines: list[str] = []
+    for key in sorted(settings.keys() | base.keys()):
+        new, old, path = settings.get(key), base.get(key), f"{prefix}{key}"
+        if key not in settings:
+            lines.append(f"~{path}")
+        elif key not in base:
+            lines.append(f"+{path}={_word(new)}")
+        elif isinstance(new, Mapping) and isinstance(old, Mapping):
+            lines += overrides(new, old, f"{path}.")
+        elif new != old:
+            lines.append(f"{path}={_word(new)}")
+    return lines
+
+
+def _apart(node: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [key for key in node.keys() | other.keys() if node.get(key) != other.get(key)]
+
+
+def _word(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_word(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_word, value)) + "]"
+    if isinstance(value, str) and not value.replace("_", "").replace(".", "").isalnum():
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return str(value)
