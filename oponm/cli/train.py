@@ -30,6 +30,7 @@ def _train(config: DictConfig) -> float:
     from oponm.cli.quiet import quiet_libraries
     from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
+    from oponm.cli.wandb_defaults import fill_in_wandb
     from oponm.training.run_folder import CONFIG_FILE, finish, finished_result
 
     quiet_libraries()
@@ -42,6 +43,7 @@ def _train(config: DictConfig) -> float:
             print_summary(finished, folder, one_line)
             return float(finished["metrics"]["balanced_accuracy"])
         start = _start_of(config)
+        fill_in_wandb(config, identify(config)["choices"], folder, HydraConfig.get().sweep.dir if one_line else None)
         measured = start(config, folder, overrides, begun)
         published: Any = OmegaConf.to_container(config.published)
         result = finish(folder, identify(config), measured, started, published)
