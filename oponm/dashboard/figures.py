@@ -38,6 +38,7 @@ def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Fi
     axes.fill_between(places, counts, 0.8, color=BLUE, alpha=0.12, lw=0)
     axes.plot(places, counts, color=BLUE, lw=1.6, marker="o" if len(order) <= MOST_NAMES else "", ms=4)
     axes.set(yscale="log", ylabel="training images", ylim=(0.8, counts[0] * 2))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     ends = ((0, "left"), (len(order) - 1, "right"))
     for place, side in ends:
         axes.annotate(f"{counts[place]:,}", (place, counts[place]), (0, 7), textcoords="offset points", ha=side)
@@ -47,9 +48,7 @@ def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Fi
     return figure
 
 
-def accuracy_figure(
-    class_names: Sequence[str], class_counts: Sequence[int], recall: Sequence[float | None]
-) -> Figure:
+def accuracy_figure(class_names: Sequence[str], class_counts: Sequence[int], recall: Sequence[float | None]) -> Figure:
     """A bar for the accuracy of each class, with its number of training images; a class without test images has none.
 
     Args:
@@ -58,7 +57,7 @@ def accuracy_figure(
         recall: by label, in [0, 1].
     """
     order = head_to_tail(class_counts)
-    percent = np.array([100 * recall[label] if recall[label] is not None else np.nan for label in order], dtype=float)  # type: ignore[operator]
+    percent = 100 * np.array([recall[label] for label in order], dtype=np.float64)  # None becomes NaN
     figure, axes = _axes(max(6, min(14, 0.55 * len(order) + 2)), 3.8)
     axes.bar(np.arange(len(order)), percent, color=BLUE, width=0.75)
     mean = float(np.nanmean(percent))
@@ -89,7 +88,8 @@ def confusion_figure(
     table = np.array(matrix, dtype=float)[np.ix_(order, order)]
     sums = table.sum(1, keepdims=True)
     percent = 100 * np.divide(table, sums, out=np.zeros_like(table), where=sums > 0)
-    figure, axes = _axes(*((max(4.8, min(8.5, 0.5 * len(order) + 2)),) * 2))
+    width = max(4.8, min(8.5, 0.5 * len(order) + 2))
+    figure, axes = _axes(width, 0.86 * width)
     picture = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     if len(order) <= MOST_NUMBERS:
         for row, column in zip(*np.nonzero(percent >= 0.5), strict=True):

@@ -10,11 +10,12 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def never_stopping(what: str) -> Iterator[None]:
+def never_stopping(what: str, then: str = "the run goes on without it") -> Iterator[None]:
     """Turn an error of the block into a warning.
 
     Args:
         what: begins the warning.
+        then: ends it.
 
     Example:
         >>> with never_stopping("wandb"):
@@ -24,4 +25,4 @@ def never_stopping(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        log.warning("%s: %s (%s); the run goes on without it", what, reason or "failed", type(error).__name__)
+        log.warning("%s: %s (%s); %s", what, reason or "failed", type(error).__name__, then)

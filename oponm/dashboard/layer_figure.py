@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from oponm.dashboard.layers import LayerStatistics
 
 if TYPE_CHECKING:
@@ -22,6 +20,7 @@ def layer_rows(layers: Sequence[LayerStatistics]) -> list[list[Any]]:
     """One row of :data:`COLUMNS` a layer, each figure the mean over its channels.
 
     Example:
+        >>> import torch
         >>> layer = LayerStatistics("norm", torch.tensor([[0.0], [3.0]]), torch.tensor([[4.0], [1.0]]))
         >>> layer_rows([layer])
         [['norm', 1, 0.0, 3.0, 4.0, 1.0, 1.5, -1.386294]]
@@ -49,15 +48,14 @@ def layers_figure(layers: Sequence[LayerStatistics]) -> Figure:
         (right, [layer.log_ratio for layer in layers], "ln(noise variance / natural variance)"),
     )
     for axes, values, label in panels:
-        low, middle, high = (
-            [float(channels.quantile(share)) for channels in values] for share in (0.1, 0.5, 0.9)
-        )
+        low, middle, high = ([float(channels.quantile(share)) for channels in values] for share in (0.1, 0.5, 0.9))
         axes.hlines(places, low, high, color="#2b6cb0", alpha=0.35, lw=4)
         axes.plot(middle, places, "o", color="#2b6cb0", ms=5)
         axes.axvline(0, color="0.55", lw=1)
         axes.set_xlabel(label, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     left.set_xlim(left=0)
+    left.set_ylim(-0.6, len(layers) - 0.4)
     step = -(-len(layers) // 50)
     left.set_yticks(places[::step], [layer.name for layer in layers][::step], parse_math=False, fontsize=8)
     left.invert_yaxis()  # shared: from the input down to the output

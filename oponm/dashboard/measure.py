@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from oponm.dashboard.layers import LayerStatistics, layer_statistics
 from oponm.data import LongTailDataModule
 from oponm.data.samplers import EpochBatches
@@ -30,11 +32,12 @@ def measure_layers(module: LongTailModule, data: LongTailDataModule) -> list[Lay
     batch = data.make_batch(data.train_set.__getitems__(first), training=True)
     if batch.is_noise is None:
         return []
+    dtype: Any = module.dtype
     home, device = module.device, trainer.strategy.root_device
     module.to(device)  # a test on an accelerator leaves it on the CPU
     try:
         with trainer.precision_plugin.forward_context():
-            images = batch.images.to(device, module.dtype, memory_format=module.memory_format)
+            images = batch.images.to(device, dtype, memory_format=module.memory_format)
             return layer_statistics(module.model, images, batch.is_noise.to(device))
     finally:
         module.to(home)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class TensorBoardLogger(loggers.TensorBoardLogger):
     """Lightning's logger, writing to ``save_dir/tensorboard``.
 
-    A process that goes on with a run logs its rows from the first on, as :func:`~oponm.training.train` does; TensorBoard
-    is told to forget those before.
+    A process that goes on with a run logs its rows from the first on, as :func:`~oponm.training.train` does, and tells
+    TensorBoard to forget those before.
 
     Args:
         save_dir: folder of the run.

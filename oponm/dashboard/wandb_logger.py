@@ -1,4 +1,4 @@
-"""A Weights & Biases run as a Lightning logger that stops nothing: no server, no time-out, no broken connection does."""
+"""A Weights & Biases run as a Lightning logger that never stops training, whatever becomes of server or connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.loggers import Logger
 
-from oponm.dashboard.guard import log, never_stopping
+from oponm.dashboard.guard import never_stopping
 from oponm.dashboard.pixels import pixels
 from oponm.dashboard.run_id import RunId
 
@@ -97,10 +97,18 @@ class WandbLogger(Logger):
                 raise error
 
     def _begin(self) -> None:
-        for mode in ["offline"] if self.offline else [None, "offline"]:
-            with never_stopping("wandb" if mode else "wandb could not begin a run on its server"):
-                self._run = self._open(mode)
+        if not self.offline:
+            later = f"it logs offline below {self.folder / 'wandb'}, for 'wandb sync'"
+            with never_stopping("wandb could not begin a run on its server", later):
+                self._run = self._open(None)
                 return
+        with never_stopping("wandb"):
+            if not self.offline:
+                import wandb
+
+                wandb.teardown()  # its service holds the id for the attempt that failed
+            self._run = self._open("offline")
+            return
         self._given_up = True
 
     def _open(self, mode: str | None) -> Any:
@@ -110,13 +118,17 @@ class WandbLogger(Logger):
         # The commit of the checkout is in the summary; the address of its remote may hold a password.
         quiet = {"console": "off", "disable_git": True, "save_code": False, "silent": mode == "offline"}
         settings = wandb.Settings(**self.timeouts, **quiet)
-        options = {"id": self._kept_id.id, "dir": str(self.folder), "resume": "allow", "reinit": "finish_previous"}
-        run = wandb.init(**self.about, **options, mode=mode, settings=settings)
+        options: dict[str, Any] = {
+            "id": self._kept_id.id,
+            "dir": str(self.folder),
+            "resume": "allow",
+            "reinit": "finish_previous",
+        }
+        options["mode"] = mode
+        run = wandb.init(**self.about, **options, settings=settings)
         run.define_metric("trainer/global_step")
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         self._kept_id.count(self._kept_id.rows if run.offline else run.step)  # a server knows best what it has
-        if mode and not self.offline:
-            log.warning("wandb: logging offline below %s; 'wandb sync' uploads it later", self.folder / "wandb")
         return run
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
