@@ -11,7 +11,8 @@ from pytorch_lightning.loggers import Logger
 
 from oponm.dashboard.guard import never_stopping
 from oponm.dashboard.pixels import pixels
-from oponm.dashboard.run_id import RunId
+from oponm.dashboard.run_id import keep_run_id, kept_run_id
+from oponm.dashboard.wandb_files import logged_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,8 +64,8 @@ class WandbLogger(Logger):
         self.timeouts = {"init_timeout": init_timeout, "finish_timeout": finish_timeout}
         self.about: dict[str, Any] = {"project": project, "entity": entity, "name": name, "notes": notes}
         self.about |= {"group": group, "job_type": job_type, "tags": list(tags or [])}
-        self.rows = self.last_step = 0
-        self._kept: RunId | None = None
+        self.rows = self.known = self.last_step = 0
+        self._id: str | None = None
         self._run: Any = None
         self._given_up = False
 
@@ -76,13 +77,9 @@ class WandbLogger(Logger):
     @property
     def version(self) -> str:
         """The run's id."""
-        return self._kept_id.id
-
-    @property
-    def _kept_id(self) -> RunId:
-        if self._kept is None:
-            self._kept = RunId.of(self.folder, self.wanted)
-        return self._kept
+        if self._id is None:
+            self._id = kept_run_id(self.folder, self.wanted)
+        return self._id
 
     @contextmanager
     def _in_run(self) -> Iterator[Any]:
@@ -114,12 +111,13 @@ class WandbLogger(Logger):
     def _open(self, mode: str | None) -> Any:
         import wandb
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        keep_run_id(self.folder, self.version)
+        on_disk = logged_rows(self.folder, self.version)
         # The commit of the checkout is in the summary; the address of its remote may hold a password.
         quiet = {"console": "off", "disable_git": True, "save_code": False, "silent": mode == "offline"}
         settings = wandb.Settings(**self.timeouts, **quiet)
         options: dict[str, Any] = {
-            "id": self._kept_id.id,
+            "id": self.version,
             "dir": str(self.folder),
             "resume": "allow",
             "reinit": "finish_previous",
@@ -128,7 +126,7 @@ class WandbLogger(Logger):
         run = wandb.init(**self.about, **options, settings=settings)
         run.define_metric("trainer/global_step")
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-        self._kept_id.count(self._kept_id.rows if run.offline else run.step)  # a server knows best what it has
+        self.known = on_disk if run.offline else run.step  # a server knows best what it has
         return run
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -141,9 +139,8 @@ class WandbLogger(Logger):
         self.last_step = self.last_step if step is None else step
         number, self.rows = self.rows, self.rows + 1
         with self._in_run() as run:
-            if run is not None and number >= self._kept_id.rows:
+            if run is not None and number >= self.known:
                 run.log({**metrics, "trainer/global_step": self.last_step}, step=number, commit=True)
-                self._kept_id.count(number + 1)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Log the config.

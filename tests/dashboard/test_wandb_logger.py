@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import time
 
 import pytest
 import wandb
 from matplotlib.figure import Figure
 
 from oponm.dashboard import WandbLogger
+from oponm.dashboard.wandb_files import logged_rows
 from tests.dashboard.wandb_files import read_offline
 
 
@@ -42,11 +45,29 @@ def test_a_process_that_goes_on_leaves_neither_gap_nor_duplicate(tmp_path):
         for metrics, step in rows[:logged]:
             logger.log_metrics(metrics, step)
         logger.close(failed=known == 0)
+        time.sleep(1.1)  # folders are named by the second
     first, second = read_offline(tmp_path)
     assert first.run.run_id == second.run.run_id
     assert first.steps + second.steps == list(range(6))
     assert [step for step, _ in first.scalars() + second.scalars()] == [step for _, step in rows]
     assert (first.exit_code, second.exit_code) == (1, 0)
+
+
+def test_what_never_reached_the_disk_is_logged_again(tmp_path):
+    logger = WandbLogger(tmp_path, offline=True)
+    for step in range(40):
+        logger.log_metrics({f"metric{number}": number for number in range(30)}, step)
+    logger.close()
+    (file,) = tmp_path.glob("wandb/offline-*/*.wandb")
+    content, id = file.read_bytes(), logger.version
+    assert len(content) > 2 * 32768  # of several blocks
+    assert logged_rows(tmp_path, id) == 40
+    for size in (0, 5, 1000, len(content) // 2, len(content) - 10_000):
+        file.write_bytes(content[:size])
+        kept = [row["_step"] for row in read_offline(tmp_path)[0].history]
+        assert logged_rows(tmp_path, id) == len(kept) < 40
+    shutil.rmtree(tmp_path / "wandb")
+    assert logged_rows(tmp_path, id) == 0
 
 
 @pytest.mark.parametrize("failing", ["log_metrics", "log_hyperparams", "summarise", "show", "keep"])

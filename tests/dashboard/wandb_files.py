@@ -1,15 +1,13 @@
-"""Read what Weights & Biases wrote offline: its log of records, in LevelDB's format."""
+"""Read what Weights & Biases wrote offline, a record at a time."""
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-BLOCK = 32768
+from oponm.dashboard.wandb_files import read_records
 
 
 @dataclass
@@ -46,7 +44,7 @@ def read_offline(folder: Path) -> list[Recorded]:
 
 def _read(file: Path) -> Recorded:
     found = Recorded()
-    for record in _records(file.read_bytes()):
+    for record in read_records(file):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             found.run = record.run
@@ -75,22 +73,3 @@ def _nested(items: Any) -> dict[str, Any]:
             place = place.setdefault(name, {})
         place[last] = json.loads(item.value_json)
     return values
-
-
-def _records(content: bytes) -> Iterator[Any]:
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    place, part = 7, b""  # behind the magic number and the version
-    while place + 7 <= len(content):
-        left = BLOCK - place % BLOCK
-        if left < 7:
-            place += left
-            continue
-        _, length, kind = struct.unpack("<IHB", content[place : place + 7])
-        part += content[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            record = Record()
-            record.ParseFromString(part)
-            yield record
-            part = b""
