@@ -11,3 +11,9 @@ def quiet_libraries() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")
+
+
+def quiet_process() -> None:
+    """Leave it to the first process of several to say what all of them would; errors are said by each."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")

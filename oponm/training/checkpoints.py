@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from oponm.errors import InputError
 from oponm.training.module import LongTailModule
+from oponm.training.processes import first_says
 from oponm.training.signals import Stop, Stopped
 from oponm.training.state import History, capture
 
@@ -126,8 +127,7 @@ class Checkpoints(Checkpoint):
         score = float(trainer.callback_metrics[MONITOR])
         if self.validating and (self.best is None or score > self.best["score"]):
             self.best = {"score": score, "epoch": trainer.current_epoch}
-            if trainer.is_global_zero:
-                save_whole(self._weights(trainer, module), self.folder / BEST)
+            self._save(trainer, self._weights(trainer, module), BEST)
 
     def save_last(self, trainer: pl.Trainer, module: pl.LightningModule, batch: int) -> None:
         """Write ``last.ckpt``: the weights, and all that training needs to go on from here.
@@ -140,8 +140,7 @@ class Checkpoints(Checkpoint):
         assert isinstance(module, LongTailModule)
         state = capture(trainer, module, self.history, batch)
         state |= {"best": self.best, "seconds": round(self.elapsed, 3), "reused": self.reused}
-        if trainer.is_global_zero:
-            save_whole({**self._weights(trainer, module), "training": state}, self.folder / LAST)
+        self._save(trainer, {**self._weights(trainer, module), "training": state}, LAST)
         self.written = time.perf_counter()
 
     def save_final(self, trainer: pl.Trainer, module: LongTailModule) -> None:
@@ -149,8 +148,18 @@ class Checkpoints(Checkpoint):
         state: dict[str, Any] = {"epoch": module.plan.max_epochs, "batch": 0, "step": trainer.global_step}
         state |= {"model": module.model.state_dict(), "optimizer": None, "metrics": {}, "history": self.history.rows}
         state |= {"best": self.best, "seconds": round(self.elapsed, 3), "reused": self.reused}
+        self._save(trainer, {**self._weights(trainer, module), "training": state}, LAST)
+
+    def _save(self, trainer: pl.Trainer, content: dict[str, Any], name: str) -> None:
+        """Write a file in the first process; where it cannot be written, all of them say so and end."""
+        failure = None
         if trainer.is_global_zero:
-            save_whole({**self._weights(trainer, module), "training": state}, self.folder / LAST)
+            try:
+                save_whole(content, self.folder / name)
+            except InputError as error:
+                failure = error
+        if said := first_says(failure.message if failure else None):
+            raise InputError(said) from failure
 
     def _weights(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
         content: dict[str, Any] = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}

@@ -20,7 +20,7 @@ from oponm.training.module import LongTailModule
 from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
-from oponm.training.processes import process_options
+from oponm.training.processes import process_options, rank
 from oponm.training.progress import EpochProgress
 from oponm.training.signals import Stop
 from oponm.training.state import History, OptimizerState, restore
@@ -77,7 +77,7 @@ def train(
     folder, validating, history, stop = run_dir / "checkpoints", data.val != "none", History(), Stop()
     keeper = Checkpoints(folder, history, validating, checkpoint_every, checkpoint_every_n_steps, stop)
     trainer = make_trainer(
-        [EpochProgress(plan), keeper],
+        [*([EpochProgress(plan)] if rank() == 0 else []), keeper],
         [*(loggers or []), history],
         max_epochs=plan.max_epochs,
         reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
