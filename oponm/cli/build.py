@@ -16,11 +16,12 @@ from torch import nn
 
 from oponm.cli.errors import is_bad_input
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError, check_int
+from oponm.errors import InputError, check_choice, check_int
 from oponm.models import make_network
 from oponm.nn import convert_batchnorm
 from oponm.rng import derived_randomness
 from oponm.training import LongTailModule, PhaseCache, PhasePlan, make_trainer
+from oponm.training.nonfinite import REACTIONS
 from oponm.training.parts import rehearse
 
 Result = TypeVar("Result")
@@ -76,6 +77,7 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
     if config.trainer.num_threads is not None:
         torch.set_num_threads(check_int("num_threads", config.trainer.num_threads, minimum=1))
+    check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     plan = build_plan(config)
     schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
     data = build_data(config)
@@ -101,7 +103,7 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
 # Where a key that nobody reads would go unnoticed; what is under the others is passed on by name, and refused there.
 _KNOWN = {
     "trainer": {"max_epochs", "accelerator", "num_threads", "precision"}
-    | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts"},
+    | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts", "on_nonfinite"},
     "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},
     "": {"seed", "output_dir", "checkpoint", "optimizer", "schedule", "data", "model", "augmentation", "noise", "norm"}

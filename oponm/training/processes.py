@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,6 +58,24 @@ def first_says(said: Any) -> Any:
     if distributed.is_initialized():
         distributed.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
+    """The largest of each number among the processes of the run; all must call it.
+
+    Args:
+        numbers: of this process.
+        device: of the run.
+
+    Example:
+        >>> largest([3, 0], torch.device("cpu"))
+        [3, 0]
+    """
+    if world_size() == 1:
+        return list(numbers)
+    together = torch.tensor(numbers, device=device)
+    distributed.all_reduce(together, distributed.ReduceOp.MAX)
+    return [int(number) for number in together.tolist()]
 
 
 def leave() -> None:
