@@ -48,8 +48,9 @@ def begin(folder: Path, config: DictConfig, overrides: list[str]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    for handler in logging.getLogger().handlers:
+    for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
             handler.close()
     (folder / LOG_FILE).unlink(missing_ok=True)
     for parent in (folder, *folder.parents):

@@ -64,17 +64,20 @@ def conclude(folder: Path) -> int:
     if folder.is_dir():
         write_json(folder / SUMMARY, {"jobs": [asdict(outcome) for outcome in outcomes]})
     if failed:
-        _print(failed)
+        _print(failed, outcomes)
         print("oponm: the same command with output_dir and resume=auto runs what is missing", file=sys.stderr)
     return int(bool(failed))
 
 
-def _print(failed: list[Outcome]) -> None:
-    table = Table("failed", "because", title=None)
+def _print(failed: list[Outcome], outcomes: list[Outcome]) -> None:
+    """A table of the jobs that failed, each by what sets it apart from the others."""
+    shared = set.intersection(*(set(outcome.overrides) for outcome in outcomes))
+    table = Table("failed", "because")
     for column in table.columns:
         column.overflow = "fold"
     for outcome in failed:
-        table.add_row(" ".join(outcome.overrides) or outcome.folder, outcome.reason)
+        own = [override for override in outcome.overrides if override not in shared]
+        table.add_row(" ".join(own) or outcome.folder, outcome.reason)
     Console(stderr=True, markup=False).print(table, highlight=False)
 
 
