@@ -15,11 +15,12 @@ from torch import nn
 
 from oponm.cli.errors import is_bad_input
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError, check_flag, check_int
+from oponm.errors import InputError, check_choice, check_flag, check_int
 from oponm.models import make_network
 from oponm.rng import derived_randomness
 from oponm.training import LongTailModule, PhaseCache, PhasePlan
 from oponm.training.assemble import assemble
+from oponm.training.nonfinite import REACTIONS
 
 Result = TypeVar("Result")
 
@@ -74,6 +75,7 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
     if config.trainer.num_threads is not None:
         torch.set_num_threads(check_int("num_threads", config.trainer.num_threads, minimum=1))
+    check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     plan = build_plan(config)
     schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
     data = build_data(config)
@@ -99,7 +101,7 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
 _KNOWN = {
     "trainer": {"max_epochs", "accelerator", "num_threads", "precision"}
     | {"channels_last", "compile", "sync_batchnorm"}
-    | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts"},
+    | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts", "on_nonfinite"},
     "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},
     "": {"seed", "output_dir", "checkpoint", "optimizer", "schedule", "data", "model", "augmentation", "noise", "norm"}

@@ -37,5 +37,6 @@ def run_job(config: DictConfig, folder: Path, overrides: list[str], begun: bool)
             *(module, data, plan, folder, loggers, config, overrides, begun, build_phase_cache(config)),
             checkpoint_every=timedelta(minutes=config.trainer.checkpoint_every_minutes),
             checkpoint_every_n_steps=config.trainer.checkpoint_every_n_steps,
+            on_nonfinite=config.trainer.on_nonfinite,
             **trainer_options(config),
         )

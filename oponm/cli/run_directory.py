@@ -41,8 +41,9 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    for handler in logging.getLogger().handlers:
+    for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
             handler.close()
     (folder / LOG_FILE).unlink(missing_ok=True)
     for parent in (folder, *folder.parents):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +12,22 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
-from oponm.cli.processes import follow, launched_elsewhere, lead, run_in_processes
+from oponm.cli.launched import launched_elsewhere, lead, together
+from oponm.cli.processes import run_in_processes
 from oponm.cli.resume import with_overrides_of_run
 from oponm.errors import InputError, check_int
 
 
 def run(arguments: list[str]) -> None:
     """Compose the config from ``arguments`` and run it; as a later one of several processes, take part in the run."""
-    if launched_elsewhere() and int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) > 0:
-        follow()
-        return
-    launch("train", with_overrides_of_run(arguments), _train)
+
+    def command() -> None:
+        launch("train", with_overrides_of_run(arguments), _train)
+
+    if launched_elsewhere():
+        together(command)
+    else:
+        command()
 
 
 def _train(config: DictConfig) -> float:

@@ -134,6 +134,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.make_augmentation, self.make_mixer, self.make_mixing = augmentation, mixer, mixing
         self.epoch_input: Callable[[int], EpochInput] = lambda epoch: EpochInput()
         self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
+        self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False
 
     @abstractmethod
@@ -284,13 +285,13 @@ class LongTailDataModule(pl.LightningDataModule):
             self.train_set = self.train_set.to(self._device())
         labels = self.train_set.targets.cpu()
         rank, world_size = self._place()
-        batches = EpochBatches(
+        self.batches = EpochBatches(
             *(labels, self.batch_size, asked.sampler, self.seed, epoch, asked.progress),
             first_step=self.first_batch,
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(self.train_set, batches)
+        return self._loader(self.train_set, self.batches)
 
     def val_dataloader(self) -> DataLoader[RawBatch] | list[Any]:
         """The validation set in order; empty for ``val="none"``."""
