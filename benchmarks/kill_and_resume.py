@@ -61,8 +61,15 @@ class Kill(NamedTuple):
     border: bool
 
 
-def killed_run(folder: Path, epochs: int, kills: int, seed: int) -> list[Kill]:
+def killed_run(folder: Path, epochs: int, kills: int, steps: int, seed: int) -> list[Kill]:
     """Run, kill as often as asked, resume until done.
+
+    Args:
+        folder: for the run.
+        epochs: of it.
+        kills: times to kill it.
+        steps: of the whole run, over which the kills are spread.
+        seed: of the moments.
 
     Returns:
         Where it was killed.
@@ -71,35 +78,37 @@ def killed_run(folder: Path, epochs: int, kills: int, seed: int) -> list[Kill]:
     found: list[Kill] = []
     checkpoint, border = folder / "checkpoints/last.ckpt", epochs * 4 // 5
     part = checkpoint.with_name(".last.ckpt.part")
-    for number in range(kills + 1):
-        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+    for number, target in enumerate(sorted(chance.choices(range(1, steps - 5), k=kills))):
+        written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         part.unlink(missing_ok=True)  # a later write does this too; here it tells of this kill alone
-        run = subprocess.Popen(
-            command(folder, epochs, "resume=auto"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        if number == kills:
-            if run.wait() != 0:
-                raise SystemExit(f"the last resumption ended with code {run.returncode}")
-            break
-        while run.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns != before):
+        run = start(folder, epochs)
+        while run.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns != written):
             time.sleep(0.001)
-        crossed = any(kill.border for kill in found)
-        until = time.monotonic() + chance.uniform(0, 0.25)
-        at_border = False
+        crossed, at_border = any(kill.border for kill in found), False
         while run.poll() is None and not at_border:
-            epoch, batch, _ = progress(checkpoint)
+            epoch, batch, step = progress(checkpoint)
             at_border = not crossed and (epoch, batch) == (border, 0)
-            if time.monotonic() >= until and (crossed or epoch != border - 1):
+            if step >= target:
                 break
+        if not at_border:
+            time.sleep(chance.uniform(0, 0.05))
         while number % 2 and not at_border and run.poll() is None and not part.exists():
             pass
         run.kill()
         run.wait()
         if (folder / "result.json").exists():
-            raise SystemExit(f"done before the kills were: raise --epochs above {epochs}")
+            raise SystemExit("done before the kills were: take another --seed")
         epoch, batch, step = progress(checkpoint)
         found.append(Kill(step, part.exists(), (epoch, batch) == (border, 0)))
+    if (code := start(folder, epochs).wait()) != 0:
+        raise SystemExit(f"the last resumption ended with code {code}")
     return found
+
+
+def start(folder: Path, epochs: int) -> subprocess.Popen[bytes]:
+    """Begin the run, or go on with it."""
+    silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    return subprocess.Popen(command(folder, epochs, "resume=auto"), **silent)
 
 
 def progress(checkpoint: Path) -> tuple[int, int, int]:
@@ -119,8 +128,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         whole, killed = Path(scratch, "whole"), Path(scratch, "killed")
         subprocess.run(command(whole, options.epochs), check=True, stdout=subprocess.DEVNULL)
-        found = killed_run(killed, options.epochs, options.kills, options.seed)
-        print(f"killed {options.kills} times, at steps {', '.join(str(kill.step) for kill in found)}")
+        steps = progress(whole / "checkpoints/last.ckpt")[2]
+        found = killed_run(killed, options.epochs, options.kills, steps, options.seed)
+        print(f"killed {options.kills} times in {steps} steps, at steps {', '.join(str(kill.step) for kill in found)}")
         print(f"of these {sum(kill.writing for kill in found)} while a checkpoint was being written, ", end="")
         print(f"{sum(kill.border for kill in found)} at the border of the phases")
         if not same(whole, killed):
