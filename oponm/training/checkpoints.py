@@ -119,7 +119,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write ``last.ckpt`` if it is due, or if the run is to end here."""
-        self._between_steps(trainer, module, batch=0)
+        assert isinstance(module, LongTailModule)
+        self._between_steps(trainer, module, module.first_batch)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
