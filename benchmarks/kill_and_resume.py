@@ -40,11 +40,16 @@ def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], str, dict[str, Any]]
     return weights, (folder / "metrics.csv").read_text(), timeless
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two runs ended alike to the bit."""
+def differences(one: Path, other: Path) -> list[str]:
+    """In what two runs ended otherwise, to the bit: names of weights, metrics.csv, keys of result.json."""
     (weights, metrics, result), (weights2, metrics2, result2) = outcome(one), outcome(other)
-    equal = weights.keys() == weights2.keys() and all(torch.equal(weights[name], weights2[name]) for name in weights)
-    return equal and metrics == metrics2 and result == result2
+    tensors = [
+        name
+        for name in {**weights, **weights2}
+        if not (name in weights and name in weights2 and torch.equal(weights[name], weights2[name]))
+    ]
+    keys = [key for key in {**result, **result2} if result.get(key) != result2.get(key)]
+    return [*tensors, *(["metrics.csv"] if metrics != metrics2 else []), *keys]
 
 
 class Kill(NamedTuple):
@@ -133,8 +138,8 @@ def main() -> None:
         print(f"killed {options.kills} times in {steps} steps, at steps {', '.join(str(kill.step) for kill in found)}")
         print(f"of these {sum(kill.writing for kill in found)} while a checkpoint was being written, ", end="")
         print(f"{sum(kill.border for kill in found)} at the border of the phases")
-        if not same(whole, killed):
-            raise SystemExit("the run that was killed ended otherwise")
+        if different := differences(whole, killed):
+            raise SystemExit(f"the run that was killed ended otherwise: {', '.join(different)}")
         print("weights, metrics.csv and result.json are those of the run that was not, to the bit")
 
 

@@ -30,7 +30,8 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], f
         if group not in ("sweep", "experiment") and f"{group}=null" in arguments:
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
     register_resolvers()
-    sys.argv = [f"oponm {command}", *quote_paths(arguments)]
+    flags_first = sorted(quote_paths(arguments), key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv = [f"oponm {command}", *flags_first]  # amid overrides, argparse would take the flag for their end
 
     Sweep.folder = None
     try:

@@ -29,7 +29,7 @@ def test_a_failed_job_is_listed_and_leaves_the_others_alone(tmp_path):
 
 
 def test_what_all_jobs_have_in_common_is_said_once_and_nothing_stays(tmp_path):
-    done = oponm("train", "-m", *QUICK, "data.imbalance_ratio=0.5", "seed=0,1", "output_dir=out/sweep", cwd=tmp_path)
+    done = oponm("train", *QUICK, "data.imbalance_ratio=0.5", "-m", "seed=0,1", "output_dir=out/sweep", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert list(tmp_path.iterdir()) == []
 
