@@ -9,6 +9,7 @@ import textwrap
 from oponm import __version__
 from oponm.cli.configuration import groups
 from oponm.cli.errors import one_line_errors
+from oponm.cli.lean import import_leanly
 
 COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",
@@ -35,6 +36,7 @@ def main() -> None:
             from oponm.errors import InputError
 
             raise InputError(f"there is no command {arguments[0]!r}: it is one of {', '.join(COMMANDS)}")
+        import_leanly()
         importlib.import_module(f"oponm.cli.{arguments[0]}").run(arguments[1:])
 
 

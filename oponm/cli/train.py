@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
+from oponm.cli.keys import refuse_unknown_keys
 from oponm.cli.processes import follow, launched_elsewhere, lead, run_in_processes
 from oponm.cli.resume import finished_result, with_overrides_of_run
 from oponm.errors import InputError, check_int
@@ -30,7 +31,6 @@ def _train(config: DictConfig) -> float:
     from oponm.cli.quiet import quiet_libraries
     from oponm.cli.run_directory import CONFIG_FILE, RESULT_FILE, run_directory
     from oponm.cli.summary import print_summary
-    from oponm.training.result import environment, write_json
 
     quiet_libraries()
     started = time.perf_counter()
@@ -41,8 +41,11 @@ def _train(config: DictConfig) -> float:
         if begun and (finished := finished_result(folder, config)):
             print_summary(finished, folder, one_line)
             return float(finished["metrics"]["balanced_accuracy"])
+        refuse_unknown_keys(config)
         start = _start_of(config)
         measured = start(config, folder, overrides, begun)
+        from oponm.training.result import environment, write_json
+
         result = {
             **identify(config),
             **measured,
