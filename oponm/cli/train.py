@@ -12,10 +12,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
+from oponm.cli.keys import refuse_unknown_keys
 from oponm.cli.launched import launched_elsewhere, lead, together
 from oponm.cli.processes import run_in_processes
 from oponm.cli.resume import with_overrides_of_run
 from oponm.errors import InputError, check_int
+from oponm.run_files import CONFIG_FILE
 
 
 def run(arguments: list[str]) -> None:
@@ -34,7 +36,6 @@ def _train(config: DictConfig) -> float:
     from oponm.cli.quiet import quiet_libraries
     from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
-    from oponm.training.run_folder import CONFIG_FILE, finish, finished_result
 
     quiet_libraries()
     started = time.perf_counter()
@@ -42,11 +43,17 @@ def _train(config: DictConfig) -> float:
     overrides = list(HydraConfig.get().overrides.task)
     with run_directory(config) as folder:
         begun = bool(config.resume) and (folder / CONFIG_FILE).is_file()
-        if begun and (finished := finished_result(folder, config)):
-            print_summary(finished, folder, one_line)
-            return float(finished["metrics"]["balanced_accuracy"])
+        refuse_unknown_keys(config)
+        if begun:
+            from oponm.training.run_folder import finished_result
+
+            if finished := finished_result(folder, config):
+                print_summary(finished, folder, one_line)
+                return float(finished["metrics"]["balanced_accuracy"])
         start = _start_of(config)
         measured = start(config, folder, overrides, begun)
+        from oponm.training.run_folder import finish
+
         published: Any = OmegaConf.to_container(config.published)
         result = finish(folder, identify(config), measured, started, published)
         print_summary(result, folder, one_line)

@@ -12,10 +12,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input
+from oponm.cli.lean import import_leanly
 from oponm.cli.parent import end_with_parent
 from oponm.cli.processes import ERROR, JOB, MEASURED, PID
 from oponm.cli.quiet import quiet_libraries, quiet_process
-from oponm.cli.run_directory import LOG_FILE
+from oponm.run_files import LOG_FILE
 
 
 def be_worker(job: Path) -> int:
@@ -77,4 +78,5 @@ def _tell(job: Path, code: int, message: str) -> int:
 
 if __name__ == "__main__":
     end_with_parent()
+    import_leanly()
     sys.exit(be_worker(Path(sys.argv[1])))

@@ -21,6 +21,7 @@ from torch import nn
 from oponm.data import LongTailDataModule
 from oponm.data.mixers import MixerFactory
 from oponm.errors import InputError, check_choice, check_int
+from oponm.run_files import CONFIG_FILE
 from oponm.training.assemble import assemble
 from oponm.training.job import carry_out
 from oponm.training.nonfinite import REACTIONS
@@ -29,7 +30,7 @@ from oponm.training.phases import Phase
 from oponm.training.processes import rank
 from oponm.training.quiet import quiet
 from oponm.training.recipe import Recipe, make_recipe
-from oponm.training.run_folder import CONFIG_FILE, finish, finished_result
+from oponm.training.run_folder import finish, finished_result
 from oponm.training.runs import Run
 
 
