@@ -46,6 +46,8 @@ def _evaluate(config: DictConfig) -> float:
     from oponm.cli.summary import print_summary
     from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
+    from oponm.cli.wandb_defaults import fill_in_wandb
+    from oponm.dashboard import Dashboard
     from oponm.inference.split import SPLITS
     from oponm.training import evaluate
     from oponm.training.result import environment, write_json
@@ -62,8 +64,10 @@ def _evaluate(config: DictConfig) -> float:
         else:
             module, data = _of_folder(config)
             identity["choices"]["data"] = str(config.folder)
+        fill_in_wandb(config, identity["choices"], folder, None, job_type="eval")
         with open_loggers(config) as loggers:
             measured = evaluate(module, data, loggers, **trainer_options(config))
+            Dashboard(loggers).end(measured)
         begin(folder, config, identity["overrides"])  # not before: a file that cannot be read is met on the way
         result = {
             **identity,

@@ -7,10 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.build import build, build_phase_cache, trainer_options
 from oponm.cli.loggers import open_loggers
+from oponm.dashboard import Dashboard
 from oponm.training.job import carry_out
 from oponm.training.processes import rank
 
@@ -32,11 +33,15 @@ def run_job(config: DictConfig, folder: Path, overrides: list[str], begun: bool)
     """
     module, data, plan = build(config)
     with ExitStack() as resources:
-        loggers = resources.enter_context(open_loggers(config)) if rank() == 0 else []
-        return carry_out(
-            *(module, data, plan, folder, loggers, config, overrides, begun, build_phase_cache(config)),
+        dashboard = Dashboard(resources.enter_context(open_loggers(config)) if rank() == 0 else [])
+        settings: Any = OmegaConf.to_container(config, resolve=True)
+        measured = carry_out(
+            *(module, data, plan, folder, dashboard.loggers, config, overrides, begun, build_phase_cache(config)),
+            opened=lambda: dashboard.begin(data, settings),
             checkpoint_every=timedelta(minutes=config.trainer.checkpoint_every_minutes),
             checkpoint_every_n_steps=config.trainer.checkpoint_every_n_steps,
             on_nonfinite=config.trainer.on_nonfinite,
             **trainer_options(config),
         )
+        dashboard.end_training(module, data, measured, folder)
+    return measured

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger
 
+from oponm.dashboard.guard import never_stopping
+from oponm.dashboard.wandb_logger import WandbLogger
 from oponm.errors import InputError
 
 
@@ -20,23 +22,30 @@ def open_loggers(config: DictConfig) -> Iterator[list[Logger]]:
     Raises:
         InputError: if Weights & Biases asks for an account and there is none.
     """
-    if "wandb" in config.logger and not config.logger.wandb.offline:
-        _require_account()
     for name, settings in config.logger.items():
         if not OmegaConf.is_dict(settings):
             raise InputError(f"must be the settings of a logger, got {settings!r}", f"logger.{name}")
-    loggers = [instantiate(settings) for settings in config.logger.values()]
+    if "wandb" in config.logger and not config.logger.wandb.offline:
+        _require_account()
+    loggers = [instantiate(settings, _convert_="all") for settings in config.logger.values()]
+    failed = True
     try:
         yield loggers
+        failed = False
     finally:
-        if any(isinstance(logger, WandbLogger) for logger in loggers):
-            import wandb
-
-            wandb.finish()
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.close(failed)
 
 
 def _require_account() -> None:
-    import wandb
+    """Ask for a key only; whether a server takes it shows when the run begins, and does not stop it."""
+    if os.environ.get("WANDB_MODE", "online") != "online":
+        return
+    known = True
+    with never_stopping("wandb"):
+        import wandb
 
-    if os.environ.get("WANDB_MODE", "online") == "online" and not wandb.login(prompt=False):
+        known = wandb.login(prompt=False, verify=False)
+    if not known:
         raise InputError("wandb has no API key: run 'wandb login', or set logger.wandb.offline=true", "logger")

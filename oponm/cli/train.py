@@ -36,6 +36,7 @@ def _train(config: DictConfig) -> float:
     from oponm.cli.quiet import quiet_libraries
     from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
+    from oponm.cli.wandb_defaults import fill_in_wandb
 
     quiet_libraries()
     started = time.perf_counter()
@@ -51,6 +52,7 @@ def _train(config: DictConfig) -> float:
                 print_summary(finished, folder, one_line)
                 return float(finished["metrics"]["balanced_accuracy"])
         start = _start_of(config)
+        fill_in_wandb(config, identify(config)["choices"], folder, HydraConfig.get().sweep.dir if one_line else None)
         measured = start(config, folder, overrides, begun)
         from oponm.training.run_folder import finish
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,11 +14,14 @@ from oponm.data.samplers import IndexBatch
 from oponm.noise import AddNoise
 from oponm.rng import derive_generator, derived_randomness
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CLASSES, AUGMENTED, NOISE = 10, 5, 2
 
 
 def data_sheet(data: LongTailDataModule, path: Path) -> None:
-    """Draw class counts, and for classes from head to tail an image as stored, augmented ones and noise as it comes in.
+    """Write :func:`sheet_figure` to a file.
 
     Args:
         data: set up already.
@@ -34,13 +37,22 @@ def data_sheet(data: LongTailDataModule, path: Path) -> None:
         >>> sheet.stat().st_size > 1000
         True
     """
+    sheet_figure(data).savefig(path)
+
+
+def sheet_figure(data: LongTailDataModule) -> Figure:
+    """Draw class counts, and for classes from head to tail an image as stored, augmented ones and noise as it comes in.
+
+    Args:
+        data: set up already.
+    """
     from matplotlib.figure import Figure
 
     counts = np.array(data.class_counts)
     order = np.argsort(-counts, kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(CLASSES, len(order))).round().astype(int)]
     columns = 1 + AUGMENTED + NOISE
-    figure = Figure(figsize=(columns * 0.95, 2.4 + 0.95 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(columns * 0.95, 2.4 + 0.95 * len(shown)), dpi=110, layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=[2.2, 0.95 * len(shown)])
     top, bottom = parts
     bars = top.add_subplot()
@@ -56,7 +68,7 @@ def data_sheet(data: LongTailDataModule, path: Path) -> None:
     axes[0][0].set_title("stored", fontsize=9)
     axes[0][1 + AUGMENTED // 2].set_title("augmented", fontsize=9)
     axes[0][1 + AUGMENTED].set_title("noise", fontsize=9)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _images(data: LongTailDataModule, label: int) -> Tensor:

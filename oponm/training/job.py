@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def carry_out(
     overrides: Sequence[str],
     begun: bool,
     phase_cache: PhaseCache | None = None,
+    opened: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> dict[str, Any]:
     """Train and evaluate; of several processes the first one writes what is run.
@@ -41,6 +42,7 @@ def carry_out(
         overrides: likewise.
         begun: the folder holds a run to go on with.
         phase_cache: see :func:`~oponm.training.train`.
+        opened: called by the first process once the folder says what is run.
         **options: of :func:`~oponm.training.train`.
 
     Returns:
@@ -49,4 +51,5 @@ def carry_out(
     state = state_to_go_on_from(folder) if begun else None
     if rank() == 0:
         begin(folder, config, overrides)
+        opened()
     return {**train(module, data, plan, folder, loggers, phase_cache, state, **options), "skipped_files": data.skipped}

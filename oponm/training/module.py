@@ -179,7 +179,7 @@ class LongTailModule(pl.LightningModule):
         self.learning_rate = group["lr"]
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means and its learning rate.
+        """Log the epoch's means, its learning rate and the number of its phase.
 
         ``train/loss`` is what was minimised, with class weights; ``train/accuracy`` is that of natural rows. Means over
         natural and over noise rows follow apart, if there were any.
@@ -199,6 +199,7 @@ class LongTailModule(pl.LightningModule):
         self.train_loss.reset()
         self.train_rows.reset()
         self.log("lr", self.learning_rate)
+        self.log("phase", float(self.plan.number(self.current_epoch)))
         if self.current_epoch + 1 in (*self.plan.starts, self.plan.max_epochs):
             leave_part(self.model)
         self.first_batch = self.trainer.datamodule.first_batch = 0  # type: ignore[attr-defined]

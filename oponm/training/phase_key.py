@@ -23,7 +23,7 @@ from oponm.nn import AuxBatchNorm2d, revert_batchnorm
 from oponm.training.module import LongTailModule
 
 VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy")
-_UNRELATED = {"cli", "report"}  # rooms that no weight depends on
+_UNRELATED = {"cli", "dashboard", "report"}  # rooms that no weight depends on
 
 
 def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trainer, epoch: int) -> str:

@@ -1,0 +1,57 @@
+"""What a Weights & Biases run is called, where the config leaves that open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+_TAGGED = ("experiment", "data", "model", "method", "loss")
+_LONGEST_TAG = 64
+
+
+def fill_in_wandb(
+    config: DictConfig, choices: Mapping[str, Any], folder: Path, sweep: str | None, job_type: str | None = None
+) -> None:
+    """Complete ``logger.wandb`` in place: name, group, job type and tags, each only where it is null.
+
+    Args:
+        config: of the run.
+        choices: the choice in each config group.
+        folder: of the run.
+        sweep: the folder of the sweep that the run is part of; None if it stands alone.
+        job_type: None is the experiment, or else the method.
+
+    Example:
+        >>> config = OmegaConf.create({"seed": 3, "logger": {"wandb": {"group": None, "tags": ["mine"]}}})
+        >>> fill_in_wandb(config, {"method": "open", "data": "digits_lt"}, Path("out/a"), "outputs/a_sweep")
+        >>> OmegaConf.to_container(config.logger.wandb)
+        {'group': 'outputs/a_sweep', 'tags': ['mine'], 'name': 'a', 'job_type': 'open'}
+    """
+    if "wandb" not in config.logger or not OmegaConf.is_dict(config.logger.wandb):
+        return
+    settings = config.logger.wandb
+    chosen = [str(choices[group]) for group in _TAGGED if choices.get(group)]
+    defaults = {
+        "name": folder.name if sweep else f"{choices.get('method')} {choices.get('data')} seed {config.seed}",
+        "group": wandb_group(choices, sweep),
+        "job_type": job_type or str(choices.get("experiment") or choices.get("method")),
+        "tags": list(dict.fromkeys(name[:_LONGEST_TAG] for name in chosen)),
+    }
+    for key, value in defaults.items():
+        if settings.get(key) is None:
+            OmegaConf.update(settings, key, value, force_add=True)
+
+
+def wandb_group(choices: Mapping[str, Any], sweep: str | None) -> str | None:
+    """A sweep's own name, or else the last two parts of its folder's path; None for a run that stands alone.
+
+    Example:
+        >>> wandb_group({"sweep": "demo"}, "outputs/demo"), wandb_group({}, "/runs/outputs/2026-01-31/12-30-59")
+        ('demo', '2026-01-31/12-30-59')
+    """
+    if sweep is None:
+        return None
+    return str(choices["sweep"]) if choices.get("sweep") else "/".join(Path(sweep).parts[-2:])

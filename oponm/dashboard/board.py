@@ -1,0 +1,136 @@
+"""What is shown of a run at its beginning and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning.loggers import Logger
+
+from oponm.dashboard.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail
+from oponm.dashboard.guard import never_stopping
+from oponm.dashboard.layer_figure import COLUMNS, layer_rows, layers_figure
+from oponm.dashboard.measure import measure_layers
+from oponm.dashboard.phases import phase_table
+from oponm.dashboard.tensorboard_logger import TensorBoardLogger
+from oponm.dashboard.wandb_logger import WandbLogger
+from oponm.data import LongTailDataModule
+from oponm.report.sheet import sheet_figure
+from oponm.training import LongTailModule
+from oponm.training.checkpoints import BEST, LAST
+from oponm.training.result import environment
+from oponm.training.state import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Dashboard:
+    """Hands figures, tables and facts to those of a run's loggers that show such; nothing that fails here stops it.
+
+    Args:
+        loggers: of the run; of several processes only the first one has some.
+
+    Attributes:
+        loggers: for training: the same, and one that remembers, if any of them shows.
+
+    Example:
+        >>> Dashboard([]).loggers
+        []
+    """
+
+    def __init__(self, loggers: Sequence[Logger]) -> None:
+        self.displays = [each for each in loggers if isinstance(each, WandbLogger | TensorBoardLogger)]
+        self.history = History()
+        self.loggers: list[Logger] = [*loggers, self.history] if self.displays else list(loggers)
+
+    def begin(self, data: LongTailDataModule, config: Mapping[str, Any]) -> None:
+        """Show what is about to be trained: config, class counts, images, split and versions.
+
+        Args:
+            data: set up.
+            config: plain values.
+        """
+        if not self.displays:
+            return
+        figures = self._draw(
+            {
+                "data/class_counts": lambda: counts_figure(data.class_names, data.class_counts),
+                "data/images": lambda: sheet_figure(data),
+            }
+        )
+        split = {"split_digest": data.digest, "content_digest": data.content_digest, "validation": data.val}
+        for display in self.displays:
+            with never_stopping("dashboard"):
+                display.log_hyperparams(dict(config))
+            with never_stopping("dashboard"):
+                display.summarise({**split, **environment()})
+            with never_stopping("dashboard"):
+                display.show(figures, {})
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        """Show what was measured on the test set, class by class.
+
+        Args:
+            result: see :func:`~oponm.training.evaluate`.
+        """
+        if self.displays:
+            self._show(*self._of_classes(result))
+
+    def end_training(
+        self, module: LongTailModule, data: LongTailDataModule, result: Mapping[str, Any], folder: Path
+    ) -> None:
+        """Show what was measured on the test set, of the phases and in the layers, and keep the checkpoint.
+
+        Args:
+            module: trained.
+            data: what it was trained on.
+            result: see :func:`~oponm.training.train`.
+            folder: of the run.
+        """
+        if not self.displays:
+            return
+        figures, tables = self._of_classes(result)
+        with never_stopping("dashboard"):
+            tables["phases"] = phase_table(self.history.rows, result["phases"], result["epochs"])
+        with never_stopping("dashboard"):
+            if layers := measure_layers(module, data):
+                tables["dar_bn/layers"] = [list(COLUMNS), *layer_rows(layers)]
+                figures |= self._draw({"dar_bn/statistics": lambda: layers_figure(layers)})
+        self._show(figures, tables)
+        facts = {"phases": [phase["name"] for phase in result["phases"]], "train_seconds": result["train_seconds"]}
+        best = result.get("best")
+        kept = best["metrics"] if best else result["metrics"]
+        if best:
+            facts["best_epoch"] = best["epoch"]
+        for display in self.displays:
+            with never_stopping("dashboard"):
+                if isinstance(display, WandbLogger):
+                    display.summarise(facts)
+                    file = folder / "checkpoints" / (BEST if best else LAST)
+                    display.keep(file, {**kept, "split_digest": data.digest}, "best" if best else "last")
+
+    def _of_classes(self, result: Mapping[str, Any]) -> tuple[dict[str, Figure], dict[str, list[Any]]]:
+        names, counts = result["class_names"], result["class_counts"]
+        figures = self._draw(
+            {
+                "test/class_accuracy": lambda: accuracy_figure(names, counts, result["recall"]),
+                "test/confusion_matrix": lambda: confusion_figure(names, counts, result["confusion_matrix"]),
+            }
+        )
+        columns = [names, counts, *(result[key] for key in ("test_counts", "recall", "precision"))]
+        head = ["class", "training images", "test images", "recall", "precision"]
+        return figures, {"test/classes": [head, *([column[k] for column in columns] for k in head_to_tail(counts))]}
+
+    def _draw(self, figures: Mapping[str, Callable[[], Figure]]) -> dict[str, Figure]:
+        drawn = {}
+        for name, draw in figures.items():
+            with never_stopping(f"dashboard: {name}"):
+                drawn[name] = draw()
+        return drawn
+
+    def _show(self, figures: Mapping[str, Figure], tables: Mapping[str, list[Any]]) -> None:
+        for display in self.displays:
+            with never_stopping("dashboard"):
+                display.show(figures, tables)

@@ -1,0 +1,28 @@
+"""A dashboard that fails costs a warning, never the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def never_stopping(what: str, then: str = "the run goes on without it") -> Iterator[None]:
+    """Turn an error of the block into a warning.
+
+    Args:
+        what: begins the warning.
+        then: ends it.
+
+    Example:
+        >>> with never_stopping("wandb"):
+        ...     raise TimeoutError("no answer")
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        log.warning("%s: %s (%s); %s", what, reason or "failed", type(error).__name__, then)

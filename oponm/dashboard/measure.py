@@ -1,0 +1,43 @@
+"""The layers of a trained network, measured on a batch of its last epoch with noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oponm.dashboard.layers import LayerStatistics, layer_statistics
+from oponm.data import LongTailDataModule
+from oponm.data.samplers import EpochBatches
+from oponm.training import LongTailModule
+
+
+def measure_layers(module: LongTailModule, data: LongTailDataModule) -> list[LayerStatistics]:
+    """Compare natural and noise rows in each batch norm, on the first batch of the last epoch that mixed noise in.
+
+    That is done once, when training is over, so no step is slower for it. Of several processes one measures.
+
+    Args:
+        module: trained; it stays where and as it is.
+        data: what it was trained on.
+
+    Returns:
+        See :func:`~oponm.dashboard.layer_statistics`; nothing for a method without rows of pure noise.
+    """
+    plan, trainer = module.plan, module.trainer
+    epochs = [epoch for epoch in range(plan.max_epochs) if plan.at(epoch).noise]
+    if not epochs:
+        return []
+    asked = data.epoch_input(epochs[-1])
+    labels = data.train_set.targets.cpu()
+    first = next(iter(EpochBatches(labels, data.batch_size, asked.sampler, data.seed, epochs[-1], asked.progress)))
+    batch = data.make_batch(data.train_set.__getitems__(first), training=True)
+    if batch.is_noise is None:
+        return []
+    dtype: Any = module.dtype
+    home, device = module.device, trainer.strategy.root_device
+    module.to(device)  # a test on an accelerator leaves it on the CPU
+    try:
+        with trainer.precision_plugin.forward_context():
+            images = batch.images.to(device, dtype, memory_format=module.memory_format)
+            return layer_statistics(module.model, images, batch.is_noise.to(device))
+    finally:
+        module.to(home)

@@ -1,0 +1,80 @@
+"""TensorBoard's event files, with figures and tables, and without duplicates where a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning import loggers
+
+from oponm.dashboard.pixels import pixels
+from oponm.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class TensorBoardLogger(loggers.TensorBoardLogger):
+    """Lightning's logger, writing to ``save_dir/tensorboard``.
+
+    A process that goes on with a run logs its rows from the first on, as :func:`~oponm.training.train` does, and tells
+    TensorBoard to forget those before.
+
+    Args:
+        save_dir: folder of the run.
+
+    Raises:
+        InputError: if TensorBoard is not installed.
+    """
+
+    def __init__(self, save_dir: str | Path) -> None:
+        try:
+            # The purge counts for what an earlier process wrote, and is the first thing that this one writes.
+            super().__init__(str(save_dir), name="", version="tensorboard", default_hp_metric=False, purge_step=0)
+        except ModuleNotFoundError as error:
+            raise InputError("needs TensorBoard: pip install 'oponm[tensorboard]'", "logger") from error
+        self.last_step = 0
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log one row.
+
+        Args:
+            metrics: numbers by name.
+            step: of training; None is that of the row before.
+        """
+        self.last_step = self.last_step if step is None else step
+        super().log_metrics(dict(metrics), self.last_step)
+
+    def show(self, figures: Mapping[str, Figure], tables: Mapping[str, Sequence[Sequence[Any]]]) -> None:
+        """Log figures as images, and tables as text.
+
+        Args:
+            figures: by name.
+            tables: by name; the first line names the columns.
+        """
+        for name, figure in figures.items():
+            self.experiment.add_image(name, pixels(figure), self.last_step, dataformats="HWC")
+        for name, lines in tables.items():
+            self.experiment.add_text(name, markdown(lines), self.last_step)
+
+    def summarise(self, facts: Mapping[str, Any]) -> None:
+        """Log facts as text.
+
+        Args:
+            facts: plain values by name.
+        """
+        self.experiment.add_text("facts", markdown([("fact", "value"), *facts.items()]), self.last_step)
+
+
+def markdown(lines: Sequence[Sequence[Any]]) -> str:
+    """A table, its first line the names of the columns.
+
+    Example:
+        >>> print(markdown([("class", "images"), ("cat", 3)]))
+        | class | images |
+        | --- | --- |
+        | cat | 3 |
+    """
+    head, *body = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))
