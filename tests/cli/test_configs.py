@@ -50,7 +50,10 @@ def test_the_choice_composes_and_instantiates(group, choice, tmp_path):
     if group in ("optimizer", "experiment"):
         assert instantiate(config.optimizer)(torch.nn.Linear(2, 2).parameters()).param_groups[0]["lr"] > 0
     if group == "logger":
-        assert list(config.logger) == {"csv": ["csv"], "wandb": ["csv", "wandb"], "none": []}[choice]
+        assert (
+            list(config.logger)
+            == {"csv": ["csv"], "wandb": ["csv", "wandb"], "tensorboard": ["csv", "tensorboard"], "none": []}[choice]
+        )
 
 
 def test_experiments_name_a_published_source_or_say_that_there_is_none():
