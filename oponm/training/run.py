@@ -23,7 +23,7 @@ from oponm.training.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.processes import process_options, rank
-from oponm.training.progress import EpochProgress
+from oponm.training.progress import TrainingProgress
 from oponm.training.signals import Stop
 from oponm.training.state import History, OptimizerState, restore
 
@@ -84,7 +84,7 @@ def train(
     check_choice("on_nonfinite", on_nonfinite, REACTIONS)
     keeper = Checkpoints(folder, history, validating, checkpoint_every, checkpoint_every_n_steps, stop, on_nonfinite)
     trainer = make_trainer(
-        [*([EpochProgress(plan)] if rank() == 0 else []), keeper.guard, keeper],
+        [*([TrainingProgress(plan)] if rank() == 0 else []), keeper.guard, keeper],
         [*(loggers or []), history],
         max_epochs=plan.max_epochs,
         reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
