@@ -1,4 +1,7 @@
-"""Kill a run at random moments, resume it each time, and compare it to the bit with one that was never killed."""
+"""Kill a run at random moments, resume it each time, and compare it to the bit with one that was never killed.
+
+Every other kill waits for a checkpoint that is being written, and one falls on the border of the phases.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -37,40 +40,86 @@ def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], str, dict[str, Any]]
     return weights, (folder / "metrics.csv").read_text(), timeless
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two runs ended alike to the bit."""
+def differences(one: Path, other: Path) -> list[str]:
+    """In what two runs ended otherwise, to the bit: names of weights, metrics.csv, keys of result.json."""
     (weights, metrics, result), (weights2, metrics2, result2) = outcome(one), outcome(other)
-    equal = weights.keys() == weights2.keys() and all(torch.equal(weights[name], weights2[name]) for name in weights)
-    return equal and metrics == metrics2 and result == result2
+    tensors = [
+        name
+        for name in {**weights, **weights2}
+        if not (name in weights and name in weights2 and torch.equal(weights[name], weights2[name]))
+    ]
+    keys = [key for key in {**result, **result2} if result.get(key) != result2.get(key)]
+    return [*tensors, *(["metrics.csv"] if metrics != metrics2 else []), *keys]
 
 
-def killed_run(folder: Path, epochs: int, kills: int, seed: int) -> list[int]:
+class Kill(NamedTuple):
+    """Where a run was killed.
+
+    Attributes:
+        step: of the checkpoint that it went on from.
+        writing: half a checkpoint was beside it.
+        border: it was at the border of the phases.
+    """
+
+    step: int
+    writing: bool
+    border: bool
+
+
+def killed_run(folder: Path, epochs: int, kills: int, steps: int, seed: int) -> list[Kill]:
     """Run, kill as often as asked, resume until done.
 
+    Args:
+        folder: for the run.
+        epochs: of it.
+        kills: times to kill it.
+        steps: of the whole run, over which the kills are spread.
+        seed: of the moments.
+
     Returns:
-        The steps of the checkpoints that it went on from.
+        Where it was killed.
     """
     chance = random.Random(seed)
-    steps: list[int] = []
-    checkpoint = folder / "checkpoints/last.ckpt"
-    for number in range(kills + 1):
-        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        run = subprocess.Popen(
-            command(folder, epochs, "resume=auto"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        if number == kills:
-            if run.wait() != 0:
-                raise SystemExit(f"the last resumption ended with code {run.returncode}")
-            break
-        while run.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns != before):
+    found: list[Kill] = []
+    checkpoint, border = folder / "checkpoints/last.ckpt", epochs * 4 // 5
+    part = checkpoint.with_name(".last.ckpt.part")
+    for number, target in enumerate(sorted(chance.choices(range(1, steps - 5), k=kills))):
+        written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        part.unlink(missing_ok=True)  # a later write does this too; here it tells of this kill alone
+        run = start(folder, epochs)
+        while run.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns != written):
             time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.25))
+        crossed, at_border = any(kill.border for kill in found), False
+        while run.poll() is None and not at_border:
+            epoch, batch, step = progress(checkpoint)
+            at_border = not crossed and (epoch, batch) == (border, 0)
+            if step >= target:
+                break
+        if not at_border:
+            time.sleep(chance.uniform(0, 0.05))
+        while number % 2 and not at_border and run.poll() is None and not part.exists():
+            pass
         run.kill()
         run.wait()
         if (folder / "result.json").exists():
-            raise SystemExit(f"done before the kills were: raise --epochs above {epochs}")
-        steps.append(torch.load(checkpoint, weights_only=True)["training"]["step"])
-    return steps
+            raise SystemExit("done before the kills were: take another --seed")
+        epoch, batch, step = progress(checkpoint)
+        found.append(Kill(step, part.exists(), (epoch, batch) == (border, 0)))
+    if (code := start(folder, epochs).wait()) != 0:
+        raise SystemExit(f"the last resumption ended with code {code}")
+    return found
+
+
+def start(folder: Path, epochs: int) -> subprocess.Popen[bytes]:
+    """Begin the run, or go on with it."""
+    silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    return subprocess.Popen(command(folder, epochs, "resume=auto"), **silent)
+
+
+def progress(checkpoint: Path) -> tuple[int, int, int]:
+    """Epoch, steps of it that are done, and steps in all, as a checkpoint has them."""
+    state = torch.load(checkpoint, weights_only=True)["training"]
+    return state["epoch"], state["batch"], state["step"]
 
 
 def main() -> None:
@@ -84,10 +133,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         whole, killed = Path(scratch, "whole"), Path(scratch, "killed")
         subprocess.run(command(whole, options.epochs), check=True, stdout=subprocess.DEVNULL)
-        steps = killed_run(killed, options.epochs, options.kills, options.seed)
-        print(f"killed {options.kills} times, at steps {', '.join(map(str, steps))}")
-        if not same(whole, killed):
-            raise SystemExit("the run that was killed ended otherwise")
+        steps = progress(whole / "checkpoints/last.ckpt")[2]
+        found = killed_run(killed, options.epochs, options.kills, steps, options.seed)
+        print(f"killed {options.kills} times in {steps} steps, at steps {', '.join(str(kill.step) for kill in found)}")
+        print(f"of these {sum(kill.writing for kill in found)} while a checkpoint was being written, ", end="")
+        print(f"{sum(kill.border for kill in found)} at the border of the phases")
+        if different := differences(whole, killed):
+            raise SystemExit(f"the run that was killed ended otherwise: {', '.join(different)}")
         print("weights, metrics.csv and result.json are those of the run that was not, to the bit")
 
 

@@ -14,12 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from oponm.cli.errors import is_bad_input
+from oponm.cli.keys import refuse_unknown_keys
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError, check_flag, check_int
+from oponm.errors import InputError, check_choice, check_flag, check_int
 from oponm.models import make_network
 from oponm.rng import derived_randomness
 from oponm.training import LongTailModule, PhaseCache, PhasePlan
 from oponm.training.assemble import assemble
+from oponm.training.nonfinite import REACTIONS
 
 Result = TypeVar("Result")
 
@@ -30,7 +32,7 @@ def build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phase
     Raises:
         InputError: for whatever in the config cannot be used, by its full key.
     """
-    _refuse_unknown_keys(config)
+    refuse_unknown_keys(config)
     return with_full_keys(config, lambda: _build(config))
 
 
@@ -74,6 +76,7 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
     if config.trainer.num_threads is not None:
         torch.set_num_threads(check_int("num_threads", config.trainer.num_threads, minimum=1))
+    check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     plan = build_plan(config)
     schedule = instantiate(config.schedule, max_epochs=plan.max_epochs)
     data = build_data(config)
@@ -93,29 +96,6 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
     )
     module.model_config = _plain(config.model)
     return module, data, plan
-
-
-# Where a key that nobody reads would go unnoticed; what is under the others is passed on by name, and refused there.
-_KNOWN = {
-    "trainer": {"max_epochs", "accelerator", "num_threads", "precision"}
-    | {"channels_last", "compile", "sync_batchnorm"}
-    | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts"},
-    "method": {"phases", "tau"},
-    "shots": {"many_over", "few_under"},
-    "": {"seed", "output_dir", "checkpoint", "optimizer", "schedule", "data", "model", "augmentation", "noise", "norm"}
-    | {"logger", "trainer", "method", "shots", "loss", "mixing", "phase_cache", "published", "resume"},
-}
-
-
-def _refuse_unknown_keys(config: DictConfig) -> None:
-    for group, known in _KNOWN.items():
-        node = config[group] if group else config
-        if not OmegaConf.is_dict(node):
-            raise InputError(f"must be a group of settings, got {node!r}", group)
-        unknown = [str(key) for key in node if key not in known]
-        if unknown:
-            path = f"{group}.{unknown[0]}" if group else unknown[0]
-            raise InputError("is no setting; 'oponm train --cfg job' lists them", path)
 
 
 def trainer_options(config: DictConfig) -> dict[str, Any]:

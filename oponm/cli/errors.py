@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -56,14 +57,29 @@ def is_bad_input(error: BaseException) -> bool:
 
     from oponm.errors import InputError
 
-    return _at_file(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
+    return _at_file(error) or _full(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
+
+
+def explain(error: Exception) -> str:
+    """Why a job failed, in one line; of a defect, its kind too."""
+    if is_bad_input(error):
+        return _in_one_line(error)
+    text = " ".join(str(error).split())
+    expected = isinstance(error, ChildProcessError) or hasattr(error, "signal")
+    return text if expected else f"{type(error).__name__}: {text}"
 
 
 def _at_file(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.filename is not None and error.strerror is not None
 
 
+def _full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _in_one_line(error: Exception) -> str:
+    if _full(error):
+        return f"a file could not be written ({os.strerror(error.errno)}): make room; resume=RUN_DIR goes on"  # type: ignore[attr-defined]
     if _at_file(error):
         return f"{error.filename}: {error.strerror}"  # type: ignore[attr-defined]
     text = re.sub(r"\s*\n\s*", " ", str(error).strip())

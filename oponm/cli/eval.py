@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.cli.hydra_app import launch
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
-from oponm.training.run_folder import OVERRIDES_FILE
+from oponm.run_files import OVERRIDES_FILE, RESULT_FILE
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
@@ -51,7 +51,7 @@ def _evaluate(config: DictConfig) -> float:
     from oponm.inference.split import SPLITS
     from oponm.training import evaluate
     from oponm.training.result import environment, write_json
-    from oponm.training.run_folder import RESULT_FILE, begin
+    from oponm.training.run_folder import begin
 
     quiet_libraries()
     with run_directory(config) as folder:

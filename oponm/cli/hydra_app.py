@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from oponm.cli.arguments import quote_paths
-from oponm.cli.configuration import folder_name
-from oponm.cli.errors import one_line_errors
+from oponm.cli.guarded import Guarded, register_resolvers
+from oponm.cli.sweep import Sweep, conclude
 from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
 
@@ -29,11 +29,16 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], f
     for group, choices in groups().items():
         if group not in ("sweep", "experiment") and f"{group}=null" in arguments:
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
-    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-    sys.argv = [f"oponm {command}", *quote_paths(arguments)]
+    register_resolvers()
+    flags_first = sorted(quote_paths(arguments), key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv = [f"oponm {command}", *flags_first]  # amid overrides, argparse would take the flag for their end
 
-    def guarded(config: DictConfig) -> float:
-        with one_line_errors():
-            return job(config)
-
-    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=command)(guarded)()
+    Sweep.folder = None
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=command)(Guarded(job))()
+    except BaseException:
+        if Sweep.folder:
+            conclude(Sweep.folder)
+        raise
+    if Sweep.folder and (code := conclude(Sweep.folder)):
+        sys.exit(code)

@@ -40,6 +40,7 @@ def run_job(config: DictConfig, folder: Path, overrides: list[str], begun: bool)
             opened=lambda: dashboard.begin(data, settings),
             checkpoint_every=timedelta(minutes=config.trainer.checkpoint_every_minutes),
             checkpoint_every_n_steps=config.trainer.checkpoint_every_n_steps,
+            on_nonfinite=config.trainer.on_nonfinite,
             **trainer_options(config),
         )
         dashboard.end_training(module, data, measured, folder)

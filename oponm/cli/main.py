@@ -8,6 +8,7 @@ import textwrap
 
 from oponm import __version__
 from oponm.cli.errors import one_line_errors
+from oponm.cli.lean import import_leanly
 from oponm.configs import groups
 
 COMMANDS = {
@@ -35,6 +36,7 @@ def main() -> None:
             from oponm.errors import InputError
 
             raise InputError(f"there is no command {arguments[0]!r}: it is one of {', '.join(COMMANDS)}")
+        import_leanly()
         importlib.import_module(f"oponm.cli.{arguments[0]}").run(arguments[1:])
 
 

@@ -13,3 +13,9 @@ def quiet_libraries() -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=MODULES)
+
+
+def quiet_process() -> None:
+    """Leave it to the first process of several to say what all of them would; errors are said by each."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from oponm.errors import InputError
+from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
 
 AUTO = "auto"
 
@@ -23,8 +24,6 @@ def with_overrides_of_run(arguments: list[str]) -> list[str]:
     given = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
     if not given or given[-1] in (AUTO, "null", ""):
         return arguments
-    from oponm.training.run_folder import CONFIG_FILE, OVERRIDES_FILE
-
     folder = Path(given[-1]).expanduser()
     if {"-m", "--multirun"} & set(arguments):
         raise InputError("names one run: to go on with a sweep, take resume=auto and the sweep's output_dir", "resume")

@@ -11,8 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from oponm.errors import InputError
-
-LOG_FILE = "run.log"
+from oponm.run_files import CONFIG_FILE, LOG_FILE
 
 
 @contextmanager
@@ -22,8 +21,6 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
     Raises:
         InputError: if an earlier run is in it, and this one is not to go on with that.
     """
-    from oponm.training.run_folder import CONFIG_FILE
-
     if not config.output_dir:
         raise InputError("must name a folder", "output_dir")
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -41,8 +38,9 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    for handler in logging.getLogger().handlers:
+    for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
             handler.close()
     (folder / LOG_FILE).unlink(missing_ok=True)
     for parent in (folder, *folder.parents):

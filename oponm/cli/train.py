@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +12,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
-from oponm.cli.processes import follow, launched_elsewhere, lead, run_in_processes
+from oponm.cli.keys import refuse_unknown_keys
+from oponm.cli.launched import launched_elsewhere, lead, together
+from oponm.cli.processes import run_in_processes
 from oponm.cli.resume import with_overrides_of_run
 from oponm.errors import InputError, check_int
+from oponm.run_files import CONFIG_FILE
 
 
 def run(arguments: list[str]) -> None:
     """Compose the config from ``arguments`` and run it; as a later one of several processes, take part in the run."""
-    if launched_elsewhere() and int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) > 0:
-        follow()
-        return
-    launch("train", with_overrides_of_run(arguments), _train)
+
+    def command() -> None:
+        launch("train", with_overrides_of_run(arguments), _train)
+
+    if launched_elsewhere():
+        together(command)
+    else:
+        command()
 
 
 def _train(config: DictConfig) -> float:
@@ -31,7 +37,6 @@ def _train(config: DictConfig) -> float:
     from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
     from oponm.cli.wandb_defaults import fill_in_wandb
-    from oponm.training.run_folder import CONFIG_FILE, finish, finished_result
 
     quiet_libraries()
     started = time.perf_counter()
@@ -39,12 +44,18 @@ def _train(config: DictConfig) -> float:
     overrides = list(HydraConfig.get().overrides.task)
     with run_directory(config) as folder:
         begun = bool(config.resume) and (folder / CONFIG_FILE).is_file()
-        if begun and (finished := finished_result(folder, config)):
-            print_summary(finished, folder, one_line)
-            return float(finished["metrics"]["balanced_accuracy"])
+        refuse_unknown_keys(config)
+        if begun:
+            from oponm.training.run_folder import finished_result
+
+            if finished := finished_result(folder, config):
+                print_summary(finished, folder, one_line)
+                return float(finished["metrics"]["balanced_accuracy"])
         start = _start_of(config)
         fill_in_wandb(config, identify(config)["choices"], folder, HydraConfig.get().sweep.dir if one_line else None)
         measured = start(config, folder, overrides, begun)
+        from oponm.training.run_folder import finish
+
         published: Any = OmegaConf.to_container(config.published)
         result = finish(folder, identify(config), measured, started, published)
         print_summary(result, folder, one_line)

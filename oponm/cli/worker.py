@@ -2,10 +2,81 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from oponm.cli.processes import be_worker
+from omegaconf import OmegaConf
+
+from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input
+from oponm.cli.lean import import_leanly
+from oponm.cli.parent import end_with_parent
+from oponm.cli.processes import ERROR, JOB, MEASURED, PID
+from oponm.cli.quiet import quiet_libraries, quiet_process
+from oponm.run_files import LOG_FILE
+
+
+def be_worker(job: Path) -> int:
+    """Train as one of the processes of a run.
+
+    Args:
+        job: the folder that :func:`~oponm.cli.processes.run_in_processes` made.
+
+    Returns:
+        The exit code.
+    """
+    from oponm.training.processes import join, leave, rank
+    from oponm.training.result import write_json
+    from oponm.training.signals import Stopped
+
+    quiet_libraries()
+    content = json.loads((job / JOB).read_text(encoding="utf-8"))
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    config: Any = OmegaConf.create(content["config"])
+    folder = Path(content["folder"])
+    join()
+    if rank() == 0:
+        (job / PID).write_text(str(os.getpid()))
+        _log_to(folder / LOG_FILE)
+    else:
+        quiet_process()
+    try:
+        from oponm.cli.job import run_job
+
+        measured = run_job(config, folder, content["overrides"], content["begun"] or restarted)
+        if rank() == 0:
+            write_json(job / MEASURED, measured)
+    except Stopped as stopped:
+        return _tell(job, SIGNALLED + stopped.signal, str(stopped))
+    except Exception as error:
+        if not is_bad_input(error):
+            raise
+        return _tell(job, BAD_INPUT, str(error))
+    finally:
+        leave()
+    return 0
+
+
+def _log_to(file: Path) -> None:
+    """Log as a run in one process does: all to the file, warnings to the terminal too."""
+    terminal, lines = logging.StreamHandler(), logging.FileHandler(file)
+    terminal.setLevel(logging.WARNING)
+    logging.basicConfig(
+        level=logging.INFO, handlers=[terminal, lines], format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+
+
+def _tell(job: Path, code: int, message: str) -> int:
+    from oponm.training.result import write_json
+
+    write_json(job / ERROR, {"code": code, "message": message})
+    return code
+
 
 if __name__ == "__main__":
+    end_with_parent()
+    import_leanly()
     sys.exit(be_worker(Path(sys.argv[1])))

@@ -1,12 +1,21 @@
-"""Image sources, samplers, the device pipeline, and the LightningDataModules made of them."""
+"""Image sources, samplers, the device pipeline, and the LightningDataModules made of them.
 
-from oponm.data.celeba import CelebA5
-from oponm.data.cifar import CifarLT
-from oponm.data.digits import DigitsLT
-from oponm.data.image_folder import ImageFolderLT
-from oponm.data.list_lt import ImageNetLT, PlacesLT
-from oponm.data.module import LongTailDataModule
-from oponm.data.source import Pool, Source
+Each data set is imported when first asked for, as some bring libraries that the others do without.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oponm.data.celeba import CelebA5
+    from oponm.data.cifar import CifarLT
+    from oponm.data.digits import DigitsLT
+    from oponm.data.image_folder import ImageFolderLT
+    from oponm.data.list_lt import ImageNetLT, PlacesLT
+    from oponm.data.module import LongTailDataModule
+    from oponm.data.source import Pool, Source
 
 __all__ = [
     "CelebA5",
@@ -19,3 +28,26 @@ __all__ = [
     "Pool",
     "Source",
 ]
+_HOMES = {
+    "CelebA5": "celeba",
+    "CifarLT": "cifar",
+    "DigitsLT": "digits",
+    "ImageFolderLT": "image_folder",
+    "ImageNetLT": "list_lt",
+    "LongTailDataModule": "module",
+    "PlacesLT": "list_lt",
+    "Pool": "source",
+    "Source": "source",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'oponm.data' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"oponm.data.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

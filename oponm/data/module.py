@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from typing_extensions import Self, TypedDict
 
 from oponm.data.augmentation import no_augmentation
+from oponm.data.loader import Batches, Loader
 from oponm.data.mixers import MixerFactory, make_mixer
 from oponm.data.mixing import no_mixing
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
@@ -134,7 +134,9 @@ class LongTailDataModule(pl.LightningDataModule):
         self.make_augmentation, self.make_mixer, self.make_mixing = augmentation, mixer, mixing
         self.epoch_input: Callable[[int], EpochInput] = lambda epoch: EpochInput()
         self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
+        self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False
+        self._standing: dict[str, Loader] = {}  # whose processes stay from epoch to epoch
 
     @abstractmethod
     def load_source(self) -> Source:
@@ -243,14 +245,14 @@ class LongTailDataModule(pl.LightningDataModule):
             return PUBLISHED[self.statistics_name]
         if isinstance(self.train_set, ResidentImages):
             return channel_statistics(self.train_set.images)
-        loader = self._in_order(self.train_set)
+        loader = self._in_order("train_set", standing=False)
         return channel_statistics(raw.images for raw in track(loader, len(loader), "measuring colours"))
 
     def _class_statistics(self) -> list[Statistics]:
         if isinstance(self.train_set, ResidentImages):
             batches: Iterable[tuple[Tensor, Tensor]] = [(self.train_set.images, self.train_set.targets)]
         else:
-            loader = self._in_order(self.train_set)
+            loader = self._in_order("train_set", standing=False)
             batches = (raw[:2] for raw in track(loader, len(loader), "measuring colours of classes"))
         return class_statistics(batches, len(self.class_names))
 
@@ -276,42 +278,53 @@ class LongTailDataModule(pl.LightningDataModule):
         """The rank of this process, and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def train_dataloader(self) -> DataLoader[RawBatch]:
-        """The batches of the trainer's current epoch; to be asked for anew each epoch."""
+    def train_dataloader(self) -> Loader:
+        """The batches of the trainer's current epoch; to be asked for anew each epoch, always the same loader."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
         asked = self.epoch_input(epoch)
-        if isinstance(self.train_set, ResidentImages):
-            self.train_set = self.train_set.to(self._device())
         labels = self.train_set.targets.cpu()
         rank, world_size = self._place()
-        batches = EpochBatches(
+        self.batches = EpochBatches(
             *(labels, self.batch_size, asked.sampler, self.seed, epoch, asked.progress),
             first_step=self.first_batch,
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(self.train_set, batches)
+        return self._loader("train_set", self.batches)
 
-    def val_dataloader(self) -> DataLoader[RawBatch] | list[Any]:
+    def val_dataloader(self) -> Loader | list[Any]:
         """The validation set in order; empty for ``val="none"``."""
-        return [] if self.val == "none" else self._in_order(self.val_set)
+        return [] if self.val == "none" else self._in_order("val_set")
 
-    def test_dataloader(self) -> DataLoader[RawBatch]:
+    def test_dataloader(self) -> Loader:
         """The test set in order."""
-        return self._in_order(self.test_set)
+        return self._in_order("test_set")
 
-    def _in_order(self, images: ResidentImages | StreamedImages) -> DataLoader[RawBatch]:
+    def teardown(self, stage: str | None = None) -> None:
+        """Let the processes go that decode, when training or testing is over."""
+        for loader in self._standing.values():
+            loader.close()
+        self._standing.clear()
+
+    def _in_order(self, name: str, standing: bool = True) -> Loader:
         rank, world_size = self._place()
-        mine = torch.arange(rank, len(images), world_size)
+        mine = torch.arange(rank, len(getattr(self, name)), world_size)
         parts = mine.split(max(self.batch_size, 500) if self.in_memory else self.batch_size)
         batches = [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)]
-        return self._loader(images.to(self._device()) if isinstance(images, ResidentImages) else images, batches)
+        return self._loader(name, batches, standing)
 
-    def _loader(self, images: ResidentImages | StreamedImages, batches: Any) -> DataLoader[RawBatch]:
-        pin = not self.in_memory and self._device().type == "cuda"
-        return DataLoader(
-            images, batch_sampler=batches, collate_fn=_as_it_is, num_workers=self.num_workers, pin_memory=pin
-        )
+    def _loader(self, name: str, batches: Batches, standing: bool = True) -> Loader:
+        """The loader of a set, over some batches; with ``standing`` one for as long as the trainer goes on."""
+        images, device = getattr(self, name), self._device()
+        if isinstance(images, ResidentImages):
+            images = images.to(device)
+            setattr(self, name, images)  # moved once
+        loader = self._standing.get(name)
+        if loader is None or loader.images is not images:
+            loader = Loader(images, self.num_workers, pin_memory=not self.in_memory and device.type == "cuda")
+            if standing:
+                self._standing[name] = loader
+        return loader.over(batches)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Turn stored pixels into the batch a network sees."""
@@ -327,9 +340,6 @@ class LongTailDataModule(pl.LightningDataModule):
         """
         rank = 0 if self.trainer is None else self.trainer.global_rank
         asked = self.epoch_input(raw.epoch)
-        pipeline = self.pipeline.to(raw.images.device)
-        return pipeline(raw, training, asked.noise, rank, asked.progress, asked.mixing)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
+        if self.pipeline.mean.device != raw.images.device:
+            self.pipeline.to(raw.images.device)
+        return self.pipeline(raw, training, asked.noise, rank, asked.progress, asked.mixing)

@@ -47,7 +47,9 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         self.images, self.targets = images, targets
 
     def to(self, device: torch.device) -> ResidentImages:
-        """The same set in another device's memory."""
+        """The same set in another device's memory; itself where it is there already."""
+        if self.images.device == self.targets.device == device:
+            return self
         return ResidentImages(self.images.to(device), self.targets.to(device))
 
     def digest(self) -> str:
@@ -59,7 +61,7 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         return len(self.targets)
 
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
-        indices = batch.indices.to(self.targets.device)
+        indices = batch.indices.to(self.targets.device, non_blocking=True)
         return RawBatch(self.images[indices], self.targets[indices], batch.epoch, batch.step)
 
 

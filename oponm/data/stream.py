@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import RandomResizedCrop
 
 from oponm.data.decode import open_rgb, read_image
 from oponm.data.pipeline import RawBatch
@@ -47,6 +46,8 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
     def __init__(
         self, files: npt.NDArray[np.object_], targets: Tensor, size: int, training: bool, seed: int = 0
     ) -> None:
+        from torchvision.transforms.v2 import RandomResizedCrop
+
         self.files, self.targets, self.size, self.training, self.seed = files, targets, size, training, seed
         self.crop = RandomResizedCrop((size, size))
 

@@ -14,6 +14,8 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from oponm.errors import InputError
 from oponm.training.module import LongTailModule
+from oponm.training.nonfinite import NonFinite
+from oponm.training.processes import first_says, largest
 from oponm.training.signals import Stop, Stopped
 from oponm.training.state import History, capture
 
@@ -63,8 +65,11 @@ class Checkpoints(Checkpoint):
         every: time between two writes of ``last.ckpt``.
         every_n_steps: write it after so many steps too; None does not.
         stop: asks for the run to end after the step.
+        on_nonfinite: the reaction of ``guard``.
 
     Attributes:
+        guard: what watches the loss, a callback of its own; looks before a checkpoint is written.
+        skipped: steps whose loss was not finite, and that were taken back.
         best: ``{"score": ..., "epoch": ...}`` of the best epoch so far, or None.
         seconds: of training before this process.
         reused: what was taken from the phase cache, for ``result.json``.
@@ -78,11 +83,15 @@ class Checkpoints(Checkpoint):
         every: timedelta = timedelta(minutes=5),
         every_n_steps: int | None = None,
         stop: Stop | None = None,
+        on_nonfinite: str = "stop",
     ) -> None:
         self.folder, self.history, self.validating = folder, history, validating
         self.every, self.every_n_steps, self.stop = every, every_n_steps, stop
         self.best: dict[str, Any] | None = None
         self.reused: dict[str, Any] | None = None
+        self.guard = NonFinite(self, on_nonfinite)
+        self.skipped = 0
+        self.last_step: int | None = None
         self.seconds = 0.0
         self.started = self.written = time.perf_counter()
 
@@ -91,9 +100,17 @@ class Checkpoints(Checkpoint):
         """Seconds of training, those of earlier processes included."""
         return self.seconds + time.perf_counter() - self.started
 
+    @property
+    def last_good(self) -> str:
+        """Which checkpoint there is to go back to."""
+        if self.last_step is None:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is {self.folder / LAST}, after step {self.last_step}"
+
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over what a state of this run says of its best epoch and its seconds."""
         self.best, self.seconds, self.reused = state["best"], state["seconds"], state["reused"]
+        self.skipped, self.last_step = state["skipped"], state["step"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Note signals again, as Lightning has put handlers of its own in place meanwhile; it takes them away."""
@@ -102,7 +119,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write ``last.ckpt`` if it is due, or if the run is to end here."""
-        self._between_steps(trainer, module, batch=0)
+        assert isinstance(module, LongTailModule)
+        self._between_steps(trainer, module, module.first_batch)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -113,10 +131,14 @@ class Checkpoints(Checkpoint):
             self._between_steps(trainer, module, module.first_batch + batch_idx + 1)
 
     def _between_steps(self, trainer: pl.Trainer, module: pl.LightningModule, batch: int) -> None:
-        stopped = self.stop.asked(trainer) if self.stop else None
-        due = time.perf_counter() - self.written >= self.every.total_seconds()
-        due |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
+        passed = time.perf_counter() - self.written >= self.every.total_seconds()
+        passed |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
+        asked = (self.stop.received if self.stop else None) or 0
+        stopped, due = largest(
+            [asked, int(passed)], trainer.strategy.root_device
+        )  # one clock's minute is not another's
         if stopped or due:
+            self.guard.look(trainer, module)
             self.save_last(trainer, module, batch)
         if stopped:
             raise Stopped(stopped)
@@ -126,8 +148,7 @@ class Checkpoints(Checkpoint):
         score = float(trainer.callback_metrics[MONITOR])
         if self.validating and (self.best is None or score > self.best["score"]):
             self.best = {"score": score, "epoch": trainer.current_epoch}
-            if trainer.is_global_zero:
-                save_whole(self._weights(trainer, module), self.folder / BEST)
+            self._save(trainer, self._weights(trainer, module), BEST)
 
     def save_last(self, trainer: pl.Trainer, module: pl.LightningModule, batch: int) -> None:
         """Write ``last.ckpt``: the weights, and all that training needs to go on from here.
@@ -140,8 +161,9 @@ class Checkpoints(Checkpoint):
         assert isinstance(module, LongTailModule)
         state = capture(trainer, module, self.history, batch)
         state |= {"best": self.best, "seconds": round(self.elapsed, 3), "reused": self.reused}
-        if trainer.is_global_zero:
-            save_whole({**self._weights(trainer, module), "training": state}, self.folder / LAST)
+        state["skipped"] = self.skipped
+        self._save(trainer, {**self._weights(trainer, module), "training": state}, LAST)
+        self.last_step = trainer.global_step
         self.written = time.perf_counter()
 
     def save_final(self, trainer: pl.Trainer, module: LongTailModule) -> None:
@@ -149,8 +171,19 @@ class Checkpoints(Checkpoint):
         state: dict[str, Any] = {"epoch": module.plan.max_epochs, "batch": 0, "step": trainer.global_step}
         state |= {"model": module.model.state_dict(), "optimizer": None, "metrics": {}, "history": self.history.rows}
         state |= {"best": self.best, "seconds": round(self.elapsed, 3), "reused": self.reused}
+        state["skipped"] = self.skipped
+        self._save(trainer, {**self._weights(trainer, module), "training": state}, LAST)
+
+    def _save(self, trainer: pl.Trainer, content: dict[str, Any], name: str) -> None:
+        """Write a file in the first process; where it cannot be written, all of them say so and end."""
+        failure = None
         if trainer.is_global_zero:
-            save_whole({**self._weights(trainer, module), "training": state}, self.folder / LAST)
+            try:
+                save_whole(content, self.folder / name)
+            except InputError as error:
+                failure = error
+        if said := first_says(failure.message if failure else None):
+            raise InputError(said) from failure
 
     def _weights(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
         content: dict[str, Any] = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}

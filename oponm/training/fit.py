@@ -20,15 +20,17 @@ from torch import nn
 
 from oponm.data import LongTailDataModule
 from oponm.data.mixers import MixerFactory
-from oponm.errors import InputError, check_int
+from oponm.errors import InputError, check_choice, check_int
+from oponm.run_files import CONFIG_FILE
 from oponm.training.assemble import assemble
 from oponm.training.job import carry_out
+from oponm.training.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase
 from oponm.training.processes import rank
 from oponm.training.quiet import quiet
 from oponm.training.recipe import Recipe, make_recipe
-from oponm.training.run_folder import CONFIG_FILE, finish, finished_result
+from oponm.training.run_folder import finish, finished_result
 from oponm.training.runs import Run
 
 
@@ -61,6 +63,7 @@ def fit(
     num_threads: int | None = None,
     checkpoint_every: timedelta = timedelta(minutes=5),
     checkpoint_every_n_steps: int | None = None,
+    on_nonfinite: str = "stop",
 ) -> Run:
     """Train a network on long-tailed data by a method, evaluate it on the test set, and keep the run.
 
@@ -98,6 +101,7 @@ def fit(
             command takes for the data: 1 for the digits, else torch's.
         checkpoint_every: time between two checkpoints.
         checkpoint_every_n_steps: steps between two checkpoints, beside that.
+        on_nonfinite: what a loss that is not finite does, see :func:`~oponm.training.train`.
 
     Returns:
         The finished run.
@@ -130,6 +134,7 @@ def fit(
         "num_threads": num_threads,
         "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
         "checkpoint_every_n_steps": checkpoint_every_n_steps,
+        "on_nonfinite": check_choice("on_nonfinite", on_nonfinite, REACTIONS),
     }
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": {"head": head, "weights": weights}}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}

@@ -110,7 +110,7 @@ class Fork(pl.Callback):
         epoch = trainer.current_epoch
         if epoch not in self.keys or epoch <= self.begun:
             return
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not self.keeper.skipped:  # no phase that others would not have gone through
             reused = (self.keeper.reused or {}).get("seconds", 0.0)
             state = capture(trainer, self.module, self.history, batch=0)
             state |= {"best": self._best(), "seconds": round(reused + self.keeper.elapsed, 3)}

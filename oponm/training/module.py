@@ -11,6 +11,7 @@ from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from oponm.data.samplers.parts import Part
 from oponm.errors import InputError
 from oponm.longtail import shot_groups
 from oponm.losses import CrossEntropy, batch_loss, class_weights
@@ -23,6 +24,7 @@ from oponm.noise import Batch
 from oponm.rng import derived_randomness
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
+from oponm.training.processes import world_size
 
 
 class LongTailModule(pl.LightningModule):
@@ -102,13 +104,26 @@ class LongTailModule(pl.LightningModule):
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss over all rows of the batch, noise rows included."""
-        identity = (self.seed, "dropout", self.current_epoch, self.first_batch + batch_idx, self.global_rank)
+        """Mean loss over all rows of the batch, noise rows included.
+
+        Of several processes each returns that of its part, weighted so that their mean is that of the whole batch.
+        """
+        step = self.first_batch + batch_idx
+        identity = (self.seed, "dropout", self.current_epoch, step, self.global_rank)
         with derived_randomness(*identity, device=self.device), noise_routing(batch.is_noise):
             logits = self(batch.images)
         loss = batch_loss(self.loss, logits, batch.targets, self.class_weights, batch.partners, batch.shares)
-        self._count(loss.detach(), logits.detach(), batch)
-        return loss
+        part = self._part(step)
+        if part is None or part.counted:
+            self._count(loss.detach(), logits.detach(), batch)
+        return loss if part is None or part.weight == 1 else loss * part.weight
+
+    def _part(self, step: int) -> Part | None:
+        """What this process has of the batch of a step; None if it is the only one."""
+        if world_size() == 1:
+            return None
+        part: Part = self.trainer.datamodule.batches.part(step)  # type: ignore[attr-defined]
+        return part
 
     @torch.no_grad()
     def _count(self, loss: Tensor, logits: Tensor, batch: Batch) -> None:

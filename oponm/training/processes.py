@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,20 +34,50 @@ def world_size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def join(accelerator: str = "auto") -> None:
-    """Meet the other processes that ``torchrun``, or a launcher that sets the same variables, has started.
-
-    Args:
-        accelerator: ``"cpu"`` keeps accelerators out, where there are some.
-    """
+def join() -> None:
+    """Meet the other processes that ``torchrun``, or a launcher that sets the same variables, has started."""
     backend = "gloo"
-    if accelerator != "cpu" and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        backend = "cpu:gloo,cuda:nccl"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"  # what a run on the CPU does not use is never set up
     # The agent keeps its store over a restart, and with it the addresses of processes that are gone.
     store, this, size = next(distributed.rendezvous("env://"))
     attempt = distributed.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     distributed.init_process_group(backend, store=attempt, rank=this, world_size=size)
+
+
+def first_says(said: Any) -> Any:
+    """What the first process of the run says, in all of them; all must call it.
+
+    Args:
+        said: by this process; of the others it is not heard.
+
+    Example:
+        >>> first_says("done")
+        'done'
+    """
+    box = [said]
+    if distributed.is_initialized():
+        distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
+    """The largest of each number among the processes of the run; all must call it.
+
+    Args:
+        numbers: of this process.
+        device: of the run.
+
+    Example:
+        >>> largest([3, 0], torch.device("cpu"))
+        [3, 0]
+    """
+    if world_size() == 1:
+        return list(numbers)
+    together = torch.tensor(numbers, device=device)
+    distributed.all_reduce(together, distributed.ReduceOp.MAX)
+    return [int(number) for number in together.tolist()]
 
 
 def leave() -> None:

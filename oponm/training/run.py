@@ -13,15 +13,17 @@ from pytorch_lightning.loggers import Logger
 
 from oponm.data import LongTailDataModule
 from oponm.data.module import EpochInput
+from oponm.errors import check_choice
 from oponm.training.checkpoint import load_weights
 from oponm.training.checkpoints import BEST, MONITOR, Checkpoints
 from oponm.training.fork import Fork
 from oponm.training.module import LongTailModule
 from oponm.training.noise_answers import noise_answers
+from oponm.training.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
-from oponm.training.processes import process_options
-from oponm.training.progress import EpochProgress
+from oponm.training.processes import process_options, rank
+from oponm.training.progress import TrainingProgress
 from oponm.training.signals import Stop
 from oponm.training.state import History, OptimizerState, restore
 
@@ -38,6 +40,7 @@ def train(
     resume: dict[str, Any] | None = None,
     checkpoint_every: timedelta = timedelta(minutes=5),
     checkpoint_every_n_steps: int | None = None,
+    on_nonfinite: str = "stop",
     **trainer_options: Any,
 ) -> dict[str, Any]:
     """Train through all phases, keep the last weights, and evaluate them on the test set.
@@ -57,12 +60,15 @@ def train(
             weights come out the same to the bit.
         checkpoint_every: time between two checkpoints.
         checkpoint_every_n_steps: steps between two checkpoints, beside that.
+        on_nonfinite: what a loss that is not finite does, see :class:`~oponm.training.nonfinite.NonFinite`: ``"stop"``
+            ends the run, ``"skip"`` takes its step back.
         **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
         The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
         ``best``: epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
         ``reused`` tells of phases that were taken from the cache: their epochs, and the seconds it took to train them.
+        ``skipped_steps`` counts the steps that were taken back.
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
@@ -75,9 +81,10 @@ def train(
     for phase, start in zip(plan.phases, plan.starts, strict=True):
         log.info("phase %s from epoch %d", phase.name, start)
     folder, validating, history, stop = run_dir / "checkpoints", data.val != "none", History(), Stop()
-    keeper = Checkpoints(folder, history, validating, checkpoint_every, checkpoint_every_n_steps, stop)
+    check_choice("on_nonfinite", on_nonfinite, REACTIONS)
+    keeper = Checkpoints(folder, history, validating, checkpoint_every, checkpoint_every_n_steps, stop, on_nonfinite)
     trainer = make_trainer(
-        [EpochProgress(plan), keeper],
+        [*([TrainingProgress(plan)] if rank() == 0 else []), keeper.guard, keeper],
         [*(loggers or []), history],
         max_epochs=plan.max_epochs,
         reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
@@ -107,7 +114,7 @@ def train(
     result["phases"] = [
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
     ]
-    result["reused"] = keeper.reused
+    result["reused"], result["skipped_steps"] = keeper.reused, keeper.skipped
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)
     return {**_test(trainer, module, data), **result}

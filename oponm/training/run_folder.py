@@ -12,14 +12,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from oponm.errors import InputError
+from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE
 from oponm.training.checkpoint import load_state
 from oponm.training.checkpoints import LAST
 from oponm.training.result import environment, write_json
 
 log = logging.getLogger(__name__)
-CONFIG_FILE = "config.yaml"
-OVERRIDES_FILE = "overrides.yaml"
-RESULT_FILE = "result.json"
 # What may differ between a run and its continuation: where it runs and what is told of it, not what comes out.
 _FREE = {"resume", "output_dir", "phase_cache", "logger", "published"}
 _FREE_OF_TRAINER = {"checkpoint_every_minutes", "checkpoint_every_n_steps", "max_restarts", "accelerator"}

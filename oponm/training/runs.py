@@ -28,11 +28,11 @@ from oponm.inference import (
     read_run_facts,
     serve_split,
 )
+from oponm.run_files import CONFIG_FILE, RESULT_FILE
 from oponm.training.checkpoint import check_split
 from oponm.training.module import LongTailModule
 from oponm.training.quiet import quiet
 from oponm.training.run import evaluate
-from oponm.training.run_folder import CONFIG_FILE, RESULT_FILE
 
 WEIGHTS = ("last", "best")
 

@@ -7,9 +7,6 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -60,11 +57,3 @@ class Stop:
         if self.received == signal.SIGINT == number:
             raise KeyboardInterrupt
         self.received = number
-
-    def asked(self, trainer: pl.Trainer) -> int | None:
-        """The signal that asked for the end, the same for all processes of the run; to be called by all of them."""
-        if trainer.world_size == 1:
-            return self.received
-        received = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
-        torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
-        return int(received) or None

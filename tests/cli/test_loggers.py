@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
@@ -152,7 +151,7 @@ def test_no_secret_is_written(finished):
 
 def test_a_run_that_fails_is_finished_all_the_same(tmp_path):
     config = compose_config(*OFFLINE, f"output_dir={tmp_path}")
-    with contextlib.suppress(ZeroDivisionError), open_loggers(config) as loggers:
+    with pytest.raises(ZeroDivisionError), open_loggers(config) as loggers:  # noqa: PT012
         loggers[-1].log_metrics({"loss": 1.0}, 0)
         raise ZeroDivisionError
     (record,) = read_offline(tmp_path)

@@ -16,8 +16,13 @@ TWO = ["trainer.devices=2", "trainer.accelerator=cpu", "phase_cache=off"]
 
 
 def test_two_processes_train_one_run(tmp_path):
-    done = oponm("train", *TWO, "trainer.max_epochs=4", "output_dir=run", cwd=tmp_path)
+    (tmp_path / "scratch").mkdir()
+    arguments = ["train", *TWO, "trainer.max_epochs=4", "output_dir=run"]
+    done = oponm(*arguments, cwd=tmp_path, TMPDIR=str(tmp_path / "scratch"))
     assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert (done.stdout.count("balanced accuracy"), done.stderr) == (1, "")
+    assert (tmp_path / "run/run.log").read_text().count("phase instance from epoch 0") == 1
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert sum(sum(row) for row in result["confusion_matrix"]) == sum(result["test_counts"])
     with (tmp_path / "run/metrics.csv").open() as file:

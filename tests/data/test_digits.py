@@ -8,6 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from oponm.data import DigitsLT
+from oponm.data.digits import read_digits
 from oponm.errors import InputError
 from oponm.longtail import draw_indices, exponential_counts, split_digest
 
@@ -168,3 +169,14 @@ def test_bad_settings_are_refused(options, key, message):
 
 def test_the_largest_ratio_that_fits_leaves_one_image():
     assert digits(128).class_counts[-1] == 1
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_digits_are_those_of_scikit_learn(monkeypatch, found):
+    if not found:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    images, labels = read_digits()
+    expected = load_digits()
+    assert np.array_equal(images, expected.images)
+    assert np.array_equal(labels, expected.target)
+    assert labels.dtype == np.int64

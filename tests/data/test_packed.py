@@ -101,7 +101,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path):
     batches = []
     for workers in (0, 2):
         data = load(tmp_path / "set", pack=tmp_path / "pack", num_workers=workers, **STREAM)
-        batches.append([raw.images for raw in data._loader(data.train_set, steps(len(data.train_set)))])
+        batches.append([raw.images for raw in data._loader("train_set", steps(len(data.train_set)))])
     assert len(batches[0]) > 2
     assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
 
@@ -120,7 +120,7 @@ def test_from_a_pack_files_can_be_skipped_while_streaming(tmp_path):
     assert not any("on_error" in line for line in data.skipped)
     in_memory = load(tmp_path / "set", on_error="skip")
     assert (data.digest, data.class_counts) == (in_memory.digest, in_memory.class_counts)
-    for raw in data._loader(data.test_set, steps(len(data.test_set))):
+    for raw in data._loader("test_set", steps(len(data.test_set))):
         assert raw.images.shape[1:] == (3, 8, 8)
 
 

@@ -9,6 +9,7 @@ from scipy.stats import chisquare
 from oponm.data.samplers import SAMPLERS, EpochBatches, IndexBatch
 from oponm.data.samplers.classes import class_balanced, effective_number, progressively_balanced, square_root
 from oponm.data.samplers.orders import CHUNK, CLASS_PROBABILITIES, PIECE, draw_order, group_by_class, sample_order
+from oponm.data.samplers.parts import part_of_batch
 from oponm.errors import InputError
 from oponm.rng import derive_generator
 
@@ -227,6 +228,41 @@ def test_leftover_images_make_a_smaller_batch_but_for_a_single_one(number, size,
     epoch = EpochBatches(torch.zeros(number, dtype=torch.long), size, sampler, seed=0, epoch=0)
     assert [len(batch.indices) for batch in epoch] == sizes
     assert len(epoch) == len(sizes)
+
+
+@pytest.mark.parametrize("number", [32, 33, 41, 47, 50, 57])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_processes_share_the_batches_of_a_single_one(number, sampler, ranks):
+    labels = shuffled_labels(COUNTS)[:number].clamp(max=1)
+    alone = batches(labels, 16, sampler, progress=0.5)
+    parts = [batches(labels, 16, sampler, progress=0.5, rank=rank, world_size=ranks) for rank in range(ranks)]
+    assert [len(part) for part in parts] == [len(alone)] * ranks
+    for step, (whole, *shares) in enumerate(zip(alone, *parts, strict=True)):
+        indices = [share.indices for share in shares]
+        assert min(map(len, indices)) >= 2
+        if len(whole.indices) < 2 * ranks:  # too few to share: the last of an epoch
+            assert step == len(alone) - 1
+            assert all(torch.equal(taken, whole.indices) for taken in indices)
+        else:
+            assert torch.equal(torch.cat(indices), whole.indices)
+            assert max(map(len, indices)) - min(map(len, indices)) <= 1
+
+
+@pytest.mark.parametrize("images", [2, 7, 8, 9, 15, 128])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 8])
+def test_the_mean_over_processes_is_that_of_the_batch(images, ranks):
+    losses = torch.rand(images, dtype=torch.float64, generator=generator())
+    parts = [part_of_batch(images, rank, ranks) for rank in range(ranks)]
+    mean = sum(part.weight * losses[part.start : part.stop].mean() for part in parts) / ranks
+    assert mean.item() == pytest.approx(losses.mean().item())
+    assert sum(part.stop - part.start for part in parts if part.counted) == images
+
+
+@pytest.mark.parametrize("ranks", [2, 5])
+def test_batches_too_small_for_the_processes_are_refused(ranks):
+    with pytest.raises(InputError, match="two images a process"):
+        EpochBatches(torch.zeros(50).long(), 2 * ranks - 1, "instance", seed=0, epoch=0, world_size=ranks)
 
 
 @pytest.mark.parametrize("epoch", [0, 7])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
+import multiprocessing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +12,14 @@ from PIL import Image
 
 from oponm.data import DigitsLT, ImageFolderLT
 from oponm.data.decode import read_image
+from oponm.data.module import EpochInput
+from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError
+from oponm.models import SmallCNN
+from oponm.rng import derived_randomness
+from oponm.training import LongTailModule, Phase, PhasePlan, train
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +111,54 @@ def test_workers_are_for_streams():
 def test_files_cannot_be_skipped_from_a_stream(photos):
     with pytest.raises(InputError, match="on_error"):
         ImageFolderLT(photos, in_memory=False, on_error="skip").setup()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_loader_and_its_processes_serve_every_epoch(photos, workers):
+    asked = [EpochInput(), EpochInput("class_balanced", progress=0.5), EpochInput("instance")]
+
+    def module() -> ImageFolderLT:
+        data = ImageFolderLT(
+            photos, in_memory=False, image_size=16, batch_size=4, num_workers=workers, statistics="imagenet"
+        )
+        data.setup()
+        data.epoch_input = lambda epoch: asked[epoch]
+        return data
+
+    def epoch(data: ImageFolderLT, number: int, first_batch: int = 0) -> list[RawBatch]:
+        strategy = SimpleNamespace(root_device=torch.device("cpu"))
+        data.trainer = SimpleNamespace(current_epoch=number, global_rank=0, world_size=1, strategy=strategy)
+        data.first_batch = first_batch
+        loader = data.train_dataloader()
+        iter(loader)  # as Lightning makes one that it does not use
+        assert len(loader) == 6 - first_batch
+        return list(loader)
+
+    data, processes = module(), set()
+    for number in range(3):
+        kept = epoch(data, number, first_batch=2 * (number == 0))  # as a run that goes on within its first epoch
+        fresh = epoch(module(), number, first_batch=2 * (number == 0))
+        assert [(raw.epoch, raw.step) for raw in kept] == [(number, step) for step in range(6 - len(kept), 6)]
+        for one, other in zip(kept, fresh, strict=True):
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.targets, other.targets)
+        processes |= {child.pid for child in multiprocessing.active_children()}
+    next(iter(data.train_dataloader()))  # an epoch that ends early leaves nothing behind for the next
+    assert [raw.step for raw in epoch(data, 1)] == list(range(6))
+    data.teardown()
+    gc.collect()
+    assert not {child.pid for child in multiprocessing.active_children()} & processes
+
+
+def test_a_trained_run_does_not_depend_on_the_workers(photos, tmp_path):
+    weights = []
+    for workers in (0, 2):
+        options = {"in_memory": False, "image_size": 16, "batch_size": 4, "val": "split", "val_size": 2}
+        data = ImageFolderLT(photos, imbalance_ratio=4, num_workers=workers, statistics="imagenet", **options)
+        data.setup()
+        with derived_randomness(0, "model"):
+            module = LongTailModule(SmallCNN(2, in_channels=3, width=2), data.class_counts)
+        plan = PhasePlan([Phase(1), Phase(1, "class_balanced", noise=True)], 2)
+        train(module, data, plan, tmp_path / str(workers), accelerator="cpu")
+        weights.append(module.model.state_dict())
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())

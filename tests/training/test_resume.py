@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import resource
 import signal
 from datetime import timedelta
 from functools import partial
@@ -115,7 +116,7 @@ def test_killed_between_epochs(tmp_path, monkeypatch, whole, when, step):
 
 
 def test_killed_again_and_again(tmp_path, monkeypatch, whole):
-    for number, step in enumerate([2, 4, 5, 8, 10]):
+    for number, step in enumerate([2, 2, 4, 5, 5, 8, 10]):
         with pytest.raises(Killed):
             run(tmp_path, "open", resume=number > 0, kill=KillAt(step, "step"), monkeypatch=monkeypatch)
     assert_same(run(tmp_path, "open", resume=True), whole["open"])
@@ -188,6 +189,37 @@ def test_a_write_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         save_whole({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_file_that_grows_beyond_what_there_is_room_for(tmp_path):
+    path = tmp_path / "last.ckpt"
+    save_whole({"epoch": 1}, path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="the checkpoint before it is whole"):
+            save_whole({"weights": torch.zeros(100_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+class Hostile:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    torch.save({"state_dict": {"weight": torch.ones(1)}, "training": Hostile(tmp_path / "ran")}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="holds more than tensors"):
+        load_state(tmp_path / "last.ckpt")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "last.ckpt", weights_only=False)
+    assert (tmp_path / "ran").exists()  # as it would have
 
 
 def test_a_folder_that_is_a_file(tmp_path):

@@ -55,7 +55,8 @@ class Cutout(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> the same with a black square in each image."""
-        rows, columns = (self._covered(len(images), length).to(images.device) for length in images.shape[2:])
+        covered = (self._covered(len(images), length) for length in images.shape[2:])
+        rows, columns = (positions.to(images.device, non_blocking=True) for positions in covered)
         return images * ~(rows[:, None, :, None] & columns[:, None, None, :])
 
     def _covered(self, number: int, length: int) -> Tensor:

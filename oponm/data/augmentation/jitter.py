@@ -56,7 +56,7 @@ class ColorJitter(nn.Module):
         order = torch.rand(len(images), len(self.steps)).argsort(1)
         order.masked_fill_(torch.rand(len(images), 1) >= self.p, -1)
 
-        images, factors = images.clone(), factors.to(images)
+        images, factors = images.clone(), factors.to(images, non_blocking=True)
         for position in order.unbind(1):
             for index, (function, neutral, strength) in enumerate(self.steps):
                 rows = (position == index).nonzero().flatten()

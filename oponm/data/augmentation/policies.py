@@ -151,7 +151,7 @@ def apply_operations(images: Tensor, names: Sequence[str], chosen: Tensor, stren
         >>> apply_operations(images, ["invert"], torch.tensor([0, 1]), torch.zeros(2)).amax((1, 2, 3))
         tensor([1., 0.])
     """
-    images, strengths = images.clone(), strengths.to(images)
+    images, strengths = images.clone(), strengths.to(images, non_blocking=True)
     for index, name in enumerate(names):
         apply_to_rows(images, (chosen == index).nonzero().flatten(), OPERATIONS[name], strengths)
     return images

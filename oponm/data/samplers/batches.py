@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from oponm.data.samplers.orders import SAMPLERS, sample_order
+from oponm.data.samplers.parts import Part, part_of_batch
 from oponm.errors import InputError, check_choice, check_real
 from oponm.rng import derive_generator
 
@@ -29,10 +30,9 @@ class IndexBatch(NamedTuple):
 class EpochBatches:
     """The batches of one epoch, as the ``batch_sampler`` of a ``DataLoader``.
 
-    Of several processes each takes its part of every batch: which images make a batch, and their order, do not depend
-    on the number of processes. The last batch may be smaller, with the same number for each process, and up to
-    ``world_size - 1`` images then sit the epoch out; it is left out if a process would get a single image of it, as
-    that has no batch statistics.
+    Of several processes each takes its part of every batch, see :func:`~oponm.data.samplers.parts.part_of_batch`: which
+    images make a batch, their order, and the number of batches do not depend on the number of processes. The last batch
+    may be smaller; it is left out if it would hold a single image, as that has no batch statistics.
 
     Args:
         labels: (N,), int64.
@@ -80,7 +80,12 @@ class EpochBatches:
     def steps(self) -> int:
         """Batches of the whole epoch."""
         full, rest = divmod(len(self.labels), self.batch_size)
-        return full + (rest >= min(2 * self.world_size, self.batch_size))
+        return full + (rest >= min(2, self.batch_size))
+
+    def part(self, step: int) -> Part:
+        """What this process takes of the batch of a step."""
+        images = min(self.batch_size, len(self.labels) - step * self.batch_size)
+        return part_of_batch(images, self.rank, self.world_size)
 
     def __len__(self) -> int:
         return self.steps - self.first_step
@@ -90,6 +95,5 @@ class EpochBatches:
         generator = derive_generator(self.seed, "sampler", self.epoch)
         order = sample_order(self.sampler, self.labels, generator, self.progress)
         for step in range(self.first_step, self.steps):
-            batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            even = len(batch) - len(batch) % self.world_size
-            yield IndexBatch(batch[self.rank : even : self.world_size], self.epoch, step)
+            first, part = step * self.batch_size, self.part(step)
+            yield IndexBatch(order[first + part.start : first + part.stop], self.epoch, step)

@@ -1,0 +1,64 @@
+"""A job as Hydra calls it: here, or in a process that a launcher has started."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from oponm.cli.configuration import folder_name
+from oponm.cli.errors import explain, is_bad_input, one_line_errors
+from oponm.cli.outcomes import DONE, FAILED, Outcome
+
+log = logging.getLogger(__name__)
+
+
+def register_resolvers() -> None:
+    """Make what the config files use known to OmegaConf, in this process."""
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+
+
+register_resolvers()  # a launcher's process imports this module before it composes the job's config
+
+
+class Guarded:
+    """Calls a job so that its errors end in one line, and in a sweep do not end the other jobs.
+
+    Args:
+        job: returns the figure that a sweeper may optimise; that of a job that failed is NaN.
+    """
+
+    def __init__(self, job: Callable[[DictConfig], float]) -> None:
+        self.job = job
+
+    def __call__(self, config: DictConfig) -> float:
+        """Run the job; one of a sweep writes down how it ended."""
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            with one_line_errors():
+                return self.job(config)
+        hydra = HydraConfig.get()
+        sweep = Path(hydra.runtime.cwd, hydra.sweep.dir)
+        outcome = Outcome(hydra.job.num, hydra.sweep.subdir, list(hydra.overrides.task))
+        outcome.write(sweep)
+        with one_line_errors():
+            try:
+                value = self.job(config)
+            except Exception as error:
+                failed = replace(outcome, status=FAILED, reason=explain(error), bad_input=is_bad_input(error))
+                failed.write(sweep)
+                if getattr(error, "signal", None):  # asks for the end of the sweep
+                    raise
+                level = logging.INFO if failed.bad_input or isinstance(error, ChildProcessError) else logging.ERROR
+                log.log(level, "failed: %s", failed.reason, exc_info=level == logging.ERROR)
+                return math.nan
+            except KeyboardInterrupt:
+                replace(outcome, status=FAILED, reason="interrupted").write(sweep)
+                raise
+        replace(outcome, status=DONE).write(sweep)
+        return value

@@ -1,0 +1,105 @@
+"""Losses that are not finite: they stop a run before they reach a checkpoint, or their steps are taken back."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, distributed
+
+from oponm.errors import InputError
+from oponm.training.rewind import Rewind
+
+if TYPE_CHECKING:
+    from oponm.training.checkpoints import Checkpoints
+
+log = logging.getLogger(__name__)
+REACTIONS = ("stop", "skip")
+LOOK_EVERY = 50  # steps
+
+
+class NonFinite(pl.Callback):
+    """Watches the loss of each step on the device, without waiting for it.
+
+    What it has seen is looked at every :data:`LOOK_EVERY` steps, after the last step of an epoch and before a
+    checkpoint is written, and so are the weights: no checkpoint, best epoch or stored phase is of a later step than the
+    last finite one. Processes of a run agree on what they do.
+
+    Args:
+        keeper: of the run's checkpoints; counts the steps that were skipped.
+        reaction: ``"stop"`` ends the run. ``"skip"`` takes the step back: weights, buffers, optimiser and training
+            metrics are what they were before it, for which a copy of them is kept; where an optimiser counts steps on
+            the CPU for weights that are elsewhere, as Adam does, that count goes on.
+    """
+
+    def __init__(self, keeper: Checkpoints, reaction: str = "stop") -> None:
+        self.keeper, self.skips = keeper, reaction == "skip"
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin to watch."""
+        self.first = torch.full((), -1, device=module.device)  # step at which the loss was not finite
+        self.count = torch.zeros((), dtype=torch.int64, device=module.device)  # steps skipped since the last look
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Count the steps that the epoch skips."""
+        self.in_epoch = 0
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Keep what the step may have to be taken back to."""
+        if self.skips:
+            self.rewind = Rewind(module, trainer.optimizers[0])
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note whether the loss was finite, and take the step back if it is to be skipped."""
+        spoilt = (~outputs["loss"].isfinite()).any()
+        if self.skips:
+            spoilt = _in_any(trainer, spoilt.long()) > 0
+            self.rewind.take_back(spoilt)
+            self.count += spoilt
+        else:
+            self.first = torch.where((self.first < 0) & spoilt, trainer.global_step, self.first)
+        if trainer.is_last_batch or trainer.global_step % LOOK_EVERY == 0:
+            self.look(trainer, module)
+
+    def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Wait for the device, and act on what was seen; to be called by all processes.
+
+        Raises:
+            InputError: if the run is to stop, with where it was and its last good checkpoint.
+        """
+        spoilt = torch.stack([~tensor.isfinite().all() for tensor in module.state_dict().values()]).any()
+        seen = _in_any(trainer, torch.stack([self.first, spoilt.long(), self.count]))
+        first, weights, skipped = seen.tolist()
+        if first >= 0 or weights:
+            what = "loss diverge" if first >= 0 else "weights diverge, to values that are not finite"
+            raise InputError(f"makes the {what} ({self._where(trainer, module, first)})", "optimizer")
+        if skipped:
+            self.keeper.skipped += skipped
+            self.in_epoch += skipped
+            self.count.zero_()
+            log.warning(
+                "%d steps up to step %d had a loss that is not finite and were skipped, %d so far",
+                *(skipped, trainer.global_step, self.keeper.skipped),
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Log how many steps of the epoch were skipped, if any were."""
+        if self.in_epoch:
+            module.log("skipped_steps", float(self.in_epoch))
+
+    def _where(self, trainer: pl.Trainer, module: Any, first: int) -> str:
+        step = first if first >= 0 else trainer.global_step
+        phase = module.plan.at(trainer.current_epoch).name
+        rate = f"phase {phase}, learning rate {module.learning_rate:g}"
+        return f"step {step}, epoch {trainer.current_epoch}, {rate}): lower optimizer.lr ({self.keeper.last_good}"
+
+
+def _in_any(trainer: pl.Trainer, numbers: Tensor) -> Tensor:
+    """The largest of each number among the processes of the run, on the device."""
+    if trainer.world_size > 1:
+        distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
+    return numbers

@@ -1,0 +1,75 @@
+"""Sweeps: jobs that fail do not end the others, and are listed at the end; other launchers."""
+
+from __future__ import annotations
+
+import json
+
+from oponm.cli.outcomes import DONE, FAILED, Outcome
+from oponm.cli.sweep import conclude
+from tests.cli.command import QUICK, oponm
+
+
+def test_a_failed_job_is_listed_and_leaves_the_others_alone(tmp_path):
+    """In the processes of two launchers: joblib's, and submitit's on this machine, which stands for SLURM."""
+    sweep = ["train", "-m", *QUICK, "data.imbalance_ratio=0.5,20", "output_dir=sweep"]
+    before = None
+    for launcher in ("joblib", "submitit_local"):
+        done = oponm(*sweep, f"hydra/launcher={launcher}", "resume=auto", cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert "data.imbalance_ratio=0.5" in done.stderr
+        assert "must be a number of at least 1" in done.stderr
+        assert "Traceback" not in done.stderr
+        jobs = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
+        assert [job["status"] for job in jobs] == ["failed", "done"]
+        left = {path.name for path in (tmp_path / "sweep").iterdir()} - {".submitit"}
+        assert left == {"multirun.yaml", "sweep.json", jobs[1]["folder"]}
+        result = (tmp_path / "sweep" / jobs[1]["folder"] / "result.json").read_bytes()
+        assert before in (None, result)  # the second sweep leaves alone what is done
+        before = result
+
+
+def test_what_all_jobs_have_in_common_is_said_once_and_nothing_stays(tmp_path):
+    done = oponm("train", *QUICK, "data.imbalance_ratio=0.5", "-m", "seed=0,1", "output_dir=out/sweep", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def outcomes(folder, *found):
+    for number, (status, reason) in enumerate(found):
+        Outcome(number, f"run{number}", [f"seed={number}"], status, reason).write(folder)
+        (folder / f"run{number}").mkdir()
+
+
+def test_the_summary_says_what_failed_and_why(tmp_path, capsys):
+    outcomes(tmp_path, (DONE, ""), (FAILED, "RuntimeError: out of memory"), ("running", ""))
+    assert conclude(tmp_path) == 1
+    told = capsys.readouterr()
+    assert "1 of 3 runs done" in told.out
+    assert "out of memory" in told.err
+    assert "without a word" in told.err
+    assert "seed=0" not in told.err
+    assert [job["status"] for job in json.loads((tmp_path / "sweep.json").read_text())["jobs"]] == [
+        DONE,
+        FAILED,
+        FAILED,
+    ]
+
+
+def test_defects_that_all_jobs_have_are_no_bad_input(tmp_path, capsys):
+    outcomes(tmp_path, (FAILED, "RuntimeError: no"), (FAILED, "RuntimeError: no"))
+    assert conclude(tmp_path) == 1
+    assert (tmp_path / "sweep.json").is_file()
+
+
+def test_a_sweep_without_failures_prints_no_table(tmp_path, capsys):
+    outcomes(tmp_path, (DONE, ""), (DONE, ""))
+    assert conclude(tmp_path) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_was_in_the_folder_stays(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "multirun.yaml").write_text("")
+    Outcome(0, "run0", [], FAILED, "no", bad_input=True).write(tmp_path)
+    assert conclude(tmp_path) == 2
+    assert (tmp_path / "notes.txt").is_file()
