@@ -279,7 +279,7 @@ class LongTailDataModule(pl.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def train_dataloader(self) -> Loader:
-        """The batches of the trainer's current epoch; to be asked for anew each epoch, always the same loader."""
+        """The batches of the trainer's current epoch: to be asked for each epoch anew, and one loader for all."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
         asked = self.epoch_input(epoch)
         labels = self.train_set.targets.cpu()
@@ -325,6 +325,11 @@ class LongTailDataModule(pl.LightningDataModule):
             if standing:
                 self._standing[name] = loader
         return loader.over(batches)
+
+    def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
+        """Move what is elsewhere; Lightning's own search through the batch takes a tenth of a small network's step."""
+        images, targets = (tensor.to(device, non_blocking=True) for tensor in batch[:2])
+        return batch._replace(images=images, targets=targets)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Turn stored pixels into the batch a network sees."""
