@@ -1,4 +1,4 @@
-"""No step waits for the device: nothing in it reads a value back, asks for a length that depends on values, or moves."""
+"""No step waits for the device: nothing in it reads a value back or asks for a length that depends on values."""
 
 from __future__ import annotations
 
