@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test lint format bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ lint: $(READY) ## ruff, mypy, import-linter
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY) ## the benchmarks, on an idle machine: benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.run
 
 clean: ## remove the virtual environment, caches and outputs
 	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

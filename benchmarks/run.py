@@ -16,6 +16,11 @@ MODULES = {
     "dar_bn": "markdown",
     "step": "markdown",
     "scaling": "markdown",
+    "epoch": "markdown",
+    "precision": "markdown",
+    "overhead": "markdown",
+    "startup": "markdown",
+    "streaming": "markdown",
     "augmentation": "text",
     "sampler": "text",
 }

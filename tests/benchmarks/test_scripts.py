@@ -1,0 +1,72 @@
+"""Each script prints its table in a setting of seconds; what it measures there means nothing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from benchmarks import epoch, overhead, precision, run, startup, streaming
+from tests.benchmarks.test_gpu_script import ROOT
+
+
+@pytest.fixture(autouse=True)
+def threads_stay():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def rows(output: str) -> list[list[str]]:
+    lines = [line.strip("|\n ").split(" | ") for line in output.splitlines() if line.startswith("|")]
+    return [line for line in lines if not set(line[0]) <= set("-|")]
+
+
+def test_epoch(capsys):
+    epoch.main(steps=2, warmup=1, rounds=1, batch_size=4, images=2)
+    header, *candidates = rows(capsys.readouterr().out)
+    assert [name for name, *_ in candidates] == ["plain loop", *epoch.SETTINGS]
+    assert all(len(line) == len(header) for line in candidates)
+    assert all(float(line[3]) > 0 for line in candidates)
+
+
+def test_precision(capsys):
+    precision.main(2, "trainer.max_epochs=2")
+    output = capsys.readouterr().out
+    assert len(re.findall(r"[\d.]+ ± [\d.]+", output)) == 2
+    assert [line[0].partition(",")[0] for line in rows(output)[-2:]] == ["balanced accuracy", "mean training loss"]
+
+
+def test_overhead(capsys):
+    overhead.main(steps=5, batch_size=8)
+    header, *networks = rows(capsys.readouterr().out)
+    assert len(networks) == len(overhead.SHAPES)
+    for line in networks:
+        bare, ours, *_ = (float(value) for value in line[1:3])
+        assert len(line) == len(header)
+        assert 0 < bare < 10 * ours
+
+
+def test_startup(capsys):
+    startup.main(rounds=1)
+    output = capsys.readouterr().out
+    taken = {line[0]: line[1] for line in rows(output)}
+    assert set(startup.STAGES) <= taken.keys()
+    assert float(taken["all"]) == pytest.approx(sum(float(taken[stage]) for stage in startup.STAGES), abs=0.1)
+    assert float(taken["torch"]) > 0
+
+
+def test_streaming(capsys):
+    streaming.main(number=40, rounds=2, batch_size=4, workers=1)
+    table = rows(capsys.readouterr().out)
+    assert [line[0] for line in table[1:3]] == ["bare DataLoader", "oponm"]
+    assert len(table[-3:]) == len(streaming.COMPUTE)
+
+
+def test_every_benchmark_is_run_by_make_or_named_as_by_hand():
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
+    helpers = {"run", "first_step"}
+    assert scripts - helpers == set(run.MODULES) | {"gpu", "kill_and_resume"}
+    listed = set(re.findall(r"`(\w+)`", (ROOT / "benchmarks/README.md").read_text()))
+    assert scripts - helpers <= listed
