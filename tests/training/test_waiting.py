@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""No step waits for the device: nothing in it reads a value back, asks for a length that hangs on values, or moves."""
-=======
 """No step waits for the device: nothing in it reads a value back or asks for a length that depends on values."""
->>>>>>> bench
 
 from __future__ import annotations
 
