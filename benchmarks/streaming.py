@@ -112,8 +112,10 @@ def main(number: int = FILES, rounds: int = ROUNDS, batch_size: int = BATCH, wor
         rates = sorted(len(files) / seconds for seconds in timing.seconds)
         compared = f"{ratio:.2f} ({low:.2f} to {high:.2f}) {mark(ratio >= 0.95)}"
         rows.append(
-            [name, f"{statistics.median(rates):.0f}", f"{rates[0]:.0f} to {rates[-1]:.0f}"]
-            + ["1" if name == "bare DataLoader" else compared]
+            [
+                *(name, f"{statistics.median(rates):.0f}", f"{rates[0]:.0f} to {rates[-1]:.0f}"),
+                "1" if name == "bare DataLoader" else compared,
+            ]
         )
     show(
         "Images from files",
@@ -127,8 +129,8 @@ def main(number: int = FILES, rounds: int = ROUNDS, batch_size: int = BATCH, wor
     show(
         "Decoding while a step computes",
         f"Median milliseconds that a step waits for its batch, where it computes elsewhere for a share of the "
-        f"{1e3 * a_batch:.0f} ms that the bare loader takes for a batch; decoding and computing overlap, if there is no "
-        "more to wait for than the difference, the limit. There is no transfer without an accelerator; with one, "
+        f"{1e3 * a_batch:.0f} ms that the bare loader takes for a batch; decoding and computing overlap, if there is "
+        "no more to wait for than the difference, the limit. There is no transfer without an accelerator; with one, "
         "batches are pinned and moved while it computes.",
         ["compute, ms", "limit, ms", *(f"{name} waits, ms" for name in loaders)],
         [
