@@ -20,7 +20,8 @@ def test_two_processes_train_one_run(tmp_path):
     arguments = ["train", *TWO, "trainer.max_epochs=4", "output_dir=run"]
     done = oponm(*arguments, cwd=tmp_path, TMPDIR=str(tmp_path / "scratch"))
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "scratch").iterdir()) == []
+    left = [path.name for path in (tmp_path / "scratch").iterdir()]
+    assert [name for name in left if not name.startswith("torchinductor_")] == []  # torch's cache, one a user
     assert (done.stdout.count("balanced accuracy"), done.stderr) == (1, "")
     assert (tmp_path / "run/run.log").read_text().count("phase instance from epoch 0") == 1
     result = json.loads((tmp_path / "run/result.json").read_text())
