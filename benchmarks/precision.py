@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.harness import mark, show
 from oponm.cli.build import build, trainer_options
-from oponm.cli.configuration import CONF_DIR
+from oponm.configs import CONF_DIR
 from oponm.cli.quiet import quiet_libraries
 from oponm.training import train
 from oponm.training.state import History

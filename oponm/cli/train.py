@@ -38,13 +38,13 @@ def _train(config: DictConfig) -> float:
     from oponm.cli.summary import print_summary
     from oponm.cli.wandb_defaults import fill_in_wandb
 
-    quiet_libraries()
     started = time.perf_counter()
     one_line = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = list(HydraConfig.get().overrides.task)
     with run_directory(config) as folder:
         begun = bool(config.resume) and (folder / CONFIG_FILE).is_file()
-        refuse_unknown_keys(config)
+        refuse_unknown_keys(config)  # before anything that takes time is imported
+        quiet_libraries()
         if begun:
             from oponm.training.run_folder import finished_result
 
