@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.harness import mark, show
 from oponm.cli.build import build, trainer_options
-from oponm.configs import CONF_DIR
 from oponm.cli.quiet import quiet_libraries
+from oponm.configs import CONF_DIR
 from oponm.training import train
 from oponm.training.state import History
 
