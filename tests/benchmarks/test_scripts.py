@@ -19,8 +19,8 @@ def threads_stay():
 
 
 def rows(output: str) -> list[list[str]]:
-    lines = [line.strip("|\n ").split(" | ") for line in output.splitlines() if line.startswith("|")]
-    return [line for line in lines if not set(line[0]) <= set("-|")]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("|")]
+    return [line for line in lines if not set("".join(line)) <= {"-"}]
 
 
 def test_epoch(capsys):
