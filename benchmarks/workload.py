@@ -73,7 +73,7 @@ def make_step(make_network: Callable[[], nn.Module], method: str, setting: Setti
 
     def step() -> Tensor:
         if method == "open":
-            batch_images, batch_targets, is_noise = mixer(images, targets, generator)[:3]
+            batch_images, batch_targets, is_noise = mixer(images, targets, generator).natural_first()[:3]
         else:
             batch_images, batch_targets, is_noise = images, targets, None
         normalised = ((batch_images - mean) / std).contiguous(memory_format=memory_format)

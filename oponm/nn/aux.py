@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from oponm.nn.dar import RoutedBatchNorm
-from oponm.nn.functional import Routed, grouped_batch_norm
+from oponm.nn.functional import Routed
 from oponm.nn.routing import Route
 from oponm.nn.running import update_running_statistics
 
@@ -50,7 +50,7 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
         # Outside a block there is no noise, and the second set stays without a gradient.
         of_noise = (self.aux_weight, self.aux_bias) if route.of_block else (None, None)
         affine = (weight, bias, *of_noise)
-        return grouped_batch_norm(x, route.groups, *affine, eps, self.noise_grad, self._shares_statistics)
+        return self._grouped(x, route, affine, eps)
 
     def _track(self, routed: Routed) -> None:
         super()._track(routed)

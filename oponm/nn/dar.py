@@ -82,7 +82,18 @@ class RoutedBatchNorm(_BatchNorm):
 
     def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
         affine = (weight, bias, None, None)
-        return grouped_batch_norm(x, route.groups, *affine, eps, self.noise_grad, self._shares_statistics)
+        return self._grouped(x, route, affine, eps)
+
+    def _grouped(
+        self,
+        x: Tensor,
+        route: Route,
+        affine: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+        eps: float,
+    ) -> Routed:
+        # A compiled graph must not depend on the number of natural rows.
+        first = None if torch.compiler.is_compiling() else route.natural_first
+        return grouped_batch_norm(x, route.groups, *affine, eps, self.noise_grad, self._shares_statistics, first)
 
     def _track(self, routed: Routed) -> None:
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:

@@ -12,6 +12,7 @@ from oponm.errors import InputError, check_choice
 from oponm.nn.groups import Groups, make_groups
 from oponm.nn.processes import add_over_processes, merge_over_processes
 from oponm.nn.row_sums import as_map, row_moments, row_sums, scale_and_shift, twice_row_products
+from oponm.nn.slices import leading_natural_rows, sliced_batch_norm, suits_slices
 
 NOISE_GRADS = ("none", "input", "full")
 
@@ -50,8 +51,10 @@ def routed_batch_norm(
     0, so its output is the bias. A group without rows takes no part.
 
     All work is done on (N, C) tables of row moments, without indexing by the mask: shapes never depend on how many
-    rows are noise, so nothing is read back from the device and ``torch.compile`` compiles once. Statistics are formed
-    in float32 for half-precision input, in the input's precision otherwise.
+    rows are noise, so nothing is read back from the device and ``torch.compile`` compiles once. Only on the CPU, if
+    natural rows come first, some inputs go through torch's own batch norm slice by slice, which is faster there
+    (:func:`~oponm.nn.slices.suits_slices`). Statistics are formed in float32 for half-precision input, in the input's
+    precision otherwise.
 
     Args:
         x: (N, C) or (N, C, *), floating point.
@@ -82,7 +85,9 @@ def routed_batch_norm(
     """
     check_choice("noise_grad", noise_grad, NOISE_GRADS)
     check_mask(is_noise, x)
-    return grouped_batch_norm(x, make_groups(is_noise), weight, bias, noise_weight, noise_bias, eps, noise_grad)
+    natural = leading_natural_rows(is_noise)
+    affine = (weight, bias, noise_weight, noise_bias)
+    return grouped_batch_norm(x, make_groups(is_noise), *affine, eps, noise_grad, natural_first=natural)
 
 
 def grouped_batch_norm(
@@ -95,6 +100,7 @@ def grouped_batch_norm(
     eps: float,
     noise_grad: str,
     synchronised: bool = False,
+    natural_first: int | None = None,
 ) -> Routed:
     """As :func:`routed_batch_norm`, for groups that are made once for many layers.
 
@@ -110,6 +116,7 @@ def grouped_batch_norm(
         synchronised: the groups are those of all processes of ``torch.distributed``'s default group together, in the
             forward and in the backward pass; all must call, each with its rows, and a process may have none of a group.
             Gradients of gamma and beta stay each process's share, for the data-parallel wrapper to add up.
+        natural_first: how many natural rows there are, if all come before the noise rows and this is known.
 
     Returns:
         See there; statistics and ``numel`` are those of all processes.
@@ -124,6 +131,8 @@ def grouped_batch_norm(
     """
     check_mask(groups.of_row, x)
     affine = (weight, bias, noise_weight, noise_bias)
+    if natural_first is not None and not synchronised and suits_slices(x, natural_first):
+        return Routed(*sliced_batch_norm(x, natural_first, *affine, eps, noise_grad))
     return Routed(*_RoutedBatchNorm.apply(x, *groups, *affine, eps, noise_grad, synchronised))
 
 

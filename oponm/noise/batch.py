@@ -28,3 +28,20 @@ class Batch(NamedTuple):
     is_noise: Tensor | None = None
     partners: Tensor | None = None
     shares: Tensor | None = None
+
+    def natural_first(self) -> Batch:
+        """The same rows, natural ones before noise rows, each in the order they had.
+
+        A network does not care, but on the CPU batch norm is faster on two slices than on rows that lie anywhere.
+
+        Example:
+            >>> import torch
+            >>> batch = Batch(torch.zeros(3, 1, 8, 8), torch.tensor([0, 1, 2]), torch.tensor([True, False, True]))
+            >>> batch.natural_first().targets
+            tensor([1, 0, 2])
+        """
+        if self.is_noise is None:
+            return self
+        order = self.is_noise.byte().argsort(stable=True)
+        partners, shares = (None if part is None else part[order] for part in self[3:])
+        return Batch(self.images[order], self.targets[order], self.is_noise[order], partners, shares)

@@ -1,0 +1,176 @@
+"""Routed batch norm of a batch whose natural rows come first: torch's own batch norm, once for each slice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from oponm.nn.row_sums import on_eager_cpu
+
+_batch_norm = torch.ops.aten.native_batch_norm.out
+_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
+def leading_natural_rows(is_noise: Tensor) -> int | None:
+    """How many rows are natural, if all of them come before the noise.
+
+    Args:
+        is_noise: (N,), bool.
+
+    Returns:
+        Their number; None if rows are mixed, or where a look at the mask would wait for the device, or
+        enter a compiled graph.
+
+    Example:
+        >>> leading_natural_rows(torch.tensor([False, False, True]))
+        2
+        >>> leading_natural_rows(torch.tensor([True, False, True])) is None
+        True
+    """
+    if not on_eager_cpu(is_noise):
+        return None
+    natural = len(is_noise) - int(is_noise.sum())
+    return None if bool(is_noise[:natural].any()) else natural
+
+
+def suits_slices(x: Tensor, natural: int | None) -> bool:
+    """Whether slices are the faster way for an input, and one that torch's batch norm knows.
+
+    On the CPU torch's kernels beat eager operators for ``channels_last`` and bfloat16; contiguous float32 they treat
+    one value at a time, and tables of row moments cost no more. See ``benchmarks/RESULTS.md``.
+
+    Args:
+        x: (N, C) or (N, C, *).
+        natural: rows that come before all noise rows; None if there is no such number.
+
+    Example:
+        >>> images = torch.zeros(4, 3, 8, 8)
+        >>> suits_slices(images, 3), suits_slices(images.contiguous(memory_format=torch.channels_last), 3)
+        (False, True)
+    """
+    if natural is None or not on_eager_cpu(x) or x.dtype not in _DTYPES or x.numel() == 0:
+        return False
+    channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    if not channels_last and not (x.dtype == torch.bfloat16 and x.is_contiguous()):
+        return False
+    row = x[0, 0].numel()
+    return all(rows * row != 1 for rows in (natural, len(x) - natural))
+
+
+def sliced_batch_norm(
+    x: Tensor,
+    natural: int,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    noise_weight: Tensor | None,
+    noise_bias: Tensor | None,
+    eps: float,
+    noise_grad: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As :func:`~oponm.nn.routed_batch_norm`, for rows of which the first are natural and the others noise.
+
+    Args:
+        x: what :func:`suits_slices`.
+        natural: number of natural rows.
+        weight: see :func:`~oponm.nn.routed_batch_norm`, as for all that follow.
+        bias: see there.
+        noise_weight: see there.
+        noise_bias: see there.
+        eps: see there.
+        noise_grad: see there.
+
+    Returns:
+        Output, means, variances and values a channel, as in :class:`~oponm.nn.functional.Routed`.
+
+    Example:
+        >>> x = torch.tensor([1.0, 3.0, 100.0, 300.0]).view(4, 1, 1, 1)
+        >>> sliced_batch_norm(x, 2, None, None, None, None, 1e-5, "none")[0].round().flatten().tolist()
+        [-1.0, 1.0, -1.0, 1.0]
+    """
+    result: tuple[Tensor, Tensor, Tensor, Tensor] = _SlicedBatchNorm.apply(
+        x, natural, weight, bias, noise_weight, noise_bias, eps, noise_grad
+    )
+    return result
+
+
+class _SlicedBatchNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        natural: int,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        noise_weight: Tensor | None,
+        noise_bias: Tensor | None,
+        eps: float,
+        noise_grad: str,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        channels, output = x.shape[1], torch.empty_like(x)
+        dtype = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+        mean, var, rstd = (x.new_zeros(2, channels, dtype=dtype) for _ in range(3))
+        gammas = [_or(part, 1.0, mean[0]) for part in (weight, weight if noise_weight is None else noise_weight)]
+        betas = [_or(part, 0.0, mean[0]) for part in (bias, bias if noise_bias is None else noise_bias)]
+        numel = [len(x[rows]) * x[0, 0].numel() for rows in _slices(natural)]
+        for group, rows in enumerate(_slices(natural)):
+            if numel[group]:
+                affine, running = (gammas[group], betas[group]), (torch.zeros_like(mean[0]), var[group])
+                outputs = {"out": output[rows], "save_mean": mean[group], "save_invstd": rstd[group]}
+                # With a momentum of 1 the running variance is that of the batch, unbiased.
+                _batch_norm(x[rows], *affine, *running, True, 1.0, eps, **outputs)
+                var[group] *= (numel[group] - 1) / numel[group]
+        ctx.save_for_backward(x, mean, rstd, *gammas)
+        ctx.natural, ctx.eps, ctx.noise_grad = natural, eps, noise_grad
+        ctx.shared = noise_weight is None and noise_bias is None
+        ctx.dtypes = [None if part is None else part.dtype for part in (weight, bias, noise_weight, noise_bias)]
+        count = torch.tensor(numel)
+        ctx.mark_non_differentiable(mean, var, count)
+        return output, mean, var, count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, mean, rstd, *gammas = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last if _is_channels_last(x) else torch.contiguous_format)
+        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        totals = torch.zeros(2, 2, x.shape[1], dtype=mean.dtype)  # of gamma and of beta, by group
+        for group, rows in enumerate(_slices(ctx.natural)):
+            if group and ctx.noise_grad == "none":
+                if grad_x is not None:
+                    grad_x[rows].zero_()
+            elif len(x[rows]):
+                affine = not group or ctx.noise_grad == "full"
+                statistics = (gammas[group], None, None, mean[group], rstd[group])
+                mask = [grad_x is not None, affine, affine]
+                of_x, *of_affine = _batch_norm_backward(grad[rows], x[rows], *statistics, True, ctx.eps, mask)
+                if grad_x is not None:
+                    grad_x[rows].copy_(of_x)
+                if affine:
+                    totals[:, group] = torch.stack(of_affine)
+        return grad_x, None, *_affine_grads(totals, ctx), None, None
+
+
+def _affine_grads(totals: Tensor, ctx: Any) -> list[Tensor | None]:
+    """Gradients of gamma and beta, and of those of the noise rows."""
+    main = totals.sum(1) if ctx.shared else totals[:, 0]
+    grads = [*main, *totals[:, 1]]
+    return [
+        None if dtype is None or not wanted else of.to(dtype)
+        for of, dtype, wanted in zip(grads, ctx.dtypes, ctx.needs_input_grad[2:6], strict=True)
+    ]
+
+
+def _slices(natural: int) -> tuple[slice, slice]:
+    return slice(0, natural), slice(natural, None)
+
+
+def _or(affine: Tensor | None, default: float, like: Tensor) -> Tensor:
+    return torch.full_like(like, default) if affine is None else affine.to(like.dtype)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
