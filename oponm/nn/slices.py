@@ -98,6 +98,8 @@ def sliced_batch_norm(
 
 
 class _SlicedBatchNorm(torch.autograd.Function):
+    """For small maps the number of operators counts: tables are made and cut at once."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -110,62 +112,63 @@ class _SlicedBatchNorm(torch.autograd.Function):
         eps: float,
         noise_grad: str,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        channels, output = x.shape[1], torch.empty_like(x)
         dtype = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
-        mean, var, rstd = (x.new_zeros(2, channels, dtype=dtype) for _ in range(3))
-        gammas = [_or(part, 1.0, mean[0]) for part in (weight, weight if noise_weight is None else noise_weight)]
-        betas = [_or(part, 0.0, mean[0]) for part in (bias, bias if noise_bias is None else noise_bias)]
-        numel = [len(x[rows]) * x[0, 0].numel() for rows in _slices(natural)]
-        for group, rows in enumerate(_slices(natural)):
-            if numel[group]:
-                affine, running = (gammas[group], betas[group]), (torch.zeros_like(mean[0]), var[group])
-                outputs = {"out": output[rows], "save_mean": mean[group], "save_invstd": rstd[group]}
+        output, rows = torch.empty_like(x), [natural, len(x) - natural]
+        tables = torch.zeros(7, x.shape[1], dtype=dtype)
+        *by_group, scratch = tables.unbind()  # means, variances, reciprocals of deviations; natural and noise in turn
+        gammas = [_or(part, 1.0, scratch) for part in (weight, weight if noise_weight is None else noise_weight)]
+        betas = [_or(part, 0.0, scratch) for part in (bias, bias if noise_bias is None else noise_bias)]
+        map_size = output.numel() // (len(x) * x.shape[1])
+        for group, (part, out) in enumerate(zip(x.split(rows), output.split(rows), strict=True)):
+            if values := rows[group] * map_size:
+                mean, var, rstd = by_group[group::2]
                 # With a momentum of 1 the running variance is that of the batch, unbiased.
-                _batch_norm(x[rows], *affine, *running, True, 1.0, eps, **outputs)
-                var[group] *= (numel[group] - 1) / numel[group]
-        ctx.save_for_backward(x, mean, rstd, *gammas)
-        ctx.natural, ctx.eps, ctx.noise_grad = natural, eps, noise_grad
+                affine, running = (gammas[group], betas[group]), (scratch, var)
+                _batch_norm(part, *affine, *running, True, 1.0, eps, out=out, save_mean=mean, save_invstd=rstd)
+                var.mul_((values - 1) / values)
+        ctx.save_for_backward(x, *by_group[:2], *by_group[4:], *gammas)
+        ctx.rows, ctx.eps, ctx.noise_grad = rows, eps, noise_grad
         ctx.shared = noise_weight is None and noise_bias is None
         ctx.dtypes = [None if part is None else part.dtype for part in (weight, bias, noise_weight, noise_bias)]
-        count = torch.tensor(numel)
+        mean, var, count = tables[:2], tables[2:4], torch.tensor([number * map_size for number in rows])
         ctx.mark_non_differentiable(mean, var, count)
         return output, mean, var, count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, rstd, *gammas = ctx.saved_tensors
+        x, *tables = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last if _is_channels_last(x) else torch.contiguous_format)
-        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        totals = torch.zeros(2, 2, x.shape[1], dtype=mean.dtype)  # of gamma and of beta, by group
-        for group, rows in enumerate(_slices(ctx.natural)):
+        wanted, grad_x = ctx.needs_input_grad[0], torch.empty_like(x)
+        of_affine: list[list[Tensor | None]] = [[None, None], [None, None]]
+        parts = (grad.split(ctx.rows), x.split(ctx.rows), grad_x.split(ctx.rows))
+        for group, (of_output, part, of_part) in enumerate(zip(*parts, strict=True)):
             if group and ctx.noise_grad == "none":
-                if grad_x is not None:
-                    grad_x[rows].zero_()
-            elif len(x[rows]):
+                of_part.zero_()
+            elif ctx.rows[group]:
                 affine = not group or ctx.noise_grad == "full"
-                statistics = (gammas[group], None, None, mean[group], rstd[group])
-                mask = [grad_x is not None, affine, affine]
-                of_x, *of_affine = _batch_norm_backward(grad[rows], x[rows], *statistics, True, ctx.eps, mask)
-                if grad_x is not None:
-                    grad_x[rows].copy_(of_x)
-                if affine:
-                    totals[:, group] = torch.stack(of_affine)
-        return grad_x, None, *_affine_grads(totals, ctx), None, None
+                mean, rstd, gamma = tables[group::2]
+                mask = [wanted, affine, affine]
+                of_input, *of_affine[group] = _batch_norm_backward(
+                    of_output, part, gamma, None, None, mean, rstd, True, ctx.eps, mask
+                )
+                if wanted:
+                    of_part.copy_(of_input)
+        return grad_x if wanted else None, None, *_affine_grads(of_affine, ctx, tables[0]), None, None
 
 
-def _affine_grads(totals: Tensor, ctx: Any) -> list[Tensor | None]:
+def _affine_grads(of_groups: list[list[Tensor | None]], ctx: Any, like: Tensor) -> list[Tensor | None]:
     """Gradients of gamma and beta, and of those of the noise rows."""
-    main = totals.sum(1) if ctx.shared else totals[:, 0]
-    grads = [*main, *totals[:, 1]]
+    natural, noise = of_groups
+    if ctx.shared:
+        natural = [
+            one if other is None else other if one is None else one + other
+            for one, other in zip(natural, noise, strict=True)
+        ]
     return [
-        None if dtype is None or not wanted else of.to(dtype)
-        for of, dtype, wanted in zip(grads, ctx.dtypes, ctx.needs_input_grad[2:6], strict=True)
+        None if dtype is None or not wanted else torch.zeros_like(like, dtype=dtype) if of is None else of.to(dtype)
+        for of, dtype, wanted in zip([*natural, *noise], ctx.dtypes, ctx.needs_input_grad[2:6], strict=True)
     ]
-
-
-def _slices(natural: int) -> tuple[slice, slice]:
-    return slice(0, natural), slice(natural, None)
 
 
 def _or(affine: Tensor | None, default: float, like: Tensor) -> Tensor:
