@@ -31,14 +31,14 @@ def torchvision_recipe() -> Callable[[Image.Image], torch.Tensor]:
     )
 
 
-def main() -> None:
+def main(batch_size: int = BATCH, repeats: int = REPEATS) -> None:
     """Print medians of interleaved repeats, and their ratio."""
     torch.set_num_threads(1)
-    stored = torch.randint(256, (BATCH, 3, 32, 32), dtype=torch.uint8)
+    stored = torch.randint(256, (batch_size, 3, 32, 32), dtype=torch.uint8)
     arrays = stored.permute(0, 2, 3, 1).numpy()
     batched, single = simclr((32, 32)), torchvision_recipe()
     seconds: dict[str, list[float]] = {"kornia, batch": [], "torchvision, per sample": []}
-    for _ in range(REPEATS + 2):
+    for _ in range(repeats + 2):
         for name, run in (
             ("kornia, batch", lambda: batched(stored.float() / 255)),
             ("torchvision, per sample", lambda: torch.stack([single(Image.fromarray(array)) for array in arrays])),
@@ -49,7 +49,7 @@ def main() -> None:
     medians = {name: statistics.median(values[2:]) for name, values in seconds.items()}
     for name, median in medians.items():
         spread = statistics.quantiles(seconds[name][2:], n=4)
-        print(f"{name:24} {BATCH / median:8.0f} images/s   {1e3 * median:6.1f} ms a batch of {BATCH}", end="")
+        print(f"{name:24} {batch_size / median:8.0f} images/s   {1e3 * median:6.1f} ms a batch of {batch_size}", end="")
         print(f"   quartiles {1e3 * spread[0]:.1f} to {1e3 * spread[2]:.1f}")
     print(f"ratio {medians['torchvision, per sample'] / medians['kornia, batch']:.1f}")
 

@@ -14,7 +14,8 @@ _KNOWN = {
     "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},
     "": {"seed", "output_dir", "checkpoint", "optimizer", "schedule", "data", "model", "augmentation", "noise", "norm"}
-    | {"logger", "trainer", "method", "shots", "loss", "mixing", "phase_cache", "published", "resume"},
+    | {"logger", "trainer", "method", "shots", "loss", "mixing", "phase_cache", "published", "resume"}
+    | {"published_leads", "published_fifths", "published_note"},
 }
 
 

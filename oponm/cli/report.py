@@ -32,12 +32,14 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--output", metavar="DIR", type=Path, help="where the files go; default: the first folder")
     options = parser.parse_args(arguments)
 
-    from oponm.report import notes, read_report, terminal_differences, terminal_table
+    from oponm.report import notes, read_report, terminal_differences, terminal_table, terminal_tail
 
     report = read_report(options.folders, options.baseline)
     groups, comparisons, problems = report
     files = report.write(options.output or options.folders[0])
     tables = [terminal_table(groups), *([terminal_differences(comparisons)] if comparisons else [])]
+    if tail := terminal_tail(groups):
+        tables.append(tail)
     console = Console(markup=False)
     # No number is cut off; a terminal that is narrower than the tables wraps them.
     boundless = console.options.update(width=10_000)

@@ -54,9 +54,10 @@ def _train(config: DictConfig) -> float:
         start = _start_of(config)
         fill_in_wandb(config, identify(config)["choices"], folder, HydraConfig.get().sweep.dir if one_line else None)
         measured = start(config, folder, overrides, begun)
-        from oponm.training.run_folder import finish
+        from oponm.training.run_folder import PUBLISHED, finish
 
-        published: Any = OmegaConf.to_container(config.published)
+        settings: Any = OmegaConf.to_container(config)
+        published = {key: settings[key] for key in PUBLISHED}
         result = finish(folder, identify(config), measured, started, published)
         print_summary(result, folder, one_line)
     return float(measured["metrics"]["balanced_accuracy"])

@@ -10,7 +10,7 @@ from oponm.losses.cross_entropy import CrossEntropy
 from oponm.losses.focal import Focal, focal
 from oponm.losses.ldam import LDAM, ldam, ldam_margins
 from oponm.losses.logit_adjustment import LogitAdjustment, logit_adjustment
-from oponm.losses.reduction import batch_loss
+from oponm.losses.reduction import batch_loss, row_weights
 from oponm.losses.weights import WEIGHTS, class_weights
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "ldam",
     "ldam_margins",
     "logit_adjustment",
+    "row_weights",
 ]

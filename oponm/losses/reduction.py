@@ -19,11 +19,16 @@ def batch_loss(
     weight: Tensor | None = None,
     partners: Tensor | None = None,
     shares: Tensor | None = None,
+    is_noise: Tensor | None = None,
+    noise_weight: float = 1.0,
 ) -> Tensor:
-    r"""The mean loss over a batch, each row weighted by its class.
+    r"""The mean loss over a batch, each row weighted by its class, and noise rows by a factor beside.
 
     .. math:: \frac{\sum_i w_{t_i} \ell_i(t_i)}{\sum_i w_{t_i}}, \quad \text{of mixed images} \quad
         \frac{\sum_i s_i w_{t_i} \ell_i(t_i) + (1 - s_i) w_{p_i} \ell_i(p_i)}{\sum_i s_i w_{t_i} + (1 - s_i) w_{p_i}}
+
+    With another ``noise_weight`` than 1, v, the w of noise rows are those of their classes times v. A batch in which no
+    row counts, of noise rows alone with v = 0, has loss and gradient 0.
 
     Of unmixed images it is the mean that torch takes: with :class:`~oponm.losses.CrossEntropy`, loss and gradient are
     those of ``F.cross_entropy(logits, targets, weight)`` to the last bit.
@@ -35,6 +40,8 @@ def batch_loss(
         weight: (K,), above 0: w, see :func:`~oponm.losses.class_weights`; None weighs all classes alike.
         partners: (N,), int64: p, the second labels of mixed images.
         shares: (N,), in [0, 1]: s, the share of the first label.
+        is_noise: (N,), bool; None if all rows are natural.
+        noise_weight: v, at least 0.
 
     Returns:
         A scalar, float32, or float64 for logits of that.
@@ -53,17 +60,60 @@ def batch_loss(
         >>> shares = torch.tensor([0.5, 0.0])
         >>> batch_loss(CrossEntropy([90, 10]), logits, targets, partners=targets.flip(0), shares=shares)
         tensor(0.4100)
+        >>> noise = torch.tensor([False, True])
+        >>> batch_loss(CrossEntropy([90, 10]), logits, targets, is_noise=noise, noise_weight=0.0)
+        tensor(0.6931)
     """
     logits = at_least_float32(logits)
-    if partners is None and shares is None:
+    if partners is None and shares is None and (is_noise is None or noise_weight == 1):
         # The negative log-likelihood picks each row's loss out again, and takes the mean as torch's cross-entropy
         # does, in the same order of summation; Tensor.mean differs from that in the last digits.
         rows = (-loss(logits, targets))[:, None].expand(logits.shape)
         return F.nll_loss(rows, targets, None if weight is None else weight.to(rows.dtype))
-    if partners is None or shares is None:
+    weights = row_weights(targets, weight, partners, shares, is_noise, noise_weight)
+    losses = loss(logits, targets) if partners is None else torch.cat([loss(logits, targets), loss(logits, partners)])
+    total = weights.sum()
+    if is_noise is not None and noise_weight == 0:
+        total = torch.where(total > 0, total, 1)
+    return (weights * losses).sum() / total
+
+
+def row_weights(
+    targets: Tensor,
+    weight: Tensor | None = None,
+    partners: Tensor | None = None,
+    shares: Tensor | None = None,
+    is_noise: Tensor | None = None,
+    noise_weight: float = 1.0,
+) -> Tensor:
+    """How much each row counts in :func:`batch_loss`.
+
+    Args:
+        targets: see there, as all others.
+        weight: see there.
+        partners: see there.
+        shares: see there.
+        is_noise: see there.
+        noise_weight: see there.
+
+    Returns:
+        (N,), or of mixed images (2N,), those of the first labels before those of the second.
+
+    Raises:
+        InputError: if only one of ``partners`` and ``shares`` is given.
+
+    Example:
+        >>> targets, noise = torch.tensor([0, 1, 1]), torch.tensor([False, False, True])
+        >>> row_weights(targets, torch.tensor([0.5, 2.0]), is_noise=noise, noise_weight=0.25)
+        tensor([0.5000, 2.0000, 0.5000])
+    """
+    if (partners is None) != (shares is None):
         raise InputError("partners and shares go together: give both or neither")
-    losses = torch.cat([loss(logits, targets), loss(logits, partners)])
-    weights = torch.cat([shares, 1 - shares])
+    labels, weights = targets, torch.ones(len(targets), device=targets.device)
+    if partners is not None and shares is not None:
+        labels, weights = torch.cat([targets, partners]), torch.cat([shares, 1 - shares])
     if weight is not None:
-        weights = weights * weight[torch.cat([targets, partners])]
-    return (weights * losses).sum() / weights.sum()
+        weights = weights * weight[labels]
+    if is_noise is not None and noise_weight != 1:
+        weights = weights * torch.where(is_noise, noise_weight, 1.0).repeat(len(labels) // len(targets))
+    return weights

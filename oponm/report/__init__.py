@@ -9,7 +9,15 @@ from oponm.report.page import html_page
 from oponm.report.paired import Difference, holm, paired_difference
 from oponm.report.read import Report, read_report
 from oponm.report.spreadsheet import csv_table
-from oponm.report.table import markdown_differences, markdown_table, notes, terminal_differences, terminal_table
+from oponm.report.table import (
+    markdown_differences,
+    markdown_table,
+    markdown_tail,
+    notes,
+    terminal_differences,
+    terminal_table,
+    terminal_tail,
+)
 from oponm.report.write import write_report
 
 __all__ = [
@@ -26,11 +34,13 @@ __all__ = [
     "latex_tables",
     "markdown_differences",
     "markdown_table",
+    "markdown_tail",
     "notes",
     "paired_difference",
     "read_report",
     "recall_figure",
     "terminal_differences",
     "terminal_table",
+    "terminal_tail",
     "write_report",
 ]

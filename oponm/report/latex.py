@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
-from oponm.report.table import Rows, difference_rows, notes, result_rows
+from oponm.report.table import Rows, difference_rows, notes, result_rows, tail_rows
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -24,7 +24,9 @@ _NUMBER = re.compile(r"-|[<+-]?\d[\d.]*( ± [\d.]+)?( \[[+-][\d.]+, [+-][\d.]+\]
 
 
 def latex_tables(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> str:
-    """Results, and paired differences if there are any, as two ``tabular`` environments to be put into a float.
+    """Results, paired differences and fifths of the classes as ``tabular`` environments to be put into a float.
+
+    Differences are there if there are comparisons, fifths if others published theirs.
 
     Args:
         groups: see :func:`~oponm.report.group_runs`.
@@ -36,6 +38,8 @@ def latex_tables(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
     tables = [_tabular(result_rows(groups), texts=1)]
     if comparisons:
         tables.append(_tabular(difference_rows(comparisons), texts=2))
+    if tail := tail_rows(groups):
+        tables.append(_tabular(tail, texts=1))
     comments = "".join(f"% {line}\n" for line in notes(groups, comparisons))
     return "% \\usepackage{booktabs} \\usepackage[T1]{fontenc}\n" + comments + "\n" + "\n".join(tables)
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from oponm.report.classes import fifths
 from oponm.report.compare import COMPARED, Comparison
 from oponm.report.group import Group, printable
 from oponm.report.paired import Difference
+from oponm.report.published import difference_sources, lead, published_difference, tail, tail_names
 from oponm.report.table import METRICS, interval, percent, probability, published_sources
 
 PLOT_WIDTH = 120  # of the intervals drawn in the table, as in page.html
@@ -57,7 +57,7 @@ def result_table(groups: Sequence[Group]) -> dict[str, Any]:
 
 
 def difference_table(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Paired differences, each with its interval drawn.
+    """Paired differences, each with its interval drawn; published ones behind those in balanced accuracy.
 
     Args:
         comparisons: at least one, see :func:`~oponm.report.compare`.
@@ -68,8 +68,11 @@ def difference_table(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     first = COMPARED[0]
     metrics = [m for m in COMPARED if any(comparison.differences[m].n for comparison in comparisons)]
     columns = [_column("method"), _column("minus"), _column("pairs"), _column("interval", "95 % interval", plot=True)]
+    sources = difference_sources(comparisons)
     for metric in metrics:
         columns += [_column(metric), _column(f"{metric} p", "p (Holm)")]
+        if metric == first:
+            columns += [_column(f"published {source} difference", printable(source)) for source in sources]
     scale = _plot_scale([comparison.differences[first] for comparison in comparisons])
     rows = []
     for comparison in comparisons:
@@ -79,6 +82,9 @@ def difference_table(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         for metric in metrics:
             difference, p = comparison.differences[metric], comparison.adjusted[metric]
             row += [_cell(interval(difference), difference.mean), _cell(probability(p), p)]
+            if metric == first:
+                published = [published_difference(comparison).get(source) for source in sources]
+                row += [_cell(lead(bounds), sum(bounds) / 200 if bounds else math.nan) for bounds in published]
         rows.append(row)
     return {"columns": columns, "rows": rows}
 
@@ -102,7 +108,7 @@ def _plot(difference: Difference, scale: tuple[float, float]) -> dict[str, float
 
 
 def tail_table(groups: Sequence[Group]) -> dict[str, Any]:
-    """Accuracy by fifths of the classes, head to tail.
+    """Accuracy by fifths of the classes, head to tail; what others published of it below ours.
 
     Args:
         groups: see :func:`~oponm.report.group_runs`.
@@ -110,11 +116,10 @@ def tail_table(groups: Sequence[Group]) -> dict[str, Any]:
     Returns:
         As :func:`result_table`.
     """
-    found = [fifths(group) for group in groups]
-    most = max(map(len, found))
-    names = ["head", *(f"{number}." for number in range(2, most)), "tail"][:most]
+    found = tail(groups)
+    names = tail_names(found)
     rows = [
-        [_cell(group.name), *(_cell(percent(*one), one[0]) for one in parts), *[_cell("-")] * (most - len(parts))]
-        for group, parts in zip(groups, found, strict=True)
+        [_cell(name), *(_cell(percent(*one), one[0]) for one in parts), *[_cell("-")] * (len(names) - len(parts))]
+        for name, parts in found
     ]
     return {"columns": [_column("method"), *map(_column, names)], "rows": rows}

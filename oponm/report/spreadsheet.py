@@ -7,8 +7,10 @@ import io
 import math
 from collections.abc import Sequence
 
+from oponm.report.classes import fifths
 from oponm.report.compare import COMPARED, Comparison
 from oponm.report.group import Group
+from oponm.report.published import published_difference, published_fifths, remark
 from oponm.report.table import published_sources
 
 
@@ -20,7 +22,8 @@ def csv_table(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -
         comparisons: see :func:`~oponm.report.compare`.
 
     Returns:
-        CSV with a header; unknown figures are empty. Published figures stay in percent.
+        CSV with a header; unknown figures are empty. Published figures stay in percent, and published differences in
+        points, from least to most. Fifths of the classes, head to tail, are there where others published theirs.
 
     Example:
         >>> run = {"seed": 0, "metrics": {"accuracy": 0.5}, "train_seconds": 2.0}
@@ -52,6 +55,19 @@ def _row(group: Group, metrics: Sequence[str], comparison: Comparison | None) ->
         row |= {_harmless(metric): _number(mean), _harmless(f"{metric}_error"): _number(error)}
     for source in published_sources([group]):
         row[_harmless(f"published_{source}")] = _number(group.published[source])
+    if published := published_fifths(group):
+        for number, (mean, error) in enumerate(fifths(group), start=1):
+            row |= {f"fifth_{number}": _number(mean), f"fifth_{number}_error": _number(error)}
+        for source, values in published.items():
+            row |= {
+                _harmless(f"published_{source}_fifth_{number}"): _number(value)
+                for number, value in enumerate(values, start=1)
+            }
+    for source, bounds in (published_difference(comparison) if comparison else {}).items():
+        for name, bound in zip(("low", "high"), bounds, strict=True):
+            row[_harmless(f"published_{source}_difference_{name}")] = _number(bound)
+    if note := remark(group):
+        row["note"] = _harmless(note)
     for metric in COMPARED if comparison else ():
         difference = differences[metric]
         for name, value in (("", difference.mean), ("_low", difference.low), ("_high", difference.high)):

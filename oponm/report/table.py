@@ -12,6 +12,15 @@ from rich.text import Text
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
 from oponm.report.paired import Difference
+from oponm.report.published import (
+    difference_sources,
+    lead,
+    published_difference,
+    published_fifths,
+    remarks,
+    tail,
+    tail_names,
+)
 
 METRICS = ("balanced_accuracy", "many", "medium", "few")
 TESTED = ("balanced_accuracy", "few")
@@ -32,20 +41,43 @@ def result_rows(groups: Sequence[Group]) -> Rows:
 def difference_rows(comparisons: Sequence[Comparison]) -> Rows:
     """Differences in points with 95 % confidence intervals, and p-values adjusted by Holm's method; the header first.
 
+    Published ones stand behind those in balanced accuracy.
+
     Args:
         comparisons: see :func:`~oponm.report.compare`.
     """
     header = ["method", "minus", "pairs"]
+    sources = difference_sources(comparisons)
     for metric in TESTED:
-        header += [metric.replace("_", " "), "p"]
+        header += [metric.replace("_", " "), "p", *(sources if metric == TESTED[0] else [])]
     rows = [header]
     for comparison in comparisons:
         tested = [comparison.differences[metric] for metric in TESTED]
         cells = [comparison.group.name, comparison.baseline.name, str(max(difference.n for difference in tested))]
         for metric, difference in zip(TESTED, tested, strict=True):
             cells += [interval(difference), probability(comparison.adjusted[metric])]
+            if metric == TESTED[0]:
+                cells += [lead(published_difference(comparison).get(source)) for source in sources]
         rows.append(cells)
     return rows
+
+
+def tail_rows(groups: Sequence[Group]) -> Rows:
+    """Accuracy by fifths of the classes in percent, head to tail, where others published theirs; the header first.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+
+    Returns:
+        Nothing if nobody published any.
+    """
+    if not any(map(published_fifths, groups)):
+        return []
+    rows = tail(groups)
+    names = tail_names(rows)
+    missing = [["-"] * (len(names) - len(parts)) for _, parts in rows]
+    cells = [[name, *(percent(*part) for part in parts)] for name, parts in rows]
+    return [["method", *names], *(row + rest for row, rest in zip(cells, missing, strict=True))]
 
 
 def published_sources(groups: Sequence[Group]) -> list[str]:
@@ -97,6 +129,11 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
     lines = ["percent, mean ± standard error over seeds; seconds a run, those of reused phases included"]
     if sources := published_sources(groups):
         lines.append(f"{', '.join(sources)}: published top-1 accuracy")
+    if any(map(published_fifths, groups)):
+        lines.append(
+            "head to tail: accuracy by fifths of the classes, most to fewest training images; published below ours"
+        )
+    lines += remarks(groups)
     if any(group.tuned_on_test for group in groups):
         lines.append("* the test set doubled as validation set (data.val=test): figures of a best epoch flatter")
     if comparisons:
@@ -105,6 +142,8 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
             f"p: paired t-test, adjusted by Holm's method over the {len(comparisons)} rows of a column; "
             "-: fewer than two pairs, or differences without spread"
         )
+        if sources := difference_sources(comparisons):
+            lines.append(f"{', '.join(sources)} among the differences: published, in points of top-1 accuracy")
         lines.append("intervals and tests speak of other seeds, not of another draw of the training or test images")
     return lines
 
@@ -125,6 +164,16 @@ def terminal_differences(comparisons: Sequence[Comparison]) -> Table:
         comparisons: see :func:`~oponm.report.compare`.
     """
     return _terminal(difference_rows(comparisons), texts=2)
+
+
+def terminal_tail(groups: Sequence[Group]) -> Table | None:
+    """Accuracy by fifths of the classes, if others published theirs.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+    """
+    rows = tail_rows(groups)
+    return _terminal(rows, texts=1) if rows else None
 
 
 def markdown_table(groups: Sequence[Group]) -> str:
@@ -149,6 +198,16 @@ def markdown_differences(comparisons: Sequence[Comparison]) -> str:
         Lines with a final line break.
     """
     return _markdown(difference_rows(comparisons), texts=2)
+
+
+def markdown_tail(groups: Sequence[Group]) -> str:
+    """The same as :func:`terminal_tail` as a Markdown table; empty if there is none.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+    """
+    rows = tail_rows(groups)
+    return _markdown(rows, texts=1) if rows else ""
 
 
 def markdown_text(text: str) -> str:

@@ -14,7 +14,7 @@ from oponm.report.latex import latex_tables
 from oponm.report.page import html_page
 from oponm.report.page_data import highlights
 from oponm.report.spreadsheet import csv_table
-from oponm.report.table import markdown_differences, markdown_table, markdown_text, notes
+from oponm.report.table import markdown_differences, markdown_table, markdown_tail, markdown_text, notes
 
 LINES = 10  # of a panel of the figure
 
@@ -68,6 +68,8 @@ def _markdown(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
     parts = [markdown_table(groups)]
     if comparisons:
         parts.append(markdown_differences(comparisons))
+    if tail := markdown_tail(groups):
+        parts.append(tail)
     parts += [f"{markdown_text(line)}\n" for line in notes(groups, comparisons)]
     parts.append("![accuracy by class](report.png)\n")
     if problems:

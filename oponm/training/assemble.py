@@ -13,6 +13,7 @@ from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_flag
 from oponm.nn import convert_batchnorm
 from oponm.rng import derived_randomness
+from oponm.training.margins import check_margins
 from oponm.training.module import LongTailModule
 from oponm.training.parts import rehearse
 from oponm.training.phases import PhasePlan
@@ -66,6 +67,7 @@ def assemble(
     module = LongTailModule(model, *of_classes, *execution)
     for phase in plan.phases:
         module.follow(phase)
+        check_margins(module.loss, model, classes)
     _try("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
     _try("optimizer", lambda: optimizer(module.parameters()))
     _try("trainer", lambda: make_trainer(**trainer_options))

@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from torch import distributed
 
 from oponm.data import LongTailDataModule
 from oponm.training.checkpoints import BEST, Checkpoints, save_whole
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phase_key import phase_key
-from oponm.training.processes import rank, world_size
+from oponm.training.processes import everyone_says, first_says, rank, world_size
+from oponm.training.signals import Stopped
 from oponm.training.state import History, capture
 
 log = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple):
+    """The first process waits for another run; a signal that it has received."""
+
+    received: int | None
 
 
 class Fork(pl.Callback):
@@ -68,11 +74,10 @@ class Fork(pl.Callback):
         if rank() == 0:
             missing = self._find()
             if missing is not None:
-                self.right.enter_context(self.cache.training(self.keys[missing]))
+                self.right.enter_context(self.cache.training(self.keys[missing], self._waiting))
                 self._find()  # by now another run may have stored it
-        if world_size() > 1:  # the others find what the first one did
-            distributed.barrier()
-            self._find()
+        if world_size() > 1:
+            self._find_together()
         if self.state:
             self._reuse(self.state)
         return self
@@ -81,6 +86,28 @@ class Fork(pl.Callback):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.right.close()
+
+    def _waiting(self) -> None:
+        """Say so to the other processes, again and again: waiting for this one, they would run into a timeout."""
+        received = self.keeper.stop.received if self.keeper.stop else None
+        first_says(_Waiting(received))
+        if received is not None:
+            raise Stopped(received)
+
+    def _find_together(self) -> None:
+        """Go on from what the first process has found, if all of them can read it."""
+        said = first_says(self.state["epoch"] if self.state else None)
+        while isinstance(said, _Waiting):  # the first one has not come here yet
+            if said.received is not None:
+                raise Stopped(said.received)
+            said = first_says(None)
+        if said is None:
+            return
+        if rank() > 0:
+            self.state = self.cache.load(self.keys[said])
+        if not all(everyone_says(self.state is not None)):
+            log.warning("phase cache: not used, as only some processes can read %s", self.cache.folder)
+            self.state = None
 
     def _find(self) -> int | None:
         """Load the state of the last border that is stored; return the first one after it."""

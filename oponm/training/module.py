@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric
 from oponm.data.samplers.parts import Part
 from oponm.errors import InputError
 from oponm.longtail import shot_groups
-from oponm.losses import CrossEntropy, batch_loss, class_weights
+from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
 from oponm.losses.precision import at_least_float32
 from oponm.metrics import Evaluation, RowMetrics, evaluation_metrics, summarise
 from oponm.models import LearnableScale
@@ -104,7 +104,7 @@ class LongTailModule(pl.LightningModule):
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss over all rows of the batch, noise rows included.
+        """Mean loss over all rows of the batch, noise rows included, with the weights of the phase.
 
         Of several processes each returns that of its part, weighted so that their mean is that of the whole batch.
         """
@@ -112,11 +112,27 @@ class LongTailModule(pl.LightningModule):
         identity = (self.seed, "dropout", self.current_epoch, step, self.global_rank)
         with derived_randomness(*identity, device=self.device), noise_routing(batch.is_noise):
             logits = self(batch.images)
-        loss = batch_loss(self.loss, logits, batch.targets, self.class_weights, batch.partners, batch.shares)
-        part = self._part(step)
-        if part is None or part.counted:
+        loss, part = batch_loss(self.loss, logits, *self._weighing(batch)), self._part(step)
+        if part is None:
             self._count(loss.detach(), logits.detach(), batch)
-        return loss if part is None or part.weight == 1 else loss * part.weight
+            return loss
+        if self.noise_loss != 1:  # then parts of as many images need not count alike
+            loss = loss * (self._share_of_weights(batch) / part.weight)
+        if part.counted:
+            self._count(loss.detach(), logits.detach(), batch)
+        return loss if part.weight == 1 else loss * part.weight
+
+    def _weighing(self, batch: Batch) -> tuple[Any, ...]:
+        """The labels of a batch and what they count."""
+        return (batch.targets, self.class_weights, batch.partners, batch.shares, batch.is_noise, self.noise_loss)
+
+    @torch.no_grad()
+    def _share_of_weights(self, batch: Batch) -> Tensor:
+        """This process's share of the weights of all rows, times the number of processes; all must call it."""
+        mine = row_weights(*self._weighing(batch)).sum()
+        total = mine.clone()
+        torch.distributed.all_reduce(total)
+        return mine * world_size() / torch.where(total > 0, total, 1)
 
     def _part(self, step: int) -> Part | None:
         """What this process has of the batch of a step; None if it is the only one."""
@@ -146,6 +162,7 @@ class LongTailModule(pl.LightningModule):
         options = {} if phase.beta is None else {"beta": phase.beta}
         weights = class_weights(self.class_counts, phase.class_weights, **options)
         self.class_weights = None if weights is None else weights.to(self.device)
+        self.noise_loss = phase.noise_loss
 
     @property
     def trains_parts(self) -> bool:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +90,13 @@ class PhaseCache:
             log.warning("phase cache: %s cannot be written (%s): the phase is not kept", self.folder, error)
 
     @contextmanager
-    def training(self, key: str) -> Iterator[None]:
-        """Hold the right to train a phase; while another process holds it, wait, as its result can be used."""
+    def training(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the right to train a phase; while another process holds it, wait, as its result can be used.
+
+        Args:
+            key: of the phase.
+            waiting: called every second of the wait; what it raises ends that.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / f"{key}.lock")
@@ -100,7 +105,10 @@ class PhaseCache:
             except Timeout:
                 log.warning("phase cache: another run trains the same phase, waiting for it; phase_cache=off does not")
                 started = time.perf_counter()
-                lock.acquire()
+                while not lock.is_locked:
+                    waiting()
+                    with suppress(Timeout):
+                        lock.acquire(timeout=1)
                 log.info("phase cache: waited %.1f s", time.perf_counter() - started)
         except (OSError, NotImplementedError) as error:  # a folder that is read-only, or cannot be locked
             log.warning("phase cache: %s cannot be locked (%s): the phase is trained here too", self.folder, error)

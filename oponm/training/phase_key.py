@@ -32,7 +32,8 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
     That is: the code and its versions, the device, the training images and how they are augmented, the network and its
     initial weights, the optimiser, the seed, and for each of these epochs its sampler, noise, mixing, loss, trained
     part and learning rate. What comes later is no part of it, so that methods that differ later share it; nor is the
-    kind of batch norm, or the noise, where no epoch has had noise yet.
+    kind of batch norm, or the noise, where no epoch has had noise yet. How the classifier is finished, and what counts
+    as few-shot, matter where epochs are validated: the best one and what is logged of each depend on them.
 
     Args:
         module: not trained yet.
@@ -61,6 +62,7 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         "mixing": describe(data.make_mixing),
         "noise": describe(data.make_mixer) if noise else None,
         "epochs": [_epoch(module, number) for number in epochs],
+        "validated": [plan.tau, describe(module.shots)] if data.val != "none" else None,  # the best epoch hangs on them
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -24,6 +24,8 @@ class Phase:
         epochs: its length in the published recipe; runs of another length scale it.
         sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
         noise: whether noise is mixed into the batches.
+        noise_loss: weight of a noise row in the loss of its batch, beside that of its class; a natural row has 1. With
+            0, noise rows only pass through the network, where batch norm may see them.
         mixing: whether images are mixed with each other, where the run has a way of mixing them.
         loss: makes the loss from the class counts, see :mod:`oponm.losses`; None is the run's.
         class_weights: weights of the classes in the loss: ``"none"``, ``"inverse_frequency"``, ``"effective_number"``.
@@ -55,12 +57,16 @@ class Phase:
     reset_classifier: bool = False
     batchnorm: str | None = None
     schedule: Callable[..., Callable[[int], float]] | None = None
+    noise_loss: float = 1.0
 
     def __post_init__(self) -> None:
         check_int("epochs", self.epochs, minimum=1)
         check_choice("sampler", self.sampler, SAMPLERS)
         for key in ("noise", "mixing", "reset_classifier"):
             check_flag(key, getattr(self, key))
+        object.__setattr__(self, "noise_loss", check_real("noise_loss", self.noise_loss, 0))  # 1 is 1.0 to the cache
+        if self.noise_loss != 1 and not self.noise:
+            raise InputError("weighs noise rows: set noise=true, or leave noise_loss out", "noise_loss")
         for key in ("loss", "schedule"):
             if not (getattr(self, key) is None or callable(getattr(self, key))):
                 raise InputError(

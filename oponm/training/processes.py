@@ -62,6 +62,22 @@ def first_says(said: Any) -> Any:
     return box[0]
 
 
+def everyone_says(said: Any) -> list[Any]:
+    """What each process of the run says, by rank, in all of them; all must call it.
+
+    Args:
+        said: by this process.
+
+    Example:
+        >>> everyone_says("done")
+        ['done']
+    """
+    heard = [said] * world_size()
+    if distributed.is_initialized():
+        distributed.all_gather_object(heard, said)
+    return heard
+
+
 def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
     """The largest of each number among the processes of the run; all must call it.
 

@@ -18,8 +18,9 @@ from oponm.training.checkpoints import LAST
 from oponm.training.result import environment, write_json
 
 log = logging.getLogger(__name__)
+PUBLISHED = ("published", "published_leads", "published_fifths", "published_note")  # what others report of the same
 # What may differ between a run and its continuation: where it runs and what is told of it, not what comes out.
-_FREE = {"resume", "output_dir", "phase_cache", "logger", "published"}
+_FREE = {"resume", "output_dir", "phase_cache", "logger", *PUBLISHED}
 _FREE_OF_TRAINER = {"checkpoint_every_minutes", "checkpoint_every_n_steps", "max_restarts", "accelerator"}
 
 
@@ -46,13 +47,13 @@ def finish(
         identity: what was run: ``choices``, ``overrides``, ``seed``.
         measured: by :func:`~oponm.training.train`.
         started: ``time.perf_counter()`` at the start of the run.
-        published: what others report of the same.
+        published: what others report of the same, by the keys :data:`PUBLISHED`.
 
     Returns:
         Its content.
     """
     seconds = round(time.perf_counter() - started, 3)
-    result = {**identity, **measured, "seconds": seconds, "published": dict(published), **environment()}
+    result = {**identity, **measured, "seconds": seconds, "published": {}, **published, **environment()}
     write_json(folder / RESULT_FILE, result)
     return result
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from benchmarks import epoch, overhead, precision, run, startup, streaming
+from benchmarks import augmentation, epoch, overhead, precision, run, startup, streaming
 from tests.benchmarks.test_gpu_script import ROOT
 
 
@@ -29,6 +31,31 @@ def test_epoch(capsys):
     assert [name for name, *_ in candidates] == ["plain loop", *epoch.SETTINGS]
     assert all(len(line) == len(header) for line in candidates)
     assert all(float(line[1]) > 0 for line in candidates)
+
+
+def test_augmentation(capsys):
+    augmentation.main(batch_size=4, repeats=3)
+    output = capsys.readouterr().out
+    batched, single = (
+        float(re.search(rf"^{name} +\d+ images/s +([\d.]+) ms a batch of 4 ", output, re.MULTILINE)[1])
+        for name in ("kornia, batch", "torchvision, per sample")
+    )
+    assert min(batched, single) > 0
+    ratio = float(re.search(r"^ratio ([\d.]+)$", output, re.MULTILINE)[1])
+    assert ratio == pytest.approx(single / batched, rel=0.1, abs=0.1)
+
+
+def test_sampler():
+    """In a process of its own, as it measures in processes forked from it."""
+    smaller = "from benchmarks import sampler; sampler.IMAGES, sampler.CLASSES = 20_000, 50; sampler.main()"
+    command = [sys.executable, "-c", smaller]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120).stdout
+    lines = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+    instance, balanced = lines["instance"], lines["class_balanced"]
+    assert float(instance[0]) >= 0
+    assert instance[2] == "100.0%"  # each image once
+    most, least = (int(balanced[place].replace(",", "")) for place in (3, 4))
+    assert 0 < least <= 20_000 / 50 <= most < 2 * least
 
 
 def test_precision(capsys):

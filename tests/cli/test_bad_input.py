@@ -65,6 +65,7 @@ def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
         ("noise", ["noise"]),
         ("logger=wandb", ["wandb login", "logger.wandb.offline=true"]),
         ("model._target_=nowhere.Net", ["model", "nowhere"]),
+        ("loss=ldam", ["model.head must be cosine"]),
     ],
     ids=str,
 )

@@ -1,59 +1,136 @@
-"""Every config file of every group composes into a run."""
+"""Every config file of every group composes into a run, and what it names is made."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import CSVLogger
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from oponm.cli.build import build, build_model, build_plan, trainer_options
+from oponm.cli.loggers import open_loggers
 from oponm.configs import CONF_DIR, groups
+from oponm.dashboard import TensorBoardLogger, WandbLogger
+from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
-from oponm.training import LongTailModule, train
+from oponm.models import SmallCNN
+from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, convert_batchnorm, noise_routing
+from oponm.noise import Batch
+from oponm.training import LongTailModule, make_trainer, train
 from tests.cli.compose import compose_config
 
 ALL = groups()
 CHOICES = [(group, choice) for group, choices in ALL.items() for choice in choices]
-NEEDED = {
+NEEDED = {  # what a choice cannot be used without
     "image_folder": ["data.root=photos"],
     "custom": ["model._target_=oponm.models.SmallCNN"],
-    "wrn_28_10": ["model.width=1", "model.depth=10"],
-    "resnet152": ["model.name=resnet14t"],
+    "wandb": ["logger.wandb.offline=true"],
 }
 COUNTS = [100, 50, 10, 5, 2, 2, 2, 2, 2, 2]
+NORMS = {"dar": DARBatchNorm2d, "aux": AuxBatchNorm2d, "standard": torch.nn.BatchNorm2d}
+LOGGERS = {"csv": CSVLogger, "wandb": WandbLogger, "tensorboard": TensorBoardLogger}
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=str)
-def test_the_choice_composes_and_instantiates(group, choice, tmp_path):
+def make_data(config: DictConfig) -> None:
+    data = instantiate(config.data)
+    assert isinstance(data, LongTailDataModule)
+    assert data.batch_size == 128
+
+
+def make_model(config: DictConfig) -> None:
+    """The network that the file names, with the norm of the file; without memory, as some are large."""
+    with torch.device("meta"):
+        model = build_model(config, num_classes=7, in_channels=3)
+        convert_batchnorm(model, **config.norm)
+        assert model.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+    assert {type(layer) for layer in layers} >= {NORMS[config.norm.kind]}
+    if config.norm.kind == "dar":
+        assert {layer.noise_grad for layer in layers} == {config.norm.noise_grad}
+
+
+def make_method(config: DictConfig) -> None:
+    assert build_plan(config).max_epochs == config.trainer.max_epochs
+
+
+def make_schedule(config: DictConfig) -> None:
+    assert 0 < instantiate(config.schedule, max_epochs=200)(100) <= 1
+
+
+def make_augmentation(config: DictConfig) -> None:
+    assert instantiate(config.augmentation)((32, 32))(torch.rand(2, 3, 32, 32)).shape == (2, 3, 32, 32)
+
+
+def make_loss(config: DictConfig) -> None:
+    assert instantiate(config.loss)(COUNTS)(torch.zeros(2, 10), torch.tensor([0, 9])).shape == (2,)
+
+
+def make_noise(config: DictConfig) -> None:
+    colours = Statistics((0.5,) * 3, (0.2,) * 3)
+    mixer = instantiate(config.noise)(colours, COUNTS, lambda: [colours] * 10)
+    batch = mixer(torch.rand(4, 3, 8, 8), torch.arange(4), torch.Generator().manual_seed(0), 1.0)
+    assert batch.images.shape[1:] == (3, 8, 8)
+
+
+def make_mixing(config: DictConfig) -> None:
+    mixing, batch = instantiate(config.mixing)(COUNTS), Batch(torch.rand(4, 3, 8, 8), torch.arange(4))
+    if mixing is not None:
+        mixed = mixing(batch, torch.Generator().manual_seed(0))
+        assert mixed.images.shape == batch.images.shape
+        assert mixed.shares is not None
+
+
+def make_norm(config: DictConfig) -> None:
+    model = convert_batchnorm(SmallCNN(in_channels=1, width=2), **config.norm)
+    with noise_routing(torch.arange(6) % 3 == 0):
+        assert model(torch.rand(6, 1, 8, 8)).isfinite().all()
+    make_model(config)
+
+
+def make_optimizer(config: DictConfig) -> None:
+    assert instantiate(config.optimizer)(torch.nn.Linear(2, 2).parameters()).param_groups[0]["lr"] > 0
+
+
+def make_trainer_of(config: DictConfig) -> None:
+    assert make_trainer(max_epochs=config.trainer.max_epochs, **trainer_options(config)).max_epochs > 0
+
+
+def make_loggers(config: DictConfig) -> None:
+    with open_loggers(config) as loggers:
+        assert [type(logger) for logger in loggers] == [LOGGERS[name] for name in config.logger]
+
+
+MAKE: dict[str, Callable[[DictConfig], None]] = {
+    "data": make_data,
+    "model": make_model,
+    "method": make_method,
+    "schedule": make_schedule,
+    "augmentation": make_augmentation,
+    "loss": make_loss,
+    "noise": make_noise,
+    "mixing": make_mixing,
+    "norm": make_norm,
+    "optimizer": make_optimizer,
+    "trainer": make_trainer_of,
+    "logger": make_loggers,
+}
+
+
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "sweep"], ids=str)
+def test_what_the_choice_names_is_made(group, choice, tmp_path):
     config = compose_config(f"{group}={choice}", f"output_dir={tmp_path}", "seed=3", *NEEDED.get(choice, []))
     assert config.seed == 3
-    if group in ("method", "experiment"):
-        assert build_plan(config).max_epochs == config.trainer.max_epochs
-    if group in ("data", "experiment"):
-        assert instantiate(config.data).batch_size == 128
-    if group == "model":
-        assert build_model(config, num_classes=7, in_channels=3)(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
-    if group in ("schedule", "experiment"):
-        assert 0 < instantiate(config.schedule, max_epochs=200)(100) <= 1
-    if group in ("augmentation", "experiment"):
-        assert instantiate(config.augmentation)((32, 32))(torch.rand(2, 3, 32, 32)).shape == (2, 3, 32, 32)
-    if group in ("loss", "experiment"):
-        assert instantiate(config.loss)(COUNTS)(torch.zeros(2, 10), torch.tensor([0, 9])).shape == (2,)
-    if group in ("noise", "experiment"):
-        colours = Statistics((0.5,) * 3, (0.2,) * 3)
-        mixer = instantiate(config.noise)(colours, COUNTS, lambda: [colours] * 10)
-        batch = mixer(torch.rand(4, 3, 8, 8), torch.arange(4), torch.Generator().manual_seed(0), 1.0)
-        assert batch.images.shape[1:] == (3, 8, 8)
+    for make in MAKE.values() if group == "experiment" else [MAKE[group]]:
+        make(config)
     if group == "mixing":
         assert (instantiate(config.mixing)(COUNTS) is None) == (choice == "none")
-    if group in ("optimizer", "experiment"):
-        assert instantiate(config.optimizer)(torch.nn.Linear(2, 2).parameters()).param_groups[0]["lr"] > 0
     if group == "logger":
-        assert (
-            list(config.logger)
-            == {"csv": ["csv"], "wandb": ["csv", "wandb"], "tensorboard": ["csv", "tensorboard"], "none": []}[choice]
-        )
+        assert list(config.logger) == [] if choice == "none" else [*dict.fromkeys(["csv", choice])]
 
 
 def test_experiments_name_a_published_source_or_say_that_there_is_none():
@@ -68,6 +145,7 @@ def test_sweeps_name_experiments_that_exist(sweep):
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", [f"sweep={sweep}"], return_hydra_config=True)
     params = config.hydra.sweeper.params
+    assert set(params) <= {"experiment", "method", "seed"}
     for group in ("experiment", "method"):
         listed = [name.strip() for name in str(params.get(group, "")).split(",") if name.strip()]
         assert set(listed) <= set(ALL[group])

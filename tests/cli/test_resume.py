@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_cache_lists_and_clears(tmp_path):
     folder = f"phase_cache={tmp_path}-cache/phases"
     assert "1 stored" in oponm("cache", folder, cwd=tmp_path).stdout
     reused = oponm("train", *QUICK, "method=drs", "output_dir=drs", cwd=tmp_path)
-    assert "1 epochs reused" in reused.stdout
+    assert re.search(r"^phase cache: 1 epochs reused, [\d.]+ s saved$", reused.stdout, re.MULTILINE)
     assert json.loads((tmp_path / "drs/result.json").read_text())["reused"]["epochs"] == 1
     off = oponm("train", *QUICK, "method=drs", "output_dir=off", "phase_cache=off", cwd=tmp_path)
     assert "reused" not in off.stdout

@@ -133,3 +133,65 @@ def test_half_a_mixture_is_refused(lacking):
     mixture = {"partners": partners, "shares": shares, lacking: None}
     with pytest.raises(InputError, match="partners and shares go together"):
         batch_loss(CrossEntropy(COUNTS), logits, targets, **mixture)
+
+
+def noise_of(targets: Tensor) -> Tensor:
+    return torch.rand(len(targets), generator=torch.Generator().manual_seed(4)) < 0.3
+
+
+@each_loss
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+@pytest.mark.parametrize("mixed", [False, True], ids=["unmixed", "mixed"])
+@pytest.mark.parametrize("noise_weight", [0.0, 0.3, 2.5])
+def test_noise_rows_count_by_their_weight(make, options, weight, mixed, noise_weight):
+    logits, targets, partners, shares = mixed_batch()
+    noise, loss = noise_of(targets), make(COUNTS, **options)
+    mixture = (partners, shares) if mixed else (None, None)
+    w = [1.0] * 5 if weight is None else weight.tolist()
+    first, second = loss(logits, targets).tolist(), loss(logits, partners).tolist()
+    above = below = 0.0
+    for i, (t, p) in enumerate(zip(targets.tolist(), partners.tolist(), strict=True)):
+        s, v = (shares[i].item() if mixed else 1.0), (noise_weight if noise[i] else 1.0)
+        above += v * (s * w[t] * first[i] + (1 - s) * w[p] * second[i])
+        below += v * (s * w[t] + (1 - s) * w[p])
+    result = batch_loss(loss, logits, targets, weight, *mixture, noise, noise_weight)
+    assert result.item() == pytest.approx(above / below, rel=1e-6)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+@pytest.mark.parametrize("mixed", [False, True], ids=["unmixed", "mixed"])
+def test_a_weight_of_1_changes_no_bit(weight, mixed):
+    logits, targets, partners, shares = mixed_batch(torch.float32)
+    mixture = (partners, shares) if mixed else (None, None)
+    loss = CrossEntropy(COUNTS)
+    logits.requires_grad_()
+    plain = value_and_gradient(batch_loss(loss, logits, targets, weight, *mixture), logits)
+    given = value_and_gradient(batch_loss(loss, logits, targets, weight, *mixture, noise_of(targets), 1.0), logits)
+    assert torch.equal(given[0], plain[0])
+    assert torch.equal(given[1], plain[1])
+
+
+def test_with_a_weight_of_0_the_loss_is_that_of_the_natural_rows():
+    logits, targets = batch_of()
+    logits.requires_grad_()
+    noise = noise_of(targets)
+    loss = batch_loss(CrossEntropy(COUNTS), logits, targets, is_noise=noise, noise_weight=0.0)
+    value, gradient = value_and_gradient(loss, logits)
+    expected = value_and_gradient(F.cross_entropy(logits[~noise], targets[~noise]), logits)
+    torch.testing.assert_close((value, gradient), expected)
+    assert not gradient[noise].any()
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+@pytest.mark.parametrize("mixed", [False, True], ids=["unmixed", "mixed"])
+def test_a_batch_in_which_no_row_counts_has_no_loss_and_no_gradient(weight, mixed):
+    logits, targets, partners, shares = mixed_batch()
+    logits.requires_grad_()
+    mixture = (partners, shares) if mixed else (None, None)
+    noise = torch.ones(len(targets), dtype=torch.bool)
+    loss = batch_loss(CrossEntropy(COUNTS), logits, targets, weight, *mixture, noise, 0.0)
+    value, gradient = value_and_gradient(loss, logits)
+    assert value == 0
+    assert not gradient.any()
+    half = batch_loss(CrossEntropy(COUNTS), logits, targets, weight, *mixture, noise, 0.5)
+    torch.testing.assert_close(half, batch_loss(CrossEntropy(COUNTS), logits, targets, weight, *mixture))

@@ -35,11 +35,12 @@ METHODS = {
 }
 
 
-def run(folder, method, cache, seed=0, **options):
+def run(folder, method, cache, seed=0, tau=None, shots=None, **options):
     data = make_data(seed, **options)
     module = make_module(data, seed)
+    module.shots = shots or {}
     logger = CSVLogger(folder, name="", version="")
-    result = train(module, data, PhasePlan(METHODS[method], 4), folder, [logger], cache, accelerator="cpu")
+    result = train(module, data, PhasePlan(METHODS[method], 4, tau), folder, [logger], cache, accelerator="cpu")
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     return module.model.state_dict(), rows, result
@@ -78,6 +79,29 @@ def test_with_validation_the_best_epoch_comes_out_the_same(tmp_path):
     assert_equal_runs(warm, scratch)
     assert scratch[2]["best"] == cold[2]["best"] == warm[2]["best"]
     assert sorted(path.name for path in (tmp_path / "2/checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize("other", [{"tau": 1.0}, {"shots": {"many_over": 30}}], ids=["tau", "shots"])
+def test_what_is_validated_is_that_of_the_method_itself(tmp_path, other):
+    cache = PhaseCache(tmp_path / "phases")
+    split = {"val": "split", "val_size": 5}
+    warm = run(tmp_path / "warm", "erm", cache, **split)
+    scratch = run(tmp_path / "scratch", "erm", None, **split, **other)
+    forked = run(tmp_path / "forked", "erm", cache, **split, **other)
+    assert_equal_runs(forked, scratch)
+    assert forked[2]["best"] == scratch[2]["best"]
+    assert forked[1] != warm[1]
+    assert run(tmp_path / "again", "erm", cache, **split, **other)[2]["reused"]
+
+
+@pytest.mark.parametrize("other", [{"tau": 1.0}, {"shots": {"many_over": 30}}], ids=["tau", "shots"])
+def test_without_validation_they_share_the_phase(tmp_path, other):
+    cache = PhaseCache(tmp_path / "phases")
+    run(tmp_path / "erm", "erm", cache)
+    scratch = run(tmp_path / "scratch", "erm", None, **other)
+    forked = run(tmp_path / "forked", "erm", cache, **other)
+    assert_equal_runs(forked, scratch)
+    assert forked[2]["reused"]["epochs"] == 2
 
 
 @pytest.mark.parametrize(

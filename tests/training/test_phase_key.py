@@ -76,6 +76,14 @@ def test_the_kind_of_batch_norm_matters_once_there_was_noise(data, trainer):
     assert key(data, trainer, noisy, noise_grad="full") != key(data, trainer, noisy)
 
 
+def test_the_weight_of_noise_rows_is_in_the_key(data, trainer):
+    plain, other, same = (
+        [Phase(2, noise=True, **options), Phase(2)] for options in ({}, {"noise_loss": 0.5}, {"noise_loss": 1})
+    )
+    assert key(data, trainer, other) != key(data, trainer, plain)
+    assert key(data, trainer, same) == key(data, trainer, plain)
+
+
 def _seed(module):
     module.seed = 1
 

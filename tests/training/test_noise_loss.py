@@ -1,0 +1,135 @@
+"""The weight of noise rows in training: in one process, and in several whose parts hold noise unequally."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from oponm.data.samplers.parts import part_of_batch
+from oponm.losses import CrossEntropy, batch_loss
+from oponm.noise import Batch
+from oponm.training import LongTailModule, Phase, PhasePlan, train
+from tests.training.small import make_data, make_module, run
+
+COUNTS = [100, 40, 10, 3]
+IMAGES = 7
+# Which rows are noise. Of two processes the first has rows 0 to 3, the second the others.
+NOISE = {
+    "first alone": [1, 0, 1, 1, 0, 0, 0],
+    "all of the second": [0, 0, 1, 0, 1, 1, 1],
+    "all": [1] * 7,
+    "none": [0] * 7,
+}
+PHASES = [
+    Phase(1, noise=True, noise_loss=weight, class_weights=classes)
+    for weight in (0.0, 0.4, 1.0)
+    for classes in ("none", "inverse_frequency")
+]
+CASES = [(name, place) for name in NOISE for place in range(len(PHASES))]
+
+
+def module_and_batch(name: str, place: int) -> tuple[LongTailModule, Batch]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(IMAGES, 1, 3, 3, generator=generator, dtype=torch.float64)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(9, len(COUNTS), bias=False)).double()
+    with torch.no_grad():
+        network[1].weight.copy_(torch.randn(len(COUNTS), 9, generator=generator))
+    module = LongTailModule(network, COUNTS)
+    module.to(torch.float64)
+    module._trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=1)
+    module.follow(PHASES[place])
+    return module, Batch(images, torch.arange(IMAGES) % len(COUNTS), torch.tensor(NOISE[name]).bool())
+
+
+def step(name: str, place: int, rank: int, processes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss and gradient of a process's part, and the loss that the epoch logs."""
+    module, batch = module_and_batch(name, place)
+    part = part_of_batch(IMAGES, rank, processes)
+    module._part = lambda step: part if processes > 1 else None
+    loss = module.training_step(Batch(*(rows[part.start : part.stop] for rows in batch[:3])), 0)
+    loss.backward()
+    return loss.detach(), module.model[1].weight.grad, module.train_loss.compute()
+
+
+def work(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.save([step(*case, rank, 2) for case in CASES], folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> list[list[tuple[Tensor, Tensor, Tensor]]]:
+    folder = tmp_path_factory.mktemp("processes")
+    mp.spawn(work, (folder,), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=[f"{name}-{place}" for name, place in CASES])
+def test_two_processes_average_to_the_loss_of_the_whole_batch(parts, case):
+    phase = PHASES[CASES[case][1]]
+    if phase.noise_loss == 1 and phase.class_weights != "none":
+        pytest.skip("a part counts by its images alone, whatever their classes")
+    loss, gradient, logged = step(*CASES[case], 0, 1)
+    of_rank = [of_process[case] for of_process in parts]
+    torch.testing.assert_close(sum(part[0] for part in of_rank) / 2, loss, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(sum(part[1] for part in of_rank) / 2, gradient, rtol=1e-6, atol=1e-9)
+    for part in of_rank:
+        torch.testing.assert_close(part[2], logged, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "place"), CASES)
+def test_one_process_minimises_the_formula(name, place):
+    module, batch = module_and_batch(name, place)
+    phase, loss = PHASES[place], step(name, place, 0, 1)[0]
+    weighing = (batch.targets, module.class_weights, None, None, batch.is_noise, phase.noise_loss)
+    assert torch.equal(loss, batch_loss(CrossEntropy(COUNTS), module(batch.images), *weighing))
+    assert bool(loss == 0) == (name == "all" and phase.noise_loss == 0)
+
+
+def weights_after(folder: Path, **options) -> dict[str, Tensor]:
+    phases = [Phase(1), Phase(1, "class_balanced", noise=True, **options)]
+    return run(folder, phases)[0].model.state_dict()
+
+
+def test_a_weight_of_1_trains_to_the_same_bits_and_another_does_not(tmp_path):
+    plain, given, other = (
+        weights_after(tmp_path / str(number), **options)
+        for number, options in enumerate([{}, {"noise_loss": 1}, {"noise_loss": 0.5}])
+    )
+    assert all(torch.equal(tensor, given[name]) for name, tensor in plain.items())
+    assert not all(torch.equal(tensor, other[name]) for name, tensor in plain.items())
+
+
+def test_noise_that_the_loss_leaves_out_teaches_nothing(tmp_path):
+    """With statistics of its own, what noise looks like then does not matter."""
+
+    def trained(folder: Path, mean: float) -> dict[str, Tensor]:
+        data = make_data()
+        data.pipeline.mixer = _Replace(mean)
+        module = make_module(data)
+        phases = [Phase(1, "class_balanced", noise=True, noise_loss=0)]
+        train(module, data, PhasePlan(phases, 1), folder, accelerator="cpu")
+        return module.model.state_dict()
+
+    dark, bright = trained(tmp_path / "dark", 0.1), trained(tmp_path / "bright", 0.9)
+    assert all(torch.equal(tensor, bright[name]) for name, tensor in dark.items())
+
+
+class _Replace(nn.Module):
+    """Puts noise around a mean in place of every third image."""
+
+    def __init__(self, mean: float) -> None:
+        super().__init__()
+        self.mean = mean
+
+    def forward(self, images: Tensor, targets: Tensor, generator: torch.Generator, progress: float) -> Batch:
+        noise = torch.arange(len(images)) % 3 == 0
+        drawn = self.mean + 0.1 * torch.randn(images.shape, generator=generator)
+        return Batch(torch.where(noise.view(-1, 1, 1, 1), drawn, images), targets, noise)
