@@ -69,7 +69,7 @@ class DevicePipeline(nn.Module):
     """Scale to [0, 1], augment, mix in noise, normalise.
 
     Noise rows are drawn behind the augmentation, so they are never augmented, and before the normalisation, so they are
-    noise in pixel space. They come last in the batch.
+    noise in pixel space.
 
     Args:
         augmentation: takes and returns (N, C, H, W) in [0, 1]; its randomness comes from torch's global generators.
@@ -129,7 +129,7 @@ class DevicePipeline(nn.Module):
                 batch = Batch(self.augmentation(images), raw.targets)
             if noise and self.mixer is not None:
                 generator = derive_generator(self.seed, "noise", raw.epoch, raw.step, rank, device=images.device)
-                batch = self.mixer(*batch[:2], generator, progress).natural_first()
+                batch = self.mixer(*batch[:2], generator, progress)
             if mixing and self.mixing is not None:
                 generator = derive_generator(self.seed, "mixing", raw.epoch, raw.step, rank, device=images.device)
                 batch = self.mixing(batch, generator)

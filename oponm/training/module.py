@@ -109,6 +109,8 @@ class LongTailModule(pl.LightningModule):
         Of several processes each returns that of its part, weighted so that their mean is that of the whole batch.
         """
         step = self.first_batch + batch_idx
+        if self.memory_format == torch.channels_last or torch.is_autocast_enabled(self.device.type):
+            batch = batch.natural_first()  # for these, batch norm is faster on slices
         identity = (self.seed, "dropout", self.current_epoch, step, self.global_rank)
         with derived_randomness(*identity, device=self.device), noise_routing(batch.is_noise):
             logits = self(batch.images)

@@ -102,19 +102,13 @@ def test_natural_rows_are_augmented_and_noise_rows_are_not():
     torch.testing.assert_close(natural, torch.zeros_like(natural), atol=1e-6, rtol=0)
 
 
-def test_noise_leaves_natural_rows_alone_and_comes_behind_them():
+def test_noise_leaves_natural_rows_alone():
     without, with_noise = (
         pipeline(flip_crop((8, 8)))(raw_batch(), training=True, noise=noise) for noise in (False, True)
     )
-    natural = int((~with_noise.is_noise).sum())
-    assert 0 < natural < 96
-    assert torch.equal(with_noise.is_noise, torch.arange(96) >= natural)
-    same_image = (with_noise.images[:natural, None] == without.images[None]).flatten(2).all(2)
-    origin = same_image.long().argmax(1)
-    assert torch.equal(same_image.sum(1), torch.ones(natural, dtype=torch.int64))
-    assert torch.equal(origin, origin.sort().values)  # in the order of the samples
-    assert torch.equal(with_noise.targets[:natural], without.targets[origin])
-    assert torch.equal(with_noise.targets.sort().values, without.targets.sort().values)
+    kept = ~with_noise.is_noise
+    assert torch.equal(with_noise.images[kept], without.images[kept])
+    assert torch.equal(with_noise.targets, without.targets)
 
 
 @pytest.mark.parametrize(
