@@ -156,7 +156,7 @@ def _facts(data: LongTailDataModule, measured: bool = True) -> list[str]:
         f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
         f"split digest {data.digest}",
         colours if measured else "mean and std: own, measured when training starts",
-        f"validation: {data.val}" + (", which is the test set" if data.val == "test" else ""),
+        f"validation: {data.val}" + (f", which is {data.facts['validation']}" if data.val != "none" else ""),
         *(f"left out: {line}" for line in data.skipped),
     ]
 

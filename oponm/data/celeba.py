@@ -101,7 +101,8 @@ class CelebA5(LongTailDataModule):
         files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
         check_present(files[np.unique(np.concatenate([part.images for part in split]))], ARCHIVE, LAYOUT)
         train, val, test = (Part(files[part.images], part.labels) for part in split)
-        return FileReader(self.on_error, _read_face, self.pack).source([*CLASSES], self.image_size, train, test, val)
+        reader = FileReader(self.on_error, _read_face, self.pack)
+        return reader.source([*CLASSES], self.image_size, train, test, val, "published rule")
 
     def survey(self) -> Survey:
         """See :class:`~oponm.data.survey.Surveyed`."""

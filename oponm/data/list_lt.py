@@ -96,7 +96,8 @@ class ListLT(LongTailDataModule):
             check_present(listed[name].files, part.archive, self.published.layout)
         reader = FileReader(self.on_error, pack=self.pack)
         names = self._class_names(listed["training"])
-        return reader.source(names, self.image_size, listed["training"], listed["test"], listed["validation"])
+        train, val, test = (listed[name] for name in ("training", "validation", "test"))
+        return reader.source(names, self.image_size, train, test, val, "published list")
 
     def survey(self) -> Survey:
         """See :class:`~oponm.data.survey.Surveyed`."""

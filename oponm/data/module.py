@@ -74,7 +74,7 @@ class LongTailDataModule(pl.LightningDataModule):
 
     After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
     ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
-    ``statistics``, ``image_shape``, ``skipped``.
+    ``statistics``, ``image_shape``, ``skipped``, and ``facts``: in words, what results have to tell of the images.
 
     Args:
         imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
@@ -86,8 +86,9 @@ class LongTailDataModule(pl.LightningDataModule):
         seed: the run's seed: order, augmentation and noise.
         val: what models are compared on during training. ``"none"``: nothing. ``"split"``: images held out of the
             training images, the same of each class, before the tail is drawn (or the data set's own validation set,
-            where it has one). ``"test"``: the test set itself, a habit of the literature that flatters.
-        val_size: images of each class to hold out, a number or a share, for ``val="split"``.
+            where it has one: a published list, a folder ``val``). ``"test"``: the test set itself, a habit of the
+            literature that flatters.
+        val_size: images of each class to hold out, a number or a share, for ``val="split"`` of sets without one.
         statistics: for normalisation and noise: ``"own"``, those of the drawn training images; or published ones by
             name, ``"cifar10"``, ``"cifar100"``, ``"imagenet"``.
         in_memory: keep all images decoded in the device's memory; False decodes the files of each batch anew, with a
@@ -162,6 +163,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.digest, self.content_digest = split_digest(drawn), self.train_set.digest()
         self.image_shape = tuple(self.train_set.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:])
         self.statistics = self._statistics()
+        self.facts = source.facts | {"validation": self._validation(source)}
         self.pipeline = self._pipeline()
         self._ready = True
         log.info(
@@ -170,6 +172,7 @@ class LongTailDataModule(pl.LightningDataModule):
             *(self.draw, self.digest[:16]),
         )
         log.info("normalised by %s statistics: %s", self.statistics_name, self.statistics)
+        log.info("validation: %s", self.facts["validation"])
         if self.val == "test":
             log.warning("val=test: the test set doubles as validation set, so the best epoch's figure flatters")
         if self.skipped:
@@ -264,6 +267,12 @@ class LongTailDataModule(pl.LightningDataModule):
         if source.val is not None:
             return everything, np.arange(len(source.val.labels))
         return stratified_split(source.train.labels, self.val_size, seed=self.draw_seed)
+
+    def _validation(self, source: Source) -> str:
+        """The policy in words."""
+        if self.val != "split":
+            return {"none": "none", "test": "the test set"}[self.val]
+        return "held out of the training images" if source.val is None else source.val_origin or "own validation set"
 
     def _count(self, targets: Tensor, name: str) -> list[int]:
         counts = torch.bincount(targets, minlength=len(self.class_names)).tolist()

@@ -86,8 +86,24 @@ class FileReader:
         self.decode, self.pack = decode, pack
         self.skipped: list[str] = []
 
-    def source(self, class_names: list[str], size: int, train: Part, test: Part, val: Part | None = None) -> Source:
+    def source(
+        self,
+        class_names: list[str],
+        size: int,
+        train: Part,
+        test: Part,
+        val: Part | None = None,
+        val_origin: str = "",
+    ) -> Source:
         """A data set of files, all to be read to one size.
+
+        Args:
+            class_names: names in label order.
+            size: side in pixels.
+            train: images to draw the training set from.
+            test: the test set.
+            val: the validation set, for data sets that define one.
+            val_origin: where it is from; see :attr:`oponm.data.source.Source.val_origin`.
 
         Raises:
             InputError: if images are to be packed smaller than ``size``.
@@ -99,7 +115,8 @@ class FileReader:
             for name, part in parts.items()
             if part is not None
         }
-        return Source(class_names, pools["training"], pools["test"], pools.get("validation"), self.skipped, packing)
+        val_pool = pools.get("validation")
+        return Source(class_names, pools["training"], pools["test"], val_pool, self.skipped, packing, val_origin)
 
     def _packing(self, size: int, files: list[npt.NDArray[np.object_]]) -> Packing | None:
         if self.pack is None:

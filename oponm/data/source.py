@@ -77,6 +77,8 @@ class Source:
         val: the validation set, for data sets that define one.
         skipped: filled by ``read`` and ``stream``: files left out because they could not be decoded, with the reason.
         packing: the pack that images are read from; None where they are not.
+        val_origin: where ``val`` is from, for results to tell.
+        facts: what else results have to tell of the images, by name.
     """
 
     class_names: list[str]
@@ -85,3 +87,5 @@ class Source:
     val: Pool | None = None
     skipped: list[str] = field(default_factory=list)
     packing: Packing | None = None
+    val_origin: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
