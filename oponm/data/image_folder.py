@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from typing_extensions import Unpack
 
+from oponm.data.file_names import FileNames
 from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
-from oponm.data.source import Part, Source
+from oponm.data.source import Files, Part, Source
 from oponm.errors import InputError, check_choice, check_int, check_real
 from oponm.longtail import stratified_split
 
@@ -27,8 +27,8 @@ class ImageFolderLT(LongTailDataModule):
 
     One of these, each with the same classes in all its parts:
 
-    * ``root/train/<class>/*``, ``root/val/<class>/*`` and ``root/test/<class>/*``: ``val="split"`` then validates on the
-      images of ``val``, all of them, and holds nothing out of ``train``;
+    * ``root/train/<class>/*``, ``root/val/<class>/*`` and ``root/test/<class>/*``: ``val="split"`` then validates on
+      the images of ``val``, all of them, and holds nothing out of ``train``;
     * ``root/train/<class>/*`` with ``root/test/<class>/*`` or with ``root/val/<class>/*``, which is the test set;
     * ``root/<class>/*``, from which a stratified test set is held out.
 
@@ -140,7 +140,7 @@ def _list_files(folder: Path, names: list[str], reader: FileReader) -> Part:
             raise InputError(f"{folder / name}: holds no image; fill the class folder, or remove it")
         files += images
         labels += [label] * len(images)
-    return Part(np.array(files, dtype=object), np.array(labels, dtype=np.int64))
+    return Part(FileNames.of(files), np.array(labels, dtype=np.int64))
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -157,7 +157,7 @@ def _is_clutter(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts) or path.name.lower() in _LEFT_BY_SYSTEMS
 
 
-def _default_size(files: npt.NDArray[np.object_]) -> int:
+def _default_size(files: Files) -> int:
     for path in files:
         with suppress(Exception), Image.open(path) as image:  # a damaged one is named, or skipped, when it is decoded
             return min(*image.size, LARGEST_DEFAULT_SIZE)

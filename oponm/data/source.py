@@ -10,20 +10,24 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from oponm.data.file_names import FileNames
+
 if TYPE_CHECKING:
     from oponm.data.prepare import Packing
     from oponm.data.stream import StreamedImages
+
+Files = FileNames | npt.NDArray[np.object_]
 
 
 class Part(NamedTuple):
     """Files of images and their labels.
 
     Attributes:
-        files: paths, (M,), in dataset order.
+        files: paths, (M,), in dataset order; as an array, or as :class:`~oponm.data.file_names.FileNames`.
         labels: (M,), int64.
     """
 
-    files: npt.NDArray[np.object_]
+    files: Files
     labels: npt.NDArray[np.int64]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,4 +29,4 @@ def class_members(labels: npt.ArrayLike, num_classes: int) -> list[npt.NDArray[n
         labels = labels.astype(np.uint16)  # NumPy's stable sort of 16 bits is a radix sort
     order = np.argsort(labels, kind="stable").astype(np.int64, copy=False)
     bounds = np.searchsorted(labels[order], np.arange(num_classes + 1))
-    return [order[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [order[start:stop] for start, stop in pairwise(bounds)]
