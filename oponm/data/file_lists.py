@@ -47,20 +47,23 @@ def read_list(path: str | Path, root: str | Path, num_classes: int) -> Part:
     path, root = Path(path), Path(root)
     text = read_text(path)
     links = _Links(root)
-    parsed: list[Lines] = []
-    begin, number, size = 0, 1, text_size(text)
+    size = text_size(text)
+    rows = text.count(b"\n", 0, size) + 1
+    listed = Lines(np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int32), np.empty(rows, dtype=np.int64))
+    begin = row = 0
     while begin < size:
         end = min(text.find(b"\n", begin + _BLOCK) + 1 or size, size)
-        parsed.append(parse_lines(text, begin, end, num_classes, number, path))
-        if leaving := links.leaving(text, parsed[-1]):
+        block = parse_lines(text, begin, end, num_classes, row + 1, path)
+        if leaving := links.leaving(text, block):
             line, name = leaving
             raise InputError(
-                f"{path}, line {number + line}: {name} leaves {root} through a symbolic link; "
+                f"{path}, line {row + line + 1}: {name} leaves {root} through a symbolic link; "
                 "move the images there, or set data.root to the folder that the link leads to"
             )
-        begin, number = end, number + len(parsed[-1].labels)
-    starts, lengths, labels = (np.concatenate(parts) for parts in zip(*parsed, strict=True))
-    return Part(FileNames(root, text, starts, lengths), labels)
+        stop = row + len(block.labels)
+        listed.starts[row:stop], listed.lengths[row:stop], listed.labels[row:stop] = block
+        begin, row = end, stop
+    return Part(FileNames(root, text, listed.starts, listed.lengths), listed.labels)
 
 
 def read_text(path: Path) -> bytes:

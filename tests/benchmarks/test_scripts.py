@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from benchmarks import epoch, overhead, precision, run, startup, streaming
+from benchmarks import epoch, overhead, precision, run, sampler, startup, streaming
 from tests.benchmarks.test_gpu_script import ROOT
 
 
@@ -62,6 +62,15 @@ def test_streaming(capsys):
     table = rows(capsys.readouterr().out)
     assert [line[0] for line in table[1:3]] == ["bare DataLoader", "oponm"]
     assert len(table[-3:]) == len(streaming.COMPUTE)
+
+
+def test_sampler(capfd, monkeypatch):
+    monkeypatch.setattr(sampler, "IMAGES", 5000)
+    monkeypatch.setattr(sampler, "CLASSES", 20)
+    sampler.main()
+    lines = [line[:24].strip() for line in capfd.readouterr().out.splitlines()]
+    for step in ("read_list", "draw ldam", "draw m2m", "draw random", "stratified_split", *sampler.SAMPLERS):
+        assert step in lines
 
 
 def test_every_benchmark_is_run_by_make_or_named_as_by_hand():
