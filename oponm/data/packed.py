@@ -69,6 +69,10 @@ class PackedImages(StreamedImages):
         """SHA-256 of the labels and the files' last two folders and names, in order, and of how they were packed."""
         return hashlib.sha256(f"{super().digest()} {self.pack.recipe}".encode()).hexdigest()
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the pack's manifest, which has a checksum of all pixels."""
+        return self.pack.fingerprint
+
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
         images = [Image.fromarray(self.pack.image(row)) for row in self.rows[batch.indices.numpy()]]
         if self.training and self.cropped:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import multiprocessing
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -162,3 +164,25 @@ def test_a_trained_run_does_not_depend_on_the_workers(photos, tmp_path):
         train(module, data, plan, tmp_path / str(workers), accelerator="cpu")
         weights.append(module.model.state_dict())
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def test_other_pixels_change_the_fingerprint_and_not_the_digest(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "photos")
+    before = stream(tmp_path / "photos", training=True)
+    digest, fingerprint = before.digest(), before.fingerprint()
+    assert (before.digest(), before.fingerprint()) == (digest, fingerprint)
+    file = tmp_path / "photos/ants/03.png"
+    Image.new("RGB", (24, 30)).save(file)
+    after = stream(tmp_path / "photos", training=True)
+    assert after.digest() == digest
+    overwritten = after.fingerprint()
+    assert overwritten != fingerprint
+    (tmp_path / "photos/ants/04.png").unlink()
+    assert after.fingerprint() not in (fingerprint, overwritten)
+
+
+def test_the_digest_is_what_it_was():
+    files = np.array([Path("/sets/photos/ants/1.png"), Path("photos/bees/é.png"), Path("2.png")], dtype=object)
+    lines = "7\tphotos/ants/1.png\n0\tphotos/bees/é.png\n1\t2.png\n"
+    data = StreamedImages(files, torch.tensor([7, 0, 1]), 16, training=False)
+    assert data.digest() == hashlib.sha256(lines.encode()).hexdigest()
