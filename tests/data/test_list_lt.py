@@ -125,6 +125,7 @@ def test_lists_may_lie_elsewhere(kind, tmp_path):
     error = refusal(kind, tmp_path)
     assert error.message.startswith(f"{tmp_path / kind.published.train.file}: is missing")
     assert "data.lists" in error.message
+    assert "https://github.com/zhmiao/OpenLongTailRecognition-OLTR" in error.message
     assert refusal(kind, tmp_path, lists=tmp_path / "none").key == "lists"
     assert refusal(kind, tmp_path / "none", lists=tmp_path / "lists").key == "root"
 
