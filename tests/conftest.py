@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
 
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory) -> Path:
+    """A root with CIFAR-10 as it was published, order and all, but for JPEG's losses."""
+    from tests.data.cifar_original import JPEGS, LABELS, write_cifar10
+
+    for file in (JPEGS, LABELS):
+        if not file.is_file():
+            pytest.skip(f"the images and labels of CIFAR-10 are not here: {file}")
+    return write_cifar10(tmp_path_factory.mktemp("cifar"))

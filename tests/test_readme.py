@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from oponm.configs import groups
+from oponm.data.list_lt import ImageNetLT, PlacesLT
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -38,3 +39,17 @@ def test_commands_name_choices_that_exist():
 def test_files_that_are_named_exist():
     for name in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
         assert (Path(__file__).parents[1] / name).exists(), name
+
+
+def test_every_data_set_has_a_row_with_figures_a_source_and_a_command():
+    table = [line.split(" | ") for line in README.splitlines() if "`data=" in line and line.startswith("| ")]
+    assert {re.search(r"`data=(\w+)", row[-1])[1] for row in table} == set(groups()["data"])
+    assert {len(row) for row in table} == {6}
+    for name, images, classes, ratio in (
+        ("ImageNet-LT", ImageNetLT.published, "1,000", "256"),
+        ("Places-LT", PlacesLT.published, "365", "996"),
+    ):
+        row = next(row for row in table if name in row[0])
+        numbers = [f"{part.num_images:,}" for part in (images.train, images.val, images.test)]
+        assert row[1:4] == [" / ".join(numbers), classes, ratio]
+        assert row[4].count("](http") == 2

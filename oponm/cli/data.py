@@ -20,6 +20,7 @@ from oponm.cli.build import build_data, with_full_keys
 from oponm.cli.errors import SIGNALLED
 from oponm.configs import CONF_DIR
 from oponm.data import LongTailDataModule
+from oponm.data.mixers import no_noise
 from oponm.data.pack import Pack, UnusablePack
 from oponm.data.survey import Survey, Surveyed
 from oponm.errors import InputError
@@ -49,6 +50,8 @@ def run(arguments: list[str]) -> None:
 def _check(config: DictConfig) -> None:
     measured = _without_measuring(config)
     data: LongTailDataModule = with_full_keys(config, lambda: instantiate(config.data))
+    if not data.in_memory:
+        data.make_mixer = no_noise
     survey = with_full_keys(config, data.survey) if isinstance(data, Surveyed) else Survey()
     if survey.problems:
         _refuse(survey, config)
@@ -156,7 +159,7 @@ def _facts(data: LongTailDataModule, measured: bool = True) -> list[str]:
         f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
         f"split digest {data.digest}",
         colours if measured else "mean and std: own, measured when training starts",
-        f"validation: {data.val}" + (", which is the test set" if data.val == "test" else ""),
+        f"validation: {data.val}" + (f", which is {data.facts['validation']}" if data.val != "none" else ""),
         *(f"left out: {line}" for line in data.skipped),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +60,8 @@ class CelebA5(LongTailDataModule):
 
     Args:
         root: the folder.
-        variant: ``"published"``, in which some images are both in train and test, or ``"clean"``.
+        variant: ``"published"``, in which some images are in two parts or have several labels, or ``"clean"``. Results
+            and the log tell which, and how many.
         image_size: side of the square images in pixels.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
@@ -96,12 +98,15 @@ class CelebA5(LongTailDataModule):
             raise InputError(f"names no folder: {self.root}", "root")
         names, split = self._split()
         log.info("CelebA-5, variant %s", self.variant)
-        if shared := _shared(split):
-            log.warning("%d images are both in train and test, as published: data.variant=clean has none", shared)
+        if overlap := _overlap(split):
+            log.warning("%s, as published: data.variant=clean has none", overlap)
         files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
         check_present(files[np.unique(np.concatenate([part.images for part in split]))], ARCHIVE, LAYOUT)
         train, val, test = (Part(files[part.images], part.labels) for part in split)
-        return FileReader(self.on_error, _read_face, self.pack).source([*CLASSES], self.image_size, train, test, val)
+        reader = FileReader(self.on_error, _read_face, self.pack)
+        source = reader.source([*CLASSES], self.image_size, train, test, val, "published rule")
+        source.facts["variant"] = f"{self.variant}; {overlap or 'no image is in two parts or has two labels'}"
+        return source
 
     def survey(self) -> Survey:
         """See :class:`~oponm.data.survey.Surveyed`."""
@@ -115,8 +120,8 @@ class CelebA5(LongTailDataModule):
         except InputError as error:
             survey.refuse("attributes", error)
             return survey
-        shared = f"{_shared(split)} images are both in train and test"
-        survey.note("attributes", f"of {len(names)} images; split {self.variant}, {shared}")
+        overlap = _overlap(split) or "no image is in two parts or has two labels"
+        survey.note("attributes", f"of {len(names)} images; split {self.variant}, {overlap}")
         files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
         for name, part in zip(("training", "validation", "test"), split, strict=True):
             survey.counts[name] = np.bincount(part.labels, minlength=len(CLASSES)).tolist()
@@ -210,8 +215,16 @@ def read_attributes(path: Path) -> tuple[list[str], npt.NDArray[np.bool_]]:
     return names, attributes
 
 
-def _shared(split: Split) -> int:
-    return len(np.intersect1d(split.train.images, split.test.images))
+def _overlap(split: Split) -> str:
+    """How many images are in two parts, and how many occur with several labels; empty if none does either."""
+    lines = []
+    for (name, one), (other_name, other) in combinations(split._asdict().items(), 2):
+        if shared := len(np.intersect1d(one.images, other.images)):
+            lines.append(f"{shared} are both in {name} and {other_name}")
+    pairs = np.unique(np.concatenate([np.stack(part, axis=1) for part in split]), axis=0)
+    if repeated := int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum()):
+        lines.append(f"{repeated} have several labels")
+    return f"of the images {', '.join(lines)}" if lines else ""
 
 
 def _read_face(path: Path, size: int) -> Tensor:

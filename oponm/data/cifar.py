@@ -48,8 +48,9 @@ class CifarLT(LongTailDataModule):
         root: the folder that holds, or is to hold, the data sets.
         num_classes: 10 or 100.
         download: whether to download what is not there.
-        verify: compare the files with their published checksums. False reads them as they are, and numbers the classes
-            if the file of their names is missing.
+        verify: compare the files, and their archive if it lies in ``root``, with their published checksums. False reads
+            them as they are, and numbers the classes if the file of their names is missing. A download is always
+            compared.
         **options: see :class:`~oponm.data.LongTailDataModule`.
 
     Raises:
@@ -104,7 +105,7 @@ class CifarLT(LongTailDataModule):
         if not self.download and not (self.root / published.filename).is_file():
             by_hand = _by_hand(published, self.root)
             raise InputError(f"{self.root} lacks {missing[0]}: set data.download=true, or {by_hand}", "root")
-        fetch(published, self.root)
+        fetch(published, self.root, self.verify)
 
     def survey(self) -> Survey:
         """See :class:`~oponm.data.survey.Surveyed`; nothing is downloaded or unpacked."""
@@ -133,9 +134,9 @@ class CifarLT(LongTailDataModule):
     def _missing(self) -> list[Path]:
         """Files that are needed and not there."""
         published = PUBLISHED[self.num_classes]
-        optional = () if self.verify else (published.meta["filename"],)
-        needed = [self.root / published.base_folder / name for name, _ in _checksums(published) if name not in optional]
-        return [file for file in needed if not file.is_file()]
+        folder, needed = self.root / published.base_folder, _needed(published, self.verify)
+        files = [folder / name for name, _ in _checksums(published) if name in needed]
+        return [file for file in files if not file.is_file()]
 
     def load_source(self) -> Source:
         """Read the images in the order of the published files, fetching these first where they are missing."""
@@ -161,7 +162,7 @@ class CifarLT(LongTailDataModule):
         return Source(names, pool(published.train_list), pool(published.test_list))
 
 
-def fetch(published: Any, root: Path) -> None:
+def fetch(published: Any, root: Path, verify: bool = True) -> None:
     """Bring the files of a data set to ``root``, from the archive if it lies there, and else by download.
 
     All work is done in a temporary folder in ``root``; files that are there already, or that another process puts there
@@ -170,33 +171,41 @@ def fetch(published: Any, root: Path) -> None:
     Args:
         published: :class:`torchvision.datasets.CIFAR10`, or a class with the same attributes.
         root: the folder that holds data sets; made if need be.
+        verify: False takes an archive that lies in ``root`` as it is; nothing in it can leave the temporary folder, and
+            of what it holds only files with the published names are kept.
 
     Raises:
         InputError: if the archive cannot be had, written or unpacked, or is not the published one.
     """
     with _scratch_folder(root) as scratch:
         archive, origin = root / published.filename, str(root / published.filename)
-        remedy = "delete it to have it downloaded"
+        remedy = "delete it to have it downloaded, or set data.verify=false to take it as it is"
         if not archive.is_file():
-            archive, origin = scratch / published.filename, published.url
+            archive, origin, verify = scratch / published.filename, published.url, True
             remedy = f"it was cut short or altered on its way; run again, or {_by_hand(published, root)}"
             _download(published, archive, root)
-        _check_md5(archive, published.tgz_md5, remedy, origin)
+        if verify:
+            _check_md5(archive, published.tgz_md5, remedy, origin)
         try:
             with tarfile.open(archive, "r:gz") as opened:
                 opened.extractall(scratch, filter="data")
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise InputError(f"{origin}: cannot be unpacked ({error}); {_by_hand(published, root)}") from error
         unpacked, folder = scratch / published.base_folder, root / published.base_folder
-        for name, md5 in _checksums(published):
-            if not (unpacked / name).is_file():
-                raise InputError(f"{origin}: lacks {published.base_folder}/{name}; {_by_hand(published, root)}")
-            _check_md5(unpacked / name, md5, remedy, f"{origin}, {published.base_folder}/{name}")
+        files = [unpacked / name for name, _ in _checksums(published)]
+        names = [file.name for file in files if file.is_file() and not (file.is_symlink() or unpacked.is_symlink())]
+        if absent := sorted(_needed(published, verify) - set(names)):
+            raise InputError(f"{origin}: lacks {published.base_folder}/{absent[0]}; {_by_hand(published, root)}")
+        if verify:
+            for name, md5 in _checksums(published):
+                _check_md5(unpacked / name, md5, remedy, f"{origin}, {published.base_folder}/{name}")
+        for other in set(unpacked.iterdir()) - {unpacked / name for name in names}:
+            shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
         try:
             unpacked.rename(folder)
         except OSError:  # the folder is there: complete it
             folder.mkdir(exist_ok=True)
-            for name, _ in _checksums(published):
+            for name in names:
                 if not (folder / name).exists():
                     os.replace(unpacked / name, folder / name)
 
@@ -204,6 +213,11 @@ def fetch(published: Any, root: Path) -> None:
 def _checksums(published: Any) -> list[tuple[str, str]]:
     meta = published.meta
     return [*published.train_list, *published.test_list, (meta["filename"], meta["md5"])]
+
+
+def _needed(published: Any, verify: bool) -> set[str]:
+    """Names of the files without which there is no data set; that of class names can be done without."""
+    return {name for name, _ in _checksums(published) if verify or name != published.meta["filename"]}
 
 
 def _by_hand(published: Any, root: Path) -> str:

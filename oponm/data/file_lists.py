@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from oponm.data.source import Part
+from oponm.data.file_names import FileNames
+from oponm.data.list_lines import Lines, parse_lines, text_size
+from oponm.data.source import Files, Part
 from oponm.errors import InputError, check_choice
 
 HASHES = ("md5", "git")
-_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
+_BLOCK = 2**22  # bytes that are parsed at once
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_list(path: str | Path, root: str | Path, num_classes: int) -> Part:
     r"""Read a list of images; they may be missing, see :func:`check_present`, but lie below ``root`` in any case.
+
+    Memory is that of the text, and 20 bytes a line; a million lines take about a second.
 
     Args:
         path: the list, one line an image: a path relative to ``root``, written with ``/``, and a label.
@@ -42,43 +45,56 @@ def read_list(path: str | Path, root: str | Path, num_classes: int) -> Part:
         (['1.jpg', '7.jpg'], array([0, 1]))
     """
     path, root = Path(path), Path(root)
-    real_root = os.path.realpath(root)
-    folders: dict[str, bool] = {}  # whether each is inside
-    names: list[str] = []
-    labels: list[int] = []
-    for number, line in enumerate(read_lines(path), start=1):
-        name, label = _parse(line, num_classes, f"{path}, line {number}")
-        parent = name.rpartition("/")[0]
-        if parent not in folders:
-            folders[parent] = _is_inside(os.path.join(root, parent), real_root)
-        file = os.path.join(root, name)
-        if not folders[parent] or (os.path.islink(file) and not _is_inside(file, real_root)):
+    text = read_text(path)
+    links = _Links(root)
+    size = text_size(text)
+    rows = text.count(b"\n", 0, size) + 1
+    listed = Lines(np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int32), np.empty(rows, dtype=np.int64))
+    begin = row = 0
+    while begin < size:
+        end = min(text.find(b"\n", begin + _BLOCK) + 1 or size, size)
+        block = parse_lines(text, begin, end, num_classes, row + 1, path)
+        if leaving := links.leaving(text, block):
+            line, name = leaving
             raise InputError(
-                f"{path}, line {number}: {name} leaves {root} through a symbolic link; "
+                f"{path}, line {row + line + 1}: {name} leaves {root} through a symbolic link; "
                 "move the images there, or set data.root to the folder that the link leads to"
             )
-        names.append(file)
-        labels.append(label)
-    files = np.empty(len(names), dtype=object)
-    files[:] = [Path(name) for name in names]
-    return Part(files, np.array(labels, dtype=np.int64))
+        stop = row + len(block.labels)
+        listed.starts[row:stop], listed.lengths[row:stop], listed.labels[row:stop] = block
+        begin, row = end, stop
+    return Part(FileNames(root, text, listed.starts, listed.lengths), listed.labels)
+
+
+def read_text(path: Path) -> bytes:
+    """The content of a UTF-8 text, its lines ended by a newline alone; the last may have none.
+
+    Raises:
+        InputError: naming the file, if it cannot be read, is no text or is empty.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); download it again") from error
+    text = text.removeprefix(_BYTE_ORDER_MARK)
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    try:
+        text.isascii() or text.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no UTF-8 text; download it again") from error
+    if text in (b"", b"\n"):
+        raise InputError(f"{path}: is empty; download it again")
+    return text
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text.
 
     Raises:
-        InputError: naming the file, if it cannot be read, is no text or is empty.
+        InputError: see :func:`read_text`.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); download it again") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 text; download it again") from error
-    if lines == [""]:
-        raise InputError(f"{path}: is empty; download it again")
-    return lines
+    return read_text(path).decode().removesuffix("\n").split("\n")
 
 
 def check_hash(path: Path, expected: str, kind: str) -> None:
@@ -117,7 +133,7 @@ def check_hash(path: Path, expected: str, kind: str) -> None:
         )
 
 
-def check_present(files: Sequence[Path] | npt.NDArray[np.object_], archive: str, layout: str) -> None:
+def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> None:
     """Make sure that images exist before the first is decoded.
 
     Args:
@@ -128,22 +144,47 @@ def check_present(files: Sequence[Path] | npt.NDArray[np.object_], archive: str,
     Raises:
         InputError: with the number of those missing, the first three, archive and layout.
     """
-    missing = [str(file) for file in files if not os.path.isfile(file)]
+    missing, named, files = 0, list[str](), FileNames.of(files)
+    for file in files.strings():
+        if not os.path.isfile(file):
+            missing += 1
+            if len(named) < 3:
+                named.append(file)
     if missing:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise InputError(f"{len(missing)} of {len(files)} images are missing: {first}; unpack {archive} as {layout}")
+        first = ", ".join(named) + (", ..." if missing > 3 else "")
+        raise InputError(f"{missing} of {len(files)} images are missing: {first}; unpack {archive} as {layout}")
 
 
-def _parse(line: str, num_classes: int, where: str) -> tuple[str, int]:
-    name, separator, label = line.strip().rpartition(" ")
-    name = name.rstrip()
-    if not separator or not _WHOLE_NUMBER.fullmatch(label) or "\\" in name or "\0" in name:
-        raise InputError(f"{where}: is not '<relative path> <label>': {line[:80]!r}; mend the list")
-    if name.startswith("/") or os.path.isabs(name) or ".." in name.split("/"):
-        raise InputError(f"{where}: {name} leaves the folder of images; paths are relative to it, without '..'")
-    if not 0 <= int(label) < num_classes:
-        raise InputError(f"{where}: label {label} lies outside [0, {num_classes}); mend the list")
-    return name, int(label)
+class _Links:
+    """Symbolic links below a folder, found by listing each folder that names lie in once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.real_root = root, os.path.realpath(root)
+        self.known: dict[bytes, set[bytes] | None] = {}  # links in each folder; None for one that is outside
+
+    def leaving(self, text: bytes, lines: Lines) -> tuple[int, str] | None:
+        """The first name that leads out of the folder, and its line, counted from 0."""
+        for line, (start, length) in enumerate(zip(lines.starts.tolist(), lines.lengths.tolist(), strict=True)):
+            name = text[start : start + length]
+            folder, _, file = name.rpartition(b"/")
+            if folder not in self.known:
+                self.known[folder] = self._links_in(os.path.join(self.root, os.fsdecode(folder)))
+            links = self.known[folder]
+            if links is None or (links and file in links and self._is_out(name)):
+                return line, name.decode()
+        return None
+
+    def _links_in(self, folder: str) -> set[bytes] | None:
+        if not _is_inside(folder, self.real_root):
+            return None
+        try:
+            with os.scandir(folder) as entries:
+                return {os.fsencode(entry.name) for entry in entries if entry.is_symlink()}
+        except OSError:  # it is missing, which check_present tells
+            return set()
+
+    def _is_out(self, name: bytes) -> bool:
+        return not _is_inside(os.path.join(self.root, os.fsdecode(name)), self.real_root)
 
 
 def _is_inside(path: str, real_root: str) -> bool:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from typing_extensions import Unpack
 
+from oponm.data.file_names import FileNames
 from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
-from oponm.data.source import Part, Source
+from oponm.data.source import Files, Part, Source
 from oponm.errors import InputError, check_choice, check_int, check_real
 from oponm.longtail import stratified_split
 
+log = logging.getLogger(__name__)
 LARGEST_DEFAULT_SIZE = 224
 _LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
 
@@ -23,9 +25,14 @@ _LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
 class ImageFolderLT(LongTailDataModule):
     """Images in class folders, taken as they are or long-tailed on purpose.
 
-    Either ``root/train/<class>/*`` with ``root/test/<class>/*`` (or ``root/val``), or ``root/<class>/*``, from which a
-    stratified test set is then held out. Images are decoded once, at one size, and kept in memory, unless
-    ``in_memory=False``.
+    One of these, each with the same classes in all its parts:
+
+    * ``root/train/<class>/*``, ``root/val/<class>/*`` and ``root/test/<class>/*``: ``val="split"`` then validates on
+      the images of ``val``, all of them, and holds nothing out of ``train``;
+    * ``root/train/<class>/*`` with ``root/test/<class>/*`` or with ``root/val/<class>/*``, which is the test set;
+    * ``root/<class>/*``, from which a stratified test set is held out.
+
+    Images are decoded once, at one size, and kept in memory, unless ``in_memory=False``.
 
     Args:
         root: the folder.
@@ -74,24 +81,32 @@ class ImageFolderLT(LongTailDataModule):
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
         reader = FileReader(self.on_error, pack=self.pack)
-        parts = {path.name.lower(): path for path in self.root.iterdir() if path.is_dir()}
-        if "train" in parts:
-            held_out = parts.get("test", parts.get("val"))
-            if held_out is None:
-                raise InputError(f"{self.root} has a folder train but neither test nor val: add one", "root")
-            names = _class_names(parts["train"])
-            if (test_names := _class_names(held_out)) != names:
-                differing = sorted(set(names) ^ set(test_names))
-                raise InputError(
-                    f"{self.root}: train and {held_out.name} differ in classes: {', '.join(differing[:5])}"
-                )
-            train, test = (_list_files(folder, names, reader) for folder in (parts["train"], held_out))
-        else:
-            names = _class_names(self.root)
-            files, labels = _list_files(self.root, names, reader)
-            self._check_share(names, np.bincount(labels).tolist())
-            kept, out = stratified_split(labels, self.test_fraction, seed=0)
-            train, test = (Part(files[part], labels[part]) for part in (kept, out))
+        folders = {path.name.lower(): path for path in self.root.iterdir() if path.is_dir()}
+        if "train" not in folders:
+            return self._split_here(reader)
+        parts = {name: folders[name] for name in ("train", "test", "val") if name in folders}
+        if len(parts) == 1:
+            raise InputError(f"{self.root} has a folder train but neither test nor val: add one", "root")
+        names = _class_names(parts["train"])
+        for folder in parts.values():
+            if differing := sorted(set(names) ^ set(_class_names(folder))):
+                raise InputError(f"{self.root}: train and {folder.name} differ in classes: {', '.join(differing[:5])}")
+        listed = {name: _list_files(folder, names, reader) for name, folder in parts.items()}
+        if "test" not in parts:
+            log.info("%s: there is no folder test, so val is the test set", self.root)
+            listed["test"] = listed.pop("val")
+        elif "val" in parts and self.val != "split":
+            log.info("%s: the folder val is not used by data.val=%s, but by data.val=split", self.root, self.val)
+        size = self.image_size or _default_size(listed["train"].files)
+        origin = "own folder" if "val" in listed else ""
+        return reader.source(names, size, listed["train"], listed["test"], listed.get("val"), origin)
+
+    def _split_here(self, reader: FileReader) -> Source:
+        names = _class_names(self.root)
+        files, labels = _list_files(self.root, names, reader)
+        self._check_share(names, np.bincount(labels).tolist())
+        kept, out = stratified_split(labels, self.test_fraction, seed=0)
+        train, test = (Part(files[part], labels[part]) for part in (kept, out))
         return reader.source(names, self.image_size or _default_size(train.files), train, test)
 
     def order_classes(self, available: list[int]) -> list[int]:
@@ -125,7 +140,7 @@ def _list_files(folder: Path, names: list[str], reader: FileReader) -> Part:
             raise InputError(f"{folder / name}: holds no image; fill the class folder, or remove it")
         files += images
         labels += [label] * len(images)
-    return Part(np.array(files, dtype=object), np.array(labels, dtype=np.int64))
+    return Part(FileNames.of(files), np.array(labels, dtype=np.int64))
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -142,7 +157,7 @@ def _is_clutter(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts) or path.name.lower() in _LEFT_BY_SYSTEMS
 
 
-def _default_size(files: npt.NDArray[np.object_]) -> int:
+def _default_size(files: Files) -> int:
     for path in files:
         with suppress(Exception), Image.open(path) as image:  # a damaged one is named, or skipped, when it is decoded
             return min(*image.size, LARGEST_DEFAULT_SIZE)

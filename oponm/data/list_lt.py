@@ -16,6 +16,7 @@ from oponm.data.source import Part, Source
 from oponm.data.survey import Survey
 from oponm.errors import InputError, check_choice, check_int
 
+LISTS = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"  # of Liu et al.
 _IMAGENET_TRAIN, _IMAGENET_VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 _PLACES = "Places365-Standard small (places365standard_easyformat.tar)"
 
@@ -96,7 +97,8 @@ class ListLT(LongTailDataModule):
             check_present(listed[name].files, part.archive, self.published.layout)
         reader = FileReader(self.on_error, pack=self.pack)
         names = self._class_names(listed["training"])
-        return reader.source(names, self.image_size, listed["training"], listed["test"], listed["validation"])
+        train, val, test = (listed[name] for name in ("training", "validation", "test"))
+        return reader.source(names, self.image_size, train, test, val, "published list")
 
     def survey(self) -> Survey:
         """See :class:`~oponm.data.survey.Surveyed`."""
@@ -131,7 +133,10 @@ class ListLT(LongTailDataModule):
     def _read(self, part: PublishedList, verify: bool) -> Part:
         path = self.lists / part.file
         if not path.is_file():
-            raise InputError(f"{path}: is missing; put the published lists there, or set data.lists to their folder")
+            raise InputError(
+                f"{path}: is missing; put the published lists there (they are linked from {LISTS}), "
+                "or set data.lists to their folder"
+            )
         if verify:
             check_hash(path, part.digest, part.kind)
         listed = read_list(path, self.root, self.published.num_classes)

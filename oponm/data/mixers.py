@@ -22,7 +22,7 @@ from oponm.noise import (
 )
 
 # Makes what mixes noise in, from the statistics and the class counts of a training set, and the statistics by class.
-MixerFactory = Callable[[Statistics, list[int], Callable[[], list[Statistics]]], nn.Module]
+MixerFactory = Callable[[Statistics, list[int], Callable[[], list[Statistics]]], nn.Module | None]
 DELTA, RATIO = 1 / 3, 1 / 4  # the paper's
 DISTRIBUTIONS = ("gaussian", "uniform", "class_gaussian", "spectrum")
 MODES = ("replace", "append", "add")
@@ -52,7 +52,7 @@ def make_mixer(
     Options that the mode or the distribution has no use for must be None.
 
     Args:
-        statistics: of the training images.
+        statistics: of the training images themselves, whatever they are normalised by.
         class_counts: training images of each class.
         class_statistics: gives the statistics of each class; called for ``"class_gaussian"`` alone, as it reads the
             whole training set.
@@ -112,6 +112,16 @@ def make_mixer(
     if mode == "append":
         return AppendNoise(RATIO if ratio is None else ratio, len(class_counts), noise, ramp)
     return ReplaceWithNoise(class_counts, delta, noise, ramp, "class" if labels is None else labels)
+
+
+def no_noise(
+    statistics: Statistics, class_counts: Sequence[int], class_statistics: Callable[[], Sequence[Statistics]]
+) -> None:
+    """Make nothing: for data modules of which nobody asks for noise, so that no colours are measured for it.
+
+    Example:
+        >>> no_noise(Statistics((0.5,), (0.2,)), [10, 5], list)
+    """
 
 
 def _given(key: str, value: Sequence[Any], shape: torch.Size, high: float = math.inf) -> Tensor:

@@ -17,13 +17,13 @@ from typing_extensions import Self, TypedDict
 
 from oponm.data.augmentation import no_augmentation
 from oponm.data.loader import Batches, Loader
-from oponm.data.mixers import MixerFactory, make_mixer
+from oponm.data.mixers import MixerFactory, make_mixer, no_noise
 from oponm.data.mixing import no_mixing
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
 from oponm.data.progress import track
 from oponm.data.samplers import EpochBatches, IndexBatch
 from oponm.data.source import Pool, Source
-from oponm.data.statistics import PUBLISHED, Statistics, channel_statistics, class_statistics
+from oponm.data.statistics import PUBLISHED, Statistics, channel_statistics, class_statistics, statistics_sample
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
 from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest, stratified_split
@@ -74,7 +74,7 @@ class LongTailDataModule(pl.LightningDataModule):
 
     After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
     ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
-    ``statistics``, ``image_shape``, ``skipped``.
+    ``statistics``, ``image_shape``, ``skipped``, and ``facts``: in words, what results have to tell of the images.
 
     Args:
         imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
@@ -86,10 +86,13 @@ class LongTailDataModule(pl.LightningDataModule):
         seed: the run's seed: order, augmentation and noise.
         val: what models are compared on during training. ``"none"``: nothing. ``"split"``: images held out of the
             training images, the same of each class, before the tail is drawn (or the data set's own validation set,
-            where it has one). ``"test"``: the test set itself, a habit of the literature that flatters.
-        val_size: images of each class to hold out, a number or a share, for ``val="split"``.
-        statistics: for normalisation and noise: ``"own"``, those of the drawn training images; or published ones by
-            name, ``"cifar10"``, ``"cifar100"``, ``"imagenet"``.
+            where it has one: a published list, a folder ``val``). ``"test"``: the test set itself, a habit of the
+            literature that flatters.
+        val_size: images of each class to hold out, a number or a share, for ``val="split"`` of sets without one.
+        statistics: for normalisation: ``"own"``, those of the drawn training images; or published ones by name,
+            ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, for networks that were trained with them before. Noise has
+            the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are those of the
+            centre squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. What was taken is logged.
         in_memory: keep all images decoded in the device's memory; False decodes the files of each batch anew, with a
             random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
         num_workers: processes that decode, for ``in_memory=False``.
@@ -136,6 +139,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
         self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False
+        self._own_statistics: Statistics | None = None  # once they are measured
         self._standing: dict[str, Loader] = {}  # whose processes stay from epoch to epoch
 
     @abstractmethod
@@ -163,13 +167,19 @@ class LongTailDataModule(pl.LightningDataModule):
         self.image_shape = tuple(self.train_set.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:])
         self.statistics = self._statistics()
         self.pipeline = self._pipeline()
+        own = self._measured()
+        self.facts = source.facts | {"validation": self._validation(source)}
+        self.facts["normalised by"] = own if self.statistics_name == "own" else f"published {self.statistics_name}"
         self._ready = True
         log.info(
             "training set: %d images of %d classes, %d to %d a class, draw %s, digest %s",
             *(len(self.train_set), len(self.class_names), max(self.class_counts), min(self.class_counts)),
             *(self.draw, self.digest[:16]),
         )
-        log.info("normalised by %s statistics: %s", self.statistics_name, self.statistics)
+        log.info("normalised by %s statistics: %s", self.facts["normalised by"], self.statistics)
+        if self._own_statistics not in (None, self.statistics):
+            log.info("colours of noise, unless given: %s statistics: %s", own, self._own_statistics)
+        log.info("validation: %s", self.facts["validation"])
         if self.val == "test":
             log.warning("val=test: the test set doubles as validation set, so the best epoch's figure flatters")
         if self.skipped:
@@ -201,11 +211,16 @@ class LongTailDataModule(pl.LightningDataModule):
         height, width = self.image_shape[1:]
         return DevicePipeline(
             self.make_augmentation((height, width)),
-            self.make_mixer(self.statistics, self.class_counts, self._class_statistics),
+            self._mixer(),
             self.statistics,
             self.seed,
             self.make_mixing(self.class_counts),
         )
+
+    def _mixer(self) -> nn.Module | None:
+        if self.make_mixer is no_noise:
+            return None
+        return self.make_mixer(self.own_statistics(), self.class_counts, self._class_statistics)
 
     def _draw(self, labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.int64]:
         if self.draw not in DRAWS:
@@ -243,18 +258,39 @@ class LongTailDataModule(pl.LightningDataModule):
             if self.image_shape[0] != 3:
                 raise InputError(f"of {self.statistics_name} are for colour images: take own", "statistics")
             return PUBLISHED[self.statistics_name]
-        if isinstance(self.train_set, ResidentImages):
-            return channel_statistics(self.train_set.images)
-        loader = self._in_order("train_set", standing=False)
-        return channel_statistics(raw.images for raw in track(loader, len(loader), "measuring colours"))
+        return self.own_statistics()
+
+    def own_statistics(self) -> Statistics:
+        """Those of the drawn training images, measured when first asked for; see ``statistics``."""
+        if self._own_statistics is None:
+            if isinstance(self.train_set, ResidentImages):
+                self._own_statistics = channel_statistics(self.train_set.images)
+            else:
+                chosen = statistics_sample(len(self.train_set))
+                self._own_statistics = channel_statistics(raw.images for raw in self._uncropped(chosen, "colours"))
+        return self._own_statistics
+
+    def _measured(self) -> str:
+        """What the own statistics are of."""
+        number = len(self.train_set)
+        sample = number if self.in_memory else len(statistics_sample(number))
+        return "own" if sample == number else f"own (of {sample:,} of the {number:,} training images, drawn by seed 0)"
 
     def _class_statistics(self) -> list[Statistics]:
         if isinstance(self.train_set, ResidentImages):
             batches: Iterable[tuple[Tensor, Tensor]] = [(self.train_set.images, self.train_set.targets)]
         else:
-            loader = self._in_order("train_set", standing=False)
-            batches = (raw[:2] for raw in track(loader, len(loader), "measuring colours of classes"))
+            everything = torch.arange(len(self.train_set))
+            batches = (raw[:2] for raw in self._uncropped(everything, "colours of classes"))
         return class_statistics(batches, len(self.class_names))
+
+    def _uncropped(self, indices: Tensor, title: str) -> Iterable[RawBatch]:
+        """Training images that are not in memory, as an evaluation sees them: no seed has a part in it."""
+        images: Any = copy.copy(self.train_set)
+        images.training = False
+        parts = indices.split(self.batch_size)
+        batches = [IndexBatch(part, epoch=0, step=step) for step, part in enumerate(parts)]
+        return track(Loader(images, self.num_workers).over(batches), len(batches), f"measuring {title}")
 
     def _hold_out(self, source: Source) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
         """Candidates for the training set, and what validates: indices into ``source.val`` if there is one."""
@@ -264,6 +300,12 @@ class LongTailDataModule(pl.LightningDataModule):
         if source.val is not None:
             return everything, np.arange(len(source.val.labels))
         return stratified_split(source.train.labels, self.val_size, seed=self.draw_seed)
+
+    def _validation(self, source: Source) -> str:
+        """The policy in words."""
+        if self.val != "split":
+            return {"none": "none", "test": "the test set"}[self.val]
+        return "held out of the training images" if source.val is None else source.val_origin or "own validation set"
 
     def _count(self, targets: Tensor, name: str) -> list[int]:
         counts = torch.bincount(targets, minlength=len(self.class_names)).tolist()
@@ -306,15 +348,15 @@ class LongTailDataModule(pl.LightningDataModule):
             loader.close()
         self._standing.clear()
 
-    def _in_order(self, name: str, standing: bool = True) -> Loader:
+    def _in_order(self, name: str) -> Loader:
         rank, world_size = self._place()
         mine = torch.arange(rank, len(getattr(self, name)), world_size)
         parts = mine.split(max(self.batch_size, 500) if self.in_memory else self.batch_size)
         batches = [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)]
-        return self._loader(name, batches, standing)
+        return self._loader(name, batches)
 
-    def _loader(self, name: str, batches: Batches, standing: bool = True) -> Loader:
-        """The loader of a set, over some batches; with ``standing`` one for as long as the trainer goes on."""
+    def _loader(self, name: str, batches: Batches) -> Loader:
+        """The loader of a set, over some batches; one for as long as the trainer goes on."""
         images, device = getattr(self, name), self._device()
         if isinstance(images, ResidentImages):
             images = images.to(device)
@@ -322,8 +364,7 @@ class LongTailDataModule(pl.LightningDataModule):
         loader = self._standing.get(name)
         if loader is None or loader.images is not images:
             loader = Loader(images, self.num_workers, pin_memory=not self.in_memory and device.type == "cuda")
-            if standing:
-                self._standing[name] = loader
+            self._standing[name] = loader
         return loader.over(batches)
 
     def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:

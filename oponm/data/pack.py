@@ -87,6 +87,7 @@ class Pack:
         recipe: how the images were made.
         entries: the images.
         rows: row of each file, by :attr:`Stamp.path`.
+        fingerprint: SHA-256 of the manifest.
 
     Example:
         >>> import tempfile
@@ -102,10 +103,12 @@ class Pack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         before = _identity(folder / MANIFEST)
-        self.recipe, self.chunks = _read_manifest(folder)
+        self.recipe, self.chunks, self.fingerprint = _read_manifest(folder)
         self.entries = [entry for chunk in self.chunks for entry in chunk.entries]
         self.rows = {entry.stamp.path: row for row, entry in enumerate(self.entries)}
-        self.offsets = np.cumsum([0, *(3 * entry.height * entry.width for entry in self.entries)], dtype=np.int64)
+        # Arrays, so that processes that share the pack touch no object of an entry, which would copy its memory.
+        self.sizes = np.array([(entry.height, entry.width) for entry in self.entries], dtype=np.int64).reshape(-1, 2)
+        self.offsets = np.concatenate([[0], np.cumsum(3 * self.sizes.prod(1))])
         self._map: Pixels | None = None
         self._identity = _identity(folder / IMAGES)
         if self._identity[-1] != self.num_bytes:
@@ -114,7 +117,8 @@ class Pack:
             raise UnusablePack("it is being replaced at this moment")
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_map": None}  # a process that it is sent to maps the file itself
+        # A process that it is sent to maps the file itself, and asks for nothing but pixels.
+        return self.__dict__ | {"_map": None, "entries": [], "chunks": [], "rows": {}}
 
     @property
     def num_bytes(self) -> int:
@@ -140,7 +144,7 @@ class Pack:
     def image(self, row: int) -> Pixels:
         """Pixels of a row, (H, W, 3): a view of the file."""
         start, end = self.offsets[row : row + 2]
-        return self.pixels[start:end].reshape(self.entries[row].height, self.entries[row].width, 3)
+        return self.pixels[start:end].reshape(*self.sizes[row], 3)
 
     def verify(
         self,
@@ -207,7 +211,7 @@ def parse_chunk(line: bytes) -> Chunk:
     return chunk
 
 
-def _read_manifest(folder: Path) -> tuple[str, list[Chunk]]:
+def _read_manifest(folder: Path) -> tuple[str, list[Chunk], str]:
     try:
         content = (folder / MANIFEST).read_bytes()
     except FileNotFoundError:
@@ -216,12 +220,13 @@ def _read_manifest(folder: Path) -> tuple[str, list[Chunk]]:
     except OSError as error:
         raise UnusablePack(f"it cannot be read ({error.strerror})") from error
     *lines, last = content.splitlines(keepends=True) or [b""]
-    if last != manifest_line({"sha256": hashlib.sha256(b"".join(lines)).hexdigest()}):
+    fingerprint = hashlib.sha256(b"".join(lines)).hexdigest()
+    if last != manifest_line({"sha256": fingerprint}):
         raise UnusablePack(f"{MANIFEST} is damaged")
     header = json.loads(lines[0])
     if header["format"] != FORMAT:
         raise UnusablePack(f"{MANIFEST} is of format {header['format']}, not {FORMAT}")
-    return header["recipe"], [parse_chunk(line) for line in lines[1:]]
+    return header["recipe"], [parse_chunk(line) for line in lines[1:]], fingerprint
 
 
 def _identity(file: Path) -> tuple[int, ...]:

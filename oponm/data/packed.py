@@ -15,7 +15,7 @@ from oponm.data.pack import Pack
 from oponm.data.pipeline import RawBatch
 from oponm.data.prepare import Packing
 from oponm.data.samplers import IndexBatch
-from oponm.data.source import Images, Part, Pool, Stream
+from oponm.data.source import Files, Images, Part, Pool, Stream
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError
 from oponm.rng import derived_randomness
@@ -55,7 +55,7 @@ class PackedImages(StreamedImages):
         self,
         pack: Pack,
         rows: npt.NDArray[np.int64],
-        files: npt.NDArray[np.object_],
+        files: Files,
         targets: Tensor,
         size: int,
         training: bool,
@@ -68,6 +68,10 @@ class PackedImages(StreamedImages):
     def digest(self) -> str:
         """SHA-256 of the labels and the files' last two folders and names, in order, and of how they were packed."""
         return hashlib.sha256(f"{super().digest()} {self.pack.recipe}".encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the pack's manifest, which has a checksum of all pixels."""
+        return self.pack.fingerprint
 
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
         images = [Image.fromarray(self.pack.image(row)) for row in self.rows[batch.indices.numpy()]]

@@ -57,6 +57,10 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         parts = (self.targets.cpu().numpy().astype("<i8"), self.images.cpu().contiguous().numpy())
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
+    def fingerprint(self) -> str:
+        """Empty, as :meth:`digest` tells of every pixel already."""
+        return ""
+
     def __len__(self) -> int:
         return len(self.targets)
 

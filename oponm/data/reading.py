@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 
 from oponm.data.decode import read_image
+from oponm.data.file_names import FileNames
 from oponm.data.packed import packed_pool
 from oponm.data.prepare import Packing, scaled, squares
 from oponm.data.progress import track
-from oponm.data.source import Images, Part, Pool, Source, Stream
+from oponm.data.source import Files, Images, Part, Pool, Source, Stream
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
 
@@ -86,29 +88,46 @@ class FileReader:
         self.decode, self.pack = decode, pack
         self.skipped: list[str] = []
 
-    def source(self, class_names: list[str], size: int, train: Part, test: Part, val: Part | None = None) -> Source:
+    def source(
+        self,
+        class_names: list[str],
+        size: int,
+        train: Part,
+        test: Part,
+        val: Part | None = None,
+        val_origin: str = "",
+    ) -> Source:
         """A data set of files, all to be read to one size.
+
+        Args:
+            class_names: names in label order.
+            size: side in pixels.
+            train: images to draw the training set from.
+            test: the test set.
+            val: the validation set, for data sets that define one.
+            val_origin: where it is from; see :attr:`oponm.data.source.Source.val_origin`.
 
         Raises:
             InputError: if images are to be packed smaller than ``size``.
         """
-        parts = {"training": train, "test": test, "validation": val}
-        packing = self._packing(size, [part.files for part in parts.values() if part is not None])
+        given = {"training": train, "test": test, "validation": val}
+        parts = {name: Part(FileNames.of(part.files), part.labels) for name, part in given.items() if part is not None}
+        packing = self._packing(size, chain.from_iterable(part.files for part in parts.values()))
         pools = {
             name: packed_pool(packing, part, size, self.refuse) if packing else self._pool(part, size, name)
             for name, part in parts.items()
-            if part is not None
         }
-        return Source(class_names, pools["training"], pools["test"], pools.get("validation"), self.skipped, packing)
+        val_pool = pools.get("validation")
+        return Source(class_names, pools["training"], pools["test"], val_pool, self.skipped, packing, val_origin)
 
-    def _packing(self, size: int, files: list[npt.NDArray[np.object_]]) -> Packing | None:
+    def _packing(self, size: int, files: Iterable[Path]) -> Packing | None:
         if self.pack is None:
             return None
         folder, root, in_memory, short_side = self.pack
         recipe = squares(size, self.decode)
         if not in_memory and self.decode is read_image:
             recipe = scaled(None if short_side is None else check_int("pack_size", short_side, minimum=size))
-        return Packing(folder, recipe, root, np.concatenate(files), skip=self.on_error == "skip")
+        return Packing(folder, recipe, root, files, skip=self.on_error == "skip")
 
     def _pool(self, part: Part, size: int, name: str) -> Pool:
         def read(wanted: npt.NDArray[np.int64]) -> Images:
@@ -122,7 +141,7 @@ class FileReader:
         streamed = self.decode is read_image and self.on_error == "raise"
         return Pool(part.labels, read, stream if streamed else None)
 
-    def read(self, files: npt.NDArray[np.object_], size: int, title: str) -> Images:
+    def read(self, files: Files, size: int, title: str) -> Images:
         """Decode files to one size.
 
         Args:

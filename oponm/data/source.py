@@ -10,20 +10,24 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from oponm.data.file_names import FileNames
+
 if TYPE_CHECKING:
     from oponm.data.prepare import Packing
     from oponm.data.stream import StreamedImages
+
+Files = FileNames | npt.NDArray[np.object_]
 
 
 class Part(NamedTuple):
     """Files of images and their labels.
 
     Attributes:
-        files: paths, (M,), in dataset order.
+        files: paths, (M,), in dataset order; as an array, or as :class:`~oponm.data.file_names.FileNames`.
         labels: (M,), int64.
     """
 
-    files: npt.NDArray[np.object_]
+    files: Files
     labels: npt.NDArray[np.int64]
 
 
@@ -77,6 +81,8 @@ class Source:
         val: the validation set, for data sets that define one.
         skipped: filled by ``read`` and ``stream``: files left out because they could not be decoded, with the reason.
         packing: the pack that images are read from; None where they are not.
+        val_origin: where ``val`` is from, for results to tell.
+        facts: what else results have to tell of the images, by name.
     """
 
     class_names: list[str]
@@ -85,3 +91,5 @@ class Source:
     val: Pool | None = None
     skipped: list[str] = field(default_factory=list)
     packing: Packing | None = None
+    val_origin: str = ""
+    facts: dict[str, str] = field(default_factory=dict)

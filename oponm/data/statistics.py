@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from oponm.errors import InputError
 
 CHUNK = 4_000_000
+SAMPLE = 10_000  # images that the statistics of sets too large for memory are taken from
 
 
 class Statistics(NamedTuple):
@@ -49,6 +51,22 @@ def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:
         for batch in batches
     )  # type: ignore[assignment]
     return _summary(counts)
+
+
+def statistics_sample(num_images: int) -> Tensor:
+    """Which images of a set too large for memory its statistics are taken from: all, or SAMPLE drawn by seed 0.
+
+    The means of photographs differ by about 0.15 from one to the next, so that of the sample by about 0.0015 from the
+    set's.
+
+    Returns:
+        Indices in ascending order, int64.
+
+    Example:
+        >>> statistics_sample(3), len(statistics_sample(1_000_000))
+        (tensor([0, 1, 2]), 10000)
+    """
+    return torch.from_numpy(np.sort(np.random.RandomState(0).permutation(num_images)[:SAMPLE]))
 
 
 def class_statistics(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> list[Statistics]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from oponm.data.decode import open_rgb, read_image
+from oponm.data.file_names import FileNames
 from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
+from oponm.data.source import Files
 from oponm.rng import derived_randomness
 
 
@@ -43,25 +46,37 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         torch.Size([1, 3, 16, 16])
     """
 
-    def __init__(
-        self, files: npt.NDArray[np.object_], targets: Tensor, size: int, training: bool, seed: int = 0
-    ) -> None:
+    def __init__(self, files: Files, targets: Tensor, size: int, training: bool, seed: int = 0) -> None:
         from torchvision.transforms.v2 import RandomResizedCrop
 
-        self.files, self.targets, self.size, self.training, self.seed = files, targets, size, training, seed
+        self.files = FileNames.of(files)  # of which the processes that decode need no copy
+        self.targets, self.size, self.training, self.seed = targets, size, training, seed
         self.crop = RandomResizedCrop((size, size))
 
     def digest(self) -> str:
         """SHA-256 of the labels and the files' last two folders and names, in order."""
-        names = ["/".join(Path(file).parts[-3:]) for file in self.files]
-        lines = [f"{label}\t{name}\n" for label, name in zip(self.targets.tolist(), names, strict=True)]
-        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+        digest = hashlib.sha256()
+        for label, file in zip(self.targets.tolist(), self.files.strings(), strict=True):
+            name = "/".join(file.rsplit("/", 3)[-3:])
+            digest.update(f"{label}\t{name}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of each file's length and time of modification, in order: it changes where pixels do.
+
+        It tells states of the files on one machine apart; :meth:`digest` is the same on all.
+        """
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor() as threads:  # the system's answers take the time, most of all over a network
+            for part in threads.map(_stamps, (self.files[i : i + 1000] for i in range(0, len(self), 1000))):
+                digest.update(part)
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
-        files = [Path(self.files[index]) for index in batch.indices.tolist()]
+        files = [self.files[index] for index in batch.indices.tolist()]
         if self.training:
             with derived_randomness(self.seed, "crop", batch.epoch, batch.step):
                 images = [self._cropped(file) for file in files]
@@ -71,3 +86,16 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
 
     def _cropped(self, file: Path) -> Tensor:
         return torch.from_numpy(np.array(self.crop(open_rgb(file)))).permute(2, 0, 1)
+
+
+def _stamps(files: FileNames) -> bytes:
+    return "".join(map(_stamp, files.strings())).encode()
+
+
+def _stamp(file: str) -> str:
+    """Length and time of modification; of a file that is missing nothing, as reading it will tell."""
+    try:
+        facts = os.stat(file)
+    except OSError:
+        return "\n"
+    return f"{facts.st_size} {facts.st_mtime_ns}\n"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
 from oponm.data.file_lists import check_present
+from oponm.data.source import Files
 from oponm.errors import InputError
 
 
@@ -45,7 +41,7 @@ class Survey:
         self.lines.append(f"{what}: {error.message}")
         self.problems.append(error)
 
-    def look_for(self, split: str, files: Sequence[Path] | npt.NDArray[np.object_], archive: str, layout: str) -> None:
+    def look_for(self, split: str, files: Files, archive: str, layout: str) -> None:
         """Find out how many images of a split are missing; see :func:`~oponm.data.file_lists.check_present`."""
         try:
             check_present(files, archive, layout)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oponm.errors import InputError, check_int
+from oponm.longtail.members import class_members
 
 DRAWS = ("ldam", "m2m", "random")
 
@@ -49,12 +50,10 @@ def draw_indices(
         raise InputError(f"must be one of {', '.join(DRAWS)}, or a file of indices, got {draw!r}", "draw")
     if check_int("draw_seed", seed, minimum=0) >= 2**32:
         raise InputError(f"must be below 2**32, got {seed}", "draw_seed")
-    labels = np.asarray(labels)
     # NumPy's legacy generator: the published subsets were drawn by it, and its stream is frozen for good.
     legacy = np.random.RandomState(seed)
     chosen = []
-    for label, count in enumerate(counts):
-        members = np.flatnonzero(labels == label)
+    for label, (count, members) in enumerate(zip(counts, class_members(labels, len(counts)), strict=True)):
         check_int("counts", count, minimum=0)
         if count > len(members):
             raise InputError(f"class {label} has {len(members)} images, {count} are asked for: lower n_max")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oponm.errors import InputError
+from oponm.longtail.members import class_members
 
 
 def stratified_split(
@@ -36,15 +37,13 @@ def stratified_split(
     if not whole and not 0 < held_out < 1:
         raise InputError(f"must be a whole number, or a share between 0 and 1, got {held_out!r}", "held_out")
     labels = np.asarray(labels)
-    kept, out = [], []
-    for label in range(int(labels.max()) + 1):
-        members = np.flatnonzero(labels == label)
+    held = np.zeros(len(labels), dtype=bool)
+    for label, members in enumerate(class_members(labels, int(labels.max()) + 1)):
         number = int(held_out) if whole else max(1, round(held_out * len(members)))
         if not 0 < number < len(members):
             raise InputError(
                 f"class {label} has {len(members)} images: holding out {number} leaves one side without any"
             )
         np.random.RandomState([seed, label]).shuffle(members)  # its stream is frozen for good
-        out.append(members[:number])
-        kept.append(members[number:])
-    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(out))
+        held[members[:number]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)

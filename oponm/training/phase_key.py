@@ -22,7 +22,7 @@ from oponm.data import LongTailDataModule
 from oponm.nn import AuxBatchNorm2d, revert_batchnorm
 from oponm.training.module import LongTailModule
 
-VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy")
+VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy", "pillow")
 _UNRELATED = {"cli", "dashboard", "report"}  # rooms that no weight depends on
 
 
@@ -77,7 +77,7 @@ def _epoch(module: LongTailModule, epoch: int) -> list[Any]:
 
 def _data(data: LongTailDataModule) -> dict[str, Any]:
     return {
-        "training": data.content_digest,
+        "training": [data.content_digest, data.train_set.fingerprint()],
         "classes": data.class_names,
         "batch_size": data.batch_size,
         "seed": data.seed,
@@ -85,7 +85,7 @@ def _data(data: LongTailDataModule) -> dict[str, Any]:
         "shape": list(data.image_shape),
         "storage": type(data.train_set).__qualname__,
         "augmentation": describe(data.make_augmentation),
-        "validation": data.val_set.digest() if data.val != "none" else None,
+        "validation": [data.val_set.digest(), data.val_set.fingerprint()] if data.val != "none" else None,
     }
 
 

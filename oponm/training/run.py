@@ -111,6 +111,7 @@ def train(
             keeper.save_final(trainer, module)
     module.finish()
     result = {"train_seconds": round(keeper.elapsed, 3), "epochs": plan.max_epochs, "validation": data.val}
+    result["data_facts"] = data.facts
     result["phases"] = [
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
     ]

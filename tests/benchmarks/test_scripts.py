@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import augmentation, epoch, overhead, precision, run, startup, streaming
+from oponm.data.samplers import SAMPLERS
 from tests.benchmarks.test_gpu_script import ROOT
 
 
@@ -50,7 +51,9 @@ def test_sampler():
     smaller = "from benchmarks import sampler; sampler.IMAGES, sampler.CLASSES = 20_000, 50; sampler.main()"
     command = [sys.executable, "-c", smaller]
     output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120).stdout
-    lines = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+    lines = {line[:24].strip(): line[24:].split() for line in output.splitlines() if line.strip()}
+    for step in ("read_list", "draw ldam", "draw m2m", "draw random", "stratified_split", *SAMPLERS):
+        assert step in lines
     instance, balanced = lines["instance"], lines["class_balanced"]
     assert float(instance[0]) >= 0
     assert instance[2] == "100.0%"  # each image once

@@ -9,6 +9,8 @@ import pytest
 from torchvision.datasets import CIFAR10
 
 from tests.cli.command import QUICK, files_below, oponm
+from tests.data.cifar_original import NAMES
+from tests.longtail.test_draws import GOLDEN
 
 SMALL = ["data=cifar10_lt", "data.root=sets", "data.imbalance_ratio=5", "model=small_cnn", "trainer.num_threads=1"]
 
@@ -33,6 +35,18 @@ def test_a_run(folder):
     assert result["choices"]["data"] == "cifar10_lt"
     assert len(result["recall"]) == 10
     assert len(result["split_digest"]) == 64
+
+
+def test_an_epoch_on_the_original_images(original, tmp_path):
+    arguments = ["data=cifar10_lt", f"data.root={original}", "data.verify=false", "trainer.max_epochs=1"]
+    done = oponm("train", *arguments, "model=small_cnn", "method=erm", "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["class_counts"] == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    assert result["test_counts"] == [1000] * 10
+    assert result["class_names"] == NAMES
+    assert result["split_digest"] == GOLDEN["cifar10", "ldam"]
+    assert result["metrics"]["accuracy"] > 0.15  # by chance: 0.1
 
 
 @pytest.mark.parametrize(

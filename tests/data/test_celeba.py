@@ -181,29 +181,46 @@ def test_the_data_module(tmp_path, caplog):
 
 
 def overlapping() -> np.ndarray:
-    """Three images that train as bald and test as black-haired."""
-    attributes = members(extra=3)
+    """Bald ones that have black hair too: the 50 that validate do for both, 2 test for both, 3 train and test."""
+    attributes = members(extra=5)
     bald, black = (np.flatnonzero(attributes[:, label]) for label in (0, 1))
     attributes[black[:50], 1] = False
     attributes[bald[:50], 1] = True  # these now are the first of the black-haired, so they validate
-    attributes[bald[150:153], 1] = True  # and these come next
+    attributes[bald[50:52], 1] = True  # and these come next
+    attributes[bald[150:153], 1] = True
     return attributes
 
 
-def test_images_in_train_and_test_are_warned_of(tmp_path, caplog):
-    write(tmp_path, overlapping())
+def test_overlaps_are_counted_warned_of_and_recorded(tmp_path, caplog):
+    attributes = overlapping()
+    write(tmp_path, attributes)
     with caplog.at_level(logging.INFO):
-        load(tmp_path)
-    assert "3 images are both in train and test, as published: data.variant=clean has none" in caplog.text
+        data = load(tmp_path)
+    told = "of the images 3 are both in train and test, 55 have several labels"
+    assert f"{told}, as published: data.variant=clean has none" in caplog.text
     assert "CelebA-5, variant published" in caplog.text
+    assert data.facts["variant"] == f"published; {told}"
+    assert any(told in line for line in CelebA5(tmp_path).survey().lines)
+
+
+@pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test")], ids=" and ".join)
+def test_each_pair_of_parts_is_looked_at(pair):
+    split = celeba5_split(members(), "published", COUNTS)
+    assert celeba._overlap(split) == ""
+    one, other = (getattr(split, name) for name in pair)
+    images = np.append(one.images[:1], other.images[1:])  # both are bald
+    mixed = split._replace(**{pair[1]: celeba.Members(images, other.labels)})
+    assert celeba._overlap(mixed) == f"of the images 1 are both in {pair[0]} and {pair[1]}"
 
 
 def test_the_clean_variant_warns_of_nothing(tmp_path, caplog):
     write(tmp_path, with_twins())
     with caplog.at_level(logging.INFO):
-        assert load(tmp_path, variant="clean").class_counts == list(COUNTS)
+        data = load(tmp_path, variant="clean")
+    assert data.class_counts == list(COUNTS)
+    assert data.facts["variant"] == "clean; no image is in two parts or has two labels"
     assert "CelebA-5, variant clean" in caplog.text
-    assert "both in train and test" not in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_faces_are_cut_to_the_centre_and_halved(tmp_path):

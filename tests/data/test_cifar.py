@@ -25,7 +25,7 @@ from oponm.data import cifar
 from oponm.data.cifar import CifarLT
 from oponm.errors import InputError
 from oponm.longtail import draw_indices
-from tests.data.cifar_original import JPEGS, LABELS, NAMES, write_cifar10
+from tests.data.cifar_original import NAMES
 from tests.longtail.test_draws import GOLDEN
 
 REAL = {10: CIFAR10, 100: CIFAR100}
@@ -245,7 +245,66 @@ def test_an_archive_cut_short_is_named(tmp_path, monkeypatch, server):
     assert md5(server.body) in message
     assert md5(server.body[:-10]) in message
     assert "delete it" in message
+    assert "data.verify=false" in message
     assert os.listdir(tmp_path) == [file.name]
+
+
+@pytest.mark.parametrize("without", [set(), {"batches.meta"}], ids=["whole", "without names"])
+def test_another_archive_put_there_by_hand_is_taken_on_purpose(tmp_path, monkeypatch, server, without):
+    published = publish(monkeypatch, server)
+    files = {name: data for name, data in pickled(10, protocol=4).items() if name not in without}
+    members = {f"{published.base_folder}/{name}": data for name, data in files.items()}
+    (tmp_path / published.filename).write_bytes(archive(members | {"readme.html": b"other"}))
+    refusal(tmp_path)
+    data = load(tmp_path, verify=False)
+    assert data.class_names == ([str(label) for label in range(10)] if without else NAMES)
+    assert server.requests == 0
+    assert set(os.listdir(tmp_path)) == {published.filename, published.base_folder}
+    assert set(os.listdir(tmp_path / published.base_folder)) == set(files)
+
+
+def test_another_archive_is_unpacked_as_safely(tmp_path, monkeypatch, server):
+    published = publish(monkeypatch, server)
+    path = tmp_path / "sets" / published.filename
+    path.parent.mkdir()
+    whole = {f"{published.base_folder}/{name}": data for name, data in pickled(10).items()}
+    for members, words in (
+        (whole | {"../outside": b"out"}, "cannot be unpacked"),
+        (
+            {name: data for name, data in whole.items() if "batch_3" not in name},
+            "lacks cifar-10-batches-py/data_batch_3",
+        ),
+        ({"readme": b"x"}, "lacks cifar-10-batches-py/data_batch_1"),
+    ):
+        path.write_bytes(archive(members))
+        message = str(refusal(path.parent, verify=False))
+        assert message.startswith(f"{path}: {words}")
+        assert os.listdir(path.parent) == [path.name]
+        assert os.listdir(tmp_path) == ["sets"]
+
+
+@pytest.mark.parametrize("link", ["cifar-10-batches-py", "cifar-10-batches-py/test_batch"])
+def test_links_in_an_archive_are_no_files(tmp_path, monkeypatch, server, link):
+    published = publish(monkeypatch, server)
+    with tarfile.open(tmp_path / published.filename, "w:gz") as opened:
+        for name, data in pickled(10).items():
+            info = tarfile.TarInfo(
+                f"real/{name}" if link == published.base_folder else f"{published.base_folder}/{name}"
+            )
+            info.size = len(data)
+            opened.addfile(info, io.BytesIO(data))
+        info = tarfile.TarInfo(link)
+        info.type, info.linkname = tarfile.SYMTYPE, "real" if link == published.base_folder else "data_batch_1"
+        opened.addfile(info)
+    assert "lacks cifar-10-batches-py/" in str(refusal(tmp_path, verify=False))
+    assert os.listdir(tmp_path) == [published.filename]
+
+
+def test_a_download_is_compared_in_any_case(tmp_path, monkeypatch, server):
+    published = publish(monkeypatch, server)
+    server.body = archive({f"{published.base_folder}/{name}": data for name, data in pickled(10, protocol=4).items()})
+    assert f"{published.url}: expected md5" in str(refusal(tmp_path / "data", verify=False))
+    check_nothing_left(tmp_path)
 
 
 def test_missing_files_are_completed(tmp_path, monkeypatch, server):
@@ -546,14 +605,6 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path / "sets")
     assert load(Path("~/sets"), verify=False).class_names == NAMES
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory) -> Path:
-    for file in (JPEGS, LABELS):
-        if not file.is_file():
-            pytest.skip(f"the images and labels of CIFAR-10 are not here: {file}")
-    return write_cifar10(tmp_path_factory.mktemp("cifar"))
 
 
 def test_the_published_subset(original):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from oponm.data import ImageFolderLT
+from oponm.data.samplers import IndexBatch
 from oponm.errors import InputError
 
 COUNTS = {"cat": 10, "dog": 6, "emu": 4}
@@ -87,9 +89,47 @@ def test_a_folder_of_its_own_is_the_test_set(tmp_path, test):
     assert data.skipped == []
 
 
-def test_test_goes_before_val(tmp_path):
-    fill(split_in_two(tmp_path) / "val", dict.fromkeys(COUNTS, 1), first=100)
-    assert numbers(load(tmp_path).test_set.images, 0) == {200, 201, 202}
+def in_three(root: Path) -> Path:
+    fill(split_in_two(root) / "val", {"cat": 2, "dog": 1, "emu": 1}, first=100)
+    return root
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_folder_val_beside_train_and_test_validates(tmp_path, caplog, in_memory):
+    with caplog.at_level(logging.INFO):
+        data = load(in_three(tmp_path), val="split", in_memory=in_memory, image_size=8)
+    assert (data.class_counts, data.val_counts, data.test_counts) == ([10, 6, 4], [2, 1, 1], [3, 3, 3])
+    pixels = data.val_set.__getitems__(IndexBatch(torch.arange(4), 0, 0)).images
+    assert contents(pixels) == [(0, 100), (0, 101), (1, 100), (2, 100)]
+    assert data.facts["validation"] == "own folder"
+    assert "validation: own folder" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("val", "counts", "policy"), [("test", [3, 3, 3], "the test set"), ("none", [], "none")], ids=["test", "none"]
+)
+def test_other_policies_leave_the_folder_val_alone(tmp_path, caplog, val, counts, policy):
+    with caplog.at_level(logging.INFO):
+        data = load(in_three(tmp_path), val=val)
+    assert (data.class_counts, data.val_counts, data.test_counts) == ([10, 6, 4], counts, [3, 3, 3])
+    assert data.facts["validation"] == policy
+    assert numbers(data.test_set.images, 0) == {200, 201, 202}
+    assert f"the folder val is not used by data.val={val}, but by data.val=split" in caplog.text
+
+
+def test_a_folder_val_in_place_of_test_is_the_test_set_and_the_log_says_so(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        data = load(split_in_two(tmp_path, test="val"), val="split", val_size=1)
+    assert (data.class_counts, data.val_counts, data.test_counts) == ([9, 5, 3], [1, 1, 1], [3, 3, 3])
+    assert data.facts["validation"] == "held out of the training images"
+    assert "there is no folder test, so val is the test set" in caplog.text
+
+
+@pytest.mark.parametrize("val", ["split", "none"])
+def test_the_folder_val_must_have_the_same_classes(tmp_path, val):
+    in_three(tmp_path)
+    (tmp_path / "val" / "dog").rename(tmp_path / "val" / "hound")
+    assert "train and val differ in classes: dog, hound" in refusal(tmp_path, val=val).message
 
 
 @pytest.mark.parametrize(("fraction", "held_out"), [(0.2, [2, 1, 1]), (0.5, [5, 3, 2]), (0.01, [1, 1, 1])])

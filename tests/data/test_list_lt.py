@@ -70,11 +70,19 @@ def refusal(kind: type[ListLT], root: Path, **options) -> InputError:
 
 def test_what_was_published():
     facts = {
-        kind: [(part.num_images, len(part.digest)) for part in (lists.train, lists.val, lists.test)]
+        kind: [(part.file, part.num_images, part.kind, part.digest) for part in (lists.train, lists.val, lists.test)]
         for kind, lists in ((kind, kind.published) for kind in KINDS)
     }
-    assert facts[ImageNetLT] == [(115_846, 40), (20_000, 32), (50_000, 32)]
-    assert facts[PlacesLT] == [(62_500, 32), (7_300, 32), (36_500, 32)]
+    assert facts[ImageNetLT] == [
+        ("ImageNet_LT_train.txt", 115_846, "git", "a063f095fcd475db4cf8b0658c4b73955535bbf9"),
+        ("ImageNet_LT_val.txt", 20_000, "md5", "ef44f8e43fbc904809a77216042e7498"),
+        ("ImageNet_LT_test.txt", 50_000, "md5", "5f5f97c738923e877c5c78accce6744f"),
+    ]
+    assert facts[PlacesLT] == [
+        ("Places_LT_train.txt", 62_500, "md5", "e7795ab1bf428a89f900854127b1e556"),
+        ("Places_LT_val.txt", 7_300, "md5", "2f6e727cd6c99c7b7fdecc9876875b1b"),
+        ("Places_LT_test.txt", 36_500, "md5", "1347af35b053bd31cf782256306affe7"),
+    ]
     assert [kind.published.num_classes for kind in KINDS] == [1000, 365]
     assert [kind("nowhere").image_size for kind in KINDS] == [224, 224]
 
@@ -117,6 +125,7 @@ def test_lists_may_lie_elsewhere(kind, tmp_path):
     error = refusal(kind, tmp_path)
     assert error.message.startswith(f"{tmp_path / kind.published.train.file}: is missing")
     assert "data.lists" in error.message
+    assert "https://github.com/zhmiao/OpenLongTailRecognition-OLTR" in error.message
     assert refusal(kind, tmp_path, lists=tmp_path / "none").key == "lists"
     assert refusal(kind, tmp_path / "none", lists=tmp_path / "lists").key == "root"
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import logging
 import multiprocessing
+import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,11 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from oponm.data import DigitsLT, ImageFolderLT
+from oponm.data import DigitsLT, ImageFolderLT, statistics
 from oponm.data.decode import read_image
+from oponm.data.mixers import make_mixer, no_noise
 from oponm.data.module import EpochInput
 from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
+from oponm.data.statistics import PUBLISHED, channel_statistics, statistics_sample
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError
 from oponm.models import SmallCNN
@@ -92,7 +98,8 @@ def test_a_damaged_file_is_named_from_within_a_worker(photos, tmp_path):
             (tmp_path / name / file.name).write_bytes(file.read_bytes())
     for file in (tmp_path / "bees").iterdir():
         file.write_bytes(file.read_bytes()[:200])
-    data = ImageFolderLT(tmp_path, in_memory=False, image_size=16, num_workers=1, statistics="imagenet")
+    options = {"statistics": "imagenet", "mixer": no_noise}
+    data = ImageFolderLT(tmp_path, in_memory=False, image_size=16, num_workers=1, **options)
     data.setup()
     with pytest.raises(InputError, match=r"bees/0\d.png: cannot be read"):
         list(data.train_dataloader())
@@ -162,3 +169,79 @@ def test_a_trained_run_does_not_depend_on_the_workers(photos, tmp_path):
         train(module, data, plan, tmp_path / str(workers), accelerator="cpu")
         weights.append(module.model.state_dict())
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_noise_has_the_own_colours_whatever_images_are_normalised_by(photos, in_memory, caplog):
+    loaded = {}
+    for name in ("own", "imagenet"):
+        with caplog.at_level(logging.INFO):
+            loaded[name] = ImageFolderLT(photos, image_size=16, in_memory=in_memory, statistics=name)
+            loaded[name].setup()
+    own, published = loaded.values()
+    assert published.statistics == PUBLISHED["imagenet"] != own.statistics
+    assert torch.equal(published.pipeline.mixer.noise.mean.flatten(), torch.tensor(own.statistics.mean))
+    assert torch.equal(own.pipeline.mixer.noise.std, published.pipeline.mixer.noise.std)
+    assert [data.facts["normalised by"] for data in (own, published)] == ["own", "published imagenet"]
+    assert f"normalised by own statistics: {own.statistics}" in caplog.text
+    assert f"colours of noise, unless given: own statistics: {own.statistics}" in caplog.text
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_own_statistics_of_a_stream_are_those_of_a_sample_for_every_seed(photos, monkeypatch, packed, tmp_path, caplog):
+    whole = ImageFolderLT(photos, image_size=16)
+    whole.setup()
+    monkeypatch.setattr(statistics, "SAMPLE", 7)
+    options = {"in_memory": False, "image_size": 16, "batch_size": 4} | ({"pack": tmp_path} if packed else {})
+    if packed:
+        ImageFolderLT(photos, **options).load_source().packing.make()
+    found = []
+    for seed in (0, 1):
+        data = ImageFolderLT(photos, seed=seed, num_workers=seed, **options)
+        with caplog.at_level(logging.INFO):
+            data.setup()
+        found.append(data.statistics)
+    sample = statistics_sample(len(whole.train_set))
+    assert len(sample) == 7
+    assert found == [channel_statistics(whole.train_set.images[sample])] * 2
+    assert data.facts["normalised by"] == "own (of 7 of the 24 training images, drawn by seed 0)"
+    assert data.facts["normalised by"] in caplog.text
+
+
+def test_the_sample_is_fixed():
+    sample = statistics_sample(1_000_000)
+    assert sample[:3].tolist() == [14, 19, 61]
+    assert len(sample.unique()) == 10_000
+    assert statistics_sample(10_000).tolist() == list(range(10_000))
+
+
+def test_colours_of_classes_do_not_depend_on_the_seed(photos):
+    mixers = []
+    for options in ({"in_memory": True}, {"in_memory": False}, {"in_memory": False, "seed": 3}):
+        data = ImageFolderLT(photos, image_size=16, mixer=partial(make_mixer, distribution="class_gaussian"), **options)
+        data.setup()
+        mixers.append(data.pipeline.mixer.noise.mean)
+    assert torch.equal(mixers[0], mixers[1])
+    assert torch.equal(mixers[1], mixers[2])
+
+
+def test_other_pixels_change_the_fingerprint_and_not_the_digest(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "photos")
+    before = stream(tmp_path / "photos", training=True)
+    digest, fingerprint = before.digest(), before.fingerprint()
+    assert (before.digest(), before.fingerprint()) == (digest, fingerprint)
+    file = tmp_path / "photos/ants/03.png"
+    Image.new("RGB", (24, 30)).save(file)
+    after = stream(tmp_path / "photos", training=True)
+    assert after.digest() == digest
+    overwritten = after.fingerprint()
+    assert overwritten != fingerprint
+    (tmp_path / "photos/ants/04.png").unlink()
+    assert after.fingerprint() not in (fingerprint, overwritten)
+
+
+def test_the_digest_is_what_it_was():
+    files = np.array([Path("/sets/photos/ants/1.png"), Path("photos/bees/é.png"), Path("2.png")], dtype=object)
+    lines = "7\tphotos/ants/1.png\n0\tphotos/bees/é.png\n1\t2.png\n"
+    data = StreamedImages(files, torch.tensor([7, 0, 1]), 16, training=False)
+    assert data.digest() == hashlib.sha256(lines.encode()).hexdigest()

@@ -9,6 +9,23 @@ from oponm.longtail import exponential_counts, fit_counts, step_counts
 PROFILES = {"exponential": exponential_counts, "step": step_counts}
 
 
+# CIFAR-100-LT, class by class, by imbalance ratio.
+CIFAR100 = {
+    100: """
+        500 477 455 434 415 396 378 361 344 328 314 299 286 273 260 248 237 226 216 206 197 188 179 171 163
+        156 149 142 135 129 123 118 112 107 102 98 93 89 85 81 77 74 70 67 64 61 58 56 53 51
+        48 46 44 42 40 38 36 35 33 32 30 29 27 26 25 24 23 22 21 20 19 18 17 16 15
+        15 14 13 13 12 12 11 11 10 10 9 9 8 8 7 7 7 6 6 6 6 5 5 5 5
+    """,
+    50: """
+        500 480 462 444 426 410 394 379 364 350 336 323 311 299 287 276 265 255 245 235 226 218 209 201 193
+        186 178 172 165 158 152 146 141 135 130 125 120 115 111 107 102 98 95 91 87 84 81 78 75 72
+        69 66 64 61 59 56 54 52 50 48 46 44 43 41 39 38 36 35 34 32 31 30 29 27 26
+        25 24 23 22 22 21 20 19 18 18 17 16 16 15 14 14 13 13 12 12 11 11 10 10 10
+    """,
+}
+
+
 def exact_exponential(n_max: int, num_classes: int, imbalance_ratio: int) -> list[int]:
     """The largest n with n^(C-1) * IR^i <= n_max^(C-1), in whole numbers."""
     steps = num_classes - 1
@@ -23,6 +40,11 @@ def exact_exponential(n_max: int, num_classes: int, imbalance_ratio: int) -> lis
                 high = middle - 1
         counts.append(low)
     return counts
+
+
+@pytest.mark.parametrize("imbalance_ratio", CIFAR100)
+def test_the_published_cifar100_profile(imbalance_ratio):
+    assert exponential_counts(500, 100, imbalance_ratio) == [int(count) for count in CIFAR100[imbalance_ratio].split()]
 
 
 def test_the_published_cifar10_profile():

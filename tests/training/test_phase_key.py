@@ -5,12 +5,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from oponm.data import ImageFolderLT
 from oponm.losses import BalancedSoftmax, Focal
 from oponm.nn import convert_batchnorm
 from oponm.training import Phase, PhasePlan, make_trainer
-from oponm.training.phase_key import describe, phase_key
+from oponm.training.phase_key import VERSIONED, describe, phase_key
+from tests.data.packs import pictures
 from tests.training.small import make_data, make_module
 
 PLAIN = [Phase(2), Phase(2)]
@@ -125,6 +128,34 @@ def test_the_number_of_threads_is_in_the_key(data, trainer):
 
 def test_the_precision_is_in_the_key(data, trainer):
     assert key(data, make_trainer(accelerator="cpu", precision="bf16-mixed")) != key(data, trainer)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pixels_of_files_that_are_streamed_are_in_the_key(trainer, tmp_path, packed):
+    files = pictures(tmp_path / "photos")
+
+    def images(**options):
+        made = ImageFolderLT(
+            tmp_path / "photos", image_size=8, in_memory=False, statistics="cifar10", val="split", val_size=1, **options
+        )
+        if packed:
+            made.load_source().packing.make()
+        made.setup()
+        return made
+
+    options = {"pack": tmp_path / "pack"} if packed else {}
+    before = images(**options)
+    found = key(before, trainer)
+    assert key(images(**options), trainer) == found
+    for file in files:
+        Image.new("RGB", (20, 20)).save(file)
+    after = images(**options)
+    assert after.content_digest == before.content_digest
+    assert key(after, trainer) != found
+
+
+def test_the_decoder_is_in_the_key():
+    assert {"pillow", "torchvision"} <= set(VERSIONED)
 
 
 def test_descriptions():

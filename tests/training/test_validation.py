@@ -34,6 +34,7 @@ def test_the_best_epoch_is_kept_beside_the_last(validated):
     folder, module, data, result = validated
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     assert result["validation"] == "split"
+    assert result["data_facts"]["validation"] == "held out of the training images"
     best = make_module(data, seed=3)
     load_weights(best.model, folder / "checkpoints/best.ckpt")
     assert evaluate(best, data, accelerator="cpu")["metrics"] == result["best"]["metrics"]

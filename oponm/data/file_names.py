@@ -1,0 +1,76 @@
+"""The paths of millions of files as one piece of text, which processes share and pickle at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+
+class FileNames:
+    """Paths below a folder, each made when asked for.
+
+    A path costs its text and 12 bytes, and no object of its own. Arrays pick several, which share the text.
+
+    Args:
+        root: the folder.
+        text: holds the names, encoded as the system encodes them.
+        starts: where in it each name begins, (N,), int64.
+        lengths: of each name in bytes, (N,), int32.
+
+    Example:
+        >>> names = FileNames.of([Path("b/1.jpg"), Path("a/2.jpg")], root=Path("photos"))
+        >>> names[1], len(names), [*names[np.array([1])]]
+        (PosixPath('photos/a/2.jpg'), 2, [PosixPath('photos/a/2.jpg')])
+    """
+
+    def __init__(self, root: Path, text: bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32]) -> None:
+        self.root, self.text, self.starts, self.lengths = root, text, starts, lengths
+
+    @classmethod
+    def of(cls, files: Iterable[Path] | FileNames, root: Path | None = None) -> FileNames:
+        """Keep the paths of some files; what is compact already stays as it is.
+
+        Args:
+            files: paths, relative to ``root``.
+            root: their folder; None for paths as they are.
+
+        Example:
+            >>> [*FileNames.of([Path("/photos/1.jpg"), Path("2.jpg")])]
+            [PosixPath('/photos/1.jpg'), PosixPath('2.jpg')]
+        """
+        if isinstance(files, cls):
+            return files
+        names = [os.fsencode(file) for file in files]
+        lengths = np.array([len(name) for name in names], dtype=np.int32)
+        starts = np.cumsum(lengths, dtype=np.int64) - lengths
+        return cls(Path() if root is None else root, b"".join(names), starts, lengths)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, which: int | np.integer) -> Path: ...
+
+    @overload
+    def __getitem__(self, which: slice | npt.NDArray[np.int64]) -> FileNames: ...
+
+    def __getitem__(self, which: int | np.integer | slice | npt.NDArray[np.int64]) -> Path | FileNames:
+        if isinstance(which, int | np.integer):
+            start = int(self.starts[which])
+            return self.root / os.fsdecode(self.text[start : start + int(self.lengths[which])])
+        return FileNames(self.root, self.text, self.starts[which], self.lengths[which])
+
+    def __iter__(self) -> Iterator[Path]:
+        return (Path(name) for name in self.strings())
+
+    def strings(self) -> Iterator[str]:
+        """The paths as text, for where a :class:`~pathlib.Path` of each takes too long."""
+        root = str(self.root)
+        above = "" if root == "." else root.rstrip(os.sep) + os.sep
+        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
+            yield above + os.fsdecode(self.text[start : start + length])
