@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from oponm.report.compare import Comparison
-from oponm.report.group import Group, printable, standard_error
+from oponm.report.group import Group, standard_error
 from oponm.report.paired import paired_difference
+from oponm.report.text import printable
 
 BINS, MATRIX_BINS, FIFTHS = 100, 50, 5
 

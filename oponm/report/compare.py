@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oponm.errors import InputError
-from oponm.report.group import Group, run_name, setting
+from oponm.report.group import Group
 from oponm.report.paired import Difference, holm, paired_difference
+from oponm.report.settings import run_name, setting_lines
 
 COMPARED = ("balanced_accuracy", "many", "medium", "few")
 _DEFAULTS = ("drs", "erm")
@@ -75,4 +76,5 @@ def _traits(group: Group) -> set[str]:
     """What was chosen for a group but the method."""
     run = group.runs[0]
     choices = {f"{key}={choice}" for key, choice in run["choices"].items() if key not in ("method", "experiment")}
-    return {*choices, *setting(run), run_name(run).rpartition("/")[0]}
+    settings = {line for line in setting_lines(run) if not line.startswith("method")}
+    return {*choices, *settings, run_name(run).rpartition("/")[0]}

@@ -8,9 +8,10 @@ from typing import Any
 
 from oponm.report.classes import fifths
 from oponm.report.compare import COMPARED, Comparison
-from oponm.report.group import Group, printable
+from oponm.report.group import Group
 from oponm.report.paired import Difference
 from oponm.report.table import METRICS, interval, percent, probability, published_sources
+from oponm.report.text import printable
 
 PLOT_WIDTH = 120  # of the intervals drawn in the table, as in page.html
 _EDGE = 4.0
