@@ -12,6 +12,7 @@ from rich.text import Text
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
 from oponm.report.paired import Difference
+from oponm.report.shots import shot_notes
 
 METRICS = ("balanced_accuracy", "many", "medium", "few")
 TESTED = ("balanced_accuracy", "few")
@@ -95,6 +96,7 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         comparisons: see :func:`~oponm.report.compare`.
     """
     lines = ["percent, mean ± standard error over seeds; seconds a run, those of reused phases included"]
+    lines += shot_notes(groups)
     if sources := published_sources(groups):
         lines.append(f"{', '.join(sources)}: published top-1 accuracy")
     if any(group.tuned_on_test for group in groups):
