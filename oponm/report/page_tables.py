@@ -102,20 +102,21 @@ def _plot(difference: Difference, scale: tuple[float, float]) -> dict[str, float
     }
 
 
-def tail_table(groups: Sequence[Group]) -> dict[str, Any]:
+def tail_table(groups: Sequence[Group]) -> dict[str, Any] | None:
     """Accuracy by fifths of the classes, head to tail.
 
     Args:
         groups: see :func:`~oponm.report.group_runs`.
 
     Returns:
-        As :func:`result_table`.
+        As :func:`result_table`; None where all groups have fewer than five classes.
     """
     found = [fifths(group) for group in groups]
-    most = max(map(len, found))
-    names = ["head", *(f"{number}." for number in range(2, most)), "tail"][:most]
+    if not any(found):
+        return None
+    names = ["head", "2.", "3.", "4.", "tail"]
     rows = [
-        [_cell(group.name), *(_cell(percent(*one), one[0]) for one in parts), *[_cell("-")] * (most - len(parts))]
+        [_cell(group.name), *([_cell(percent(*one), one[0]) for one in parts] or [_cell("-")] * len(names))]
         for group, parts in zip(groups, found, strict=True)
     ]
     return {"columns": [_column("method"), *map(_column, names)], "rows": rows}

@@ -167,6 +167,19 @@ def test_runs_that_tell_little_make_a_page_all_the_same():
     assert group.keys() == {"name", "baseline", "phases", "curves", "recall"}
 
 
+def test_fewer_than_five_classes_have_no_table_of_fifths():
+    elements = Elements(page([full_result(method, classes=3) for method in ("drs", "open")]))
+    ids = {attributes.get("id") for _, attributes, _ in elements.found}
+    assert {"results", "differences"} <= ids
+    assert not {"tail", "tail-heading"} & ids
+    assert "#tail-heading" not in {attributes["href"] for attributes, _ in elements.all("a")}
+
+
+def test_splits_without_fifths_stand_in_the_table_of_the_others():
+    elements = Elements(page([full_result("open", classes=classes) for classes in (3, 10)]))
+    assert "tail" in {attributes.get("id") for _, attributes, _ in elements.found}
+
+
 def test_the_size_goes_with_the_number_of_groups():
     few, many = (page([full_result("open", overrides=[f"x={i}"], classes=120) for i in range(n)]) for n in (10, 20))
     assert len(many) - len(few) < 10 * 15_000  # 200 groups stay below 5 MB
