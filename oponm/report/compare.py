@@ -44,6 +44,18 @@ def compare(groups: Sequence[Group], baseline: str | None = None) -> list[Compar
 
     Raises:
         InputError: if no group goes by the name.
+
+    Example:
+        >>> from oponm.report import group_runs
+        >>> common = {"overrides": [], "class_counts": [9, 1]}
+        >>> runs = [
+        ...     {**common, "choices": {"method": method}, "seed": seed, "metrics": {"few": few}}
+        ...     for method, values in {"drs": (0.2, 0.4), "open": (0.5, 0.8)}.items()
+        ...     for seed, few in enumerate(values)
+        ... ]
+        >>> for one in compare(group_runs(runs)):
+        ...     print(one.group.name, "-", one.baseline.name, round(one.differences["few"].mean, 3))
+        open - drs 0.35
     """
     if baseline is not None and not any(_goes_by(group, baseline) for group in groups):
         raise InputError(f"must be one of {', '.join(group.name for group in groups)}; got {baseline!r}", "baseline")
