@@ -29,14 +29,16 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--baseline", metavar="NAME", help="method to compare with; default: drs, else erm, else the first"
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, help="where the files go; default: the first folder")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="where the files go; default: the first folder there is"
+    )
     options = parser.parse_args(arguments)
 
     from oponm.report import notes, read_report, terminal_differences, terminal_table, terminal_tail
 
     report = read_report(options.folders, options.baseline)
     groups, comparisons, problems = report
-    files = report.write(options.output or options.folders[0])
+    files = report.write(options.output or next(folder for folder in options.folders if folder.is_dir()))
     tables = [terminal_table(groups), *([terminal_differences(comparisons)] if comparisons else [])]
     if tail := terminal_tail(groups):
         tables.append(tail)

@@ -54,7 +54,8 @@ def _train(config: DictConfig) -> float:
         start = _start_of(config)
         fill_in_wandb(config, identify(config)["choices"], folder, HydraConfig.get().sweep.dir if one_line else None)
         measured = start(config, folder, overrides, begun)
-        from oponm.training.run_folder import PUBLISHED, finish
+        from oponm.run_settings import PUBLISHED
+        from oponm.training.run_folder import finish
 
         settings: Any = OmegaConf.to_container(config)
         published = {key: settings[key] for key in PUBLISHED}

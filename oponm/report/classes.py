@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from oponm.metrics import class_fifths
 from oponm.report.compare import Comparison
-from oponm.report.group import Group, printable, standard_error
+from oponm.report.group import Group, standard_error
 from oponm.report.paired import paired_difference
+from oponm.report.text import printable
 
-BINS, MATRIX_BINS, FIFTHS = 100, 50, 5
+BINS, MATRIX_BINS = 100, 50
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,18 @@ def fifths(group: Group) -> list[tuple[float, float]]:
         group: its runs.
 
     Returns:
-        As many as there are classes, if those are fewer than five.
+        Those of :func:`~oponm.metrics.class_fifths`, which has none for fewer than five classes, the most frequent
+        ones first. Classes without test images are left out.
+
+    Example:
+        >>> run = {"class_counts": [9, 7, 5, 3, 1], "recall": [1.0, 0.8, 0.6, 0.5, 0.1]}
+        >>> [mean for mean, _ in fifths(Group("erm", [run]))]
+        [1.0, 0.8, 0.6, 0.5, 0.1]
     """
-    table = np.stack(list(binned_recall(group, FIFTHS).values()))
-    return [(float(column.mean()), standard_error(column)) for column in table.T]
+    parts = class_fifths(group.runs[0]["class_counts"])[::-1]
+    recalls = [np.array(run["recall"], dtype=float) for run in group.runs]
+    columns = [[_known_mean(recall[labels]) for recall in recalls] for labels in parts]
+    return [(float(np.mean(column)), standard_error(column)) for column in columns]
 
 
 def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:

@@ -8,19 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from oponm.errors import InputError
-from oponm.report.group import printable, setting_key
+from oponm.report.find import find_runs
+from oponm.report.settings import read_settings, run_name, setting_key
 from oponm.report.shape import check_result
+from oponm.report.sweeps import never_begun, why_unfinished
+from oponm.report.text import printable
+from oponm.run_files import CONFIG_FILE, RESULT_FILE
+
+_NAMED = 20  # problems that are told where there is nothing else to tell
 
 
 def collect_runs(folders: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read every ``result.json`` of a training run below the given folders.
+    """Read every training run below the given folders.
+
+    Args:
+        folders: of runs, or above several.
 
     Returns:
-        The results, in order of their paths, each with its ``folder`` (a ``Path``); and one line for each run that is
-        incomplete, unreadable or a repeat.
+        The contents of each ``result.json``, in order of their paths, each with its ``folder`` (a ``Path``) and
+        ``settings`` (see :func:`~oponm.report.settings.read_settings`); and one line for each run that failed, is not
+        finished, unreadable or a repeat, and for each folder that is missing or is none of a run.
 
     Raises:
-        InputError: for a folder that does not exist, or where no finished run is found at all.
+        InputError: where no finished run is found at all; it tells what is there.
+
+    Example:
+        >>> import tempfile
+        >>> from oponm.data import DigitsLT
+        >>> from oponm.training import fit
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1, output_dir=folder / "erm")
+        >>> (folder / "lightning_logs").mkdir()
+        >>> runs, problems = collect_runs([folder])
+        >>> [run["choices"]["method"] for run in runs], [problem.rpartition("/")[2] for problem in problems]
+        (['erm'], ['lightning_logs: left out (holds no run)'])
     """
     runs: list[dict[str, Any]] = []
     problems: list[str] = []
@@ -28,38 +49,57 @@ def collect_runs(folders: Iterable[Path]) -> tuple[list[dict[str, Any]], list[st
     folders = list(folders)
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; name the folder of a run, or one above several")
-        for config in sorted(folder.rglob("config.yaml")):
-            if config.resolve() in seen or "wandb" in config.relative_to(folder).parts:  # wandb keeps one of its own
-                continue
-            seen.add(config.resolve())
-            try:
-                content, complaints = _read(config.with_name("result.json"))
-                runs.append(content)
-                problems += [f"{config.parent}: {complaint}" for complaint in complaints]
-            except FileNotFoundError:
-                problems.append(f"{config.parent}: not finished")
-            except (OSError, ValueError, OverflowError, RecursionError) as error:
-                problems.append(f"{config.with_name('result.json')}: left out ({error})")
+            problems.append(f"{folder}: no such folder; name the folder of a run, or one above several")
+            continue
+        found = find_runs(folder)
+        for path in found.runs:
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                run, lines = _read(path)
+                runs += [run] if run else []
+                problems += lines
+        problems += [*never_begun(found.sweeps), *found.problems]
     runs, repeated = _without_repeats(runs)
-    problems = [printable(problem) for problem in problems + repeated]
+    problems = [printable(problem) for problem in dict.fromkeys(problems + repeated)]
     if not runs:
-        listed = f" ({'; '.join(problems[:3])})" if problems else ""
-        raise InputError(f"no finished training run below {', '.join(map(str, folders))}{listed}")
+        raise InputError(_nothing_found(folders, problems))
     return runs, problems
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    complaints = check_result(content)
-    return {**content, "folder": path.parent}, complaints
+def _nothing_found(folders: list[Path], problems: list[str]) -> str:
+    if len(problems) == len(folders) == 1 and not folders[0].is_dir():
+        return problems[0]
+    more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+    told = "; ".join([*problems[:_NAMED], *more])
+    return f"no finished training run below {', '.join(map(str, folders))}{f' ({told})' if told else ''}"
+
+
+def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """A run, if it can be read, and what is to be said of it."""
+    config, result = folder / CONFIG_FILE, folder / RESULT_FILE
+    try:
+        settings = read_settings(config)
+    except (OSError, ValueError, RecursionError) as error:
+        return None, [f"{config}: left out ({error})"]
+    try:
+        content = json.loads(result.read_text(encoding="utf-8"))
+        complaints = check_result(content)
+    except FileNotFoundError:
+        reason = why_unfinished(folder)
+        return None, [f"{folder}: {f'failed: {reason}' if reason else 'not finished'}"]
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
+        return None, [f"{result}: left out ({error})"]
+    return {**content, "folder": folder, "settings": settings}, [f"{folder}: {line}" for line in complaints]
 
 
 def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     """Keep one run of each setting and seed: a second is the same again, and would make errors look smaller."""
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
-    repeats = [run for run in runs if kept.setdefault((*setting_key(run), run["seed"]), run) is not run]
-    lines = [
-        f"{run['folder']}: left out, repeats {' '.join(setting_key(run))} with seed {run['seed']}" for run in repeats
-    ]
+    lines = []
+    for run in runs:
+        first = kept.setdefault((*setting_key(run), run["seed"]), run)
+        if first is not run:
+            lines.append(
+                f"{run['folder']}: left out, repeats {run_name(run)} with seed {run['seed']} of {first['folder']}"
+            )
     return list(kept.values()), lines

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oponm.errors import InputError
-from oponm.report.group import Group, run_name, setting
+from oponm.report.group import Group
 from oponm.report.paired import Difference, holm, paired_difference
+from oponm.report.settings import run_name, setting_lines
 
 COMPARED = ("balanced_accuracy", "many", "medium", "few")
 _DEFAULTS = ("drs", "erm")
@@ -43,6 +44,18 @@ def compare(groups: Sequence[Group], baseline: str | None = None) -> list[Compar
 
     Raises:
         InputError: if no group goes by the name.
+
+    Example:
+        >>> from oponm.report import group_runs
+        >>> common = {"overrides": [], "class_counts": [9, 1]}
+        >>> runs = [
+        ...     {**common, "choices": {"method": method}, "seed": seed, "metrics": {"few": few}}
+        ...     for method, values in {"drs": (0.2, 0.4), "open": (0.5, 0.8)}.items()
+        ...     for seed, few in enumerate(values)
+        ... ]
+        >>> for one in compare(group_runs(runs)):
+        ...     print(one.group.name, "-", one.baseline.name, round(one.differences["few"].mean, 3))
+        open - drs 0.35
     """
     if baseline is not None and not any(_goes_by(group, baseline) for group in groups):
         raise InputError(f"must be one of {', '.join(group.name for group in groups)}; got {baseline!r}", "baseline")
@@ -75,4 +88,5 @@ def _traits(group: Group) -> set[str]:
     """What was chosen for a group but the method."""
     run = group.runs[0]
     choices = {f"{key}={choice}" for key, choice in run["choices"].items() if key not in ("method", "experiment")}
-    return {*choices, *setting(run), run_name(run).rpartition("/")[0]}
+    settings = {line for line in setting_lines(run) if not line.startswith("method")}
+    return {*choices, *settings, run_name(run).rpartition("/")[0]}

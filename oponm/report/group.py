@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from oponm.report.names import group_names
+from oponm.report.settings import run_name, setting_key
+
 _FIRST = {"erm": 0, "rs": 1, "drs": 2}  # what the others build on
 
 
@@ -83,28 +86,18 @@ def standard_error(values: Sequence[float] | np.ndarray) -> float:
     return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
-def run_name(run: dict[str, Any]) -> str:
-    """The experiment that was chosen, or the method."""
-    return printable(str(run["choices"].get("experiment") or run["choices"].get("method", "?")))
-
-
-def setting(run: dict[str, Any]) -> list[str]:
-    """The overrides that bear on the result, but method and seed; sorted."""
-    apart = ("seed=", "method=", "experiment=", "output_dir=", "phase_cache=", "logger", "sweep=", "hydra")
-    kept = [override for override in run["overrides"] if not override.lstrip("+").startswith(apart)]
-    return sorted(map(printable, kept))
-
-
-def setting_key(run: dict[str, Any]) -> tuple[str, ...]:
-    """What was chosen for a run but the seed; the split stands for data that changed behind the same settings."""
-    split = str(run.get("content_digest") or run.get("split_digest") or "")[:8]
-    return (run_name(run), f"split {printable(split)}", *setting(run))
-
-
 def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
-    """Group runs by all that was chosen for them but the seed, and by split; ERM, RS and DRS come first.
+    """Group runs by all that determines what they compute but the seed; ERM, RS and DRS come first.
 
-    Names tell of what differs between the groups, and of the split only where two would have the same name.
+    Two runs are one setting if their resolved configs agree, whatever was said to get there, and if they were trained
+    and tested on the same images. Where files lie, what is logged and how often is no part of it.
+
+    Args:
+        runs: contents of ``result.json``, with ``settings`` where the config is known, as
+            :func:`~oponm.report.collect_runs` gives them.
+
+    Returns:
+        Groups whose names tell what differs between them, see :func:`~oponm.report.names.group_names`.
 
     Example:
         >>> run = {"choices": {"method": "erm"}, "overrides": [], "seed": 0}
@@ -112,39 +105,15 @@ def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
         >>> [group.name for group in group_runs([run, other])]
         ['erm', 'open norm=aux']
     """
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
-        groups.setdefault(setting_key(run), []).append(run)
-    keys = sorted(groups, key=_order)
-    return [Group(name, groups[key]) for name, key in zip(_names(keys), keys, strict=True)]
+        found.setdefault(setting_key(run), []).append(run)
+    groups = [
+        Group(name, members) for name, members in zip(group_names([*found.values()]), found.values(), strict=True)
+    ]
+    return sorted(groups, key=_order)
 
 
-def _names(keys: Sequence[tuple[str, ...]]) -> list[str]:
-    folders = {key[0].rpartition("/")[0] for key in keys}
-    shared = set.intersection(*(set(key[1:]) for key in keys))
-    for start in (2, 1):  # without the split, and with it
-        parts = [[_short(key[0], folders), *(part for part in key[start:] if part not in shared)] for key in keys]
-        names = [" ".join(part) for part in parts]
-        if len(set(names)) == len(names):
-            break
-    return names
-
-
-def _order(key: tuple[str, ...]) -> tuple[Any, ...]:
-    folder, _, method = key[0].rpartition("/")
-    return (folder, _FIRST.get(method, len(_FIRST)), key)
-
-
-def _short(name: str, folders: set[str]) -> str:
-    """The name without the folder that all experiments share."""
-    return name.rpartition("/")[2] if len(folders) == 1 else name
-
-
-def printable(text: str) -> str:
-    r"""Text in one line, without control characters.
-
-    Example:
-        >>> printable("a\nb\x1b[1m")
-        'a b [1m'
-    """
-    return "".join(character if character.isprintable() else " " for character in text)
+def _order(group: Group) -> tuple[Any, ...]:
+    folder, _, method = run_name(group.runs[0]).rpartition("/")
+    return (folder, _FIRST.get(method, len(_FIRST)), method, group.name)

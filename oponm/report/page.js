@@ -50,11 +50,22 @@ for (const table of document.querySelectorAll("table.sortable")) {
 addEventListener("hashchange", sortByAddress);
 sortByAddress();
 
+// A shadow at an edge that hides columns.
+function shade(scroll) {
+  const frame = scroll.parentNode, rest = scroll.scrollWidth - scroll.clientWidth - scroll.scrollLeft;
+  frame.style.setProperty("--stuck", `${find("th", scroll).offsetWidth}px`);
+  frame.classList.toggle("more-right", rest > 1);
+  frame.classList.toggle("more-left", scroll.scrollLeft > 1);
+}
+const shadeAll = () => document.querySelectorAll(".scroll").forEach(shade);
+for (const scroll of document.querySelectorAll(".scroll")) scroll.addEventListener("scroll", () => shade(scroll), {passive: true});
+shadeAll();
+
 // Charts ---------------------------------------------------------------------------------------------------------
 
 const MARKS = ["M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", "M-3-3h6v6h-6z", "M0-4l4 4-4 4-4-4z", "M0-4l4 7h-8z", "M0 4l4-7h-8z"];
 const style = slot => `s${slot % 8}`;
-const dash = slot => slot >= 8 ? " dashed" : "";
+const dash = slot => ` d${slot % 5}`;  // with the colours, forty lines that differ; gaps show a line below that coincides
 const mark = (slot, x, y) => node("path", {class: style(slot), d: MARKS[slot % MARKS.length], transform: `translate(${x} ${y})`});
 
 function niceTicks(low, high, about) {
@@ -68,12 +79,13 @@ function niceTicks(low, high, about) {
 const shorten = (text, most) => text.length > most ? text.slice(0, most - 1) + "…" : text;
 const signed = value => (value > 0 ? "+" : "") + value;
 
-// series: {name, slot, x, y, half}; labels: names of whole x; bars: amounts at whole x; borders: {slot, x, name}
-function chart(holder, {series, labels, yLabel = "", title = yLabel, xLabel, bars, rule, borders = [], unit = "", signs = false, range}) {
+// series: {name, slot, x, y, half}, lines or columns; labels: names of whole x; bars: amounts at whole x behind all;
+// borders: {x, label, name}
+function chart(holder, {series, labels, yLabel = "", title = yLabel, xLabel, bars, rule, borders = [], unit = "", signs = false, range, columns = false}) {
   const width = Math.max(260, holder.clientWidth), height = width < 520 ? 250 : 300;
   const longest = labels ? Math.min(12, Math.max(...labels.map(label => label.length))) : 0;
   const slanted = longest > 3;
-  const box = {left: yLabel ? 50 : 38, right: width - 10, top: 10, bottom: height - (slanted ? 38 + longest * 4 : 40)};
+  const box = {left: yLabel ? 50 : 38, right: width - 10, top: borders.length ? 24 : 10, bottom: height - (slanted ? 38 + longest * 4 : 40)};
   const few = labels && labels.length <= 20;  // enough room for whiskers, and for points side by side
   const half = (one, i) => few && one.half?.[i] || 0;
   const values = series.flatMap(one => one.y.flatMap((y, i) => y === null ? [] : [y - half(one, i), y + half(one, i)]));
@@ -98,7 +110,7 @@ function chart(holder, {series, labels, yLabel = "", title = yLabel, xLabel, bar
     svg.append(node("line", {class: tick === rule ? "rule" : "grid", x1: box.left, x2: box.right, y1: toY(tick), y2: toY(tick)}),
       node("text", {x: box.left - 6, y: toY(tick) + 4, "text-anchor": "end"}, signs ? signed(tick) : String(tick)));
   }
-  if (rule !== undefined) svg.append(node("line", {class: "rule", x1: box.left, x2: box.right, y1: toY(rule), y2: toY(rule)}));
+  if (rule !== undefined && !columns) svg.append(node("line", {class: "rule", x1: box.left, x2: box.right, y1: toY(rule), y2: toY(rule)}));
   const room = labels ? (slanted ? 15 : 8 * longest + 8) : 1;
   const stride = labels ? Math.ceil(labels.length * room / (box.right - box.left)) : 1;
   const ticks = labels ? labels.map((label, i) => [i, label]).filter(([i]) => i % stride === 0)
@@ -110,15 +122,34 @@ function chart(holder, {series, labels, yLabel = "", title = yLabel, xLabel, bar
   }
   svg.append(node("text", {x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle"}, xLabel),
     node("text", {transform: `translate(11 ${(box.top + box.bottom) / 2}) rotate(-90)`, "text-anchor": "middle"}, yLabel));
-  for (const {slot, x, name} of borders) {
-    svg.append(node("line", {class: `border ${style(slot)}`, x1: toX(x), x2: toX(x), y1: box.top, y2: box.bottom}, node("title", {}, name)));
+  const begin = borders.filter(({x}) => x <= last);
+  for (const {x, label, name} of begin) {
+    const at = toX(x), space = 6.5 * label.length, left = at + 8 + space > box.right ? at - 8 - space : at + 8;
+    svg.append(node("line", {class: "border", x1: at, x2: at, y1: box.top, y2: box.bottom}, node("title", {}, name)),
+      node("path", {class: "flag", d: "M-5-7h10L0 0z", transform: `translate(${at} ${box.top})`}, node("title", {}, name)));
+    const covers = begin.some(other => other.x !== x && toX(other.x) > left - 20 && toX(other.x) < left + space + 8);
+    if (covers || left < box.left) continue;  // names of phases stand above the frame, where there is room
+    svg.append(node("text", left > at ? {x: at + 8, y: box.top - 10} : {x: at - 8, y: box.top - 10, "text-anchor": "end"}, label));
   }
   for (const [number, one] of series.entries()) {
     const shift = few ? (number - (series.length - 1) / 2) * Math.min(4, 30 / series.length) : 0;
     const places = one.x.flatMap((x, i) => one.y[i] === null ? [] : [[toX(x) + shift, toY(one.y[i]), i]]);
+    if (columns) {
+      const step = (toX(1) - toX(0)) * 0.8 / series.length, left = (number - series.length / 2) * step;
+      for (const [i, y] of one.y.entries()) {
+        if (y === null) continue;
+        const told = node("title", {}, `${one.name}, ${labels[i]}: ${y}${unit}`);
+        svg.append(node("rect", {class: `column ${style(one.slot)}`, x: toX(i) + left, y: toY(y), width: Math.max(0.5, step * 0.9), height: box.bottom - toY(y)}, told));
+      }
+      continue;
+    }
     const path = places.map(([x, y, i], k) => `${k && places[k - 1][2] === i - 1 ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
     svg.append(node("path", {class: `line ${style(one.slot)}${dash(one.slot)}`, d: path}));
-    if (!labels) continue;
+    if (!labels) {  // a few marks a line, each line's at places of its own
+      const stride = Math.max(series.length, Math.round(places.length / 6)), first = Math.floor(stride * number / series.length);
+      for (let k = first; k < places.length; k += stride) svg.append(mark(one.slot, places[k][0], places[k][1]));
+      continue;
+    }
     for (const [x, y, i] of places) {
       const size = half(one, i);
       if (size) svg.append(node("line", {class: `whisker ${style(one.slot)}`, x1: x, x2: x, y1: toY(Math.max(low, one.y[i] - size)), y2: toY(Math.min(high, one.y[i] + size))}));
@@ -127,13 +158,16 @@ function chart(holder, {series, labels, yLabel = "", title = yLabel, xLabel, bar
       svg.append(point);
     }
   }
+  if (columns && rule !== undefined) svg.append(node("line", {class: "rule", x1: box.left, x2: box.right, y1: toY(rule), y2: toY(rule)}));
   holder.replaceChildren(svg);
 }
 
-function legend(figure, shown) {
+function legend(figure, shown, columns = false) {
   find(".legend", figure).replaceChildren(...shown.map(({name, slot}) => {
-    const swatch = node("svg", {width: 26, height: 14, viewBox: "0 0 26 14", "aria-hidden": "true"},
-      node("path", {class: `line ${style(slot)}${dash(slot)}`, d: "M0 7H26"}), mark(slot, 13, 7));
+    const drawn = columns ? [node("rect", {class: `column ${style(slot)}`, x: 8, y: 1, width: 10, height: 12})]
+      : [node("path", {class: `line ${style(slot)}${dash(slot)}`, d: "M0 7H34"}), mark(slot, 17, 7)];
+    const width = columns ? 26 : 34;
+    const swatch = node("svg", {width, height: 14, viewBox: `0 0 ${width} 14`, "aria-hidden": "true"}, ...drawn);
     return node("span", {}, swatch, name);
   }));
 }
@@ -156,6 +190,9 @@ function classFigure(id, split, shown, caption, options) {
 const CURVES = {"train/loss": "training loss", "train/accuracy": "training accuracy (%), natural images",
   "val/balanced_accuracy": "validation balanced accuracy (%)", "noise_share": "noise in a batch (%)", "lr": "learning rate"};
 
+// What a mark says of phases that begin together: their name, or that they do.
+const common = names => names.every(name => name === names[0]) ? names[0] : "next phase";
+
 function curveFigure(shown) {
   const figure = document.getElementById("curves"), holder = find(".charts", figure);
   const having = shown.filter(group => Object.keys(group.curves).length);
@@ -167,10 +204,14 @@ function curveFigure(shown) {
     const told = phases.map(([phase, start]) => `${phase} from epoch ${start}`).join(", ");
     alike.set(told, [...(alike.get(told) || []), name]);
   }
-  find("p", figure).textContent = ["Means over seeds", ...(alike.size ? ["dotted lines: a phase begins"] : []),
+  find("p", figure).textContent = ["Means over seeds", ...(alike.size ? ["a dotted line with a flag: a phase begins"] : []),
     ...[...alike].map(([told, names]) => `${names.join(", ")}: ${told}`)].join("; ") + ".";
-  const borders = having.flatMap(group => group.phases.filter(([, start]) => start > 0)
-    .map(([name, x]) => ({slot: group.slot, x, name: `${group.name}: ${name} from epoch ${x}`})));
+  const begun = new Map();  // what begins, by epoch
+  for (const {name, phases} of having) {
+    for (const [phase, start] of phases.filter(([, start]) => start > 0)) begun.set(start, [...(begun.get(start) || []), [name, phase]]);
+  }
+  const borders = [...begun].sort(([x], [other]) => x - other).map(([x, found]) => ({x, label: shorten(common(found.map(([, phase]) => phase)), 24),
+    name: `from epoch ${x}: ${found.map(([name, phase]) => `${name}: ${phase}`).join(", ")}`}));
   holder.replaceChildren();
   for (const [key, title] of Object.entries(CURVES)) {
     const series = having.flatMap(group => group.curves[key] ? [{name: group.name, slot: group.slot, x: group.curves[key][0], y: group.curves[key][1]}] : []);
@@ -179,6 +220,16 @@ function curveFigure(shown) {
     holder.append(node("div", {}, node("h4", {}, title), space));
     chart(space, {series, title, xLabel: "epoch", borders});
   }
+}
+
+// A matrix between its axes; these name the classes where there is room.
+function withAxes(canvas, names) {
+  const few = names.length <= 20, long = Math.max(...names.map(name => name.length)) > 2;
+  const ticks = most => few ? names.map(name => node("span", {title: name}, shorten(name, most))) : [];
+  return node("div", {class: `matrix${names.length > 12 ? " crowded" : ""}`, "aria-hidden": "true"},
+    node("span", {class: "axis up"}, "true class"), node("div", {class: "rows"}, ...ticks(12)), canvas,
+    node("span"), node("span"), node("div", {class: `columns${long ? " upright" : ""}`}, ...ticks(12)),
+    node("span"), node("span"), node("span", {class: "axis"}, "taken for"));
 }
 
 function matrixFigure(split, shown) {
@@ -197,6 +248,7 @@ function matrixFigure(split, shown) {
     cells.forEach((cell, i) => image.data.set([...colour, Math.sqrt(255 * cell)], 4 * i));
     context.putImageData(image, 0, 0);
     const line = node("p", {}, told);
+    const matrix = withAxes(canvas, names);
     const tell = event => {
       const bounds = canvas.getBoundingClientRect();
       const [row, column] = [event.clientY - bounds.top, event.clientX - bounds.left].map(at => Math.min(size - 1, Math.max(0, Math.floor(at / bounds.width * size))));
@@ -205,8 +257,28 @@ function matrixFigure(split, shown) {
     canvas.addEventListener("pointermove", tell);
     canvas.addEventListener("pointerdown", tell);
     canvas.addEventListener("pointerleave", () => { line.textContent = told; });
-    return node("div", {}, node("h4", {}, group.name), canvas, line);
+    return node("div", {}, node("h4", {}, group.name), matrix, line);
   }));
+}
+
+// Columns side by side, or where these were too thin a chart a group.
+function noiseFigure(split, shown) {
+  const figure = document.getElementById("noise"), holder = find(".charts", figure), having = shown.filter(group => group.noise);
+  figure.hidden = having.length === 0;
+  if (figure.hidden) return;
+  const together = split.classes.length <= 20;
+  find("p", figure).textContent = `Share of pure noise images that the trained network takes for each class, mean over seeds. Line: all classes alike (${split.uniform} %).`;
+  legend(figure, having, true);
+  holder.classList.toggle("whole", together);
+  holder.replaceChildren();
+  const highest = 1.06 * Math.max(split.uniform, ...having.flatMap(group => group.noise));
+  const series = having.map(group => ({name: group.name, slot: group.slot, x: split.classes.map((_, i) => i), y: group.noise}));
+  for (const members of together ? [series] : series.map(one => [one])) {
+    const space = node("div");
+    holder.append(node("div", {}, ...(together ? [] : [node("h4", {}, members[0].name)]), space));
+    chart(space, {series: members, labels: split.classes, columns: true, rule: split.uniform, range: [0, highest],
+      yLabel: "share (%)", title: "share of noise", xLabel: "class, most to fewest training images", unit: " %"});
+  }
 }
 
 // What is shown --------------------------------------------------------------------------------------------------
@@ -224,8 +296,7 @@ function drawAll() {
     {yLabel: "points", rule: 0, signs: true});
   curveFigure(shown);
   matrixFigure(split, shown);
-  classFigure("noise", split, shown, `Share of pure noise images that the trained network takes for each class. Line: all classes alike (${split.uniform} %).`,
-    {yLabel: "share (%)", rule: split.uniform, unit: " %"});
+  noiseFigure(split, shown);
 }
 
 function chooseSplit(number) {
@@ -253,6 +324,6 @@ chooseSplit(0);
 
 let drawnAt = innerWidth;
 addEventListener("resize", () => requestAnimationFrame(() => {
-  if (innerWidth !== drawnAt) { drawnAt = innerWidth; drawAll(); }
+  if (innerWidth !== drawnAt) { drawnAt = innerWidth; shadeAll(); drawAll(); }
 }));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

@@ -28,6 +28,18 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
         groups: see :func:`~oponm.report.group_runs`.
         comparisons: see :func:`~oponm.report.compare`.
         problems: lines about runs that are left out.
+
+    Returns:
+        HTML, to be written as UTF-8.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> from oponm.report import read_report
+        >>> from oponm.training import fit
+        >>> data = DigitsLT(imbalance_ratio=50)
+        >>> page = html_page(*read_report([fit(data, method=method, max_epochs=2) for method in ("drs", "open")]))
+        >>> page[:15], page.count("<table"), len(page) < 200_000
+        ('<!doctype html>', 3, True)
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup

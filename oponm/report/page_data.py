@@ -9,8 +9,9 @@ from typing import Any
 from oponm.report.classes import BINS, MATRIX_BINS, Classes, class_series
 from oponm.report.compare import Comparison
 from oponm.report.curves import group_curves
-from oponm.report.group import Group, printable
+from oponm.report.group import Group
 from oponm.report.table import METRICS
+from oponm.report.text import printable
 
 SHOWN = 5  # groups in the figures before the reader chooses
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from oponm.report.classes import fifths
 from oponm.report.compare import Comparison
-from oponm.report.group import Group, printable
+from oponm.report.group import Group
+from oponm.report.text import printable
 
+FIFTHS = ("head", "2.", "3.", "4.", "tail")
 Tail = list[tuple[str, list[tuple[float, float]]]]
 
 
@@ -73,7 +75,7 @@ def tail(groups: Sequence[Group]) -> Tail:
         groups: see :func:`~oponm.report.group_runs`.
 
     Returns:
-        A name and as many pairs as there are fifths, for each row.
+        For each row a name and five pairs, or none where there are fewer than five classes.
     """
     rows: Tail = []
     for group in groups:
@@ -81,17 +83,6 @@ def tail(groups: Sequence[Group]) -> Tail:
         for source, values in published_fifths(group).items():
             rows.append((f"{group.name} ({printable(source)})", [(value / 100, math.nan) for value in values]))
     return rows
-
-
-def tail_names(rows: Tail) -> list[str]:
-    """What the fifths are called.
-
-    Example:
-        >>> tail_names([("erm", [(0.5, 0.1)] * 5)])
-        ['head', '2.', '3.', '4.', 'tail']
-    """
-    most = max(len(parts) for _, parts in rows)
-    return ["head", *(f"{number}." for number in range(2, most)), "tail"][:most]
 
 
 def remarks(groups: Sequence[Group]) -> list[str]:

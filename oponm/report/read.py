@@ -28,7 +28,25 @@ class Report(NamedTuple):
     problems: list[str]
 
     def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write ``report.md``, ``.tex``, ``.csv``, ``.png`` and ``.html``; see :func:`~oponm.report.write_report`."""
+        """Write ``report.md``, ``.tex``, ``.csv``, ``.png`` and ``.html``; see :func:`~oponm.report.write_report`.
+
+        Args:
+            folder: made if need be. Files of an earlier report are replaced when all new ones are written.
+
+        Returns:
+            The files.
+
+        Raises:
+            OSError: if the folder cannot be written to.
+
+        Example:
+            >>> import tempfile
+            >>> from oponm.data import DigitsLT
+            >>> from oponm.training import fit
+            >>> run = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1)
+            >>> [file.name for file in read_report([run]).write(tempfile.mkdtemp())]
+            ['report.md', 'report.tex', 'report.csv', 'report.html', 'report.png']
+        """
         return write_report(self.groups, self.comparisons, self.problems, Path(folder))
 
     def __repr__(self) -> str:
@@ -47,9 +65,11 @@ def read_report(runs: Iterable[str | PathLike[str]], baseline: str | None = None
         runs: folders of runs, or folders above several; a :class:`~oponm.training.Run` is a path to its own.
         baseline: see :func:`~oponm.report.compare`.
 
+    Returns:
+        Groups, comparisons, and a line for all that is left out; it shows as its table in a notebook.
+
     Raises:
-        InputError: for a folder that does not exist, where no finished run is found at all, or for a baseline that
-            there is not.
+        InputError: where no finished run is found at all, or for a baseline that there is not.
 
     Example:
         >>> from oponm.data import DigitsLT

@@ -13,14 +13,15 @@ from oponm.report.compare import Comparison
 from oponm.report.group import Group
 from oponm.report.paired import Difference
 from oponm.report.published import (
+    FIFTHS,
     difference_sources,
     lead,
     published_difference,
     published_fifths,
     remarks,
     tail,
-    tail_names,
 )
+from oponm.report.shots import shot_notes
 
 METRICS = ("balanced_accuracy", "many", "medium", "few")
 TESTED = ("balanced_accuracy", "few")
@@ -73,11 +74,8 @@ def tail_rows(groups: Sequence[Group]) -> Rows:
     """
     if not any(map(published_fifths, groups)):
         return []
-    rows = tail(groups)
-    names = tail_names(rows)
-    missing = [["-"] * (len(names) - len(parts)) for _, parts in rows]
-    cells = [[name, *(percent(*part) for part in parts)] for name, parts in rows]
-    return [["method", *names], *(row + rest for row, rest in zip(cells, missing, strict=True))]
+    cells = [[name, *([percent(*part) for part in parts] or ["-"] * len(FIFTHS))] for name, parts in tail(groups)]
+    return [["method", *FIFTHS], *cells]
 
 
 def published_sources(groups: Sequence[Group]) -> list[str]:
@@ -127,6 +125,7 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         comparisons: see :func:`~oponm.report.compare`.
     """
     lines = ["percent, mean ± standard error over seeds; seconds a run, those of reused phases included"]
+    lines += shot_notes(groups)
     if sources := published_sources(groups):
         lines.append(f"{', '.join(sources)}: published top-1 accuracy")
     if any(map(published_fifths, groups)):

@@ -13,15 +13,12 @@ from omegaconf import OmegaConf
 
 from oponm.errors import InputError
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE
+from oponm.run_settings import determining_settings
 from oponm.training.checkpoint import load_state
 from oponm.training.checkpoints import LAST
 from oponm.training.result import environment, write_json
 
 log = logging.getLogger(__name__)
-PUBLISHED = ("published", "published_leads", "published_fifths", "published_note")  # what others report of the same
-# What may differ between a run and its continuation: where it runs and what is told of it, not what comes out.
-_FREE = {"resume", "output_dir", "phase_cache", "logger", *PUBLISHED}
-_FREE_OF_TRAINER = {"checkpoint_every_minutes", "checkpoint_every_n_steps", "max_restarts", "accelerator"}
 
 
 def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
@@ -47,7 +44,7 @@ def finish(
         identity: what was run: ``choices``, ``overrides``, ``seed``.
         measured: by :func:`~oponm.training.train`.
         started: ``time.perf_counter()`` at the start of the run.
-        published: what others report of the same, by the keys :data:`PUBLISHED`.
+        published: what others report of the same, by the keys :data:`~oponm.run_settings.PUBLISHED`.
 
     Returns:
         Its content.
@@ -89,25 +86,11 @@ def state_to_go_on_from(folder: Path) -> dict[str, Any] | None:
 
 
 def _require_same_settings(file: Path, config: Mapping[str, Any]) -> None:
-    before = _settings(_plain(OmegaConf.load(file)))
-    now = _settings(_plain(config))
+    before = determining_settings(_plain(OmegaConf.load(file)))
+    now = determining_settings(_plain(config))
     for path in sorted(before.keys() | now.keys()):
         if before.get(path) != now.get(path):
             raise InputError(f"was {before.get(path)!r} when {file.parent} was begun, and is {now.get(path)!r}", path)
-
-
-def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings that determine a result, by their full keys."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        if path in _FREE or (prefix == "trainer." and key in _FREE_OF_TRAINER):
-            continue
-        if isinstance(value, Mapping):
-            found |= _settings(value, f"{path}.")
-        else:
-            found[path] = value
-    return found
 
 
 def _plain(config: Any) -> Any:

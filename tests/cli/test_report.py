@@ -31,6 +31,14 @@ def test_tables_on_the_terminal_and_files_in_the_first_folder(sweep):
     assert "minus" in words
 
 
+def test_a_folder_that_is_missing_is_listed_and_not_made(sweep):
+    done = oponm("report", "nowhere", "sweep", cwd=sweep)
+    assert done.returncode == 0, done.stderr
+    assert any(line.startswith("nowhere: no such folder") for line in done.stdout.splitlines())
+    assert not (sweep / "nowhere").exists()
+    assert files_below(sweep / "sweep") >= FILES
+
+
 def test_the_baseline_and_the_folder_may_be_chosen(sweep):
     done = oponm("report", "--baseline", "open", "sweep", "--output", "paper/tables", cwd=sweep)
     assert done.returncode == 0, done.stderr

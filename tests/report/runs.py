@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 
 def result(method: str = "erm", seed: int = 0, overrides: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
@@ -24,9 +25,14 @@ def result(method: str = "erm", seed: int = 0, overrides: tuple[str, ...] = (), 
 
 
 def store(folder: Path, content: Any = None) -> Path:
-    """A run's folder; of one that is not finished without content."""
+    """A run's folder; of one that is not finished without content. Its config holds what the content chooses."""
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text("seed: 0\n")
+    known = content if isinstance(content, dict) else {}
+    chosen = known.get("choices") if isinstance(known.get("choices"), dict) else {}
+    said = known.get("overrides") if isinstance(known.get("overrides"), list) else []
+    config = {"method": "open", "data": "digits_lt", **chosen}
+    config |= dict(override.lstrip("+").partition("=")[::2] for override in said)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
     if content is not None:
         (folder / "result.json").write_text(content if isinstance(content, str) else json.dumps(content))
     return folder

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from oponm.metrics import class_fifths
 from oponm.report import Group, compare, group_runs
 from oponm.report.classes import BINS, MATRIX_BINS, Classes, class_series, confusion, fifths
 from tests.report.runs import full_result, result
@@ -36,19 +37,20 @@ def test_bins_hold_every_class_once(classes):
 
 @pytest.mark.parametrize("classes", [5, 10, 13])
 def test_fifths_are_those_of_a_run_s_result_turned_round(classes):
-    metrics = pytest.importorskip("oponm.metrics.fifths", reason="metrics come without fifths")
     run = full_result("open", classes=classes)
     recall = np.array(run["recall"])
-    expected = [recall[labels].mean() for labels in metrics.class_fifths(run["class_counts"])][::-1]
+    expected = [recall[labels].mean() for labels in class_fifths(run["class_counts"])][::-1]
     assert [mean for mean, _ in fifths(Group("open", [run]))] == pytest.approx(expected)
 
 
-def test_fewer_than_five_classes_stand_for_themselves():
-    found = fifths(
-        Group("erm", [result(seed=seed, recall=recall) for seed, recall in enumerate(([0.9, 0.4], [0.7, 0.6]))])
-    )
-    assert [mean for mean, _ in found] == pytest.approx([0.8, 0.5])
-    assert [error for _, error in found] == pytest.approx([0.1, 0.1])
+def test_fewer_than_five_classes_have_no_fifths():
+    assert fifths(Group("erm", [result(seed=seed) for seed in (0, 1)])) == []
+
+
+def test_fifths_have_a_standard_error_over_seeds():
+    recalls = [[1.0, 0.9, 0.8, 0.6, low] for low in (0.1, 0.3)]
+    runs = [result(seed=seed, recall=recall, class_counts=[9, 7, 5, 3, 1]) for seed, recall in enumerate(recalls)]
+    assert fifths(Group("erm", runs))[-1] == pytest.approx((0.2, 0.1))
 
 
 def test_a_class_without_test_images_is_left_out_of_its_fifth():

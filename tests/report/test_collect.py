@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from tests.report.runs import result, store
 
 def told(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the runs wrote."""
-    return [{key: value for key, value in run.items() if key != "folder"} for run in runs]
+    return [{key: value for key, value in run.items() if key not in ("folder", "settings")} for run in runs]
 
 
 def test_runs_come_in_order_of_their_paths(tmp_path):
@@ -24,7 +25,8 @@ def test_runs_come_in_order_of_their_paths(tmp_path):
 
 def test_the_folder_of_a_single_run_will_do(tmp_path):
     folder = store(tmp_path / "run", result())
-    assert collect_runs([folder]) == ([{**result(), "folder": folder}], [])
+    settings = {"method": "erm", "data": "digits_lt"}
+    assert collect_runs([folder]) == ([{**result(), "folder": folder, "settings": settings}], [])
 
 
 def test_several_folders_are_read_in_turn(tmp_path):
@@ -40,8 +42,7 @@ def test_a_second_run_of_a_setting_and_seed_is_no_second_seed(tmp_path):
     store(tmp_path / "c", result(name="c", split_digest="f" * 64))
     runs, problems = collect_runs([tmp_path])
     assert [run["name"] for run in runs] == ["a", "c"]
-    assert len(problems) == 1
-    assert problems[0].startswith(f"{tmp_path / 'b'}: left out, repeats erm")
+    assert problems == [f"{tmp_path / 'b'}: left out, repeats erm with seed 0 of {tmp_path / 'a'}"]
     assert [len(group.runs) for group in group_runs(runs)] == [1, 1]
 
 
@@ -114,18 +115,84 @@ def test_runs_that_are_not_finished_are_listed(tmp_path):
     assert problems == [f"{folder}: not finished" for folder in sorted(unfinished)]
 
 
-def test_a_result_without_a_config_is_no_run(tmp_path):
+def test_a_repeat_that_says_the_same_in_other_words_is_one(tmp_path):
+    for name, said in (("a", ()), ("b", ("resume=auto",)), ("c", ("trainer.checkpoint_every_minutes=1",))):
+        store(tmp_path / name, result(overrides=said))
+    runs, problems = collect_runs([tmp_path])
+    assert len(runs) == 1
+    assert [problem.rpartition(" of ")[2] for problem in problems] == [str(tmp_path / "a")] * 2
+
+
+def test_a_job_that_failed_is_listed_with_its_reason(tmp_path):
+    store(tmp_path / "sweep/good", result())
+    store(tmp_path / "sweep/deep/bad")
+    jobs = [
+        {"folder": "good", "status": "done", "reason": ""},
+        {"folder": "deep/bad", "status": "failed", "reason": "the loss is not finite\nat step 3"},
+        {"folder": "none", "status": "failed", "reason": "optimizer.lr: must be positive"},
+    ]
+    (tmp_path / "sweep/sweep.json").write_text(json.dumps({"jobs": jobs}))
+    bad = f"{tmp_path / 'sweep/deep/bad'}: failed: the loss is not finite at step 3"
+    assert collect_runs([tmp_path])[1] == [bad, f"{tmp_path / 'sweep/none'}: failed: optimizer.lr: must be positive"]
+    assert collect_runs([tmp_path / "sweep/good", tmp_path / "sweep/deep/bad"])[1] == [bad]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"jobs": 3}', '{"jobs": [{"folder": 1}]}', '{"jobs": [3]}', "[" * 200_000])
+def test_a_sweep_that_cannot_be_read_costs_no_run(tmp_path, text):
+    store(tmp_path / "good", result())
+    store(tmp_path / "bad")
+    (tmp_path / "sweep.json").write_text(text)
+    runs, problems = collect_runs([tmp_path])
+    assert (len(runs), problems) == (1, [f"{tmp_path / 'bad'}: not finished"])
+
+
+def test_a_result_without_a_config_is_listed(tmp_path):
     store(tmp_path / "good", result())
     (store(tmp_path / "other", result()) / "config.yaml").unlink()
     runs, problems = collect_runs([tmp_path])
-    assert (told(runs), problems) == ([result()], [])
+    assert told(runs) == [result()]
+    assert problems == [f"{tmp_path / 'other'}: left out (result.json without config.yaml)"]
 
 
-def test_a_missing_folder_is_refused(tmp_path):
+@pytest.mark.parametrize("text", ["", "[1]", "seed: 0", "a: [", "\x00"], ids=repr)
+def test_a_config_of_another_kind_is_listed(tmp_path, text):
     store(tmp_path / "good", result())
+    (store(tmp_path / "other", result(seed=1)) / "config.yaml").write_text(text)
+    runs, problems = collect_runs([tmp_path])
+    assert told(runs) == [result()]
+    assert [problem.startswith(f"{tmp_path / 'other/config.yaml'}: left out (") for problem in problems] == [True]
+
+
+def test_folders_of_others_are_listed_once_each(tmp_path):
+    (store(tmp_path / "sweep/good", result()) / "checkpoints").mkdir()
+    (tmp_path / "lightning_logs/version_0/checkpoints").mkdir(parents=True)
+    (tmp_path / "sweep/plots").mkdir()
+    (tmp_path / "sweep/.jobs").mkdir()
+    _, problems = collect_runs([tmp_path])
+    strange = [tmp_path / "lightning_logs", tmp_path / "sweep/plots"]
+    assert problems == [f"{folder}: left out (holds no run)" for folder in strange]
+
+
+def test_many_folders_of_others_are_counted(tmp_path):
+    store(tmp_path / "good", result())
+    for number in range(25):
+        (tmp_path / f"photos-{number:02}").mkdir()
+    _, problems = collect_runs([tmp_path])
+    assert problems[-1] == f"{tmp_path}: 5 more folders in it hold no run"
+    assert len(problems) == 21
+
+
+def test_one_missing_folder_of_several_is_listed(tmp_path):
+    store(tmp_path / "good", result())
+    runs, problems = collect_runs([tmp_path / "missing", tmp_path / "good"])
+    assert told(runs) == [result()]
+    assert problems == [f"{tmp_path / 'missing'}: no such folder; name the folder of a run, or one above several"]
+
+
+def test_a_missing_folder_alone_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
-        collect_runs([tmp_path, tmp_path / "missing"])
-    assert str(tmp_path / "missing") in error.value.message
+        collect_runs([tmp_path / "missing"])
+    assert error.value.message.startswith(f"{tmp_path / 'missing'}: no such folder; ")
 
 
 def test_a_file_for_a_folder_is_refused(tmp_path):
@@ -141,6 +208,14 @@ def test_folders_without_a_finished_run_are_refused(tmp_path):
         collect_runs(folders)
     assert all(str(folder) in error.value.message for folder in folders)
     assert "running: not finished" in error.value.message
+
+
+def test_all_that_is_unfinished_is_told_where_nothing_else_is(tmp_path):
+    names = [store(tmp_path / f"run-{number}") for number in range(6)]
+    with pytest.raises(InputError) as error:
+        collect_runs([tmp_path, tmp_path / "missing"])
+    assert all(f"{name}: not finished" in error.value.message for name in names)
+    assert f"{tmp_path / 'missing'}: no such folder" in error.value.message
 
 
 def test_the_config_that_wandb_keeps_is_no_run_of_its_own(tmp_path):

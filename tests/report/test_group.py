@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from oponm.configs import compose_choices
+from oponm.configs import groups as choice_groups
 from oponm.report import Group, group_runs
 from oponm.report.group import standard_error
+from oponm.report.settings import result_settings
 from tests.report.runs import result
 
 
@@ -26,18 +31,94 @@ def test_runs_are_grouped_by_all_but_the_seed():
 @pytest.mark.parametrize("override", ["norm=aux", "+norm.noise_grad=full", "model.width=8", "data.imbalance_ratio=10"])
 def test_any_other_choice_makes_a_group(override):
     groups = group_runs([result("open"), result("open", 1), result("open", overrides=(override,))])
-    assert names(groups) == ["open", f"open {override}"]
+    assert names(groups) == ["open", f"open {override.lstrip('+')}"]
     assert [len(group.runs) for group in groups] == [2, 1]
 
 
 @pytest.mark.parametrize(
     "override",
-    ["output_dir=elsewhere", "logger=wandb", "logger.wandb.project=x", "sweep=demo", "hydra.verbose=true", "+seed=3"],
+    [
+        *(
+            "output_dir=elsewhere",
+            "logger=wandb",
+            "logger.wandb.project=x",
+            "sweep=demo",
+            "hydra.verbose=true",
+            "+seed=3",
+        ),
+        *("resume=auto", "phase_cache=off", "trainer.checkpoint_every_minutes=1", "trainer.max_restarts=3"),
+        *("data.num_workers=4", "data.pack=/fast", "hydra/launcher=joblib", "published.paper=84.6"),
+    ],
 )
 def test_what_does_not_bear_on_the_result_makes_none(override):
     groups = group_runs([result("open"), result("open", 1, (override,))])
     assert names(groups) == ["open"]
     assert len(groups[0].runs) == 2
+
+
+def configured(seed: int, *overrides: str, method: str = "open", **choices: str) -> dict[str, Any]:
+    """A run of which the whole config is known, made as the command makes it."""
+    groups = {key: value for key, value in (line.split("=") for line in overrides) if key in choice_groups()}
+    chosen, config = compose_choices({"method": method, **groups}, seed)
+    for key, value in (line.split("=") for line in overrides):
+        node, _, last = key.rpartition(".")
+        if key not in groups:
+            (config[node] if node else config)[last] = yaml.safe_load(value)
+    return result(method, seed, overrides, choices={**chosen, **choices}, settings=result_settings(config))
+
+
+SAME = [
+    "resume=auto",
+    "norm=dar",
+    "data.imbalance_ratio=50",
+    "trainer.checkpoint_every_minutes=1",
+    "data.batch_size=128.0",
+]
+
+
+def test_one_setting_said_in_several_ways_is_one_group():
+    runs = [configured(seed, *said) for seed, said in enumerate([[], *([one] for one in SAME), SAME])]
+    groups = group_runs(runs)
+    assert names(groups) == ["open"]
+    assert [run["seed"] for run in groups[0].runs] == list(range(7))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("norm=aux", "data.imbalance_ratio=10", "trainer.precision=bf16-mixed", "trainer.devices=2"),
+        *("data.draw_seed=1", "shots.many_over=50", "trainer.max_epochs=20", "optimizer=adam"),
+    ],
+)
+def test_a_setting_that_determines_what_is_computed_makes_a_group(override):
+    groups = group_runs([configured(0), configured(1), configured(0, override)])
+    assert names(groups) == ["open", f"open {override}"]
+
+
+def test_what_a_method_brings_is_not_told():
+    groups = group_runs([configured(0), configured(0, method="ldam_drw"), configured(0, "norm=aux")])
+    assert names(groups) == ["ldam_drw", "open", "open norm=aux"]
+
+
+def test_an_experiment_that_says_what_a_method_says_is_the_same_setting():
+    groups = group_runs([configured(0), configured(1, experiment="digits_lt/open")])
+    assert [len(group.runs) for group in groups] == [2]
+
+
+def test_settings_that_no_override_tells_are_told_where_nothing_else_does():
+    old, new = configured(0), configured(1)
+    old["settings"]["model.width"] = 8
+    assert names(group_runs([old, new, configured(0, method="erm")])) == [
+        "erm",
+        "open model.width=16",
+        "open model.width=8",
+    ]
+
+
+def test_where_files_lie_is_no_setting_once_their_content_is_known():
+    roots = [result("open", seed, (f"data.root=/{seed}",)) for seed in (0, 1)]
+    assert len(group_runs(roots)) == 2
+    assert len(group_runs([{**run, "content_digest": "a" * 64} for run in roots])) == 1
 
 
 def test_the_order_of_overrides_makes_no_group():

@@ -100,6 +100,30 @@ def test_tables_have_captions_headers_and_buttons(text):
     assert len(elements.all("button", type="button")) == len(sortable)
 
 
+def test_what_matters_most_comes_first():
+    published = {"published": {"a paper": 84.6}}
+    runs = [full_result(method, seed, **published) for method in ("drs", "open") for seed in (0, 1)]
+    columns = [attributes["data-key"] for attributes, _ in Elements(page(runs)).all("th", scope="col")]
+    first = ["method", "balanced_accuracy", "published a paper", "many", "medium", "few", "accuracy", "macro_f1"]
+    assert columns[:10] == [*first, "seeds", "seconds"]
+    differences = ["method", "interval", "balanced_accuracy", "many", "medium", "few", "minus", "pairs"]
+    assert columns[10:18] == differences
+
+
+def test_p_values_stand_below_their_differences(text):
+    comparison = compare(group_runs([full_result(m, seed) for m in ("drs", "open", "erm") for seed in range(3)]))[0]
+    told = [found for _, found in Elements(text).all("small")]
+    assert len(told) == 2 * 4
+    assert told[0] == f"p {comparison.adjusted['balanced_accuracy']:.3f}"
+
+
+def test_what_is_left_out_is_told_at_the_top_too():
+    elements = Elements(page([full_result("open")], ("a: not finished", "b: failed: no space")))
+    links = {attributes["href"]: found for attributes, found in elements.all("a")}
+    assert links["#problems-heading"] == "Left out (2)"
+    assert "b: failed: no space" in [found for _, found in elements.all("li")]
+
+
 def test_a_row_of_results_holds_what_it_is_sorted_by(text):
     values = [attributes["data-value"] for attributes, _ in Elements(text).all("td", **{"class": "number"})]
     run = full_result("drs")
@@ -165,6 +189,19 @@ def test_runs_that_tell_little_make_a_page_all_the_same():
     (group,) = embedded(page([bare]))["groups"]
     assert group["recall"] == [[None] * 10, [None] * 10]
     assert group.keys() == {"name", "baseline", "phases", "curves", "recall"}
+
+
+def test_fewer_than_five_classes_have_no_table_of_fifths():
+    elements = Elements(page([full_result(method, classes=3) for method in ("drs", "open")]))
+    ids = {attributes.get("id") for _, attributes, _ in elements.found}
+    assert {"results", "differences"} <= ids
+    assert not {"tail", "tail-heading"} & ids
+    assert "#tail-heading" not in {attributes["href"] for attributes, _ in elements.all("a")}
+
+
+def test_splits_without_fifths_stand_in_the_table_of_the_others():
+    elements = Elements(page([full_result("open", classes=classes) for classes in (3, 10)]))
+    assert "tail" in {attributes.get("id") for _, attributes, _ in elements.found}
 
 
 def test_the_size_goes_with_the_number_of_groups():

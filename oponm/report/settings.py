@@ -1,0 +1,137 @@
+"""What was computed in a run: its resolved settings without the seed and what no result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from oponm.report.text import printable, value_text
+from oponm.run_settings import FREE, determining_settings
+
+# Beside what a run may change when it goes on: the seed, what data repeats of other groups, and how files are read.
+_APART = FREE | {"seed", "hydra", "sweep"}
+_APART |= {
+    f"data.{key}"
+    for key in ("seed", "augmentation", "mixer", "mixing", "num_workers", "pack", "verify", "on_error", "download")
+}
+_PLACES = ("data.root", "data.lists")  # where a known content lies does not change it
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    r"""The settings in a run's ``config.yaml`` that determine its result, by their full keys.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is not that of a training run.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "config.yaml")
+        >>> _ = file.write_text("seed: 1\nmethod: {tau: 0.5}\ndata: {batch_size: 64}\nresume: auto\n")
+        >>> read_settings(file)
+        {'method.tau': 0.5, 'data.batch_size': 64}
+    """
+    import yaml
+
+    try:
+        # Ten times as fast as OmegaConf, which has resolved the file when it wrote it.
+        content = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    if not isinstance(content, dict) or not {"method", "data"} <= content.keys():
+        raise ValueError("not that of a training run")
+    return result_settings(content)
+
+
+def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a resolved config that determine a result, but the seed; those that are null are left out.
+
+    Args:
+        config: plain values, as ``config.yaml`` holds them.
+
+    Example:
+        >>> result_settings({"data": {"pack": "fast/places", "pack_size": 256, "in_memory": True}, "seed": 3})
+        {'data.in_memory': True}
+    """
+    found = determining_settings(config, _APART)
+    data = config.get("data")
+    if not isinstance(data, Mapping) or not data.get("pack") or data.get("in_memory", True):
+        found.pop("data.pack_size", None)  # only of packs that are streamed does it change the pixels
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run; those of one whose config is not known are its choices and overrides.
+
+    Args:
+        run: content of its ``result.json``, with ``settings`` where they are known, see :func:`read_settings`.
+
+    Example:
+        >>> settings_of({"choices": {"method": "open"}, "overrides": ["+norm=aux", "seed=1"]})
+        {'method': 'open', 'norm': 'aux'}
+    """
+    if "settings" in run:
+        settings = dict(run["settings"])
+    else:
+        told = dict(split_override(override) for override in run["overrides"])
+        settings = {key: value for key, value in {**run["choices"], **told}.items() if not apart(key)}
+    if run.get("content_digest"):
+        settings = {key: value for key, value in settings.items() if key not in _PLACES}
+    return settings
+
+
+def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """What runs of a group share: all settings but the seed, and what was trained and tested on.
+
+    Args:
+        run: see :func:`settings_of`.
+    """
+    data = (str(run.get("content_digest") or run.get("split_digest") or ""), str(run.get("test_counts", "")))
+    return (*data, *setting_lines(run))
+
+
+def setting_lines(run: Mapping[str, Any]) -> list[str]:
+    """The settings of a run as the command line has them, sorted.
+
+    Args:
+        run: see :func:`settings_of`.
+
+    Example:
+        >>> setting_lines({"settings": {"norm.kind": "dar", "data.imbalance_ratio": 50.0}})
+        ['data.imbalance_ratio=50', 'norm.kind=dar']
+    """
+    return sorted(f"{printable(str(key))}={value_text(value)}" for key, value in settings_of(run).items())
+
+
+def run_name(run: Mapping[str, Any]) -> str:
+    """The experiment that was chosen, or the method.
+
+    Args:
+        run: content of its ``result.json``.
+    """
+    return printable(str(run["choices"].get("experiment") or run["choices"].get("method", "?")))
+
+
+def split_override(override: str) -> tuple[str, str]:
+    """The key of an override of the command line, and its value.
+
+    Example:
+        >>> split_override("+noise.delta=0.5")
+        ('noise.delta', '0.5')
+    """
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
+
+
+def apart(key: str) -> bool:
+    """Whether a key, or a group that it is in, determines no result.
+
+    Example:
+        >>> apart("logger.wandb.project"), apart("hydra/launcher"), apart("data.imbalance_ratio")
+        (True, True, False)
+    """
+    return any(key == free or key.startswith((f"{free}.", f"{free}/")) for free in _APART)

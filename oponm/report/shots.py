@@ -1,0 +1,54 @@
+"""Which classes many, medium and few are, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oponm.errors import InputError
+from oponm.longtail import shot_groups
+from oponm.report.group import Group
+from oponm.report.settings import settings_of
+from oponm.report.text import value_text
+
+_TOLD = 3  # training splits whose counts are told
+
+
+def shot_notes(groups: Sequence[Group]) -> list[str]:
+    """The thresholds of many, medium and few, and the class counts that they are held against.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+
+    Returns:
+        A line for each pair of thresholds; none for runs whose config is not known.
+
+    Example:
+        >>> settings = {"shots.many_over": 100, "shots.few_under": 20}
+        >>> run = {"settings": settings, "class_counts": [500, 50, 5, 2]}
+        >>> for line in shot_notes([Group("erm", [run])]):
+        ...     print(line)
+        many: classes with more than 100 training images, few: with fewer than 20, medium: the others, counted in the
+        training set as drawn, without validation images (500 to 2 a class: 1 many, 1 medium, 2 few)
+    """
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for run in (group.runs[0] for group in groups if group.runs):
+        settings = settings_of(run) if "settings" in run else {}
+        many, few = (settings.get(f"shots.{key}") for key in ("many_over", "few_under"))
+        if many is None or few is None:
+            continue
+        try:
+            members = shot_groups(run["class_counts"], many, few)
+        except InputError:
+            continue
+        split = f"{max(run['class_counts'])} to {min(run['class_counts'])} a class: "
+        split += ", ".join(f"{len(labels)} {name}" for name, labels in members.items())
+        found.setdefault((value_text(many), value_text(few)), {})[split] = None
+    return [_line(many, few, list(splits)) for (many, few), splits in found.items()]
+
+
+def _line(many: str, few: str, splits: Sequence[str]) -> str:
+    told = f" ({'; '.join(splits)})" if len(splits) <= _TOLD else ""
+    return (
+        f"many: classes with more than {many} training images, few: with fewer than {few}, medium: the others, counted "
+        f"in the training set as drawn, without validation images{told}"
+    )

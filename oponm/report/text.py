@@ -1,0 +1,46 @@
+"""Names and values as text that is safe to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def printable(text: str) -> str:
+    r"""Text in one line, without control characters.
+
+    Args:
+        text: from anywhere.
+
+    Returns:
+        As long as the text; what is not printable is a space.
+
+    Example:
+        >>> printable("a\nb\x1b[1m")
+        'a b [1m'
+    """
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def value_text(value: Any) -> str:
+    """A setting's value as the command line has it; equal numbers are equal texts.
+
+    Args:
+        value: plain, as YAML holds it.
+
+    Returns:
+        One line.
+
+    Example:
+        >>> value_text([True, None, 50.0, {"epochs": 0.5}])
+        '[true,null,50,{epochs:0.5}]'
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{value_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(value_text, value)) + "]"
+    return printable(str(value))

@@ -1,0 +1,42 @@
+"""Which settings of a run determine what is computed, and which only say where it goes and how it is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+PUBLISHED = ("published", "published_leads", "published_fifths", "published_note")  # what others report of the same
+FREE = frozenset(
+    {
+        *("resume", "output_dir", "phase_cache", "logger", *PUBLISHED),
+        *("trainer.checkpoint_every_minutes", "trainer.checkpoint_every_n_steps"),
+        *("trainer.max_restarts", "trainer.accelerator"),
+    }
+)
+
+
+def determining_settings(config: Mapping[str, Any], free: Collection[str] = FREE, prefix: str = "") -> dict[str, Any]:
+    """The settings that determine a result, by their full keys.
+
+    Args:
+        config: of a run, resolved, as plain values.
+        free: full keys that determine nothing, of settings or of whole groups.
+        prefix: what the keys of ``config`` are below.
+
+    Returns:
+        ``{full key: value}``; no value is a mapping, and empty ones are left out.
+
+    Example:
+        >>> determining_settings({"trainer": {"max_epochs": 20, "max_restarts": 3}, "output_dir": "run"})
+        {'trainer.max_epochs': 20}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        if path in free:
+            continue
+        if isinstance(value, Mapping):
+            found |= determining_settings(value, free, f"{path}.")
+        else:
+            found[path] = value
+    return found
