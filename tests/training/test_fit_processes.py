@@ -108,7 +108,7 @@ def test_more_processes_than_asked_for_are_refused(tmp_path):
     [
         ({"model": lambda num_classes, in_channels: SmallCNN(num_classes, in_channels)}, "devices .* torchrun"),
         ({"model": SmallCNN(in_channels=1)}, "model cannot be trained in place by 2 processes"),
-        ({"num_nodes": 2}, "num_nodes of 2 needs processes on each: .* torchrun"),
+        ({"num_nodes": 2}, "num_nodes of 2 needs .* torchrun"),
         ({"devices": 0}, "devices must be a whole number"),
         ({"max_restarts": -1}, "max_restarts must be a whole number"),
     ],
