@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import torch
 
 from oponm.configs import groups
 from oponm.data.list_lt import ImageNetLT, PlacesLT
+from tests.cli.command import oponm
+from tests.cli.runs import NAMES, make_photos
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -53,3 +57,28 @@ def test_every_data_set_has_a_row_with_figures_a_source_and_a_command():
         numbers = [f"{part.num_images:,}" for part in (images.train, images.val, images.test)]
         assert row[1:4] == [" / ".join(numbers), classes, ratio]
         assert row[4].count("](http") == 2
+
+
+def test_the_commands_for_images_of_one_s_own(tmp_path):
+    section = README.partition("## Your own images")[2].partition("\n## ")[0]
+    (block,) = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
+    photos, new = make_photos(tmp_path / "photographs/train", 20).parent, make_photos(tmp_path / "new", 2)
+    make_photos(photos / "test", 5)
+    places = {"NEW_PHOTOS": str(new), "data.root=PHOTOS": f"data.root={photos}"}
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert [command[:2] for command in commands] == [
+        ["oponm", name] for name in ("train", "report", "predict", "export")
+    ]
+    for command in commands:
+        words = [places.get(word, word) for word in command[1:]]
+        words += ["trainer.max_epochs=2", "data.image_size=8"] if words[0] == "train" else []  # seconds, not hours
+        done = oponm(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert "<html" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").open(encoding="utf-8")))
+    assert len(rows) == 2 * len(NAMES)
+    assert {row["prediction"] for row in rows} <= set(NAMES)
+    exported = tmp_path / "exported/onnx"
+    assert (exported / "model.onnx").stat().st_size > 100_000
+    assert (exported / "labels.txt").read_text().split() == NAMES
+    assert "# resnet32, 3 classes" in (exported / "MODEL_CARD.md").read_text()

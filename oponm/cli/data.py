@@ -20,9 +20,8 @@ from oponm.cli.build import build_data, with_full_keys
 from oponm.cli.errors import SIGNALLED
 from oponm.configs import CONF_DIR
 from oponm.data import LongTailDataModule
+from oponm.data.check import DataCheck, check_data, describe_data
 from oponm.data.mixers import no_noise
-from oponm.data.pack import Pack, UnusablePack
-from oponm.data.survey import Survey, Surveyed
 from oponm.errors import InputError
 
 SHEET = Path("data.png")
@@ -52,25 +51,11 @@ def _check(config: DictConfig) -> None:
     data: LongTailDataModule = with_full_keys(config, lambda: instantiate(config.data))
     if not data.in_memory:
         data.make_mixer = no_noise
-    survey = with_full_keys(config, data.survey) if isinstance(data, Surveyed) else Survey()
-    if survey.problems:
-        _refuse(survey, config)
-    try:
-        with_full_keys(config, data.setup)
-    except InputError as error:
-        if error.key != "data.pack":
-            raise
-        survey.refuse("pack", error)
-        _refuse(survey, config)
-    _print_table(data.class_names, {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts})
-    _print(*_facts(data, measured))
-    if options := getattr(data, "pack", None):
-        pack = Pack(options.folder)
-        try:
-            pack.verify()
-        except UnusablePack as error:
-            raise InputError(f"{options.folder}: {error}; run 'oponm data prepare' with the same settings") from error
-        _print(f"pack: {pack.description()}: whole, all checksums right")
+    found = with_full_keys(config, lambda: check_data(data, measured))
+    if found.problems:
+        _refuse(found, config)
+    _print_table(found.class_names, found.counts)
+    _print(*found.facts)
 
 
 def _without_measuring(config: DictConfig) -> bool:
@@ -84,13 +69,12 @@ def _without_measuring(config: DictConfig) -> bool:
     return not own
 
 
-def _refuse(survey: Survey, config: DictConfig) -> NoReturn:
+def _refuse(found: DataCheck, config: DictConfig) -> NoReturn:
     """Print all that was found, and end with the first problem."""
-    _print(*survey.lines)
-    if survey.counts:
-        names = survey.class_names or [str(label) for label in range(len(next(iter(survey.counts.values()))))]
-        _print_table(names, survey.counts)
-    first, others = survey.problems[0], len(survey.problems) - 1
+    _print(*found.findings)
+    if found.counts:
+        _print_table(found.class_names, found.counts)
+    first, others = found.problems[0], len(found.problems) - 1
     more = f" (and {others} more, above)" if others else ""
 
     def complain() -> NoReturn:
@@ -128,7 +112,7 @@ def _show(config: DictConfig) -> None:
 
     data = build_data(config)
     _print_table(data.class_names, {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts})
-    _print(*_facts(data))
+    _print(*describe_data(data))
     data_sheet(data, SHEET)
     _print(f"files: {SHEET}")
 
@@ -149,20 +133,3 @@ def _print_table(class_names: list[str], columns: dict[str, list[int]]) -> None:
     table.add_section()
     table.add_row("all", *(str(sum(counts)) for counts in shown.values()))
     Console(markup=False).print(table)
-
-
-def _facts(data: LongTailDataModule, measured: bool = True) -> list[str]:
-    ratio = max(data.class_counts) / min(data.class_counts)
-    channels, height, width = data.image_shape
-    colours = f"mean {_numbers(data.statistics.mean)}, std {_numbers(data.statistics.std)} ({data.statistics_name})"
-    return [
-        f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
-        f"split digest {data.digest}",
-        colours if measured else "mean and std: own, measured when training starts",
-        f"validation: {data.val}" + (f", which is {data.facts['validation']}" if data.val != "none" else ""),
-        *(f"left out: {line}" for line in data.skipped),
-    ]
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:.4f}" for value in values)

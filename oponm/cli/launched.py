@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input
 from oponm.errors import InputError
-
-
-def launched_elsewhere() -> bool:
-    """Whether ``torchrun`` or ``srun`` has started this process as one of several."""
-    if "RANK" in os.environ:
-        return int(os.environ.get("WORLD_SIZE", 1)) > 1
-    return int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ
 
 
 def together(command: Callable[[], None]) -> None:
@@ -47,17 +39,13 @@ def lead(config: DictConfig, folder: Path, overrides: list[str], begun: bool) ->
         InputError: if their number is not that of the config.
     """
     from oponm.cli.job import run_job
+    from oponm.training.joined import check_number
     from oponm.training.processes import first_says, leave, world_size
     from oponm.training.signals import Stopped
 
     if world_size() == 1:
         raise ChildProcessError("the other processes ended in an earlier run")
-    wanted = config.trainer.devices * config.trainer.num_nodes
-    if wanted != world_size():
-        raise InputError(
-            f"times num_nodes is {wanted}, and {world_size()} processes were launched: make them equal",
-            "trainer.devices",
-        )
+    check_number(config.trainer.devices, config.trainer.num_nodes, "trainer.devices")
     first_says((OmegaConf.to_container(config, resolve=True), str(folder), overrides, begun))
     try:
         return run_job(config, folder, overrides, begun)
@@ -93,30 +81,11 @@ def _follow() -> None:
 
 @contextmanager
 def _joined() -> Iterator[None]:
-    from oponm.training.processes import join, leave
+    from oponm.training.joined import join_launched
+    from oponm.training.processes import leave
 
-    if "RANK" not in os.environ:
-        _take_over_from_slurm()
-    join()
+    join_launched()
     try:
         yield
     finally:
         leave()
-
-
-def _take_over_from_slurm() -> None:
-    """Set torch's variables from those of SLURM; a MASTER_ADDR or MASTER_PORT of the user's stays."""
-    from pytorch_lightning.plugins.environments import SLURMEnvironment
-
-    told = os.environ
-    nodes = told.get("SLURM_STEP_NODELIST", told.get("SLURM_NODELIST", told.get("SLURM_JOB_NODELIST", "127.0.0.1")))
-    on_each_node = int(told["SLURM_NTASKS"]) // int(told.get("SLURM_NNODES", 1))
-    port = 15000 + int(told.get("SLURM_JOB_ID", "0")[-4:])
-    os.environ |= {
-        "RANK": told["SLURM_PROCID"],
-        "WORLD_SIZE": told["SLURM_NTASKS"],
-        "LOCAL_RANK": told.get("SLURM_LOCALID", told["SLURM_PROCID"]),
-        "LOCAL_WORLD_SIZE": str(on_each_node),
-        "MASTER_ADDR": told.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes),
-        "MASTER_PORT": told.get("MASTER_PORT") or str(port),
-    }

@@ -1,26 +1,16 @@
-"""Start the processes of a run through torch.distributed.run's agent."""
+"""Start the processes of a run of the command line."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.errors import BAD_INPUT, SIGNALLED
-from oponm.errors import InputError
-
-JOB, MEASURED, ERROR, PID = "job.json", "measured.json", "error.json", "pid"
-SHUTDOWN_SECONDS = 10  # that the others have when one process has died
+JOB, MEASURED = "job.json", "measured.json"
 
 
 def run_in_processes(config: DictConfig, folder: Path, overrides: list[str], begun: bool) -> dict[str, Any]:
@@ -42,62 +32,16 @@ def run_in_processes(config: DictConfig, folder: Path, overrides: list[str], beg
         Stopped: if they ended at a signal, with a checkpoint.
         ChildProcessError: if one died.
     """
-    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    from oponm.training.signals import Stopped
+    from oponm.training.launch import launch_processes
 
     with tempfile.TemporaryDirectory(prefix="oponm-") as scratch:
         job = Path(scratch)
         content = {"config": OmegaConf.to_yaml(config), "folder": str(folder), "overrides": overrides, "begun": begun}
         (job / JOB).write_text(json.dumps(content), encoding="utf-8")
-        launch = LaunchConfig(
-            *(1, 1, config.trainer.devices),
-            run_id=job.name,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
+        launch_processes(
+            *(sys.executable, "-m", "oponm.cli.worker", scratch),
+            job=job,
+            devices=config.trainer.devices,
             max_restarts=config.trainer.max_restarts,
-            monitor_interval=0.2,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-            logs_specs=DefaultLogsSpecs(scratch),
         )
-        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it says is said below
-        try:
-            with _passing_on(signal.SIGUSR1, job / PID):
-                elastic_launch(launch, sys.executable)("-m", "oponm.cli.worker", scratch)
-        except SignalException as error:
-            raise Stopped(int(error.sigval)) from error
-        except ChildFailedError as error:
-            _explain(job / ERROR, error)
         return dict(json.loads((job / MEASURED).read_text(encoding="utf-8")))
-
-
-def _explain(file: Path, error: Any) -> None:
-    """Raise what made the processes end, as far as the first of them could tell."""
-    from oponm.training.signals import Stopped
-
-    rank, failure = error.get_first_failure()
-    if file.is_file():
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if told["code"] == BAD_INPUT:
-            raise InputError(told["message"]) from error
-        raise Stopped(told["code"] - SIGNALLED) from error
-    raise ChildProcessError(
-        f"process {rank} of the run ended with code {failure.exitcode}; resume=RUN_DIR goes on from its last checkpoint"
-    ) from error
-
-
-@contextmanager
-def _passing_on(number: int, file: Path) -> Iterator[None]:
-    """Pass a signal on to the first process; it tells the others."""
-
-    def handler(received: int, frame: FrameType | None) -> None:
-        if file.is_file():
-            os.kill(int(file.read_text()), received)
-
-    before = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

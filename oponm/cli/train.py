@@ -13,10 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
 from oponm.cli.keys import refuse_unknown_keys
-from oponm.cli.launched import launched_elsewhere, lead, together
+from oponm.cli.launched import lead, together
 from oponm.cli.processes import run_in_processes
 from oponm.cli.resume import with_overrides_of_run
 from oponm.errors import InputError, check_int
+from oponm.launched import launched_elsewhere
 from oponm.run_files import CONFIG_FILE
 
 

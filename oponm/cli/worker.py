@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 
 from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input
 from oponm.cli.lean import import_leanly
-from oponm.cli.parent import end_with_parent
-from oponm.cli.processes import ERROR, JOB, MEASURED, PID
+from oponm.cli.processes import JOB, MEASURED
 from oponm.cli.quiet import quiet_libraries, quiet_process
+from oponm.launched import restarted
+from oponm.parent import end_with_parent
 from oponm.run_files import LOG_FILE
 
 
@@ -28,13 +29,13 @@ def be_worker(job: Path) -> int:
     Returns:
         The exit code.
     """
+    from oponm.training.launch import PID, tell
     from oponm.training.processes import join, leave, rank
     from oponm.training.result import write_json
     from oponm.training.signals import Stopped
 
     quiet_libraries()
     content = json.loads((job / JOB).read_text(encoding="utf-8"))
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     config: Any = OmegaConf.create(content["config"])
     folder = Path(content["folder"])
     join()
@@ -46,15 +47,17 @@ def be_worker(job: Path) -> int:
     try:
         from oponm.cli.job import run_job
 
-        measured = run_job(config, folder, content["overrides"], content["begun"] or restarted)
+        measured = run_job(config, folder, content["overrides"], content["begun"] or restarted())
         if rank() == 0:
             write_json(job / MEASURED, measured)
     except Stopped as stopped:
-        return _tell(job, SIGNALLED + stopped.signal, str(stopped))
+        tell(job, str(stopped), stopped.signal)
+        return SIGNALLED + stopped.signal
     except Exception as error:
         if not is_bad_input(error):
             raise
-        return _tell(job, BAD_INPUT, str(error))
+        tell(job, str(error))
+        return BAD_INPUT
     finally:
         leave()
     return 0
@@ -67,13 +70,6 @@ def _log_to(file: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, handlers=[terminal, lines], format="%(asctime)s %(levelname)s %(message)s", force=True
     )
-
-
-def _tell(job: Path, code: int, message: str) -> int:
-    from oponm.training.result import write_json
-
-    write_json(job / ERROR, {"code": code, "message": message})
-    return code
 
 
 if __name__ == "__main__":

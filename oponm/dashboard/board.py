@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.loggers import Logger
 
-from oponm.dashboard.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail
+from oponm.dashboard.charts import Chart, bar_chart, confusion_chart
+from oponm.dashboard.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail, noise_figure
 from oponm.dashboard.guard import never_stopping
 from oponm.dashboard.layer_figure import COLUMNS, layer_rows, layers_figure
 from oponm.dashboard.measure import measure_layers
@@ -91,15 +92,15 @@ class Dashboard:
         """
         if not self.displays:
             return
-        figures, tables = self._of_classes(result)
+        figures, tables, charts = self._of_classes(result)
         with never_stopping("dashboard"):
             tables["phases"] = phase_table(self.history.rows, result["phases"], result["epochs"])
         with never_stopping("dashboard"):
             if layers := measure_layers(module, data):
                 tables["dar_bn/layers"] = [list(COLUMNS), *layer_rows(layers)]
                 figures |= self._draw({"dar_bn/statistics": lambda: layers_figure(layers)})
-        self._show(figures, tables)
-        facts = {"phases": [phase["name"] for phase in result["phases"]], "train_seconds": result["train_seconds"]}
+        self._show(figures, tables, charts)
+        facts = {"phase_names": [phase["name"] for phase in result["phases"]], "train_seconds": result["train_seconds"]}
         best = result.get("best")
         kept = best["metrics"] if best else result["metrics"]
         if best:
@@ -111,17 +112,32 @@ class Dashboard:
                     file = folder / "checkpoints" / (BEST if best else LAST)
                     display.keep(file, {**kept, "split_digest": data.digest}, "best" if best else "last")
 
-    def _of_classes(self, result: Mapping[str, Any]) -> tuple[dict[str, Figure], dict[str, list[Any]]]:
-        names, counts = result["class_names"], result["class_counts"]
+    def _of_classes(
+        self, result: Mapping[str, Any]
+    ) -> tuple[dict[str, Figure], dict[str, list[Any]], dict[str, Chart]]:
+        names, counts, noise = result["class_names"], result["class_counts"], result["noise_histogram"]
+        order, matrix = head_to_tail(counts), result["confusion_matrix"]
         figures = self._draw(
             {
                 "test/class_accuracy": lambda: accuracy_figure(names, counts, result["recall"]),
-                "test/confusion_matrix": lambda: confusion_figure(names, counts, result["confusion_matrix"]),
+                "test/confusion_matrix": lambda: confusion_figure(names, counts, matrix),
+                "test/noise_histogram": lambda: noise_figure(names, counts, noise),
             }
         )
-        columns = [names, counts, *(result[key] for key in ("test_counts", "recall", "precision"))]
-        head = ["class", "training images", "test images", "recall", "precision"]
-        return figures, {"test/classes": [head, *([column[k] for column in columns] for k in head_to_tail(counts))]}
+        sorted_names = [names[label] for label in order]
+        charts = {
+            "charts/class_accuracy": bar_chart(
+                "accuracy on the test set", sorted_names, "accuracy", [result["recall"][label] for label in order]
+            ),
+            "charts/noise_histogram": bar_chart(
+                "what pure noise is taken for", sorted_names, "noise images", [noise[label] for label in order]
+            ),
+        }
+        if confusion := confusion_chart("confusion matrix of the test set", names, matrix):
+            charts["charts/confusion_matrix"] = confusion
+        columns = [names, counts, *(result[key] for key in ("test_counts", "recall", "precision", "noise_histogram"))]
+        head = ["class", "training images", "test images", "recall", "precision", "noise images taken for it"]
+        return figures, {"test/classes": [head, *([column[k] for column in columns] for k in order)]}, charts
 
     def _draw(self, figures: Mapping[str, Callable[[], Figure]]) -> dict[str, Figure]:
         drawn = {}
@@ -130,7 +146,9 @@ class Dashboard:
                 drawn[name] = draw()
         return drawn
 
-    def _show(self, figures: Mapping[str, Figure], tables: Mapping[str, list[Any]]) -> None:
+    def _show(
+        self, figures: Mapping[str, Figure], tables: Mapping[str, list[Any]], charts: Mapping[str, Chart]
+    ) -> None:
         for display in self.displays:
             with never_stopping("dashboard"):
-                display.show(figures, tables)
+                display.show(figures, tables, charts)

@@ -74,6 +74,26 @@ def accuracy_figure(class_names: Sequence[str], class_counts: Sequence[int], rec
     return figure
 
 
+def noise_figure(class_names: Sequence[str], class_counts: Sequence[int], histogram: Sequence[int]) -> Figure:
+    """A bar for each class: the share of pure noise images that were taken for it, beside an even share.
+
+    Args:
+        class_names: by label.
+        class_counts: by label; of training images.
+        histogram: by label, see :func:`~oponm.metrics.noise_histogram`.
+    """
+    order = head_to_tail(class_counts)
+    counts = np.array(histogram, dtype=np.float64)[order]
+    percent = 100 * counts / max(counts.sum(), 1)
+    figure, axes = _axes(max(6, min(14, 0.55 * len(order) + 2)), 3.8)
+    axes.bar(np.arange(len(order)), percent, color=BLUE, width=0.75)
+    axes.axhline(100 / len(order), color=GREY, lw=1, ls="--")
+    axes.set(ylim=(0, 1.1 * max(percent.max(), 100 / len(order))), ylabel="pure noise images (%)")
+    axes.set_title(f"what {counts.sum():,.0f} pure noise images are taken for (dashed: all alike)", loc="left", size=10)
+    _name_classes(axes, [class_names[label] for label in order])
+    return figure
+
+
 def confusion_figure(
     class_names: Sequence[str], class_counts: Sequence[int], matrix: Sequence[Sequence[int]]
 ) -> Figure:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning import loggers
 
+from oponm.dashboard.charts import Chart
 from oponm.dashboard.pixels import pixels
 from oponm.errors import InputError
 
@@ -46,12 +47,18 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         self.last_step = self.last_step if step is None else step
         super().log_metrics(dict(metrics), self.last_step)
 
-    def show(self, figures: Mapping[str, Figure], tables: Mapping[str, Sequence[Sequence[Any]]]) -> None:
+    def show(
+        self,
+        figures: Mapping[str, Figure],
+        tables: Mapping[str, Sequence[Sequence[Any]]],
+        charts: Mapping[str, Chart] | None = None,
+    ) -> None:
         """Log figures as images, and tables as text.
 
         Args:
             figures: by name.
             tables: by name; the first line names the columns.
+            charts: left out, as TensorBoard has no such kinds; the figures show the same.
         """
         for name, figure in figures.items():
             self.experiment.add_image(name, pixels(figure), self.last_step, dataformats="HWC")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.loggers import Logger
 
+from oponm.dashboard.charts import Chart
 from oponm.dashboard.guard import never_stopping
 from oponm.dashboard.pixels import pixels
 from oponm.dashboard.run_id import keep_run_id, kept_run_id
@@ -154,12 +155,18 @@ class WandbLogger(Logger):
             if run is not None:
                 run.config.update(dict(params), allow_val_change=True)
 
-    def show(self, figures: Mapping[str, Figure], tables: Mapping[str, Sequence[Sequence[Any]]]) -> None:
-        """Log figures and tables in one row.
+    def show(
+        self,
+        figures: Mapping[str, Figure],
+        tables: Mapping[str, Sequence[Sequence[Any]]],
+        charts: Mapping[str, Chart] | None = None,
+    ) -> None:
+        """Log figures, tables and charts in one row.
 
         Args:
             figures: by name.
             tables: by name; the first line names the columns.
+            charts: by name.
         """
         row = {}
         with never_stopping("wandb"):
@@ -167,6 +174,9 @@ class WandbLogger(Logger):
 
             row = {name: wandb.Image(pixels(figure)) for name, figure in figures.items()}
             row |= {name: wandb.Table(columns=list(head), data=body) for name, (head, *body) in tables.items()}
+            for name, (kind, title, fields, (head, *body)) in (charts or {}).items():
+                table = wandb.Table(columns=list(head), data=body)
+                row[name] = wandb.plot_table(kind, table, fields, {"title": title})
         self.log_metrics(row)
 
     def summarise(self, facts: Mapping[str, Any]) -> None:

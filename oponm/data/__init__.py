@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oponm.data.celeba import CelebA5
+    from oponm.data.check import DataCheck, check_data
     from oponm.data.cifar import CifarLT
     from oponm.data.digits import DigitsLT
     from oponm.data.image_folder import ImageFolderLT
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CelebA5",
     "CifarLT",
+    "DataCheck",
     "DigitsLT",
     "ImageFolderLT",
     "ImageNetLT",
@@ -27,10 +29,12 @@ __all__ = [
     "PlacesLT",
     "Pool",
     "Source",
+    "check_data",
 ]
 _HOMES = {
     "CelebA5": "celeba",
     "CifarLT": "cifar",
+    "DataCheck": "check",
     "DigitsLT": "digits",
     "ImageFolderLT": "image_folder",
     "ImageNetLT": "list_lt",
@@ -38,6 +42,7 @@ _HOMES = {
     "PlacesLT": "list_lt",
     "Pool": "source",
     "Source": "source",
+    "check_data": "check",
 }
 
 

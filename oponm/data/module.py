@@ -69,6 +69,10 @@ class DataOptions(TypedDict, total=False):
     mixing: Callable[[list[int]], nn.Module | None]
 
 
+def _without_phases(epoch: int) -> EpochInput:
+    return EpochInput()
+
+
 class LongTailDataModule(pl.LightningDataModule):
     """Draws a long-tailed training set from a source and serves it from the device's memory.
 
@@ -135,7 +139,7 @@ class LongTailDataModule(pl.LightningDataModule):
         if in_memory and num_workers:
             raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
         self.make_augmentation, self.make_mixer, self.make_mixing = augmentation, mixer, mixing
-        self.epoch_input: Callable[[int], EpochInput] = lambda epoch: EpochInput()
+        self.epoch_input: Callable[[int], EpochInput] = _without_phases
         self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
         self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False

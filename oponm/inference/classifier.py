@@ -92,6 +92,14 @@ def load_classifier(
     Raises:
         InputError: if the file is missing, is no checkpoint, was written by a version that did not note statistics, or
             is of a network that ``make`` refuses.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> from oponm.training import fit
+        >>> run = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1)
+        >>> known = load_classifier(run.folder / "checkpoints/last.ckpt")
+        >>> type(known.network).__name__, known.image_shape, known.class_counts[:3]
+        ('SmallCNN', (1, 8, 8), [128, 82, 53])
     """
     weights, rest = read_weights(path, "checkpoint")
     known = _read_description(rest, path, needs_config=network is None)

@@ -46,6 +46,19 @@ class EvaluationFolder(pl.LightningDataModule):
     Raises:
         InputError: naming classes that the classifier does not know; if there is no image; and for files that are no
             images, with ``on_error="raise"``.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from oponm.data.statistics import Statistics
+        >>> from oponm.models import SmallCNN
+        >>> half = Statistics((0.5,), (0.5,))
+        >>> cats = Classifier(SmallCNN(2, 1).eval(), ["cat", "dog"], [9, 3], half, (1, 8, 8), {}, "", "")
+        >>> photos = Path(tempfile.mkdtemp())
+        >>> (photos / "dog").mkdir()
+        >>> Image.new("RGB", (20, 30)).save(photos / "dog/rex.jpg")
+        >>> EvaluationFolder(photos, cats).test_counts
+        [0, 1]
     """
 
     def __init__(

@@ -48,6 +48,20 @@ class Predictions:
 
     Raises:
         InputError: if ``batch_size`` is no size.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from oponm.data.statistics import Statistics
+        >>> from oponm.models import SmallCNN
+        >>> half = Statistics((0.5,), (0.5,))
+        >>> cats = Classifier(SmallCNN(2, 1).eval(), ["cat", "dog"], [9, 3], half, (1, 8, 8), {}, "", "")
+        >>> photo, broken = (Path(tempfile.mkdtemp(), name) for name in ("rex.jpg", "broken.jpg"))
+        >>> Image.new("RGB", (20, 30)).save(photo)
+        >>> _ = broken.write_text("no image")
+        >>> predictions = Predictions(cats, [photo, broken])
+        >>> [image.path.name for image in predictions], len(predictions.skipped)
+        (['rex.jpg'], 1)
     """
 
     def __init__(

@@ -21,13 +21,16 @@ from torch import nn
 from oponm.data import LongTailDataModule
 from oponm.data.mixers import MixerFactory
 from oponm.errors import InputError, check_choice, check_int
+from oponm.launched import launched_elsewhere, restarted
 from oponm.run_files import CONFIG_FILE
 from oponm.training.assemble import assemble
+from oponm.training.fit_processes import fit_in_processes
 from oponm.training.job import carry_out
+from oponm.training.joined import check_number, join_for_good
 from oponm.training.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase
-from oponm.training.processes import rank
+from oponm.training.processes import first_says, rank, world_size
 from oponm.training.quiet import quiet
 from oponm.training.recipe import Recipe, make_recipe
 from oponm.training.run_folder import finish, finished_result
@@ -56,6 +59,9 @@ def fit(
     phase_cache: PhaseCache | str | PathLike[str] | None = None,
     loggers: Sequence[Logger] | None = None,
     accelerator: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    max_restarts: int = 0,
     precision: str = "32-true",
     channels_last: bool = False,
     compile: bool = False,
@@ -69,6 +75,13 @@ def fit(
 
     What is not given is what ``oponm train`` takes for the same data, and the weights come out the same to the bit.
     Where a name is taken it is that of a choice of the command line (``oponm --help`` lists them).
+
+    A sweep is a loop over calls: with one ``phase_cache`` each phase that runs share is trained once, and
+    :func:`oponm.report.read_report` takes the runs.
+
+    With ``devices=4`` it starts four processes, which import the script that calls it (so the call stands below
+    ``if __name__ == "__main__":``), trains in them and returns the run. In a script that ``torchrun`` or ``srun`` has
+    started in as many processes each of them calls it, the first one writes, and all return the run.
 
     Args:
         data: the data module, with its augmentation, mixing and noise. It stays as it is, and serves many runs.
@@ -93,6 +106,10 @@ def fit(
         phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None does without.
         loggers: Lightning's; None writes ``metrics.csv`` into the folder.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
+        devices: processes on each machine, each with a device of its own and a part of each batch.
+        num_nodes: machines; the script is launched on each.
+        max_restarts: how often the processes that it starts are started anew if one dies, to go on from the last
+            checkpoint. Those of a launcher are the launcher's.
         precision: of Lightning's trainer.
         channels_last: see :class:`~oponm.training.LongTailModule`, as the next.
         compile: see there.
@@ -109,6 +126,7 @@ def fit(
     Raises:
         InputError: naming what cannot be used; nothing is written then. A loss that diverges, later on.
         Stopped: at SIGINT, SIGTERM or SIGUSR1, after the step; ``resume=True`` goes on from there.
+        ChildProcessError: if one of the processes that it started died.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -120,13 +138,26 @@ def fit(
         >>> run.network(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 10])
     """
+    arguments = dict(locals())
     started = time.perf_counter()
+    check_int("max_restarts", max_restarts, minimum=0)
+    count, machines = check_int("devices", devices, minimum=1), check_int("num_nodes", num_nodes, minimum=1)
+    if launched_elsewhere():
+        join_for_good()
+        check_number(count, machines)
+    elif machines > 1:
+        raise InputError(
+            f"of {machines} needs one process a device on each: launch the script by torchrun", "num_nodes"
+        )
     seed = check_int("seed", data.seed if seed is None else seed, minimum=0)
     chosen: dict[str, Any] = {"model": model, "method": method, "noise": noise, "norm": norm}
     chosen |= {"optimizer": optimizer, "schedule": schedule, "loss": loss}
     trainer: dict[str, Any] = {
         "max_epochs": max_epochs,
         "accelerator": accelerator,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "max_restarts": max_restarts,
         "precision": precision,
         "channels_last": channels_last,
         "compile": compile,
@@ -141,11 +172,12 @@ def fit(
     if norm == "standard" and noise_grad is not None:
         raise InputError("has no meaning for norm='standard', which tells no rows apart: leave it out", "noise_grad")
     recipe = make_recipe(data, chosen, seed, own)
-    folder, temporary = _folder(output_dir, resume)
+    folder, temporary, begun, finished = _agreed(lambda: _begin_in(output_dir, resume or restarted(), recipe))
     try:
         with quiet(), _threads(recipe.settings["trainer"]["num_threads"]):
-            begun = resume and (folder / CONFIG_FILE).is_file()
-            if not (begun and finished_result(folder, recipe.settings)):
+            if not finished and count > world_size():
+                fit_in_processes(fit, {**arguments, "output_dir": folder, "resume": begun}, count, max_restarts)
+            elif not finished:
                 options: dict[str, Any] = {
                     name: trainer[name] for name in ("accelerator", "precision", "sync_batchnorm")
                 }
@@ -154,12 +186,34 @@ def fit(
                 if rank() == 0:
                     identity = {"choices": recipe.choices, "overrides": recipe.overrides, "seed": seed}
                     finish(folder, {**identity, "started_from": "oponm.training.fit"}, measured, started, {})
+                first_says(None)  # so that no other process looks for the result before it is there
             run = Run.load(folder, network=recipe.given.get("model"), data=data)
     except BaseException:
         if temporary:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return run
+
+
+def _begin_in(output_dir: str | PathLike[str] | None, resume: bool, recipe: Recipe) -> tuple[Path, bool, bool, bool]:
+    """The folder of a run, and whether it is temporary, holds a run to go on with, and holds one that is done."""
+    folder, temporary = _folder(output_dir, resume)
+    begun = resume and (folder / CONFIG_FILE).is_file()
+    return folder, temporary, begun, begun and finished_result(folder, recipe.settings) is not None
+
+
+def _agreed(look: Callable[[], Any]) -> Any:
+    """What the first process finds, in all of them: files that it is about to write must not mislead the others."""
+    found: Any = None
+    if rank() == 0:
+        try:
+            found = look()
+        except InputError as error:
+            found = error
+    found = first_says(found)
+    if isinstance(found, InputError):
+        raise found
+    return found
 
 
 def _train(
@@ -198,7 +252,7 @@ def _train(
 def _folder(output_dir: str | PathLike[str] | None, resume: bool) -> tuple[Path, bool]:
     """The folder of a run, and whether it is temporary."""
     if output_dir is None:
-        if resume:
+        if resume and not restarted():
             raise InputError("must name the folder of the run to go on with", "output_dir")
         folder = Path(tempfile.mkdtemp(prefix="oponm-run-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

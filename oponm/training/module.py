@@ -153,6 +153,20 @@ class LongTailModule(pl.LightningModule):
         self.train_loss.update(loss.expand(len(batch.targets)))
         self.train_rows.update(losses, logits.argmax(1) == batch.targets, batch.is_noise)
 
+    def so_far(self) -> dict[str, float]:
+        """What this process has measured of the epoch up to now; waits for the device once.
+
+        Returns:
+            ``loss``, ``accuracy`` (if there were natural rows) and ``noise_share``; nothing before the first step.
+        """
+        rows = self.train_rows
+        sums = [self.train_loss.mean_value, self.train_loss.weight, rows.correct[0], *rows.rows]
+        loss, weight, correct, natural, noise = torch.stack([each.detach().float() for each in sums]).tolist()
+        if not weight:
+            return {}
+        means = {"loss": loss / weight, "noise_share": noise / (natural + noise)}
+        return {**means, **({"accuracy": correct / natural} if natural else {})}
+
     def follow(self, phase: Phase) -> None:
         """Minimise a phase's loss from now on.
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from oponm.data.progress import shows_bars
 from oponm.noise import Batch
+from oponm.training.module import LongTailModule
 from oponm.training.phases import PhasePlan
 
-RATE_EVERY = 1.0  # seconds over which images are counted
+LOOK_EVERY = 1.0  # seconds over which images are counted, and between two looks at what was measured
 
 
 class TrainingProgress(pl.Callback):
     """Shows phase, epoch, loss, accuracy, noise share, images per second and time left.
 
-    On a terminal only, and not where ``CI`` is set. Loss, accuracy and noise share are those of the last whole epoch,
-    so that nothing waits for the device.
+    On a terminal only, and not where ``CI`` is set. Loss, accuracy and noise share are those of the epoch up to now.
+    They add up on the device, which is asked for them every :data:`LOOK_EVERY` seconds and at the end of an epoch, and
+    not at each step; of several processes the first asks its own, and shows those of all when training is over.
 
     Args:
         plan: the phases of the run.
@@ -39,7 +42,7 @@ class TrainingProgress(pl.Callback):
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
-            disable=not console.is_terminal or bool(os.environ.get("CI")),
+            disable=not shows_bars(console),
         )
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -56,28 +59,34 @@ class TrainingProgress(pl.Callback):
             self.task, description=name, completed=epoch * steps, total=self.plan.max_epochs * steps, refresh=True
         )
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, module: LongTailModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Advance by a step."""
         self.bar.advance(self.task)
         self.images += len(batch.targets) * trainer.world_size
         passed = time.perf_counter() - self.since
-        if passed > RATE_EVERY:
-            self.bar.update(self.task, rate=f"{self.images / passed:,.0f} images/s")
+        if passed > LOOK_EVERY and not self.bar.disable:
+            self._show(module.so_far(), rate=f"{self.images / passed:,.0f} images/s")
             self.since, self.images = time.perf_counter(), 0
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Show what was measured up to the epoch before."""
-        seen = trainer.callback_metrics
-        if "train/loss" in seen:
-            values = [f"loss {seen['train/loss']:.3f}"]
-            values += [f"accuracy {seen['train/accuracy']:.1%}"] if "train/accuracy" in seen else []
-            self.bar.update(self.task, measured=" ".join([*values, f"noise {seen['noise_share']:.0%}"]))
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: LongTailModule) -> None:  # type: ignore[override]
+        """Show what the whole epoch measured."""
+        if not self.bar.disable:
+            self._show(module.so_far())
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Take the bar away."""
+        """Show what the last epoch measured over all processes, and take the bar away."""
+        logged = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
+        self._show({name: logged[name] for name in ("loss", "accuracy", "noise_share") if name in logged})
         self.bar.stop()
+
+    def _show(self, measured: Mapping[str, float], **fields: Any) -> None:
+        """Replace what is shown; nothing measured leaves what was."""
+        formats = {"loss": "loss {:.3f}", "accuracy": "accuracy {:.1%}", "noise_share": "noise {:.0%}"}
+        if shown := [form.format(measured[name]) for name, form in formats.items() if name in measured]:
+            fields["measured"] = " ".join(shown)
+        self.bar.update(self.task, refresh=True, **fields)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         """Take the bar away, so that the error stands on a line of its own."""

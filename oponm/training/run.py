@@ -73,6 +73,21 @@ def train(
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
         Stopped: at SIGINT, SIGTERM or SIGUSR1, after the step, with ``last.ckpt`` of it.
+
+    Example:
+        >>> import tempfile
+        >>> from oponm.data import DigitsLT
+        >>> from oponm.models import SmallCNN
+        >>> from oponm.nn import convert_batchnorm
+        >>> from oponm.training import Phase
+        >>> data = DigitsLT(imbalance_ratio=50)
+        >>> data.setup()
+        >>> module = LongTailModule(convert_batchnorm(SmallCNN(in_channels=1)), data.class_counts)
+        >>> plan = PhasePlan([Phase(1), Phase(1, "class_balanced", noise=True)], max_epochs=2)
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> result = train(module, data, plan, folder, accelerator="cpu")
+        >>> result["phases"][1], (folder / "checkpoints/last.ckpt").is_file()
+        ({'name': 'class_balanced+noise', 'start': 1}, True)
     """
     module.plan = plan
     data.epoch_input = lambda epoch: EpochInput(
@@ -154,6 +169,15 @@ def evaluate(
         :class:`~oponm.metrics.Evaluation`; ``noise_histogram``, see
         :func:`~oponm.training.noise_answers.noise_answers`; and the split they refer to: ``class_names``,
         ``class_counts``, ``test_counts``, ``split_digest``.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> from oponm.models import SmallCNN
+        >>> data = DigitsLT(imbalance_ratio=50)
+        >>> data.setup()
+        >>> result = evaluate(LongTailModule(SmallCNN(in_channels=1), data.class_counts), data, accelerator="cpu")
+        >>> sum(map(sum, result["confusion_matrix"])), sum(result["noise_histogram"])
+        (500, 1000)
     """
     return _test(make_trainer(loggers=loggers, **trainer_options), module, data)
 

@@ -217,6 +217,15 @@ class Run:
 
         Raises:
             InputError: if there is no data, or its classes are others.
+
+        Example:
+            >>> from oponm.data import DigitsLT
+            >>> from oponm.training import fit
+            >>> run = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1)
+            >>> run.evaluate()["metrics"] == run.metrics
+            True
+            >>> sum(map(sum, run.evaluate(split="train")["confusion_matrix"]))  # images
+            353
         """
         data = self.data if data is None else data
         if data is None:
@@ -252,6 +261,14 @@ class Run:
 
         Raises:
             InputError: see :func:`~oponm.inference.export_classifier`.
+
+        Example:
+            >>> import tempfile
+            >>> from oponm.data import DigitsLT
+            >>> from oponm.training import fit
+            >>> run = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1)
+            >>> [file.name for file in run.export(Path(tempfile.mkdtemp(), "digits.pt"), format="state_dict")]
+            ['labels.txt', 'MODEL_CARD.md', 'network.py', 'digits.pt']
         """
         facts = read_run_facts(self.checkpoint, self.classifier.content_digest)
         return export_classifier(self.classifier, Path(path).expanduser(), format, takes, facts, overwrite=overwrite)

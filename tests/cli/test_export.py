@@ -23,6 +23,9 @@ def folder(tmp_path_factory) -> Path:
     rows = list(csv.DictReader((folder / "predictions.csv").open()))
     images = torch.stack([read_image(folder / row["path"], 8) for row in rows]).float() / 255
     np.save(folder / "images.npy", images.numpy())
+    np.save(folder / "labels.npy", np.array([NAMES.index(Path(row["path"]).parent.name) for row in rows]))
+    evaluated = oponm("eval", f"checkpoint={CHECKPOINT}", "folder=photos/test", "output_dir=evaluated", cwd=folder)
+    assert evaluated.returncode == 0, evaluated.stderr
     np.save(folder / "expected.npy", np.array([[float(row[f"p_{name}"]) for name in NAMES] for row in rows]))
     return folder
 
@@ -34,6 +37,14 @@ RUNNERS = {
     "torch_export": "import torch\n"
     "logits = torch.export.load({file!r}).module()(torch.from_numpy(images)).detach().numpy()",
 }
+
+
+def _calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """A second formulation: confidence against accuracy in bins of equal width, weighted by their images."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    place = np.floor(confidence * bins).clip(max=bins - 1)
+    gaps = [abs((right - confidence)[place == each].sum()) for each in range(bins)]
+    return float(sum(gaps) / len(labels))
 
 
 @pytest.mark.parametrize("format", RUNNERS)
@@ -48,8 +59,14 @@ def test_what_leaves_predicts_as_the_run_was_evaluated(folder, format):
     )
     found = softmax(np.load(folder / "found.npy"), axis=1)
     np.testing.assert_allclose(found, np.load(folder / "expected.npy"), atol=1e-4)
-    confusion = json.loads((folder / "run/result.json").read_text())["confusion_matrix"]
-    assert np.bincount(found.argmax(1), minlength=3).tolist() == np.sum(confusion, axis=0).tolist()
+    labels = np.load(folder / "labels.npy")
+    confusion = np.zeros((3, 3), dtype=int)
+    np.add.at(confusion, (labels, found.argmax(1)), 1)
+    for result in ("run", "evaluated"):  # the test set at the end of training, and what oponm eval says of its folder
+        told = json.loads((folder / result / "result.json").read_text())
+        assert told["confusion_matrix"] == confusion.tolist()
+        assert told["metrics"]["accuracy"] == pytest.approx((labels == found.argmax(1)).mean())
+        assert told["metrics"]["ece"] == pytest.approx(_calibration_error(found, labels), abs=1e-4)
     assert f"exported/{format}/{file.name}" in done.stdout
 
 

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
+import wandb
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -49,6 +51,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict]:
 
 @pytest.fixture(scope="module")
 def recorded(finished) -> Recorded:
+    wandb.teardown()  # as at the end of the process: the rest is written
     (record,) = read_offline(finished[0])
     return record
 
@@ -60,7 +63,8 @@ def test_what_the_run_is(recorded):
     assert set(recorded.run.tags) == {"digits_lt", "small_cnn", "open"}
     assert recorded.config["trainer"]["max_epochs"] == 4
     assert recorded.config["method"]["phases"][1] == {"epochs": 40, "sampler": "class_balanced", "noise": True}
-    assert "${" not in json.dumps(recorded.config)
+    own = {name: value for name, value in recorded.config.items() if name != "_wandb"}
+    assert "${" not in json.dumps(own)
     assert recorded.exit_code == 0
 
 
@@ -71,7 +75,8 @@ def test_facts_are_in_the_summary(finished, recorded):
     assert recorded.summary["versions"]["oponm"] == __version__
     assert recorded.summary["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert "git_commit" in recorded.summary
-    assert recorded.summary["phases"] == ["instance", "class_balanced+noise"]
+    assert recorded.summary["phase_names"] == ["instance", "class_balanced+noise"]
+    assert recorded.summary["phases"]["_type"] == "table-file"
     assert recorded.summary["best_epoch"] == result["best"]["epoch"]
     assert recorded.summary["test/accuracy"] == pytest.approx(result["metrics"]["accuracy"])
 
@@ -80,14 +85,32 @@ def test_figures_and_tables_are_there(finished, recorded):
     begin, end = recorded.history[0], recorded.history[-1]
     assert {name for name in begin if name.startswith("data/")} == {"data/class_counts", "data/images"}
     pictures = [begin["data/class_counts"], begin["data/images"]]
-    pictures += [end[name] for name in ("test/class_accuracy", "test/confusion_matrix", "dar_bn/statistics")]
+    pictures += [end[f"test/{name}"] for name in ("class_accuracy", "confusion_matrix", "noise_histogram")]
+    pictures.append(end["dar_bn/statistics"])
     for picture in pictures:
         assert (next(finished[0].glob("wandb/offline-run-*/files")) / picture["path"]).stat().st_size > 5000
         assert picture["path"] in recorded.files
     tables = {name: _table(finished[0], end[name]) for name in ("test/classes", "phases", "dar_bn/layers")}
     assert [row[3] for row in tables["test/classes"]] == finished[1]["recall"]
+    assert [row[5] for row in tables["test/classes"]] == finished[1]["noise_histogram"]
+    assert sum(finished[1]["noise_histogram"]) == 1000
     assert [row[0] for row in tables["dar_bn/layers"]] == ["norms.0", "norms.1", "norms.2"]
     assert [row[:3] for row in tables["phases"]] == [[0, "instance", 0], [1, "class_balanced+noise", 3]]
+
+
+def test_charts_of_weights_and_biases_are_there(finished, recorded):
+    end, result = recorded.history[-1], finished[1]
+    kinds = recorded.config["_wandb"]["visualize"]
+    specs = {name: kind["panel_config"]["panelDefId"] for name, kind in kinds.items()}
+    assert specs == {
+        "charts/class_accuracy": "wandb/bar/v0",
+        "charts/noise_histogram": "wandb/bar/v0",
+        "charts/confusion_matrix": "wandb/confusion_matrix/v1",
+    }
+    tables = {name: _table(finished[0], end[f"{name}_table"]) for name in specs}
+    assert [row[1] for row in tables["charts/class_accuracy"]] == result["recall"]
+    assert [row[1] for row in tables["charts/noise_histogram"]] == result["noise_histogram"]
+    assert [row[2] for row in tables["charts/confusion_matrix"]] == [*chain.from_iterable(result["confusion_matrix"])]
 
 
 def _table(folder: Path, shown: dict) -> list:
@@ -125,7 +148,8 @@ def test_all_loggers_have_the_same_scalars(finished, recorded):
     for key, value in by_wandb.items():
         assert by_csv[key] == pytest.approx(value, rel=1e-5)
         assert by_tensorboard[key] == pytest.approx(value, rel=1e-5)
-    images = {"data/class_counts", "data/images", "test/class_accuracy", "test/confusion_matrix", "dar_bn/statistics"}
+    images = {"data/class_counts", "data/images", "dar_bn/statistics"}
+    images |= {"test/class_accuracy", "test/confusion_matrix", "test/noise_histogram"}
     assert set(events.Tags()["images"]) == images
 
 

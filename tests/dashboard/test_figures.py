@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from oponm.dashboard.figures import accuracy_figure, confusion_figure, counts_figure
+from oponm.dashboard.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail, noise_figure
 from oponm.dashboard.layer_figure import layer_rows, layers_figure
 from oponm.dashboard.layers import LayerStatistics
 from oponm.dashboard.pixels import pixels
@@ -25,6 +25,7 @@ def test_any_number_of_classes_can_be_drawn(number):
         counts_figure(names, counts),
         accuracy_figure(names, counts, [0.5, None] * (number // 2) + [0.1] * (number % 2)),
         confusion_figure(names, counts, np.eye(number, dtype=int).tolist()),
+        noise_figure(names, counts, counts),
     ]
     for figure in figures:
         picture = pixels(figure)
@@ -73,3 +74,11 @@ def test_a_deep_network_keeps_its_figure_legible():
     figure = layers_figure(layers)
     assert len(names_of(figure.axes[0], "y")) <= 50
     assert figure.get_figheight() <= 14
+
+
+def test_answers_to_noise_are_shares_of_all_noise_images():
+    axes = noise_figure(NAMES, COUNTS, [20, 20, 160]).axes[0]
+    assert sorted(bar.get_height() for bar in axes.patches) == pytest.approx([10, 10, 80])
+    assert axes.patches[head_to_tail(COUNTS).index(2)].get_height() == pytest.approx(80)
+    assert "200 pure noise images" in axes.get_title(loc="left")
+    assert pixels(noise_figure(NAMES, COUNTS, [0, 0, 0])).std() > 1

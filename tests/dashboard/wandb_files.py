@@ -48,9 +48,9 @@ def _read(file: Path) -> Recorded:
         kind = record.WhichOneof("record_type")
         if kind == "run":
             found.run = record.run
-            found.config |= _nested(record.run.config.update)
+            _merge(found.config, _nested(record.run.config.update))
         elif kind == "config":
-            found.config |= _nested(record.config.update)
+            _merge(found.config, _nested(record.config.update))
         elif kind == "history":
             found.history.append(_nested(record.history.item))
         elif kind == "summary":
@@ -62,6 +62,14 @@ def _read(file: Path) -> Recorded:
         elif kind == "exit":
             found.exit_code = record.exit.exit_code
     return found
+
+
+def _merge(into: dict[str, Any], update: dict[str, Any]) -> None:
+    for key, value in update.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
 
 
 def _nested(items: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 
 from oponm.errors import InputError
 from oponm.inference import FORMATS, Classifier, export_classifier, load_classifier
-from oponm.models import WideResNet, resnet20, timm_model, torchvision_model, with_head
+from oponm.models import ResNetCifar, WideResNet, resnet20, resnet32, timm_model, torchvision_model, with_head
 from tests.cli.command import files_below
 from tests.inference.small import MODEL, checkpoint, save, shaken
 from tests.inference.without_oponm import run_without
@@ -40,7 +39,8 @@ def check_by_its_card(classifier: Classifier, file: Path, pixels: torch.Tensor, 
         "normalised": (pixels.float() / 255 - classifier.pipeline().mean) / classifier.pipeline().std,
     }
     np.save(file.parent / "images.npy", images[takes].numpy())
-    code = f"import numpy as np\nimages = np.load('images.npy')\n{code_of(file.parent / 'MODEL_CARD.md')}"
+    start = "import sys\nsys.path.insert(0, '.')\nimport numpy as np\nimages = np.load('images.npy')"
+    code = f"{start}\n{code_of(file.parent / 'MODEL_CARD.md')}"
     run_without(f"{code}\nnp.save('logits.npy', np.asarray(logits.tolist()))", file.parent, *blocked)
     expected = classifier.network(images["normalised"])
     found = torch.from_numpy(np.load(file.parent / "logits.npy")).float()
@@ -105,24 +105,65 @@ def test_weights_of_a_library_s_network_load_without_oponm(tmp_path, build, conf
     check_by_its_card(classifier, file, pixels_for(classifier), "normalised")
 
 
-@pytest.mark.parametrize(
-    ("build", "config", "channels"),
-    [
-        (None, MODEL, 3),
-        (*NETWORKS["cosine head"], 3),
-        (lambda: timm_model("resnet50d", 3, small_stem=True), {**TIMM, "name": "resnet50d", "small_stem": True}, 3),
-        (lambda: torchvision_model("mobilenet_v3_small", 3, 1), TORCHVISION, 1),
-    ],
-    ids=["own", "cosine head", "deep stem", "grey torchvision"],
-)
-def test_weights_of_other_networks_load_by_the_card_s_code(tmp_path, build, config, channels):
+OWN = "oponm.models."
+MADE = {
+    "small_cnn": (None, MODEL, 3),
+    "resnet32, grey": (lambda: resnet32(3, 1), {"_target_": f"{OWN}resnet32"}, 1),
+    "any depth": (lambda: ResNetCifar(8, 3), {"_target_": f"{OWN}ResNetCifar", "depth": 8}, 3),
+    "cosine head": (*NETWORKS["cosine head"], 3),
+    "wide": (*NETWORKS["wide"], 3),
+    "wide, dropout, cosine head": (
+        lambda: with_head(WideResNet(10, 1, 3, dropout=0.3), "cosine"),
+        {"_target_": f"{OWN}WideResNet", "depth": 10, "width": 1, "dropout": 0.3, "head": "cosine"},
+        3,
+    ),
+    "deep stem": (
+        lambda: timm_model("resnet50d", 3, small_stem=True),
+        {**TIMM, "name": "resnet50d", "small_stem": True},
+        3,
+    ),
+    "timm, cosine head": (lambda: with_head(timm_model("resnet18", 3), "cosine"), {**TIMM, "head": "cosine"}, 3),
+    "grey torchvision": (lambda: torchvision_model("mobilenet_v3_small", 3, 1), TORCHVISION, 1),
+}
+
+
+@pytest.mark.parametrize("network", MADE)
+def test_weights_of_other_networks_come_with_the_network_s_code(tmp_path, network):
+    build, config, channels = MADE[network]
     classifier = make(tmp_path, build and build(), config, channels, size=32)
     file = export_classifier(classifier, tmp_path / "out/model.pt", "state_dict")[-1]
-    code = f"import os; os.chdir({str(file.parent)!r})\n{code_of(file.parent / 'MODEL_CARD.md')}".rpartition(
-        "logits ="
-    )[0]
-    done = subprocess.run([sys.executable, "-c", f"{code}\nprint('loaded')"], capture_output=True, text=True)
-    assert done.stdout == "loaded\n", done.stderr
+    assert files_below(tmp_path / "out") == {"model.pt", "network.py", "labels.txt", "MODEL_CARD.md"}
+    blocked = () if network in ("deep stem", "timm, cosine head", "grey torchvision") else ("timm", "torchvision")
+    check_by_its_card(classifier, file, pixels_for(classifier), "normalised", *blocked)
+    assert "(Apache-2.0)" in (file.parent / "network.py").read_text()
+
+
+def test_the_code_of_a_network_is_that_of_no_other(tmp_path):
+    classifier = make(tmp_path, resnet32(3), {"_target_": f"{OWN}resnet32"}, size=32)
+    export_classifier(classifier, tmp_path / "out/model.pt", "state_dict")
+    code = (tmp_path / "out/network.py").read_text()
+    assert "class ResNetCifar" in code
+    assert not [word for word in ("resnet20", "resnet56", "CosineClassifier", ">>>", "import oponm") if word in code]
+
+
+def test_weights_of_a_network_of_one_s_own_say_what_makes_it(tmp_path):
+    known = {"_target_": "mine.nets.Net", "depth": 3, "head": "linear"}
+    classifier = make(tmp_path)
+    own = Classifier(**{**vars(classifier), "model_config": known})
+    export_classifier(own, tmp_path / "out/model.pt", "state_dict")
+    assert "model = Net(num_classes=3, in_channels=3, depth=3)" in code_of(tmp_path / "out/MODEL_CARD.md")
+    assert "from mine.nets import Net" in code_of(tmp_path / "out/MODEL_CARD.md")
+    assert files_below(tmp_path / "out") == {"model.pt", "labels.txt", "MODEL_CARD.md"}
+
+
+def test_weights_of_a_network_made_in_code_come_with_its_cosine_classifier(tmp_path):
+    classifier = make(tmp_path, with_head(resnet20(3), "cosine"), NETWORKS["cosine head"][1], size=32)
+    unknown = Classifier(**{**vars(classifier), "model_config": {}})
+    export_classifier(unknown, tmp_path / "out/model.pt", "state_dict")
+    code = code_of(tmp_path / "out/MODEL_CARD.md")
+    assert "model = ...  # made as it was for training" in code
+    assert "model.set_submodule('fc', CosineClassifier(64, 3, scale=30.0))" in code
+    assert "class CosineClassifier" in (tmp_path / "out/network.py").read_text()
 
 
 def test_labels_are_in_the_order_of_the_logits(tmp_path):
@@ -180,6 +221,7 @@ def test_without_onnx_the_remedy_is_named(tmp_path, monkeypatch, module):
         ({"takes": "percent"}, "input must be one of unit, uint8, normalised"),
         ({"format": "state_dict", "takes": "uint8"}, "input must be normalised for state_dict"),
         ({"path": "labels.txt"}, "output must not be named"),
+        ({"path": "network.py"}, "output must not be named"),
         ({"path": "last.ckpt"}, "exists"),
     ],
     ids=str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
+LONGEST = 120  # seconds for a whole notebook: twice what the README says of two idle cores
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # Checked in the notebook's own process when all of its cells have run.
@@ -54,7 +56,11 @@ def test_it_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     content = nbformat.read(notebook, as_version=4)
     content.cells.append(new_code_cell(CHECKS[notebook.stem]))
-    NotebookClient(content, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    client = NotebookClient(content, timeout=LONGEST, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    started = time.monotonic()
+    client.execute()
+    seconds = time.monotonic() - started
+    assert seconds < LONGEST, f"{notebook.name} took {seconds:.0f} seconds, at most {LONGEST} are allowed"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

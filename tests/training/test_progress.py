@@ -1,33 +1,77 @@
 from __future__ import annotations
 
+import csv
 import io
 import re
+from itertools import groupby
 
 import pytest
+from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
 
 from oponm.training import progress, run
+from oponm.training.module import LongTailModule
 from oponm.training.progress import TrainingProgress
 from tests.training import small
 
+MEASURED = re.compile(
+    r"(?P<epoch>\d+)/\d+ .*?loss (?P<loss>\d+\.\d{3}) accuracy (?P<accuracy>[\d.]+)% noise (?P<noise>\d+)%"
+)
 
-def shown(tmp_path, monkeypatch, terminal: bool = True, epochs: int = 6) -> str:
+
+def shown(tmp_path, monkeypatch, terminal: bool = True, epochs: int = 6, every: float = 0.0) -> str:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=160)
     monkeypatch.setattr(run, "TrainingProgress", lambda plan: TrainingProgress(plan, console))
-    monkeypatch.setattr(progress, "RATE_EVERY", 0.0)
-    small.run(tmp_path, epochs=epochs)
+    monkeypatch.setattr(progress, "LOOK_EVERY", every)
+    small.run(tmp_path, epochs=epochs, loggers=[CSVLogger(tmp_path, name="", version="")])
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text.getvalue())
 
 
-def test_the_bar_tells_how_training_goes(tmp_path, monkeypatch):
+def logged(tmp_path) -> list[tuple[float, float, float]]:
+    rows = [row for row in csv.DictReader((tmp_path / "metrics.csv").open()) if row["train/loss"]]
+    return [tuple(float(row[name]) for name in ("train/loss", "train/accuracy", "noise_share")) for row in rows]
+
+
+def numbers(found: re.Match[str]) -> tuple[float, float, float]:
+    return float(found["loss"]), float(found["accuracy"]) / 100, float(found["noise"]) / 100
+
+
+@pytest.mark.parametrize("every", [0.0, 1e9], ids=["at each step", "at the end of an epoch alone"])
+def test_each_epoch_ends_with_its_own_figures(tmp_path, monkeypatch, every):
     monkeypatch.delenv("CI", raising=False)
-    text = shown(tmp_path, monkeypatch)
-    assert "instance 1/6" in text
-    assert "class_balanced+noise 6/6" in text
-    assert re.search(r"loss \d\.\d{3} accuracy \d+\.\d% noise 0%", text)
-    assert re.search(r"noise [1-9]\d?%", text)
+    text = shown(tmp_path, monkeypatch, every=every)
+    expected = logged(tmp_path)
+    assert len({loss for loss, _, _ in expected}) == len(expected) == 6
+    last = {found["epoch"]: numbers(found) for found in MEASURED.finditer(text)}
+    assert list(last) == [str(epoch) for epoch in range(1, 7)]
+    for found, known in zip(last.values(), expected, strict=True):
+        assert found[0] == pytest.approx(known[0], abs=6e-4)
+        assert found[1] == pytest.approx(known[1], abs=6e-4)
+        assert found[2] == pytest.approx(known[2], abs=6e-3)
+
+
+def test_figures_run_with_the_epoch(tmp_path, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    text = shown(tmp_path, monkeypatch, epochs=2)
+    by_epoch = {
+        epoch: [numbers(found)[0] for found in each]
+        for epoch, each in groupby(MEASURED.finditer(text), lambda found: found["epoch"])
+    }
+    assert len(set(by_epoch["1"])) > 2  # after one step, after two, ...
     assert re.search(r"[\d,]+ images/s", text)
+    assert "instance 1/2" in text
+    assert "class_balanced+noise 2/2" in text
+
+
+@pytest.mark.parametrize(("every", "terminal", "looks"), [(1e9, True, 6), (1e9, False, 0), (0.0, False, 0)])
+def test_the_device_is_not_asked_at_each_step(tmp_path, monkeypatch, every, terminal, looks):
+    monkeypatch.delenv("CI", raising=False)
+    asked = []
+    so_far = LongTailModule.so_far
+    monkeypatch.setattr(LongTailModule, "so_far", lambda module: asked.append(1) or so_far(module))
+    shown(tmp_path, monkeypatch, terminal, every=every)
+    assert len(asked) == looks
 
 
 @pytest.mark.parametrize(("terminal", "ci"), [(False, ""), (True, "true")])

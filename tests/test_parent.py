@@ -10,7 +10,7 @@ import time
 
 CHILD = """
 import pathlib, signal, sys, time
-from oponm.cli.parent import end_with_parent
+from oponm.parent import end_with_parent
 signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("asked").touch())
 end_with_parent(look_every=0.05, grace=0.3)
 pathlib.Path("ready").touch()

@@ -1,0 +1,105 @@
+"""What a data set holds and what is missing, without training on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from oponm.data.module import LongTailDataModule
+from oponm.data.pack import Pack, UnusablePack
+from oponm.data.survey import Survey, Surveyed
+from oponm.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What :func:`check_data` found.
+
+    Attributes:
+        findings: one a file or list that was looked at, good or bad; of a set that has problems.
+        problems: what training would stop at.
+        class_names: by label, as far as they are known.
+        counts: images of each class, by split: after the draw, or as listed where there are problems.
+        facts: imbalance ratio, draw, split digest, mean and standard deviation, validation, files left out, pack.
+    """
+
+    findings: list[str] = field(default_factory=list)
+    problems: list[InputError] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+    facts: list[str] = field(default_factory=list)
+
+
+def check_data(data: LongTailDataModule, measured: bool = True) -> DataCheck:
+    """Look at every file by name, draw the training set and check hashes and packs; nothing is written.
+
+    What ``oponm data check`` prints; a picture of the images is :func:`oponm.report.sheet.data_sheet`.
+
+    Args:
+        data: any data module; it is set up if it has no problems.
+        measured: whether its mean and standard deviation are those of the training images.
+
+    Raises:
+        InputError: for what no look at the files by name can tell, such as a file that cannot be decoded, or a pack
+            that is damaged.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> found = check_data(DigitsLT(imbalance_ratio=50))
+        >>> found.problems, found.counts["train"], found.facts[0]
+        ([], [128, 82, 53, 34, 22, 14, 9, 6, 3, 2], 'imbalance ratio 64, draw ldam, images 8x8 of 1 channels')
+    """
+    survey = data.survey() if isinstance(data, Surveyed) else Survey()
+    if not survey.problems:
+        try:
+            data.setup()
+        except InputError as error:
+            if error.key != "pack":
+                raise
+            survey.refuse("pack", error)
+    if survey.problems:
+        names = survey.class_names or [str(label) for label in range(len(next(iter(survey.counts.values()), [])))]
+        return DataCheck(survey.lines, survey.problems, names, survey.counts)
+    counts = {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts}
+    return DataCheck([], [], data.class_names, counts, [*describe_data(data, measured), *_pack(data)])
+
+
+def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
+    """The facts of a data set, one a line.
+
+    Args:
+        data: set up.
+        measured: see :func:`check_data`.
+
+    Example:
+        >>> from oponm.data import DigitsLT
+        >>> data = DigitsLT(imbalance_ratio=10)
+        >>> data.setup()
+        >>> describe_data(data)[0]
+        'imbalance ratio 10.67, draw ldam, images 8x8 of 1 channels'
+    """
+    ratio = max(data.class_counts) / min(data.class_counts)
+    channels, height, width = data.image_shape
+    colours = f"mean {_numbers(data.statistics.mean)}, std {_numbers(data.statistics.std)} ({data.statistics_name})"
+    return [
+        f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
+        f"split digest {data.digest}",
+        colours if measured else "mean and std: own, measured when training starts",
+        f"validation: {data.val}" + (f", which is {data.facts['validation']}" if data.val != "none" else ""),
+        *(f"left out: {line}" for line in data.skipped),
+    ]
+
+
+def _pack(data: LongTailDataModule) -> list[str]:
+    options = getattr(data, "pack", None)
+    if not options:
+        return []
+    pack = Pack(options.folder)
+    try:
+        pack.verify()
+    except UnusablePack as error:
+        raise InputError(f"{options.folder}: {error}; run 'oponm data prepare' with the same settings") from error
+    return [f"pack: {pack.description()}: whole, all checksums right"]
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
