@@ -24,7 +24,7 @@ import torch
 TIMES = ("seconds", "train_seconds")
 KINDS = ("start", "writing", "anywhere", "anywhere")
 ATTEMPTS = 3
-APPROACH = 40  # steps before the border of the phases that other kills leave alone
+APPROACH = 15  # steps before the border of the phases, and before the end, that other kills leave alone
 
 
 def command(folder: Path, epochs: int, *more: str) -> list[str]:
@@ -85,7 +85,7 @@ def killed_run(folder: Path, epochs: int, kills: int, steps: int, seed: int, pac
         folder: for the run.
         epochs: of it.
         kills: times to kill it, at least one.
-        steps: of the whole run, over which the kills are spread.
+        steps: of the whole run, over which the kills are spread, a quarter of them in the second phase.
         seed: of the moments.
         pace: seconds that a run takes to its first checkpoint, over which kills during start-up are spread.
 
@@ -98,8 +98,10 @@ def killed_run(folder: Path, epochs: int, kills: int, steps: int, seed: int, pac
     chance = random.Random(seed)
     border = epochs * 4 // 5
     at_border = steps * border // epochs
-    free = [step for step in range(1, steps - APPROACH) if not at_border - APPROACH <= step <= at_border]
-    kinds = [(target, KINDS[number % len(KINDS)]) for number, target in enumerate(chance.choices(free, k=kills - 1))]
+    later = (kills - 1) // 4  # in the second phase
+    targets = chance.choices(range(1, at_border - APPROACH), k=kills - 1 - later)
+    targets += chance.choices(range(at_border + 1, steps - APPROACH), k=later)
+    kinds = [(target, KINDS[number % len(KINDS)]) for number, target in enumerate(targets)]
     found: list[Kill] = []
     for target, kind in sorted([*kinds, (at_border, "border")]):
         found.append(killed_once(folder, epochs, target, kind, chance, pace))
@@ -134,7 +136,7 @@ def killed_once(folder: Path, epochs: int, target: int, kind: str, chance: rando
         time.sleep(chance.uniform(0, pace))
     else:
         wait_until(run, fresh)
-        wait_until(run, lambda: progress(checkpoint)[2] >= target - (APPROACH // 2 if kind == "border" else 0))
+        wait_until(run, lambda: progress(checkpoint)[2] >= target - (APPROACH if kind == "border" else 0))
         if kind == "border":
             step_until(run, lambda: progress(checkpoint)[0] >= border)
             if progress(checkpoint)[:2] != (border, 0):
@@ -200,7 +202,7 @@ def main() -> None:
     """Print the steps at which it was killed, and whether all came out the same."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
