@@ -1,6 +1,7 @@
 """Kill a run at random moments, resume it each time, and compare it to the bit with one that was never killed.
 
-Every other kill waits for a checkpoint that is being written, and one falls on the border of the phases.
+Of four kills one falls on start-up or resumption, one on a checkpoint that is being written, and two anywhere; one more
+falls on the border of the phases. To catch a moment the run is stopped and let go by the millisecond until it is there.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 TIMES = ("seconds", "train_seconds")
+KINDS = ("start", "writing", "anywhere", "anywhere")
+ATTEMPTS = 3
+APPROACH = 15  # steps before the border of the phases, and before the end, that other kills leave alone
 
 
 def command(folder: Path, epochs: int, *more: str) -> list[str]:
@@ -56,58 +62,111 @@ class Kill(NamedTuple):
     """Where a run was killed.
 
     Attributes:
-        step: of the checkpoint that it went on from.
+        step: of the checkpoint that it went on from; 0 before the first.
         writing: half a checkpoint was beside it.
         border: it was at the border of the phases.
+        starting: it had not come to a checkpoint since it was begun or resumed.
     """
 
     step: int
     writing: bool
     border: bool
+    starting: bool
 
 
-def killed_run(folder: Path, epochs: int, kills: int, steps: int, seed: int) -> list[Kill]:
+class DoneTooSoon(Exception):
+    """The run came to its end, or past the border of the phases, before it was killed there."""
+
+
+def killed_run(folder: Path, epochs: int, kills: int, steps: int, seed: int, pace: float) -> list[Kill]:
     """Run, kill as often as asked, resume until done.
 
     Args:
         folder: for the run.
         epochs: of it.
-        kills: times to kill it.
-        steps: of the whole run, over which the kills are spread.
+        kills: times to kill it, at least one.
+        steps: of the whole run, over which the kills are spread, a quarter of them in the second phase.
         seed: of the moments.
+        pace: seconds that a run takes to its first checkpoint, over which kills during start-up are spread.
 
     Returns:
         Where it was killed.
+
+    Raises:
+        DoneTooSoon: if a kill came too late.
     """
     chance = random.Random(seed)
+    border = epochs * 4 // 5
+    at_border = steps * border // epochs
+    later = (kills - 1) // 4  # in the second phase
+    targets = chance.choices(range(1, at_border - APPROACH), k=kills - 1 - later)
+    targets += chance.choices(range(at_border + 1, steps - APPROACH), k=later)
+    kinds = [(target, KINDS[number % len(KINDS)]) for number, target in enumerate(targets)]
     found: list[Kill] = []
-    checkpoint, border = folder / "checkpoints/last.ckpt", epochs * 4 // 5
-    part = checkpoint.with_name(".last.ckpt.part")
-    for number, target in enumerate(sorted(chance.choices(range(1, steps - 5), k=kills))):
-        written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        part.unlink(missing_ok=True)  # a later write does this too; here it tells of this kill alone
-        run = start(folder, epochs)
-        while run.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns != written):
-            time.sleep(0.001)
-        crossed, at_border = any(kill.border for kill in found), False
-        while run.poll() is None and not at_border:
-            epoch, batch, step = progress(checkpoint)
-            at_border = not crossed and (epoch, batch) == (border, 0)
-            if step >= target:
-                break
-        if not at_border:
-            time.sleep(chance.uniform(0, 0.05))
-        while number % 2 and not at_border and run.poll() is None and not part.exists():
-            pass
-        run.kill()
-        run.wait()
+    for target, kind in sorted([*kinds, (at_border, "border")]):
+        found.append(killed_once(folder, epochs, target, kind, chance, pace))
         if (folder / "result.json").exists():
-            raise SystemExit("done before the kills were: take another --seed")
-        epoch, batch, step = progress(checkpoint)
-        found.append(Kill(step, part.exists(), (epoch, batch) == (border, 0)))
+            raise DoneTooSoon("the run was done before the kills were")
     if (code := start(folder, epochs).wait()) != 0:
         raise SystemExit(f"the last resumption ended with code {code}")
     return found
+
+
+def killed_once(folder: Path, epochs: int, target: int, kind: str, chance: random.Random, pace: float) -> Kill:
+    """Begin the run or go on with it, and kill it.
+
+    Args:
+        folder: of the run.
+        epochs: of it.
+        target: the step after which it is killed, or which it has at the border; of no meaning for one at its start.
+        kind: ``"start"``, ``"writing"``, ``"border"`` or ``"anywhere"``.
+        chance: gives the moment.
+        pace: see :func:`killed_run`.
+    """
+    checkpoint, border = folder / "checkpoints/last.ckpt", epochs * 4 // 5
+    part = checkpoint.with_name(".last.ckpt.part")
+    part.unlink(missing_ok=True)  # a later write does this too; here it tells of this kill alone
+    written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+
+    def fresh() -> bool:
+        return checkpoint.exists() and checkpoint.stat().st_mtime_ns != written
+
+    run = start(folder, epochs)
+    if kind == "start":
+        time.sleep(chance.uniform(0, pace))
+    else:
+        wait_until(run, fresh)
+        wait_until(run, lambda: progress(checkpoint)[2] >= target - (APPROACH if kind == "border" else 0))
+        if kind == "border":
+            step_until(run, lambda: progress(checkpoint)[0] >= border)
+            if progress(checkpoint)[:2] != (border, 0):
+                raise DoneTooSoon("the border of the phases was missed")
+        elif kind == "writing":
+            step_until(run, part.exists)
+        else:
+            time.sleep(chance.uniform(0, 0.05))
+    if run.poll():
+        raise SystemExit(f"the run ended with code {run.returncode} before it was killed")
+    run.kill()
+    run.wait()
+    epoch, batch, step = progress(checkpoint)
+    return Kill(step, part.exists(), (epoch, batch) == (border, 0), not fresh())
+
+
+def wait_until(run: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
+    """Look every millisecond whether a run has come to a point; it may also end."""
+    while run.poll() is None and not there():
+        time.sleep(0.001)
+
+
+def step_until(run: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
+    """Let a run go on by the millisecond, stopped whenever it is looked at; it is left stopped."""
+    while run.poll() is None:
+        run.send_signal(signal.SIGSTOP)
+        if there():
+            return
+        run.send_signal(signal.SIGCONT)
+        time.sleep(0.001)
 
 
 def start(folder: Path, epochs: int) -> subprocess.Popen[bytes]:
@@ -117,30 +176,63 @@ def start(folder: Path, epochs: int) -> subprocess.Popen[bytes]:
 
 
 def progress(checkpoint: Path) -> tuple[int, int, int]:
-    """Epoch, steps of it that are done, and steps in all, as a checkpoint has them."""
+    """Epoch, steps of it that are done, and steps in all, as a checkpoint has them; nothing before the first."""
+    if not checkpoint.exists():
+        return 0, 0, 0
     state = torch.load(checkpoint, weights_only=True)["training"]
     return state["epoch"], state["batch"], state["step"]
+
+
+def seconds_to_first_checkpoint(folder: Path, epochs: int) -> float:
+    """How long a run takes to come to its first checkpoint; it is left unfinished."""
+    started = time.perf_counter()
+    run = start(folder, epochs)
+    wait_until(run, (folder / "checkpoints/last.ckpt").exists)
+    run.kill()
+    run.wait()
+    return time.perf_counter() - started
+
+
+def complete(found: list[Kill]) -> bool:
+    """Whether some kill fell into the writing of a checkpoint, one on the border of the phases, and one on a start."""
+    return all(any(getattr(kill, kind) for kill in found) for kind in ("writing", "border", "starting"))
 
 
 def main() -> None:
     """Print the steps at which it was killed, and whether all came out the same."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as scratch:
-        whole, killed = Path(scratch, "whole"), Path(scratch, "killed")
+        whole = Path(scratch, "whole")
         subprocess.run(command(whole, options.epochs), check=True, stdout=subprocess.DEVNULL)
         steps = progress(whole / "checkpoints/last.ckpt")[2]
-        found = killed_run(killed, options.epochs, options.kills, steps, options.seed)
-        print(f"killed {options.kills} times in {steps} steps, at steps {', '.join(str(kill.step) for kill in found)}")
-        print(f"of these {sum(kill.writing for kill in found)} while a checkpoint was being written, ", end="")
-        print(f"{sum(kill.border for kill in found)} at the border of the phases")
-        if different := differences(whole, killed):
-            raise SystemExit(f"the run that was killed ended otherwise: {', '.join(different)}")
-        print("weights, metrics.csv and result.json are those of the run that was not, to the bit")
+        pace = seconds_to_first_checkpoint(Path(scratch, "pace"), options.epochs)
+        for attempt in range(ATTEMPTS):
+            killed, seed = Path(scratch, f"killed{attempt}"), options.seed + attempt
+            try:
+                found = killed_run(killed, options.epochs, options.kills, steps, seed, pace)
+            except DoneTooSoon as late:
+                print(f"with --seed {seed} {late}: once more with another", flush=True)
+                continue
+            report(found, steps)
+            if different := differences(whole, killed):
+                raise SystemExit(f"the run that was killed ended otherwise: {', '.join(different)}")
+            print("weights, metrics.csv and result.json are those of the run that was not, to the bit", flush=True)
+            if complete(found):
+                return
+        raise SystemExit("not every kind of kill took place: take more --kills, or another --seed")
+
+
+def report(found: list[Kill], steps: int) -> None:
+    """Say where a run was killed."""
+    print(f"killed {len(found)} times in {steps} steps, at steps {', '.join(str(kill.step) for kill in found)}")
+    print(f"of these {sum(kill.starting for kill in found)} before a checkpoint since start or resumption, ", end="")
+    print(f"{sum(kill.writing for kill in found)} while a checkpoint was being written, ", end="")
+    print(f"{sum(kill.border for kill in found)} at the border of the phases")
 
 
 if __name__ == "__main__":

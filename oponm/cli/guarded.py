@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.configuration import folder_name
 from oponm.cli.errors import explain, is_bad_input, one_line_errors
-from oponm.cli.outcomes import DONE, FAILED, Outcome
+from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Guarded:
                 return self.job(config)
         hydra = HydraConfig.get()
         sweep = Path(hydra.runtime.cwd, hydra.sweep.dir)
-        outcome = Outcome(hydra.job.num, hydra.sweep.subdir, list(hydra.overrides.task))
+        outcome = Outcome(hydra.job.num, hydra.sweep.subdir, list(hydra.overrides.task), RUNNING)
         outcome.write(sweep)
         with one_line_errors():
             try:

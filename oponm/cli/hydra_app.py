@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from oponm.cli.arguments import quote_paths
 from oponm.cli.guarded import Guarded, register_resolvers
+from oponm.cli.launcher import gathering
 from oponm.cli.sweep import Sweep, conclude
 from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
@@ -35,7 +36,8 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], f
 
     Sweep.folder = None
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=command)(Guarded(job))()
+        with gathering():
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=command)(Guarded(job))()
     except BaseException:
         if Sweep.folder:
             conclude(Sweep.folder)

@@ -8,26 +8,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 FOLDER = ".jobs"  # below the sweep's, while it runs
-RUNNING, DONE, FAILED = "running", "done", "failed"
+NOT_RUN, RUNNING, DONE, FAILED = "not run", "running", "done", "failed"
+UNENDED = {NOT_RUN: "the sweep ended before it began", RUNNING: "had not ended when the sweep's command did"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended, or that it has begun.
+    """How a job ended, or how far it has come.
 
     Attributes:
         number: of the job in the sweep, from 0.
-        folder: of its run, below the sweep's.
+        folder: of its run, below the sweep's; empty before it begins.
         overrides: that made it this job.
-        status: ``"running"``, ``"done"`` or ``"failed"``.
-        reason: why it failed, in one line.
+        status: ``"not run"``, ``"running"``, ``"done"`` or ``"failed"``.
+        reason: why it failed, or is not done, in one line.
         bad_input: whether the user can mend that.
     """
 
     number: int
     folder: str
     overrides: list[str]
-    status: str = RUNNING
+    status: str = NOT_RUN
     reason: str = ""
     bad_input: bool = False
 
@@ -41,21 +42,45 @@ class Outcome:
 
 
 def read_outcomes(sweep: Path) -> list[Outcome]:
-    """What the jobs of a sweep wrote, by number; one that never wrote how it ended failed.
+    """What is known of the jobs of a sweep when it is over, by number.
 
     Example:
         >>> import tempfile
         >>> sweep = Path(tempfile.mkdtemp())
         >>> Outcome(0, "seed-0", ["seed=0"], DONE).write(sweep)
-        >>> Outcome(1, "seed-1", ["seed=1"]).write(sweep)
+        >>> Outcome(1, "", ["seed=1"]).write(sweep)
         >>> [(outcome.folder, outcome.status, outcome.reason) for outcome in read_outcomes(sweep)]
-        [('seed-0', 'done', ''), ('seed-1', 'failed', 'its process ended without a word')]
+        [('seed-0', 'done', ''), ('', 'not run', 'the sweep ended before it began')]
     """
-    files = (sweep / FOLDER).glob("*.json")
-    found = [Outcome(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
-    lost = "its process ended without a word"
-    ended = [replace(one, status=FAILED, reason=lost) if one.status == RUNNING else one for one in found]
+    found = [_read(file) for file in (sweep / FOLDER).glob("*.json")]
+    ended = [replace(one, reason=UNENDED.get(one.status, one.reason)) for one in found]
     return sorted(ended, key=lambda outcome: outcome.number)
+
+
+def lose(sweep: Path, number: int, reason: str) -> None:
+    """Write down that a job failed, unless it has written down itself how it ended.
+
+    Args:
+        sweep: its folder.
+        number: of the job, whose process is gone.
+        reason: why it failed.
+
+    Example:
+        >>> import tempfile
+        >>> sweep = Path(tempfile.mkdtemp())
+        >>> Outcome(0, "seed-0", ["seed=0"], RUNNING).write(sweep)
+        >>> lose(sweep, 0, "its process ended without a word")
+        >>> lose(sweep, 0, "and another one")
+        >>> [(outcome.status, outcome.reason) for outcome in read_outcomes(sweep)]
+        [('failed', 'its process ended without a word')]
+    """
+    outcome = _read(sweep / FOLDER / f"{number}.json")
+    if outcome.status in UNENDED:
+        replace(outcome, status=FAILED, reason=reason).write(sweep)
+
+
+def _read(file: Path) -> Outcome:
+    return Outcome(**json.loads(file.read_text(encoding="utf-8")))
 
 
 def forget_outcomes(sweep: Path) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run: never an earlier run's, and gone again if the run never began."""
+"""The folder of a run: never that of one that has begun before, and gone again if the run never began."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from oponm.errors import InputError
-from oponm.run_files import CONFIG_FILE, LOG_FILE
+from oponm.run_files import CONFIG_FILE, left_of_start
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def run_directory(config: DictConfig) -> Iterator[Path]:
         raise InputError("must name a folder", "output_dir")
     folder = Path(HydraConfig.get().runtime.output_dir)
     config.output_dir = str(folder)
-    others = [path.name for path in folder.iterdir() if path.name != LOG_FILE]
+    others = [path.name for path in folder.iterdir() if not left_of_start(path.name)]
     if others and not (config.get("resume") and (folder / CONFIG_FILE).is_file()):
         remedy = "choose an empty or new folder, delete it, or go on with its run by resume"
         raise InputError(f"{folder} holds {others[0]}: {remedy}", "output_dir")
@@ -42,7 +42,9 @@ def _remove(folder: Path) -> None:
         if isinstance(handler, logging.FileHandler):
             logging.getLogger().removeHandler(handler)
             handler.close()
-    (folder / LOG_FILE).unlink(missing_ok=True)
+    for file in folder.iterdir():
+        if left_of_start(file.name):
+            file.unlink(missing_ok=True)
     for parent in (folder, *folder.parents):
         if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
             return

@@ -35,7 +35,7 @@ class Sweep(Callback):
 
 
 def conclude(folder: Path) -> int:
-    """Print what failed, if anything did, write ``sweep.json``, and clear what was kept on the way.
+    """Print what failed or did not come to its end, write ``sweep.json``, and clear what was kept on the way.
 
     If all jobs failed alike before anything began, the one reason is printed and nothing stays.
 
@@ -50,7 +50,7 @@ def conclude(folder: Path) -> int:
     outcomes = read_outcomes(folder)
     forget_outcomes(folder)
     failed = [outcome for outcome in outcomes if outcome.status != DONE]
-    if not any((folder / outcome.folder).exists() for outcome in outcomes):
+    if not any(outcome.folder and (folder / outcome.folder).exists() for outcome in outcomes):
         _remove(folder)
     if not outcomes:
         return 0
@@ -70,9 +70,9 @@ def conclude(folder: Path) -> int:
 
 
 def _print(failed: list[Outcome], outcomes: list[Outcome]) -> None:
-    """A table of the jobs that failed, each by what sets it apart from the others."""
+    """A table of the jobs that are not done, each by what sets it apart from the others."""
     shared = set.intersection(*(set(outcome.overrides) for outcome in outcomes))
-    table = Table("failed", "because")
+    table = Table("not done", "because")
     for column in table.columns:
         column.overflow = "fold"
     for outcome in failed:

@@ -76,7 +76,7 @@ class PackedImages(StreamedImages):
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
         images = [Image.fromarray(self.pack.image(row)) for row in self.rows[batch.indices.numpy()]]
         if self.training and self.cropped:
-            with derived_randomness(self.seed, "crop", batch.epoch, batch.step):
+            with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
                 images = [self.crop(image) for image in images]
         elif self.cropped:
             images = [ImageOps.fit(image, (self.size, self.size), Image.Resampling.BICUBIC) for image in images]

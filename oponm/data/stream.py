@@ -23,8 +23,8 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
     """A set of image files, decoded when a batch asks for them.
 
     For training each image is cut by a random resized crop (8 % to 100 % of its area) before it is scaled, so that only
-    pixels that are seen leave the worker; the crops are a function of seed, epoch and step, whatever the number of
-    workers. For evaluation the short side is scaled and the centre square taken.
+    pixels that are seen leave the worker; the crops are a function of seed, epoch, step and rank, whatever the number
+    of workers. For evaluation the short side is scaled and the centre square taken.
 
     Args:
         files: paths, (N,).
@@ -78,7 +78,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
         files = [self.files[index] for index in batch.indices.tolist()]
         if self.training:
-            with derived_randomness(self.seed, "crop", batch.epoch, batch.step):
+            with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
                 images = [self._cropped(file) for file in files]
         else:
             images = [read_image(file, self.size) for file in files]

@@ -22,7 +22,7 @@ from oponm.data import LongTailDataModule
 from oponm.data.mixers import MixerFactory
 from oponm.errors import InputError, check_choice, check_int
 from oponm.launched import launched_elsewhere, restarted
-from oponm.run_files import CONFIG_FILE
+from oponm.run_files import CONFIG_FILE, left_of_start
 from oponm.training.assemble import assemble
 from oponm.training.fit_processes import fit_in_processes
 from oponm.training.job import carry_out
@@ -258,7 +258,7 @@ def _folder(output_dir: str | PathLike[str] | None, resume: bool) -> tuple[Path,
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return folder, True
     folder = Path(output_dir).expanduser()
-    others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = [path.name for path in folder.iterdir() if not left_of_start(path.name)] if folder.is_dir() else []
     if others and not (resume and (folder / CONFIG_FILE).is_file()):
         raise InputError(f"{folder} holds {others[0]}: choose an empty or new folder, or resume=True", "output_dir")
     return folder, False

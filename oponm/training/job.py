@@ -15,6 +15,7 @@ from oponm.training.phases import PhasePlan
 from oponm.training.processes import rank
 from oponm.training.run import train
 from oponm.training.run_folder import begin, state_to_go_on_from
+from oponm.training.run_lock import sole_use
 
 
 def carry_out(
@@ -47,9 +48,14 @@ def carry_out(
 
     Returns:
         The content of ``result.json`` as far as it is measured here.
+
+    Raises:
+        InputError: if another run has the folder, see :func:`~oponm.training.run_lock.sole_use`.
     """
-    state = state_to_go_on_from(folder) if begun else None
-    if rank() == 0:
-        begin(folder, config, overrides)
-        opened()
-    return {**train(module, data, plan, folder, loggers, phase_cache, state, **options), "skipped_files": data.skipped}
+    with sole_use(folder, begun):
+        state = state_to_go_on_from(folder) if begun else None
+        if rank() == 0:
+            begin(folder, config, overrides)
+            opened()
+        measured = train(module, data, plan, folder, loggers, phase_cache, state, **options)
+    return {**measured, "skipped_files": data.skipped}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from oponm.run_files import write_whole
 
 RECORDED = ("oponm", "torch", "pytorch-lightning", "torchmetrics", "kornia", "numpy")
 
@@ -48,7 +49,7 @@ def _git_commit() -> str | None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all: to a temporary file beside it, then renamed.
+    """Write a JSON file whole or not at all, see :func:`~oponm.run_files.write_whole`.
 
     Args:
         path: the file; its folder must exist.
@@ -61,6 +62,4 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         >>> json.loads(file.read_text())
         {'accuracy': 0.5}
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

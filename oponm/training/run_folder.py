@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from oponm.errors import InputError
-from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE
+from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE, write_whole
 from oponm.run_settings import determining_settings
 from oponm.training.checkpoint import load_state
 from oponm.training.checkpoints import LAST
@@ -24,14 +24,16 @@ log = logging.getLogger(__name__)
 def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """Write down what is about to run: the resolved config, and the overrides that made it.
 
+    A run has begun once there is a config, which is therefore written last, and never in place.
+
     Args:
         folder: of the run; made if need be.
         config: plain values, or OmegaConf's, which are resolved.
         overrides: as the command line takes them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / OVERRIDES_FILE).write_text(OmegaConf.to_yaml(OmegaConf.create(list(overrides))), encoding="utf-8")
-    (folder / CONFIG_FILE).write_text(OmegaConf.to_yaml(OmegaConf.create(_plain(config))), encoding="utf-8")
+    write_whole(folder / OVERRIDES_FILE, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    write_whole(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(_plain(config))))
 
 
 def finish(

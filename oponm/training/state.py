@@ -70,6 +70,7 @@ def capture(trainer: pl.Trainer, module: LongTailModule, history: History, batch
         "step": trainer.global_step,
         "model": module.model.state_dict(),
         "optimizer": trainer.optimizers[0].state_dict(),
+        "precision": trainer.precision_plugin.state_dict(),  # with precision=16-mixed, the scale of the loss
         "metrics": {name: _accumulated(metric) for name, metric in _metrics(module).items()} if batch else {},
         "history": history.rows,
     }
@@ -78,7 +79,7 @@ def capture(trainer: pl.Trainer, module: LongTailModule, history: History, batch
 def restore(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule, state: Mapping[str, Any]) -> None:
     """Put a captured state into a run that has not begun, as if it had trained up to there.
 
-    The optimiser does not exist yet; :class:`OptimizerState` gives it its part.
+    The optimiser does not exist yet; :class:`OptimizerState` gives it its part, and precision its own.
 
     Args:
         trainer: not begun yet.
@@ -109,7 +110,7 @@ def within_phase(module: LongTailModule, state: Mapping[str, Any]) -> bool:
 
 
 class OptimizerState(pl.Callback):
-    """Loads the optimiser's part of a captured state once Lightning has made the optimiser.
+    """Loads the optimiser's part of a captured state once Lightning has made the optimiser, and that of precision.
 
     Args:
         state: what :func:`capture` gave.
@@ -124,6 +125,8 @@ class OptimizerState(pl.Callback):
         epoch = self.state["epoch"]
         if within_phase(module, self.state) or epoch == 0 or module.plan.at(epoch - 1).trainable == "all":
             trainer.optimizers[0].load_state_dict(self.state["optimizer"])
+        if precision := self.state.get("precision"):
+            trainer.precision_plugin.load_state_dict(precision)
 
 
 def _metrics(module: LongTailModule) -> dict[str, Metric]:

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import augmentation, epoch, overhead, precision, run, startup, streaming
+from benchmarks import augmentation, epoch, overhead, precision, ranks, run, startup, streaming
 from oponm.data.samplers import SAMPLERS
 from tests.benchmarks.test_gpu_script import ROOT
 
@@ -94,9 +94,20 @@ def test_streaming(capsys):
     assert len(table[-3:]) == len(streaming.COMPUTE)
 
 
+def test_ranks(capsys, monkeypatch):
+    alone, *_, synchronised = ranks.SETTINGS
+    monkeypatch.setattr(ranks, "SETTINGS", {name: ranks.SETTINGS[name] for name in (alone, synchronised)})
+    ranks.main(steps=3, batch_size=8, epochs=1, rounds=1)
+    header, *settings = rows(capsys.readouterr().out)
+    assert [line[0] for line in settings] == list(ranks.SETTINGS)
+    assert all(len(line) == len(header) for line in settings)
+    assert settings[0][-1] == "100%"
+    assert all(float(line[1]) > 0 for line in settings)
+
+
 def test_every_benchmark_is_run_by_make_or_named_as_by_hand():
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
     helpers = {"run", "first_step"}
-    assert scripts - helpers == set(run.MODULES) | {"gpu", "kill_and_resume"}
+    assert scripts - helpers == set(run.MODULES) | {"gpu", "kill_and_resume", "ranks"}
     listed = set(re.findall(r"`(\w+)`", (ROOT / "benchmarks/README.md").read_text()))
     assert scripts - helpers <= listed

@@ -30,6 +30,22 @@ def test_two_processes_train_one_run(tmp_path):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "4"]
 
 
+def test_a_sweep_goes_on_one_job_after_another(tmp_path):
+    sweep = ["train", "-m", *TWO, *QUICK, "output_dir=sweep"]
+    first = oponm(*sweep, "seed=0", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    [before] = (tmp_path / "sweep").glob("*/result.json")
+    metrics = json.loads(before.read_text())["metrics"]
+    before.unlink()  # as if it had been killed at its end
+    again = oponm(*sweep, "seed=0,1", "resume=auto", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "goes on at step" in (before.parent / "run.log").read_text()
+    assert json.loads(before.read_text())["metrics"] == metrics
+    jobs = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
+    assert [job["status"] for job in jobs] == ["done", "done"]
+    assert len(list((tmp_path / "sweep").glob("*/result.json"))) == 2
+
+
 def test_what_they_cannot_use_is_said_once(tmp_path):
     done = oponm("train", *TWO, *QUICK, "data.imbalance_ratio=0.5", "output_dir=run", cwd=tmp_path)
     assert done.returncode == 2

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
-from oponm.cli.outcomes import DONE, FAILED, Outcome
+import pytest
+
+from oponm.cli.outcomes import DONE, FAILED, NOT_RUN, RUNNING, Outcome
 from oponm.cli.sweep import conclude
-from tests.cli.command import QUICK, oponm
+from tests.cli.command import QUICK, ROOT, oponm
 
 
 def test_a_failed_job_is_listed_and_leaves_the_others_alone(tmp_path):
@@ -28,6 +30,45 @@ def test_a_failed_job_is_listed_and_leaves_the_others_alone(tmp_path):
         before = result
 
 
+MORTAL = """
+import os, signal
+from pathlib import Path
+from oponm.models import SmallCNN
+
+
+class Net(SmallCNN):
+    def __init__(self, dies, **sizes):
+        if dies:
+            Path("died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().__init__(**sizes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("launcher", "seeds"), [(["joblib", "hydra.launcher.n_jobs=2"], [0, 1]), (["submitit_local"], [0])]
+)
+def test_a_killed_job_takes_no_other_with_it(tmp_path, launcher, seeds):
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    sweep = ["model=custom", "model._target_=mortal.Net", "+model.dies=true,false", "output_dir=sweep"]
+    sweep.append(f"seed={','.join(map(str, seeds))}")
+    path = f"{tmp_path}:{ROOT}"
+    done = oponm(
+        "train", "-m", *QUICK, "hydra/launcher=" + launcher[0], *launcher[1:], *sweep, cwd=tmp_path, PYTHONPATH=path
+    )
+    assert (tmp_path / "died").exists(), done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{len(seeds)} of {2 * len(seeds)} runs done" in done.stdout
+    jobs = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
+    assert [job["status"] for job in jobs] == ["failed"] * len(seeds) + ["done"] * len(seeds)
+    for job in jobs:
+        if job["status"] == "done":
+            assert (tmp_path / "sweep" / job["folder"] / "result.json").is_file()
+        else:
+            assert "without a word" in job["reason"]
+
+
 def test_what_all_jobs_have_in_common_is_said_once_and_nothing_stays(tmp_path):
     done = oponm("train", *QUICK, "data.imbalance_ratio=0.5", "-m", "seed=0,1", "output_dir=out/sweep", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
@@ -41,17 +82,19 @@ def outcomes(folder, *found):
 
 
 def test_the_summary_says_what_failed_and_why(tmp_path, capsys):
-    outcomes(tmp_path, (DONE, ""), (FAILED, "RuntimeError: out of memory"), ("running", ""))
+    outcomes(tmp_path, (DONE, ""), (FAILED, "RuntimeError: out of memory"), (RUNNING, ""), (NOT_RUN, ""))
     assert conclude(tmp_path) == 1
     told = capsys.readouterr()
-    assert "1 of 3 runs done" in told.out
+    assert "1 of 4 runs done" in told.out
     assert "out of memory" in told.err
-    assert "without a word" in told.err
+    assert "had not ended" in told.err
+    assert "before it began" in told.err
     assert "seed=0" not in told.err
     assert [job["status"] for job in json.loads((tmp_path / "sweep.json").read_text())["jobs"]] == [
         DONE,
         FAILED,
-        FAILED,
+        RUNNING,
+        NOT_RUN,
     ]
 
 

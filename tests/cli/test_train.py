@@ -24,6 +24,7 @@ def trained(tmp_path_factory) -> tuple[Path, str]:
 def test_the_run_directory(trained):
     folder, _ = trained
     assert files_below(folder) == {
+        ".lock",
         "checkpoints/last.ckpt",
         "config.yaml",
         "metrics.csv",

@@ -33,8 +33,8 @@ def prepare(root: Path, **options) -> None:
     module(root, **options).load_source().packing.make()
 
 
-def read(data: StreamedImages, epoch: int = 0, step: int = 0) -> torch.Tensor:
-    return data.__getitems__(IndexBatch(torch.tensor([2, 1, 2]), epoch, step)).images
+def read(data: StreamedImages, epoch: int = 0, step: int = 0, rank: int = 0) -> torch.Tensor:
+    return data.__getitems__(IndexBatch(torch.tensor([2, 1, 2]), epoch, step, rank)).images
 
 
 def refusal(root: Path, **options) -> InputError:
@@ -76,9 +76,10 @@ def test_crops_from_a_pack_are_those_from_the_files(tmp_path, pack_size):
     options = STREAM | {"pack_size": pack_size}
     prepare(tmp_path / "set", pack=tmp_path / "pack", **options)
     direct, packed = (load(tmp_path / "set", pack=pack, **options) for pack in (None, tmp_path / "pack"))
-    for epoch, step in ((0, 0), (0, 1), (1, 0)):
-        assert torch.equal(read(packed.train_set, epoch, step), read(direct.train_set, epoch, step))
+    for identity in ((0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)):
+        assert torch.equal(read(packed.train_set, *identity), read(direct.train_set, *identity))
     assert not torch.equal(read(packed.train_set), read(packed.train_set, 1))
+    assert not torch.equal(read(packed.train_set), read(packed.train_set, rank=1))
     assert torch.equal(read(packed.test_set), read(direct.test_set))
     assert torch.equal(packed.train_set.targets, direct.train_set.targets)
 

@@ -46,8 +46,8 @@ def stream(photos: Path, training: bool, seed: int = 0) -> StreamedImages:
     return StreamedImages(files, torch.arange(len(files)), 16, training, seed)
 
 
-def first(data: StreamedImages, epoch: int = 0, step: int = 0) -> torch.Tensor:
-    return data.__getitems__(IndexBatch(torch.tensor([3, 1, 3]), epoch, step)).images
+def first(data: StreamedImages, epoch: int = 0, step: int = 0, rank: int = 0) -> torch.Tensor:
+    return data.__getitems__(IndexBatch(torch.tensor([3, 1, 3]), epoch, step, rank)).images
 
 
 def test_evaluation_decodes_as_a_set_in_memory_does(photos):
@@ -55,7 +55,7 @@ def test_evaluation_decodes_as_a_set_in_memory_does(photos):
     assert torch.equal(first(data), torch.stack([read_image(data.files[index], 16) for index in (3, 1, 3)]))
 
 
-def test_crops_are_a_function_of_seed_epoch_and_step(photos):
+def test_crops_are_a_function_of_seed_epoch_step_and_rank(photos):
     torch.manual_seed(0)
     images = first(stream(photos, training=True))
     torch.manual_seed(1)
@@ -65,6 +65,7 @@ def test_crops_are_a_function_of_seed_epoch_and_step(photos):
         first(stream(photos, True, seed=1)),
         first(stream(photos, True), epoch=1),
         first(stream(photos, True), step=1),
+        first(stream(photos, True), rank=1),
     ):
         assert not torch.equal(other, images)
 

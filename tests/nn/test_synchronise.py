@@ -27,8 +27,7 @@ MASKS = {
     "a single row": lambda step: torch.arange(ROWS) == step,
     "no route": lambda step: None,
 }
-CASES = {2: [(*kind, mask) for kind in KINDS for mask in MASKS]}
-CASES[4] = [(*kind, mask) for kind in KINDS for mask in list(MASKS)[:2]]
+CASES = {size: [(*kind, mask) for kind in KINDS for mask in MASKS] for size in (2, 4)}
 
 
 def make_network(kind: str, noise_grad: str) -> nn.Module:

@@ -12,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import MixedPrecision
 
 from oponm.errors import InputError
 from oponm.training import Phase, PhaseCache, PhasePlan, train
@@ -162,6 +163,22 @@ def test_a_signal_ends_the_run_after_its_step(tmp_path, monkeypatch, whole, numb
     assert signal.getsignal(number) == before
     assert load_state(tmp_path / "checkpoints/last.ckpt")["step"] == 5
     assert_same(run(tmp_path, "open", resume=True), whole["open"])
+
+
+def test_the_scale_of_half_precision_goes_on_where_it_was(tmp_path, monkeypatch):
+    """Begun anew it would be too large again, and the first steps would be skipped."""
+
+    def half() -> dict:
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24, growth_interval=4)
+        return {"plugins": [MixedPrecision("16-mixed", "cpu", scaler)]}
+
+    expected = run(tmp_path / "whole", "open", **half())
+    for step in (5, 8):
+        with pytest.raises(Killed):
+            run(tmp_path / "run", "open", step > 5, KillAt(step, "step"), monkeypatch, **half())
+        scale = load_state(tmp_path / "run/checkpoints/last.ckpt")["precision"]["scale"]
+        assert 0 < scale < 2.0**24
+    assert_same(run(tmp_path / "run", "open", resume=True, **half()), expected)
 
 
 def test_a_second_interruption_does_not_wait(tmp_path, monkeypatch):

@@ -20,11 +20,13 @@ class IndexBatch(NamedTuple):
         indices: (N,), int64.
         epoch: zero-based epoch.
         step: zero-based batch within the epoch.
+        rank: of the process whose part of the batch it is, for what is drawn when images are read.
     """
 
     indices: Tensor
     epoch: int
     step: int
+    rank: int = 0
 
 
 class EpochBatches:
@@ -96,4 +98,4 @@ class EpochBatches:
         order = sample_order(self.sampler, self.labels, generator, self.progress)
         for step in range(self.first_step, self.steps):
             first, part = step * self.batch_size, self.part(step)
-            yield IndexBatch(order[first + part.start : first + part.stop], self.epoch, step)
+            yield IndexBatch(order[first + part.start : first + part.stop], self.epoch, step, self.rank)
