@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from oponm.data.loader_process import leave_signals_to_parent, processes_without_signals
 from oponm.data.pipeline import RawBatch, ResidentImages
 from oponm.data.samplers import EpochBatches, IndexBatch
 
@@ -70,8 +71,11 @@ class Loader(Iterable[RawBatch]):
                 num_workers=self.num_workers,
                 pin_memory=self.pin_memory,
                 persistent_workers=self.num_workers > 0,
+                worker_init_fn=leave_signals_to_parent,
             )
-        yield from self._reader
+        with processes_without_signals():
+            batches = iter(self._reader)
+        yield from batches
 
 
 class _BatchesOf:
