@@ -58,6 +58,24 @@ def read_outcomes(sweep: Path) -> list[Outcome]:
     return sorted(ended, key=lambda outcome: outcome.number)
 
 
+def has_begun(sweep: Path, number: int) -> bool:
+    """Whether a job of the sweep that is running has begun before: a scheduler then runs it again.
+
+    Args:
+        sweep: its folder.
+        number: of the job.
+
+    Example:
+        >>> import tempfile
+        >>> sweep = Path(tempfile.mkdtemp())
+        >>> Outcome(0, "seed-0", ["seed=0"]).write(sweep)
+        >>> has_begun(sweep, 0), has_begun(sweep, 1)
+        (True, False)
+    """
+    file = sweep / FOLDER / f"{number}.json"
+    return file.is_file() and bool(json.loads(file.read_text(encoding="utf-8"))["folder"])
+
+
 def forget_outcomes(sweep: Path) -> None:
     """Remove what the jobs wrote."""
     shutil.rmtree(sweep / FOLDER, ignore_errors=True)

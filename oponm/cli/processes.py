@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.errors import BAD_INPUT, SIGNALLED
+from oponm.cli.reasons import told
 from oponm.errors import InputError
 
-JOB, MEASURED, ERROR, PID = "job.json", "measured.json", "error.json", "pid"
-SHUTDOWN_SECONDS = 10  # that the others have when one process has died
+JOB, MEASURED = "job.json", "measured.json"
+# At Ctrl-C while it imports, a worker ends without a traceback, as at the other signals.
+WORKER = """import runpy, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+runpy.run_module("oponm.cli.worker", run_name="__main__")
+"""
+GRACE = 120  # seconds that the processes have after a signal, for their step, a checkpoint and their loggers
 
 
 def run_in_processes(config: DictConfig, folder: Path, overrides: list[str], begun: bool) -> dict[str, Any]:
     """Train in ``trainer.devices`` processes of this machine.
 
-    If one dies, all end; ``trainer.max_restarts`` times they are started anew and go on from the last checkpoint.
+    If one dies, all end; ``trainer.max_restarts`` times they are started anew and go on from the last checkpoint. A
+    signal, or what the user can mend, ends the run at once.
 
     Args:
         config: of the run.
@@ -39,14 +44,14 @@ def run_in_processes(config: DictConfig, folder: Path, overrides: list[str], beg
 
     Raises:
         InputError: what the processes could not use.
-        Stopped: if they ended at a signal, with a checkpoint.
+        Stopped: if they ended at a signal.
         ChildProcessError: if one died.
     """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from oponm.training.signals import Stopped
+    from oponm.signals import SIGNALS
 
     with tempfile.TemporaryDirectory(prefix="oponm-") as scratch:
         job = Path(scratch)
@@ -59,45 +64,51 @@ def run_in_processes(config: DictConfig, folder: Path, overrides: list[str], beg
             rdzv_endpoint="localhost:0",
             max_restarts=config.trainer.max_restarts,
             monitor_interval=0.2,
-            shutdown_timeout=SHUTDOWN_SECONDS,
+            signals_to_handle=",".join(number.name for number in SIGNALS),  # the agent passes them on, and waits
+            shutdown_timeout=GRACE,
             logs_specs=DefaultLogsSpecs(scratch),
         )
-        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it says is said below
+        for name in list(logging.root.manager.loggerDict):  # each has a level of its own
+            if name.startswith("torch.distributed.elastic"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say is said below
         try:
-            with _passing_on(signal.SIGUSR1, job / PID):
-                elastic_launch(launch, sys.executable)("-m", "oponm.cli.worker", scratch)
+            with _keeping_handlers():
+                elastic_launch(launch, sys.executable)("-c", WORKER, scratch)
         except SignalException as error:
-            raise Stopped(int(error.sigval)) from error
+            _explain(job, error)
         except ChildFailedError as error:
-            _explain(job / ERROR, error)
+            _explain(job, error)
+        if not (job / MEASURED).is_file() or told(job):
+            _explain(job, None)
         return dict(json.loads((job / MEASURED).read_text(encoding="utf-8")))
 
 
-def _explain(file: Path, error: Any) -> None:
-    """Raise what made the processes end, as far as the first of them could tell."""
-    from oponm.training.signals import Stopped
+def _explain(job: Path, error: Any) -> None:
+    """Raise what made the processes end: what they told, else the signal, else that one of them died."""
+    from oponm.signals import Stopped
 
-    rank, failure = error.get_first_failure()
-    if file.is_file():
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if told["code"] == BAD_INPUT:
-            raise InputError(told["message"]) from error
-        raise Stopped(told["code"] - SIGNALLED) from error
-    raise ChildProcessError(
-        f"process {rank} of the run ended with code {failure.exitcode}; resume=RUN_DIR goes on from its last checkpoint"
-    ) from error
+    reason = told(job)
+    if reason and reason["code"] == BAD_INPUT:
+        raise InputError(reason["message"]) from error
+    if reason:
+        raise Stopped(reason["code"] - SIGNALLED, reason["step"]) from error
+    if received := getattr(error, "sigval", None):
+        raise Stopped(int(received)) from error
+    how = "a process of the run ended without a result"
+    if error:
+        rank, failure = error.get_first_failure()
+        how = f"process {rank} of the run ended with code {failure.exitcode}"
+    raise ChildProcessError(f"{how}; resume=RUN_DIR goes on from its last checkpoint") from error
 
 
 @contextmanager
-def _passing_on(number: int, file: Path) -> Iterator[None]:
-    """Pass a signal on to the first process; it tells the others."""
+def _keeping_handlers() -> Iterator[None]:
+    """Put the handlers of signals back that torch's agent replaces."""
+    from oponm.signals import SIGNALS
 
-    def handler(received: int, frame: FrameType | None) -> None:
-        if file.is_file():
-            os.kill(int(file.read_text()), received)
-
-    before = signal.signal(number, handler)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

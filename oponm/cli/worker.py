@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from omegaconf import OmegaConf
 from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input
 from oponm.cli.lean import import_leanly
 from oponm.cli.parent import end_with_parent
-from oponm.cli.processes import ERROR, JOB, MEASURED, PID
+from oponm.cli.processes import JOB, MEASURED
 from oponm.cli.quiet import quiet_libraries, quiet_process
+from oponm.cli.reasons import settled, tell, told
 from oponm.run_files import LOG_FILE
+
+TO_BE_TOLD = 2.0  # seconds that a process has to write down why it left the others
 
 
 def be_worker(job: Path) -> int:
@@ -26,35 +30,42 @@ def be_worker(job: Path) -> int:
         job: the folder that :func:`~oponm.cli.processes.run_in_processes` made.
 
     Returns:
-        The exit code.
+        The exit code: 0 also where the run ended for a reason that is written down, as another code would have all
+        processes started anew.
     """
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    if restarted and settled(job):
+        return 0
+    from oponm.signals import AtOnce, Stopped
     from oponm.training.processes import join, leave, rank
     from oponm.training.result import write_json
-    from oponm.training.signals import Stopped
 
-    quiet_libraries()
-    content = json.loads((job / JOB).read_text(encoding="utf-8"))
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-    config: Any = OmegaConf.create(content["config"])
-    folder = Path(content["folder"])
-    join()
-    if rank() == 0:
-        (job / PID).write_text(str(os.getpid()))
-        _log_to(folder / LOG_FILE)
-    else:
-        quiet_process()
+    this = int(os.environ["RANK"])
     try:
-        from oponm.cli.job import run_job
+        with AtOnce():
+            quiet_libraries()
+            content = json.loads((job / JOB).read_text(encoding="utf-8"))
+            config: Any = OmegaConf.create(content["config"])
+            folder = Path(content["folder"])
+            join()
+            if rank() == 0:
+                _log_to(folder / LOG_FILE)
+            else:
+                quiet_process()
+            from oponm.cli.job import run_job
 
-        measured = run_job(config, folder, content["overrides"], content["begun"] or restarted)
-        if rank() == 0:
-            write_json(job / MEASURED, measured)
+            measured = run_job(config, folder, content["overrides"], content["begun"] or restarted)
+            if rank() == 0:
+                write_json(job / MEASURED, measured)
     except Stopped as stopped:
-        return _tell(job, SIGNALLED + stopped.signal, str(stopped))
+        tell(job, this, SIGNALLED + stopped.signal, str(stopped), stopped.step)
     except Exception as error:
-        if not is_bad_input(error):
+        if is_bad_input(error):
+            tell(job, this, BAD_INPUT, str(error))
+        elif isinstance(error, ChildProcessError):
+            return 1  # the first process says why
+        elif not _another_told(job):
             raise
-        return _tell(job, BAD_INPUT, str(error))
     finally:
         leave()
     return 0
@@ -69,11 +80,14 @@ def _log_to(file: Path) -> None:
     )
 
 
-def _tell(job: Path, code: int, message: str) -> int:
-    from oponm.training.result import write_json
-
-    write_json(job / ERROR, {"code": code, "message": message})
-    return code
+def _another_told(job: Path) -> bool:
+    """Whether another process wrote down why it left, which ends what this one does in an error of the connection."""
+    end = time.monotonic() + TO_BE_TOLD
+    while told(job) is None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from oponm.data import LongTailDataModule
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
-from oponm.training.processes import rank
+from oponm.training.processes import only_first, rank
 from oponm.training.run import train
 from oponm.training.run_folder import begin, state_to_go_on_from
 
@@ -49,7 +49,8 @@ def carry_out(
         The content of ``result.json`` as far as it is measured here.
     """
     state = state_to_go_on_from(folder) if begun else None
-    if rank() == 0:
-        begin(folder, config, overrides)
-        opened()
+    with only_first():
+        if rank() == 0:
+            begin(folder, config, overrides)
+            opened()
     return {**train(module, data, plan, folder, loggers, phase_cache, state, **options), "skipped_files": data.skipped}
