@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input, one_line_errors
 from oponm.errors import InputError
+from oponm.signals import AtOnce, Stopped
 
 FIRST_SPECIAL_STEP = 0xFFFFFFF0  # SLURM's interactive, batch and extern steps, and those that have not begun
 
@@ -61,7 +62,6 @@ def lead(config: DictConfig, folder: Path, overrides: list[str], begun: bool) ->
         InputError: if their number is not that of the config.
     """
     from oponm.cli.job import run_job
-    from oponm.signals import Stopped
     from oponm.training.processes import all_came, first_says, leave, world_size
 
     if world_size() == 1:
@@ -92,7 +92,6 @@ def _follow() -> None:
     """Train what the first process says, run after run; what this one alone cannot use it says itself."""
     from oponm.cli.job import run_job
     from oponm.cli.quiet import quiet_libraries, quiet_process
-    from oponm.signals import AtOnce, Stopped
     from oponm.training.processes import all_came, first_says, leave
 
     quiet_libraries()

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.cli.errors import BAD_INPUT, SIGNALLED
 from oponm.cli.reasons import told
 from oponm.errors import InputError
+from oponm.signals import SIGNALS, Stopped
 
 JOB, MEASURED = "job.json", "measured.json"
 # At Ctrl-C while it imports, a worker ends without a traceback, as at the other signals.
@@ -51,8 +53,6 @@ def run_in_processes(config: DictConfig, folder: Path, overrides: list[str], beg
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from oponm.signals import SIGNALS
-
     with tempfile.TemporaryDirectory(prefix="oponm-") as scratch:
         job = Path(scratch)
         content = {"config": OmegaConf.to_yaml(config), "folder": str(folder), "overrides": overrides, "begun": begun}
@@ -85,8 +85,6 @@ def run_in_processes(config: DictConfig, folder: Path, overrides: list[str], beg
 
 def _explain(job: Path, error: Any) -> None:
     """Raise what made the processes end: what they told, else the signal, else that one of them died."""
-    from oponm.signals import Stopped
-
     reason = told(job)
     if reason and reason["code"] == BAD_INPUT:
         raise InputError(reason["message"]) from error
@@ -104,9 +102,8 @@ def _explain(job: Path, error: Any) -> None:
 @contextmanager
 def _keeping_handlers() -> Iterator[None]:
     """Put the handlers of signals back that torch's agent replaces."""
-    from oponm.signals import SIGNALS
-
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    in_main = threading.current_thread() is threading.main_thread()  # elsewhere the agent replaces none
+    before = {number: signal.getsignal(number) for number in SIGNALS if in_main}
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from oponm.cli.processes import JOB, MEASURED
 from oponm.cli.quiet import quiet_libraries, quiet_process
 from oponm.cli.reasons import settled, tell, told
 from oponm.run_files import LOG_FILE
+from oponm.signals import AtOnce, Stopped
 
 TO_BE_TOLD = 2.0  # seconds that a process has to write down why it left the others
 
@@ -36,7 +37,6 @@ def be_worker(job: Path) -> int:
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     if restarted and settled(job):
         return 0
-    from oponm.signals import AtOnce, Stopped
     from oponm.training.processes import join, leave, rank
     from oponm.training.result import write_json
 
