@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection
 from numbers import Integral, Real
 
+BAD_INPUT = 2  # the command line's exit code for it
+
 
 class InputError(ValueError):
     """A setting, a file or a data set that cannot be used as it is.

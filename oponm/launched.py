@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+FIRST_SPECIAL_STEP = 0xFFFFFFF0  # SLURM's interactive, batch and extern steps, and those that have not begun
+
 
 def launched_elsewhere() -> bool:
     """Whether ``torchrun`` or ``srun`` has started this process as one of several.
@@ -14,7 +16,18 @@ def launched_elsewhere() -> bool:
     """
     if "RANK" in os.environ:
         return int(os.environ.get("WORLD_SIZE", 1)) > 1
-    return int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ
+    several = int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ
+    return several and _is_step(os.environ.get("SLURM_STEP_ID", os.environ.get("SLURM_STEPID", "")))
+
+
+def _is_step(number: str) -> bool:
+    """Whether a step of a SLURM job is one of srun's; that of the batch script and the like have high numbers or none.
+
+    Example:
+        >>> [_is_step(number) for number in ("0", "", "batch", "4294967291")]
+        [True, False, False, False]
+    """
+    return number.isdecimal() and int(number) < FIRST_SPECIAL_STEP
 
 
 def restarted() -> bool:

@@ -6,13 +6,15 @@ import errno
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-BAD_INPUT = 2
-SIGNALLED = 128  # and the signal's number: 130 for SIGINT, 138 for SIGUSR1, 143 for SIGTERM
+from oponm.cli.requeue import requeue
+from oponm.errors import BAD_INPUT
+from oponm.signals import SIGNALLED, Stopped
+
+__all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]
 
 
 @contextmanager
@@ -32,22 +34,20 @@ def one_line_errors() -> Iterator[None]:
         print(f"oponm: {error}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
-        if stopped := getattr(error, "signal", None):
-            print(f"oponm: {error} after a whole step, which is kept; resume=RUN_DIR goes on from it", file=sys.stderr)
-            _requeue(stopped)
-            sys.exit(SIGNALLED + stopped)
         if not is_bad_input(error) or os.environ.get("OPONM_DEBUG") == "1":
             raise
         print(f"oponm: {_in_one_line(error)}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except Stopped as stopped:
+        print(f"oponm: {stopped}{_kept(stopped.step)}", file=sys.stderr)
+        requeue(stopped.signal)
+        sys.exit(SIGNALLED + stopped.signal)
 
 
-def _requeue(stopped: int) -> None:
-    """Put a SLURM job back into its queue, as SLURM's warning of its time limit asks for."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if stopped == signal.SIGUSR1 and job:
-        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
-        print(f"oponm: requeued job {job} {answer.stderr.strip()}".rstrip(), file=sys.stderr)
+def _kept(step: int | None) -> str:
+    if step is None:
+        return " before its first checkpoint: nothing is kept"
+    return f" with a checkpoint of step {step}: resume=RUN_DIR goes on from it"
 
 
 def is_bad_input(error: BaseException) -> bool:
@@ -60,12 +60,12 @@ def is_bad_input(error: BaseException) -> bool:
     return _at_file(error) or _full(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """Why a job failed, in one line; of a defect, its kind too."""
-    if is_bad_input(error):
+    if isinstance(error, Exception) and is_bad_input(error):
         return _in_one_line(error)
     text = " ".join(str(error).split())
-    expected = isinstance(error, ChildProcessError) or hasattr(error, "signal")
+    expected = isinstance(error, (ChildProcessError, Stopped))
     return text if expected else f"{type(error).__name__}: {text}"
 
 

@@ -14,7 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.configuration import folder_name
 from oponm.cli.errors import explain, is_bad_input, one_line_errors
-from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome
+from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, has_begun
+from oponm.cli.requeue import go_on_if_run_again
+from oponm.signals import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,10 @@ class Guarded:
         """Run the job; one of a sweep writes down how it ended."""
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             with one_line_errors():
-                return self.job(config)
+                return self.job(go_on_if_run_again(config))
         hydra = HydraConfig.get()
         sweep = Path(hydra.runtime.cwd, hydra.sweep.dir)
+        go_on_if_run_again(config, has_begun(sweep, hydra.job.num))
         outcome = Outcome(hydra.job.num, hydra.sweep.subdir, list(hydra.overrides.task), RUNNING)
         outcome.write(sweep)
         with one_line_errors():
@@ -52,13 +55,12 @@ class Guarded:
             except Exception as error:
                 failed = replace(outcome, status=FAILED, reason=explain(error), bad_input=is_bad_input(error))
                 failed.write(sweep)
-                if getattr(error, "signal", None):  # asks for the end of the sweep
-                    raise
                 level = logging.INFO if failed.bad_input or isinstance(error, ChildProcessError) else logging.ERROR
                 log.log(level, "failed: %s", failed.reason, exc_info=level == logging.ERROR)
                 return math.nan
-            except KeyboardInterrupt:
-                replace(outcome, status=FAILED, reason="interrupted").write(sweep)
+            except (KeyboardInterrupt, Stopped) as error:  # asks for the end of the sweep
+                reason = explain(error) if isinstance(error, Stopped) else "interrupted"
+                replace(outcome, status=FAILED, reason=reason).write(sweep)
                 raise
         replace(outcome, status=DONE).write(sweep)
         return value

@@ -7,13 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from oponm.cli.build import build, build_phase_cache, trainer_options
 from oponm.cli.loggers import open_loggers
 from oponm.dashboard import Dashboard
+from oponm.errors import InputError
 from oponm.training.job import carry_out
-from oponm.training.processes import rank
+from oponm.training.processes import only_first, rank
 
 
 def run_job(config: DictConfig, folder: Path, overrides: list[str], begun: bool) -> dict[str, Any]:
@@ -33,7 +36,9 @@ def run_job(config: DictConfig, folder: Path, overrides: list[str], begun: bool)
     """
     module, data, plan = build(config)
     with ExitStack() as resources:
-        dashboard = Dashboard(resources.enter_context(open_loggers(config)) if rank() == 0 else [])
+        with only_first((InputError, OSError, HydraException, OmegaConfBaseException)):
+            loggers = resources.enter_context(open_loggers(config)) if rank() == 0 else []
+        dashboard = Dashboard(loggers)
         settings: Any = OmegaConf.to_container(config, resolve=True)
         measured = carry_out(
             *(module, data, plan, folder, dashboard.loggers, config, overrides, begun, build_phase_cache(config)),

@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input
-from oponm.errors import InputError
+from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input, one_line_errors
+from oponm.signals import AtOnce, Stopped
 
 
 def together(command: Callable[[], None]) -> None:
@@ -27,7 +27,8 @@ def together(command: Callable[[], None]) -> None:
             _follow()
             return
         try:
-            command()
+            with one_line_errors():  # said before the others end, after which torchrun may end this one
+                command()
         finally:
             first_says(None)
 
@@ -40,28 +41,32 @@ def lead(config: DictConfig, folder: Path, overrides: list[str], begun: bool) ->
     """
     from oponm.cli.job import run_job
     from oponm.training.joined import check_number
-    from oponm.training.processes import first_says, leave, world_size
-    from oponm.training.signals import Stopped
+    from oponm.training.processes import all_came, first_says, leave, world_size
 
     if world_size() == 1:
         raise ChildProcessError("the other processes ended in an earlier run")
     check_number(config.trainer.devices, config.trainer.num_nodes, "trainer.devices")
     first_says((OmegaConf.to_container(config, resolve=True), str(folder), overrides, begun))
     try:
-        return run_job(config, folder, overrides, begun)
-    except (InputError, Stopped):  # as in all of them
+        measured = run_job(config, folder, overrides, begun)
+    except BaseException as error:
+        told = isinstance(error, Stopped) or is_bad_input(error)
+        if not (told and all_came(_end_of(folder))):
+            leave()  # so that the others, who have had no such error, do not wait for this one
         raise
-    except BaseException:
-        leave()  # so that they do not wait for this one
-        raise
+    all_came(_end_of(folder), seconds=0)
+    return measured
+
+
+def _end_of(folder: Path | str) -> str:
+    return f"end of {folder}"
 
 
 def _follow() -> None:
-    """Train what the first process says, run after run; what cannot be used it says itself, to the user."""
+    """Train what the first process says, run after run; what this one alone cannot use it says itself."""
     from oponm.cli.job import run_job
     from oponm.cli.quiet import quiet_libraries, quiet_process
-    from oponm.training.processes import first_says
-    from oponm.training.signals import Stopped
+    from oponm.training.processes import all_came, first_says, leave
 
     quiet_libraries()
     quiet_process()
@@ -69,13 +74,23 @@ def _follow() -> None:
     while said := first_says(None):
         config, folder, overrides, begun = said
         try:
-            run_job(OmegaConf.create(config), Path(folder), overrides, begun)
-        except Stopped as stopped:
-            code = SIGNALLED + stopped.signal
-        except Exception as error:
-            if not is_bad_input(error):
+            with AtOnce():
+                run_job(OmegaConf.create(config), Path(folder), overrides, begun)
+            all_came(_end_of(folder), seconds=0)
+        except (Exception, Stopped) as error:
+            if isinstance(error, ChildProcessError):  # the first one says why
+                code = 1
+            elif isinstance(error, Stopped):
+                code = SIGNALLED + error.signal
+            elif is_bad_input(error):
+                code = BAD_INPUT
+            else:
+                leave()
                 raise
-            code = BAD_INPUT
+            if not all_came(_end_of(folder)):
+                leave()
+                with one_line_errors():
+                    raise
     sys.exit(code)
 
 

@@ -79,6 +79,24 @@ def lose(sweep: Path, number: int, reason: str) -> None:
         replace(outcome, status=FAILED, reason=reason).write(sweep)
 
 
+def has_begun(sweep: Path, number: int) -> bool:
+    """Whether a job of the sweep that is running has begun before: a scheduler then runs it again.
+
+    Args:
+        sweep: its folder.
+        number: of the job.
+
+    Example:
+        >>> import tempfile
+        >>> sweep = Path(tempfile.mkdtemp())
+        >>> Outcome(0, "seed-0", ["seed=0"], RUNNING).write(sweep)
+        >>> has_begun(sweep, 0), has_begun(sweep, 1)
+        (True, False)
+    """
+    file = sweep / FOLDER / f"{number}.json"
+    return file.is_file() and bool(_read(file).folder)
+
+
 def _read(file: Path) -> Outcome:
     return Outcome(**json.loads(file.read_text(encoding="utf-8")))
 

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
+from oponm.cli.kept import ending_at_signals
 from oponm.cli.keys import refuse_unknown_keys
 from oponm.cli.launched import lead, together
 from oponm.cli.processes import run_in_processes
@@ -42,7 +43,7 @@ def _train(config: DictConfig) -> float:
     started = time.perf_counter()
     one_line = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = list(HydraConfig.get().overrides.task)
-    with run_directory(config) as folder:
+    with ending_at_signals(config), run_directory(config) as folder:
         begun = bool(config.resume) and (folder / CONFIG_FILE).is_file()
         refuse_unknown_keys(config)  # before anything that takes time is imported
         quiet_libraries()
@@ -69,8 +70,14 @@ def _start_of(config: DictConfig) -> Callable[[DictConfig, Path, list[str], bool
     """How the run is started: here, in processes of its own, or in those that have been launched already."""
     devices = check_int("devices", config.trainer.devices, minimum=1)
     nodes = check_int("num_nodes", config.trainer.num_nodes, minimum=1)
-    check_int("max_restarts", config.trainer.max_restarts, minimum=0)
+    restarts = check_int("max_restarts", config.trainer.max_restarts, minimum=0)
     if launched_elsewhere():
+        if restarts:
+            raise InputError(
+                "must be 0 where torchrun or srun starts the processes: torchrun --max-restarts=... starts them anew, "
+                "and with output_dir=... they go on",
+                "trainer.max_restarts",
+            )
         return lead
     if nodes > 1:
         raise InputError(
@@ -78,7 +85,7 @@ def _start_of(config: DictConfig) -> Callable[[DictConfig, Path, list[str], bool
             "torchrun --nnodes=... --nproc-per-node=... -m oponm train ...",
             "trainer.num_nodes",
         )
-    if devices > 1:
+    if devices > 1 or restarts:  # a process that is to be started anew is not this one
         return run_in_processes
     from oponm.cli.job import run_job
 

@@ -18,6 +18,7 @@ from oponm.cli.quiet import quiet_libraries, quiet_process
 from oponm.launched import restarted
 from oponm.parent import end_with_parent
 from oponm.run_files import LOG_FILE
+from oponm.signals import AtOnce, Stopped
 
 
 def be_worker(job: Path) -> int:
@@ -27,37 +28,42 @@ def be_worker(job: Path) -> int:
         job: the folder that :func:`~oponm.cli.processes.run_in_processes` made.
 
     Returns:
-        The exit code.
+        The exit code: 0 also where the run ended for a reason that is written down, as another code would have all
+        processes started anew.
     """
-    from oponm.training.launch import PID, tell
+    from oponm.training.reasons import another_told, settled, tell
+
+    if restarted() and settled(job):
+        return 0
     from oponm.training.processes import join, leave, rank
     from oponm.training.result import write_json
-    from oponm.training.signals import Stopped
 
-    quiet_libraries()
-    content = json.loads((job / JOB).read_text(encoding="utf-8"))
-    config: Any = OmegaConf.create(content["config"])
-    folder = Path(content["folder"])
-    join()
-    if rank() == 0:
-        (job / PID).write_text(str(os.getpid()))
-        _log_to(folder / LOG_FILE)
-    else:
-        quiet_process()
+    this = int(os.environ["RANK"])
     try:
-        from oponm.cli.job import run_job
+        with AtOnce():
+            quiet_libraries()
+            content = json.loads((job / JOB).read_text(encoding="utf-8"))
+            config: Any = OmegaConf.create(content["config"])
+            folder = Path(content["folder"])
+            join()
+            if rank() == 0:
+                _log_to(folder / LOG_FILE)
+            else:
+                quiet_process()
+            from oponm.cli.job import run_job
 
-        measured = run_job(config, folder, content["overrides"], content["begun"] or restarted())
-        if rank() == 0:
-            write_json(job / MEASURED, measured)
+            measured = run_job(config, folder, content["overrides"], content["begun"] or restarted())
+            if rank() == 0:
+                write_json(job / MEASURED, measured)
     except Stopped as stopped:
-        tell(job, str(stopped), stopped.signal)
-        return SIGNALLED + stopped.signal
+        tell(job, this, SIGNALLED + stopped.signal, str(stopped), stopped.step)
     except Exception as error:
-        if not is_bad_input(error):
+        if is_bad_input(error):
+            tell(job, this, BAD_INPUT, str(error))
+        elif isinstance(error, ChildProcessError):
+            return 1  # the first process says why
+        elif not another_told(job):
             raise
-        tell(job, str(error))
-        return BAD_INPUT
     finally:
         leave()
     return 0

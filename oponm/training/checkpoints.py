@@ -13,10 +13,10 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from oponm.errors import InputError
+from oponm.signals import Stop, Stopped
 from oponm.training.module import LongTailModule
 from oponm.training.nonfinite import NonFinite
 from oponm.training.processes import first_says, largest
-from oponm.training.signals import Stop, Stopped
 from oponm.training.state import History, capture
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -134,14 +134,12 @@ class Checkpoints(Checkpoint):
         passed = time.perf_counter() - self.written >= self.every.total_seconds()
         passed |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
         asked = (self.stop.received if self.stop else None) or 0
-        stopped, due = largest(
-            [asked, int(passed)], trainer.strategy.root_device
-        )  # one clock's minute is not another's
+        stopped, due = largest([asked, int(passed)])  # one clock's minute is not another's
         if stopped or due:
             self.guard.look(trainer, module)
             self.save_last(trainer, module, batch)
         if stopped:
-            raise Stopped(stopped)
+            raise Stopped(stopped, trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Keep the weights of an epoch that is better than all before."""

@@ -12,10 +12,12 @@ from typing import Any
 
 from torch import nn
 
-from oponm.errors import InputError
+from oponm.errors import BAD_INPUT, InputError
+from oponm.launched import restarted
 from oponm.parent import end_with_parent
-from oponm.training.launch import PID, launch_processes, tell
-from oponm.training.signals import Stopped
+from oponm.signals import SIGNALLED, AtOnce, Stopped
+from oponm.training.launch import launch_processes
+from oponm.training.reasons import another_told, settled, tell
 
 _ARGUMENTS = "arguments.pickle"
 _TORCHRUN = "launch the script itself in as many, torchrun --nproc-per-node={devices} script.py"
@@ -64,21 +66,22 @@ def fit_in_processes(fit: Callable[..., Any], arguments: Mapping[str, Any], devi
 def _take_part(scratch: str) -> None:
     """Call ``fit`` as one of the processes; what it cannot use is told to the one that started them."""
     end_with_parent()
-    job = Path(scratch)
-    if os.environ["RANK"] == "0":
-        (job / PID).write_text(str(os.getpid()))
+    job, this = Path(scratch), int(os.environ["RANK"])
+    if restarted() and settled(job):
+        return
     try:
-        with (job / _ARGUMENTS).open("rb") as file:
-            fit, arguments = pickle.load(file)  # written by the process that started this one
-        fit(**arguments)
+        with AtOnce():
+            with (job / _ARGUMENTS).open("rb") as file:
+                fit, arguments = pickle.load(file)  # written by the process that started this one
+            fit(**arguments)
     except Stopped as stopped:
-        tell(job, str(stopped), stopped.signal)
-        raise
+        tell(job, this, SIGNALLED + stopped.signal, str(stopped), stopped.step)
+    except InputError as error:
+        tell(job, this, BAD_INPUT, str(error))
     except AttributeError as error:
         if "__main__" not in str(error):
             raise
-        tell(job, f"devices: {error}: put it into a module that can be imported")
-        raise
-    except InputError as error:
-        tell(job, str(error))
-        raise
+        tell(job, this, BAD_INPUT, f"devices: {error}: put it into a module that can be imported")
+    except Exception:
+        if not another_told(job):
+            raise

@@ -12,7 +12,7 @@ from oponm.data import LongTailDataModule
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
-from oponm.training.processes import rank
+from oponm.training.processes import only_first, rank
 from oponm.training.run import train
 from oponm.training.run_folder import begin, state_to_go_on_from
 from oponm.training.run_lock import sole_use
@@ -54,8 +54,9 @@ def carry_out(
     """
     with sole_use(folder, begun):
         state = state_to_go_on_from(folder) if begun else None
-        if rank() == 0:
-            begin(folder, config, overrides)
-            opened()
+        with only_first():
+            if rank() == 0:
+                begin(folder, config, overrides)
+                opened()
         measured = train(module, data, plan, folder, loggers, phase_cache, state, **options)
     return {**measured, "skipped_files": data.skipped}

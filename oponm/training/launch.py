@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
-from oponm.errors import InputError
-from oponm.training.result import write_json
-from oponm.training.signals import Stopped
+from oponm.errors import BAD_INPUT, InputError
+from oponm.signals import SIGNALLED, SIGNALS, Stopped
+from oponm.training.reasons import told
 
-PID = "pid"
-_ERROR = "error.json"
-_SHUTDOWN_SECONDS = 10  # that the others have when one process has died
+GRACE = 120  # seconds that the processes have after a signal, for their step, a checkpoint and their loggers
 
 
 def launch_processes(
@@ -28,7 +23,8 @@ def launch_processes(
     """Run one thing in several processes, and wait for them.
 
     If one dies, all end; ``max_restarts`` times they are started anew. They find what ``torchrun`` sets in the
-    environment. A SIGUSR1 is passed on to the process that has written its number to ``job / PID``.
+    environment. Signals are passed on to all of them. One that ends for a reason that stays, such as bad input, tells
+    it (:mod:`oponm.training.reasons`) and ends as if all were well, as another code has them started anew.
 
     Args:
         entry: a program; or a function at the top level of a module.
@@ -38,7 +34,7 @@ def launch_processes(
         max_restarts: how often they are started anew.
 
     Raises:
-        InputError: what the processes could not use, see :func:`tell`.
+        InputError: what the processes could not use.
         Stopped: if they ended at a signal.
         ChildProcessError: if one died.
     """
@@ -53,63 +49,55 @@ def launch_processes(
         rdzv_endpoint="localhost:0",
         max_restarts=max_restarts,
         monitor_interval=0.2,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
+        signals_to_handle=",".join(number.name for number in SIGNALS),  # the agent passes them on, and waits
+        shutdown_timeout=GRACE,
         logs_specs=DefaultLogsSpecs(str(job)),
     )
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it says is said below
+    for name in list(logging.root.manager.loggerDict):  # each has a level of its own
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say is said below
     try:
-        with _passing_on(signal.SIGUSR1, job / PID):
+        with _keeping_handlers():
             elastic_launch(launch, entry)(*arguments)
-    except SignalException as error:
-        raise Stopped(int(error.sigval)) from error
-    except ChildFailedError as error:
-        _explain(job / _ERROR, error)
+    except (SignalException, ChildFailedError) as error:
+        explain(job, error)
+    if told(job):
+        explain(job)
 
 
-def tell(job: Path, message: str, signal: int | None = None) -> None:
-    """Leave word of why a process ends, for :func:`launch_processes`.
+def explain(job: Path, error: Any = None) -> NoReturn:
+    """Raise what made the processes end: what they told, else the signal, else that one of them died.
 
     Args:
-        job: the folder of the processes.
-        message: of the error that is the user's to mend.
-        signal: at which it ended, if it did.
+        job: their folder.
+        error: of torch's agent, if it raised one.
 
-    Example:
-        >>> import tempfile
-        >>> job = Path(tempfile.mkdtemp())
-        >>> tell(job, "noise.delta must lie in [0, 1], got 2")
-        >>> [file.name for file in job.iterdir()]
-        ['error.json']
+    Raises:
+        InputError: what they could not use.
+        Stopped: the signal at which they ended.
+        ChildProcessError: if there is no such reason.
     """
-    write_json(job / _ERROR, {"message": message, "signal": signal})
-
-
-def _explain(file: Path, error: Any) -> None:
-    """Raise what made the processes end, as far as the first of them could tell."""
-    rank, failure = error.get_first_failure()
-    if file.is_file():
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if told["signal"] is None:
-            raise InputError(told["message"]) from error
-        raise Stopped(told["signal"]) from error
-    raise ChildProcessError(
-        f"process {rank} of the run ended with code {failure.exitcode}; resume=RUN_DIR goes on from its last checkpoint"
-    ) from error
+    reason = told(job)
+    if reason and reason["code"] == BAD_INPUT:
+        raise InputError(reason["message"]) from error
+    if reason:
+        raise Stopped(reason["code"] - SIGNALLED, reason["step"]) from error
+    if received := getattr(error, "sigval", None):
+        raise Stopped(int(received)) from error
+    how = "a process of the run ended without a result"
+    if error:
+        rank, failure = error.get_first_failure()
+        how = f"process {rank} of the run ended with code {failure.exitcode}"
+    raise ChildProcessError(f"{how}; resume=RUN_DIR goes on from its last checkpoint") from error
 
 
 @contextmanager
-def _passing_on(number: int, file: Path) -> Iterator[None]:
-    """Pass a signal on to the first process; it tells the others."""
-    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there
-        yield
-        return
-
-    def handler(received: int, frame: FrameType | None) -> None:
-        if file.is_file():
-            os.kill(int(file.read_text()), received)
-
-    before = signal.signal(number, handler)
+def _keeping_handlers() -> Iterator[None]:
+    """Put the handlers of signals back that torch's agent replaces."""
+    in_main = threading.current_thread() is threading.main_thread()  # elsewhere the agent replaces none
+    before = {number: signal.getsignal(number) for number in SIGNALS if in_main}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

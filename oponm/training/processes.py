@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.environments import TorchElasticEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
+from oponm.errors import InputError
+from oponm.signals import Stopped
 from oponm.training.batchnorm_sync import BatchNormSync
+
+TIMEOUT = timedelta(minutes=30)  # that processes wait for one that is alive; one that is gone they miss at once
+_stores: list[Any] = []  # of the processes that this one has joined
 
 
 def rank() -> int:
@@ -43,7 +51,8 @@ def join() -> None:
     # The agent keeps its store over a restart, and with it the addresses of processes that are gone.
     store, this, size = next(distributed.rendezvous("env://"))
     attempt = distributed.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    distributed.init_process_group(backend, store=attempt, rank=this, world_size=size)
+    distributed.init_process_group(backend, store=attempt, rank=this, world_size=size, timeout=TIMEOUT)
+    _stores[:] = [attempt]
 
 
 def first_says(said: Any) -> Any:
@@ -78,20 +87,81 @@ def everyone_says(said: Any) -> list[Any]:
     return heard
 
 
-def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
-    """The largest of each number among the processes of the run; all must call it.
+@contextmanager
+def only_first(mendable: tuple[type[BaseException], ...] = (InputError, OSError)) -> Iterator[None]:
+    """A block in which only the first process of the run has something to do; all must enter it, and leave it alike.
+
+    Args:
+        mendable: errors that are the user's to mend.
+
+    Raises:
+        InputError: in the others, where the first one fails by such an error, with its message.
+        Stopped: in the others, where a signal ends the first one.
+        ChildProcessError: in the others, where it fails otherwise.
+
+    Example:
+        >>> with only_first():
+        ...     raise InputError("cannot be written", "output_dir")
+        Traceback (most recent call last):
+        oponm.errors.InputError: output_dir cannot be written
+    """
+    failure: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        told: Any = None
+        if isinstance(failure, Stopped):
+            told = ("stopped", int(failure.signal))
+        elif failure:
+            told = ("mendable" if isinstance(failure, mendable) else "defect", str(failure))
+        told = first_says(told)
+        if told and failure is None:
+            raise _of_first(*told)
+
+
+def _of_first(kind: str, what: Any) -> BaseException:
+    if kind == "stopped":
+        return Stopped(what)
+    return InputError(what) if kind == "mendable" else ChildProcessError(f"the first process failed: {what}")
+
+
+def all_came(place: str, seconds: float = 10.0) -> bool:
+    """Whether all processes of the run come to a place in time; no collective, so some may be in one meanwhile.
+
+    Args:
+        place: its name, used once.
+        seconds: to wait for the others; with 0 this one only says that it has come.
+
+    Example:
+        >>> all_came("the end")
+        True
+    """
+    if not (distributed.is_initialized() and _stores):
+        return True
+    end = time.monotonic() + seconds
+    came = _stores[-1].add(place, 1)
+    while came < world_size() and time.monotonic() < end:
+        time.sleep(0.05)
+        came = _stores[-1].add(place, 0)
+    return bool(came >= world_size())
+
+
+def largest(numbers: Sequence[int]) -> list[int]:
+    """The largest of each number among the processes of the run; all must call it. No accelerator waits for it.
 
     Args:
         numbers: of this process.
-        device: of the run.
 
     Example:
-        >>> largest([3, 0], torch.device("cpu"))
+        >>> largest([3, 0])
         [3, 0]
     """
     if world_size() == 1:
         return list(numbers)
-    together = torch.tensor(numbers, device=device)
+    together = torch.tensor(numbers)  # on the CPU: gloo's, so neither side waits for what a device has yet to do
     distributed.all_reduce(together, distributed.ReduceOp.MAX)
     return [int(number) for number in together.tolist()]
 
@@ -111,7 +181,7 @@ def process_options(parts: bool = False, sync_batchnorm: bool = False) -> dict[s
     """
     size = world_size()
     if size == 1:
-        return {"devices": 1}
+        return {"devices": 1, "plugins": [LightningEnvironment()]}  # not SLURM's, whatever its variables say
     local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     return {
         "devices": local,

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 from oponm.data import LongTailDataModule
 from oponm.data.module import EpochInput
 from oponm.errors import check_choice
+from oponm.signals import Stop, Stopped
 from oponm.training.checkpoint import load_weights
 from oponm.training.checkpoints import BEST, MONITOR, Checkpoints
 from oponm.training.fork import Fork
@@ -22,9 +23,8 @@ from oponm.training.noise_answers import noise_answers
 from oponm.training.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
-from oponm.training.processes import process_options, rank
+from oponm.training.processes import largest, process_options, rank
 from oponm.training.progress import TrainingProgress
-from oponm.training.signals import Stop
 from oponm.training.state import History, OptimizerState, restore
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def train(
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
-        Stopped: at SIGINT, SIGTERM or SIGUSR1, after the step, with ``last.ckpt`` of it.
+        Stopped: at SIGINT, SIGTERM, SIGUSR1 or SIGUSR2, after the step, with ``last.ckpt`` of it.
 
     Example:
         >>> import tempfile
@@ -124,6 +124,9 @@ def train(
         if not state or state["epoch"] < plan.max_epochs:
             trainer.fit(module, datamodule=data)
             keeper.save_final(trainer, module)
+        (received,) = largest([stop.received or 0])  # since the last look between steps
+        if received:
+            raise Stopped(received, trainer.global_step or (state or {}).get("step"))
     module.finish()
     result = {"train_seconds": round(keeper.elapsed, 3), "epochs": plan.max_epochs, "validation": data.val}
     result["data_facts"] = data.facts
@@ -198,7 +201,7 @@ def make_trainer(
         sync_batchnorm: batch norms standardise by the rows of all processes.
         **options: of ``pytorch_lightning.Trainer``.
     """
-    return pl.Trainer(
+    trainer = pl.Trainer(
         callbacks=callbacks,
         logger=loggers or False,
         **process_options(parts, sync_batchnorm),
@@ -208,6 +211,9 @@ def make_trainer(
         enable_checkpointing=bool(callbacks),
         **options,
     )
+    # Its handler of SIGTERM begins a collective wherever a process happens to be; signals are Stop's and AtOnce's.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:

@@ -196,6 +196,23 @@ def test_a_key_is_asked_for_but_no_server(tmp_path, monkeypatch):
         assert len(loggers) == 2
 
 
+def test_a_server_that_cannot_be_reached_costs_a_warning(tmp_path):
+    """Weights & Biases' own client, told of a port where nobody listens."""
+    unreachable = {
+        "WANDB_BASE_URL": "http://127.0.0.1:9",
+        "WANDB_API_KEY": SECRET[:40],
+        "WANDB_DATA_DIR": str(tmp_path),
+    }
+    settings = ["logger=wandb", "logger.wandb.init_timeout=3", "trainer.max_epochs=2", "phase_cache=off"]
+    done = oponm("train", *settings, "output_dir=run", cwd=tmp_path, **unreachable)
+    assert done.returncode == 0, done.stderr
+    assert "wandb could not begin a run on its server" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run/result.json").is_file()
+    offline = next((tmp_path / "run/wandb").glob("offline-run-*"))
+    assert [file for file in offline.iterdir() if file.suffix == ".wandb"]  # for "wandb sync"
+
+
 def test_each_job_of_a_sweep_is_a_run_of_one_group_also_after_a_failure(tmp_path):
     jobs = ["-m", "optimizer.lr=1e30,0.1", "method=drs", "trainer.max_epochs=2", "output_dir=sweeps/rates"]
     done = oponm("train", *jobs, *OFFLINE, "logger.wandb.tags=[mine]", cwd=tmp_path, WANDB_DATA_DIR=str(tmp_path))

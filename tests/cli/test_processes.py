@@ -10,6 +10,9 @@ import subprocess
 import sys
 import time
 
+import pytest
+import torch
+
 from tests.cli.command import QUICK, oponm
 
 TWO = ["trainer.devices=2", "trainer.accelerator=cpu", "phase_cache=off"]
@@ -44,6 +47,44 @@ def test_a_sweep_goes_on_one_job_after_another(tmp_path):
     jobs = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
     assert [job["status"] for job in jobs] == ["done", "done"]
     assert len(list((tmp_path / "sweep").glob("*/result.json"))) == 2
+
+
+def test_synchronised_they_train_what_one_process_does(tmp_path):
+    plain = [
+        "method=erm",
+        "norm=dar",
+        "trainer.precision=64-true",
+        *QUICK,
+        "trainer.accelerator=cpu",
+        "phase_cache=off",
+    ]
+    both = {}
+    for name, own in {"one": [], "two": ["trainer.devices=2", "trainer.sync_batchnorm=true"]}.items():
+        done = oponm("train", *plain, *own, f"output_dir={name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        both[name] = torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert both["one"].keys() == both["two"].keys()
+    assert any("running_var" in key for key in both["one"])
+    for key, tensor in both["one"].items():
+        torch.testing.assert_close(both["two"][key], tensor, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_job_that_a_launcher_runs_has_processes_of_its_own(tmp_path, launcher):
+    arguments = ["-m", *TWO, *QUICK, f"hydra/launcher={launcher}", "seed=3", "output_dir=sweep"]
+    done = oponm("train", *arguments, cwd=tmp_path, fresh=True)
+    assert done.returncode == 0, done.stderr
+    (job,) = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
+    assert job["status"] == "done"
+    assert (tmp_path / "sweep" / job["folder"] / "result.json").is_file()
+
+
+@pytest.mark.skipif("OPONM_SLOW_TESTS" not in os.environ, reason="half a minute of two cores")
+def test_eight_processes_train_one_run(tmp_path):
+    done = oponm("train", *TWO, "trainer.devices=8", *QUICK, "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert sum(sum(row) for row in result["confusion_matrix"]) == sum(result["test_counts"])
 
 
 def test_what_they_cannot_use_is_said_once(tmp_path):

@@ -15,11 +15,11 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import MixedPrecision
 
 from oponm.errors import InputError
+from oponm.signals import Stopped
 from oponm.training import Phase, PhaseCache, PhasePlan, train
 from oponm.training.checkpoint import load_state
 from oponm.training.checkpoints import save_whole
 from oponm.training.schedule import cosine_schedule
-from oponm.training.signals import Stopped
 from tests.training.small import make_data, make_module
 
 METHODS = {
@@ -150,7 +150,7 @@ def test_a_run_that_began_in_the_cache_remembers_it(tmp_path, monkeypatch, whole
     assert resumed[1] == whole["open"][1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
 def test_a_signal_ends_the_run_after_its_step(tmp_path, monkeypatch, whole, number):
     class Send(KillAt):
         def _kill(self, trainer):
@@ -179,6 +179,19 @@ def test_the_scale_of_half_precision_goes_on_where_it_was(tmp_path, monkeypatch)
         scale = load_state(tmp_path / "run/checkpoints/last.ckpt")["precision"]["scale"]
         assert 0 < scale < 2.0**24
     assert_same(run(tmp_path / "run", "open", resume=True, **half()), expected)
+
+
+def test_a_signal_in_the_last_step_counts_too(tmp_path, monkeypatch, whole):
+    class Send(KillAt):
+        def _kill(self, trainer):
+            if trainer.global_step == self.step:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped) as stop:
+        run(tmp_path, "open", kill=Send(STEPS - 1, "step"), monkeypatch=monkeypatch)
+    assert stop.value.step == STEPS
+    assert load_state(tmp_path / "checkpoints/last.ckpt")["epoch"] == 4
+    assert_same(run(tmp_path, "open", resume=True), whole["open"])
 
 
 def test_a_second_interruption_does_not_wait(tmp_path, monkeypatch):

@@ -1,0 +1,109 @@
+"""Signals that ask a run to end: it finishes the step, writes a checkpoint, exits with 128 and the signal's number."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALLED = 128  # and the signal's number: 130 for SIGINT, 138 for SIGUSR1, 140 for SIGUSR2, 143 for SIGTERM
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Stopped(BaseException):
+    """A run ended at a signal. Like ``KeyboardInterrupt`` it is no ``Exception``, so that nothing takes it for one.
+
+    Args:
+        number: the signal's.
+        step: after which it ended, with a checkpoint of it; None if none was written.
+
+    Attributes:
+        signal: the signal.
+        step: the step of the checkpoint that is kept, or None.
+    """
+
+    def __init__(self, number: int, step: int | None = None) -> None:
+        self.signal, self.step = signal.Signals(number), step
+        super().__init__(f"stopped by {self.signal.name}")
+
+
+class AtOnce:
+    """While it is entered, the first of :data:`SIGNALS` raises :class:`Stopped` where the program is.
+
+    A :class:`Stop` that is entered inside takes over meanwhile. Signals after the first are ignored, so that what is
+    being closed is closed; but a second one from the keyboard interrupts.
+
+    Example:
+        >>> import os
+        >>> with AtOnce():
+        ...     os.kill(os.getpid(), signal.SIGUSR2)
+        Traceback (most recent call last):
+        oponm.signals.Stopped: stopped by SIGUSR2
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> AtOnce:
+        self.before = _handle(self._raise)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        if self.asked == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        if self.asked is None:
+            self.asked = number
+            raise Stopped(number)
+
+
+class Stop:
+    """While it is entered, notes the signals of :data:`SIGNALS`; a second one from the keyboard interrupts at once.
+
+    Example:
+        >>> import os
+        >>> with Stop() as stop:
+        ...     os.kill(os.getpid(), signal.SIGUSR1)
+        ...     signal.Signals(stop.received).name
+        'SIGUSR1'
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        self.before = self.listen()
+        return self
+
+    def listen(self) -> dict[int, Any]:
+        """Note the signals from now on; returns the handlers that did so far."""
+        return _handle(self._note)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.before.items():
+            outer = getattr(handler, "__self__", None)
+            if isinstance(outer, AtOnce):
+                outer.asked = outer.asked or self.received
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+def _handle(handler: Any) -> dict[int, Any]:
+    """Put a handler in place for all signals; returns those that it replaces."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there
+        return {}
+    return {number: signal.signal(number, handler) for number in SIGNALS}
