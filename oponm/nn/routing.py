@@ -106,8 +106,7 @@ def _make_route(is_noise: Tensor) -> Route:
     # On the CPU a look at the mask costs nothing and an empty one spares all layers the work; on an accelerator the
     # look would wait for the device.
     natural = leading_natural_rows(is_noise)
-    has_noise = is_noise.device.type != "cpu" or bool(is_noise.any())
-    return Route(is_noise, make_groups(is_noise), has_noise, natural)
+    return Route(is_noise, make_groups(is_noise), has_noise=natural != len(is_noise), natural_first=natural)
 
 
 def natural_route(x: Tensor) -> Route:

@@ -38,7 +38,8 @@ class LongTailModule(pl.LightningModule):
         seed: the run's seed; dropout is a function of it, the epoch and the step.
         shots: thresholds of :func:`~oponm.longtail.shot_groups`.
         loss: makes the loss of each row from the class counts, see :mod:`oponm.losses`; phases may have their own.
-        channels_last: keep weights and images in that memory format.
+        channels_last: keep weights and images in that memory format. Noise rows are then put last, as they are under
+            autocast: batch norm is faster so, and what dropout strikes is something else.
         compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled anew and
             kept, so that shapes stay fixed; the number of noise rows is no part of them.
 

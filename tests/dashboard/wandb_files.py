@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from oponm.dashboard.wandb_files import read_records
+
+FLUSHED = 5.0  # seconds after which what a client has closed is taken for written
 
 
 @dataclass
@@ -38,8 +41,13 @@ class Recorded:
 
 
 def read_offline(folder: Path) -> list[Recorded]:
-    """What each offline run below a run's folder holds, in order."""
-    return [_read(file) for file in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+    """What each offline run below a run's folder holds, in order; the last one may take a moment to reach the disk."""
+    end = time.monotonic() + FLUSHED
+    while True:
+        found = [_read(file) for file in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+        if (found and found[-1].exit_code is not None) or time.monotonic() > end:
+            return found
+        time.sleep(0.2)
 
 
 def _read(file: Path) -> Recorded:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -26,10 +24,9 @@ def test_labels_outside_are_in_no_class():
     assert [members.tolist() for members in class_members([], 2)] == [[], []]
 
 
-def test_a_million_labels_of_ten_thousand_classes_are_drawn_and_split_quickly():
+def test_a_million_labels_of_ten_thousand_classes_are_drawn_and_split():
+    """With a comparison a class this would take half a minute; ``benchmarks/sampler.py`` has the seconds."""
     labels = np.random.default_rng(0).permutation(np.arange(1_000_000) % 10_000)
-    started = time.perf_counter()  # a comparison a class took half a minute
     assert len(draw_indices(labels, [50] * 10_000)) == 500_000
     kept, out = stratified_split(labels, 0.1)
-    assert time.perf_counter() - started < 5
     assert (len(kept), len(out)) == (900_000, 100_000)

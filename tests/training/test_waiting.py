@@ -57,8 +57,8 @@ def waits(tmp_path, monkeypatch, phase: Phase, **options) -> list[Counter]:
         pl, "Trainer", lambda callbacks=None, **kw: original(callbacks=[*callbacks, watch] if callbacks else None, **kw)
     )
     data = make_data(**{"augmentation": lambda size: torch.nn.Identity(), **options})
-    # As on an accelerator, where nobody looks whether the mask is empty.
-    monkeypatch.setattr("oponm.nn.routing.bool", lambda value: True, raising=False)
+    # As on an accelerator, where nobody looks at the mask.
+    monkeypatch.setattr("oponm.nn.routing.leading_natural_rows", lambda is_noise: None)
     train(make_module(data), data, PhasePlan([phase], 1), tmp_path, accelerator="cpu")
     assert len(watch.steps) == 3
     return watch.steps[1:]  # the first one's include the order of the epoch, which is drawn on the CPU
@@ -84,7 +84,7 @@ def test_steps_that_mix_images_wait_for_nothing(tmp_path, monkeypatch, mixing):
 def test_on_the_cpu_one_look_tells_whether_there_is_noise(tmp_path, monkeypatch):
     """It costs nothing there, and spares all layers the work where there is none; accelerators are not asked."""
     looked = []
-    monkeypatch.setattr("oponm.nn.routing.bool", lambda value: looked.append(value) or True, raising=False)
+    monkeypatch.setattr("oponm.nn.routing.leading_natural_rows", looked.append)
     data = make_data()
     train(make_module(data), data, PhasePlan([Phase(1, noise=True)], 1), tmp_path, accelerator="cpu")
     assert len(looked) == 3
