@@ -92,8 +92,9 @@ def work(this: int, setting: Setting, port: int, steps: int, batch_size: int, ep
     module = LongTailModule(convert_batchnorm(resnet20(10)), data.class_counts, SGD)
     times = StepTimes(min(WARMUP, epochs * steps // 2))
     trainer = make_trainer(
-        [times], sync_batchnorm=setting.sync_batchnorm, accelerator="cpu", max_epochs=epochs, limit_val_batches=0
+        sync_batchnorm=setting.sync_batchnorm, accelerator="cpu", max_epochs=epochs, limit_val_batches=0
     )
+    trainer.callbacks.append(times)  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data)
     if rank() == 0:
         Path(file).write_text(json.dumps(times.seconds))
