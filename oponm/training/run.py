@@ -201,10 +201,12 @@ def make_trainer(
         sync_batchnorm: batch norms standardise by the rows of all processes.
         **options: of ``pytorch_lightning.Trainer``.
     """
+    of_processes = process_options(parts, sync_batchnorm)
+    of_processes["plugins"] += options.pop("plugins", [])
     trainer = pl.Trainer(
         callbacks=callbacks,
         logger=loggers or False,
-        **process_options(parts, sync_batchnorm),
+        **of_processes,
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
