@@ -21,6 +21,7 @@ from oponm.cli.errors import SIGNALLED
 from oponm.configs import CONF_DIR
 from oponm.data import LongTailDataModule
 from oponm.data.check import DataCheck, check_data, describe_data
+from oponm.data.download import Fetching
 from oponm.data.mixers import no_noise
 from oponm.errors import InputError
 
@@ -94,13 +95,16 @@ def _prepare(config: DictConfig) -> None:
 
 def _prepare_data(config: DictConfig) -> None:
     data: LongTailDataModule = instantiate(config.data)
-    if "pack" in config.data and config.data.pack is None:
+    if isinstance(data, Fetching):
+        data.fetch(_print)
+    elif "pack" in config.data and config.data.pack is None:
         raise InputError("must name a folder for the decoded images, on a fast disk: data.pack=FOLDER", "pack")
     data.prepare_data()
     source = data.load_source()
     if source.packing is None:
         numbers = f"{len(source.train.labels)} training and {len(source.test.labels)} test images"
-        _print(f"{numbers} are there; nothing else is to be prepared")
+        more = "data.pack=FOLDER keeps them decoded" if "pack" in config.data else "nothing else is to be prepared"
+        _print(f"{numbers} are there; {more}")
         return
     pack = source.packing.make()
     left_out = [*source.skipped, *(error.message for error in source.packing.unreadable(pack))]

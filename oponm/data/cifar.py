@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import math
 import os
 import pickle
 import shutil
 import tarfile
-import tempfile
-import urllib.request
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.datasets.utils import calculate_md5
 from typing_extensions import Unpack
 
+from oponm.data.download import check_md5, download, scratch_folder
 from oponm.data.module import DataOptions, LongTailDataModule
-from oponm.data.progress import track
 from oponm.data.source import Images, Pool, Source
 from oponm.data.survey import Survey
 from oponm.errors import InputError
 
 PUBLISHED: dict[int, Any] = {10: CIFAR10, 100: CIFAR100}  # for their addresses, file names and checksums
-TIMEOUT = 60  # seconds without an answer
 REPLACE = "delete it and get it anew, or set data.verify=false to take it as it is"
-_CHUNK = 2**20
 
 
 class CifarLT(LongTailDataModule):
@@ -64,6 +54,7 @@ class CifarLT(LongTailDataModule):
     Example:
         Made-up files in the published format, so that nothing is downloaded; ``CifarLT("data")`` gets the real ones.
 
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp(), "cifar-100-python")
         >>> folder.mkdir()
         >>> pixels = np.arange(500 * 3072, dtype=np.uint32).reshape(500, 3072).astype(np.uint8)
@@ -116,7 +107,7 @@ class CifarLT(LongTailDataModule):
                 continue
             try:
                 if self.verify:
-                    _check_md5(folder / name, md5, REPLACE)
+                    check_md5(folder / name, md5, REPLACE)
                 survey.note(name, f"md5 {md5}, as published" if self.verify else "not compared with the published")
             except InputError as error:
                 survey.refuse(name, error)
@@ -145,7 +136,7 @@ class CifarLT(LongTailDataModule):
         folder = self.root / published.base_folder
         if self.verify:
             for name, md5 in _checksums(published):
-                _check_md5(folder / name, md5, REPLACE)
+                check_md5(folder / name, md5, REPLACE)
 
         key = published.meta["key"]
         names_file, label_key = folder / published.meta["filename"], key.replace("label_names", "labels")
@@ -177,15 +168,15 @@ def fetch(published: Any, root: Path, verify: bool = True) -> None:
     Raises:
         InputError: if the archive cannot be had, written or unpacked, or is not the published one.
     """
-    with _scratch_folder(root) as scratch:
+    with scratch_folder(root, ".cifar-") as scratch:
         archive, origin = root / published.filename, str(root / published.filename)
         remedy = "delete it to have it downloaded, or set data.verify=false to take it as it is"
         if not archive.is_file():
             archive, origin, verify = scratch / published.filename, published.url, True
             remedy = f"it was cut short or altered on its way; run again, or {_by_hand(published, root)}"
-            _download(published, archive, root)
+            download(published.url, archive, _by_hand(published, root))
         if verify:
-            _check_md5(archive, published.tgz_md5, remedy, origin)
+            check_md5(archive, published.tgz_md5, remedy, origin)
         try:
             with tarfile.open(archive, "r:gz") as opened:
                 opened.extractall(scratch, filter="data")
@@ -198,7 +189,7 @@ def fetch(published: Any, root: Path, verify: bool = True) -> None:
             raise InputError(f"{origin}: lacks {published.base_folder}/{absent[0]}; {_by_hand(published, root)}")
         if verify:
             for name, md5 in _checksums(published):
-                _check_md5(unpacked / name, md5, remedy, f"{origin}, {published.base_folder}/{name}")
+                check_md5(unpacked / name, md5, remedy, f"{origin}, {published.base_folder}/{name}")
         for other in set(unpacked.iterdir()) - {unpacked / name for name in names}:
             shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
         try:
@@ -222,45 +213,6 @@ def _needed(published: Any, verify: bool) -> set[str]:
 
 def _by_hand(published: Any, root: Path) -> str:
     return f"put {published.filename} into {root} by hand, or its files into {root / published.base_folder}"
-
-
-def _check_md5(file: Path, expected: str, remedy: str, origin: str | None = None) -> None:
-    if (found := calculate_md5(file)) != expected:
-        raise InputError(f"{origin or file}: expected md5 {expected}, found {found}: {remedy}")
-
-
-@contextmanager
-def _scratch_folder(root: Path) -> Iterator[Path]:
-    """A folder inside ``root``; at the end it goes away, and what was made above it does if it stayed empty."""
-    made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    try:
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=".cifar-", dir=root))
-        except OSError as error:
-            raise InputError(f"cannot be written to: {root} ({error.strerror}); name another folder", "root") from error
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    finally:
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def _download(published: Any, file: Path, root: Path) -> None:
-    try:
-        with urllib.request.urlopen(published.url, timeout=TIMEOUT) as response, file.open("wb") as target:
-            chunks = math.ceil((response.length or 0) / _CHUNK)
-            read = iter(partial(response.read, _CHUNK), b"")
-            for chunk in track(read, chunks, f"downloading {published.filename}"):
-                target.write(chunk)
-    except (OSError, http.client.HTTPException) as error:
-        by_hand = _by_hand(published, root)
-        raise InputError(
-            f"{published.url}: cannot be downloaded ({error or type(error).__name__}); {by_hand}"
-        ) from error
 
 
 def _read_batch(file: Path, label_key: str, num_classes: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

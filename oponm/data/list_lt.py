@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -186,6 +187,7 @@ class PlacesLT(ListLT):
     ``val/<category>/*.jpg``, the validation images sorted into class folders; ``lists`` holds ``Places_LT_train.txt``,
     ``Places_LT_val.txt`` and ``Places_LT_test.txt``. The list for validation takes 20 images a class from Places365's
     training images; its validation images are the test set. Arguments and errors are those of :class:`ListLT`.
+    :meth:`fetch` downloads the images; it finds the published archives where they lie in ``root``.
 
     References:
         Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019, arXiv 1904.05160.
@@ -193,8 +195,25 @@ class PlacesLT(ListLT):
 
     published = PublishedLists(
         num_classes=365,
-        layout="train/<category>/*.jpg and val/<category>/*.jpg below data.root, val sorted into class folders",
+        layout="train/<category>/*.jpg and val/<category>/*.jpg below data.root, val sorted into class folders, "
+        "or run 'oponm data prepare' with the same settings to download them",
         train=PublishedList("Places_LT_train.txt", 62_500, "md5", "e7795ab1bf428a89f900854127b1e556", _PLACES),
         val=PublishedList("Places_LT_val.txt", 7_300, "md5", "2f6e727cd6c99c7b7fdecc9876875b1b", _PLACES),
         test=PublishedList("Places_LT_test.txt", 36_500, "md5", "1347af35b053bd31cf782256306affe7", _PLACES),
     )
+
+    def fetch(self, tell: Callable[[str], None]) -> None:
+        """Download and unpack the images that the lists name and ``root`` lacks.
+
+        Args:
+            tell: takes a line on each step.
+
+        Raises:
+            InputError: for lists that are missing or not those published; see also
+                :func:`~oponm.data.places365.fetch`.
+        """
+        from oponm.data.places365 import fetch  # with all of torchvision's data sets
+
+        files = [file for part in self._lists().values() for file in self._read(part, self.verify).files]
+        names = dict.fromkeys(file.relative_to(self.root).as_posix() for file in files)
+        fetch(self.root, names, self.verify, tell)

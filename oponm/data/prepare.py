@@ -161,7 +161,7 @@ class Packing:
             return self._open(stamps, verify=True)  # without a lock: the folder may be for reading alone
         except UnusablePack:
             self.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(self.folder):
+        with alone(self.folder):
             try:
                 return self._open(stamps, verify=True)
             except UnusablePack as error:
@@ -236,8 +236,17 @@ def _show(chunks: list[int]) -> Iterator[int]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back from a process however that ends."""
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a lock that the system takes back from a process however that ends.
+
+    Args:
+        folder: what no two processes are to work on; it holds the lock's file, which stays.
+
+    Example:
+        >>> import tempfile
+        >>> with alone(Path(tempfile.mkdtemp())):
+        ...     pass
+    """
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)

@@ -21,7 +21,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from oponm.data import cifar
+from oponm.data import cifar, download
 from oponm.data.cifar import CifarLT
 from oponm.errors import InputError
 from oponm.longtail import draw_indices
@@ -359,7 +359,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch, server):
         yield next(items)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cifar, "track", interrupt)
+    monkeypatch.setattr(download, "track", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load(tmp_path / "data")
     check_nothing_left(tmp_path)

@@ -1,0 +1,115 @@
+"""Downloads that appear under their final names only when they are whole."""
+
+from __future__ import annotations
+
+import http.client
+import math
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from oponm.data.progress import track
+from oponm.errors import InputError
+
+TIMEOUT = 60  # seconds without an answer
+_CHUNK = 2**20
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    """A data set that is downloaded when it is asked to be, by ``oponm data prepare``, and not by training."""
+
+    def fetch(self, tell: Callable[[str], None]) -> None:
+        """Download and unpack what is missing; ``tell`` is given a line on each step."""
+
+
+@contextmanager
+def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
+    """A folder inside ``root``; at the end it goes away, and what was made above it does if it stayed empty.
+
+    Args:
+        root: made if need be.
+        prefix: how the folder's name begins.
+
+    Raises:
+        InputError: if ``root`` cannot be written to.
+
+    Example:
+        >>> root = Path(tempfile.mkdtemp(), "new")
+        >>> with scratch_folder(root, ".work-") as scratch:
+        ...     _ = (scratch / "half").write_text("...")
+        >>> root.exists()
+        False
+    """
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    try:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        except OSError as error:
+            raise InputError(f"cannot be written to: {root} ({error.strerror}); name another folder", "root") from error
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def download(url: str, file: Path, by_hand: str) -> None:
+    """Write what an address holds to a file, with a progress bar; it may come short, see :func:`check_md5`.
+
+    Args:
+        url: the address.
+        file: in a folder from which it is moved when it has been checked.
+        by_hand: what to do instead, for the error.
+
+    Raises:
+        InputError: naming the address, if there is no answer, or no room for it.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> size = (folder / "there").write_bytes(b"content")
+        >>> download((folder / "there").as_uri(), folder / "here", "copy it by hand")
+        >>> (folder / "here").read_bytes()
+        b'content'
+    """
+    name = url.rpartition("/")[2]
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, file.open("wb") as target:
+            chunks = math.ceil((getattr(response, "length", None) or 0) / _CHUNK)
+            read = iter(partial(response.read, _CHUNK), b"")
+            for chunk in track(read, chunks, f"downloading {name}"):
+                target.write(chunk)
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(f"{url}: cannot be downloaded ({error or type(error).__name__}); {by_hand}") from error
+
+
+def check_md5(file: Path, expected: str, remedy: str, origin: str | None = None) -> None:
+    """Compare a file with its published checksum.
+
+    Args:
+        file: the file.
+        expected: the checksum in hexadecimal digits.
+        remedy: what to do if it differs.
+        origin: where the file is from, for the error; None for itself.
+
+    Raises:
+        InputError: naming both checksums, if they differ.
+
+    Example:
+        >>> file = Path(tempfile.mkdtemp(), "empty")
+        >>> file.touch()
+        >>> check_md5(file, "d41d8cd98f00b204e9800998ecf8427e", "get it anew")
+    """
+    from torchvision.datasets.utils import calculate_md5  # with all of torchvision's data sets
+
+    if (found := calculate_md5(file)) != expected:
+        raise InputError(f"{origin or file}: expected md5 {expected}, found {found}: {remedy}")
