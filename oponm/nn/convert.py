@@ -13,8 +13,10 @@ from oponm.errors import InputError, check_choice
 from oponm.nn.aux import AuxBatchNorm1d, AuxBatchNorm2d, AuxBatchNorm3d, AuxRoutedBatchNorm
 from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d, RoutedBatchNorm
 from oponm.nn.functional import NOISE_GRADS
+from oponm.nn.shared import SharedBatchNorm1d, SharedBatchNorm2d, SharedBatchNorm3d, SharedRoutedBatchNorm
 
-KINDS = ("dar", "aux", "standard")
+USUAL_NOISE_GRAD = {"dar": "none", "aux": "full", "standard": "full"}  # of each kind, unless told otherwise
+_ROUTING: dict[str, Any] = {"dar": RoutedBatchNorm, "aux": AuxRoutedBatchNorm, "standard": SharedRoutedBatchNorm}
 _NAMED: dict[Any, dict[Any, Any]] = {
     RoutedBatchNorm: {
         nn.BatchNorm1d: DARBatchNorm1d,
@@ -26,11 +28,16 @@ _NAMED: dict[Any, dict[Any, Any]] = {
         nn.BatchNorm2d: AuxBatchNorm2d,
         nn.BatchNorm3d: AuxBatchNorm3d,
     },
+    SharedRoutedBatchNorm: {
+        nn.BatchNorm1d: SharedBatchNorm1d,
+        nn.BatchNorm2d: SharedBatchNorm2d,
+        nn.BatchNorm3d: SharedBatchNorm3d,
+    },
 }
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none") -> Model:
+def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = None) -> Model:
     """Make every batch-norm layer of a network route noise rows, in place.
 
     Parameters, buffers, hooks and training mode stay what they are, as does the behaviour of subclasses (timm's
@@ -40,8 +47,9 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none")
         model: any network, or a single layer.
         kind: ``"dar"`` for DAR-BN, ``"aux"`` for auxiliary batch norm, ``"standard"`` for plain batch norm, which
             treats noise rows as any other.
-        noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`; standard batch norm
-            tells no rows apart, so there it has no meaning.
+        noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`; None is ``"none"``
+            for DAR-BN and ``"full"`` for the other two. A plain layer of ``kind="standard"`` is ``"full"`` by itself;
+            for less it becomes a :class:`~oponm.nn.shared.SharedBatchNorm2d`.
 
     Returns:
         ``model`` itself.
@@ -55,10 +63,10 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none")
         >>> type(convert_batchnorm(model)[1]).__name__
         'DARBatchNorm2d'
     """
-    check_choice("kind", kind, KINDS)
-    check_choice("noise_grad", noise_grad, NOISE_GRADS)
+    check_choice("kind", kind, tuple(USUAL_NOISE_GRAD))
+    noise_grad = check_choice("noise_grad", USUAL_NOISE_GRAD[kind] if noise_grad is None else noise_grad, NOISE_GRADS)
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
-    if kind == "standard":
+    if kind == "standard" and noise_grad == "full":
         return revert_batchnorm(model)
     for name, layer in layers.items():
         if isinstance(layer, (nn.SyncBatchNorm, LazyModuleMixin)):
@@ -73,7 +81,7 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str = "none")
     revert_batchnorm(model)
     for layer in layers.values():
         plain: Any = type(layer)
-        layer.__class__ = routed_class(RoutedBatchNorm if kind == "dar" else AuxRoutedBatchNorm, plain)
+        layer.__class__ = routed_class(_ROUTING[kind], plain)
         layer.set_up_routing(noise_grad)  # type: ignore[operator]
     return model
 

@@ -92,7 +92,7 @@ def fit(
         seed: order of images, augmentation, noise, dropout and initial weights; None is the data module's.
         noise: a name, or what makes the mixer, see :func:`~oponm.data.mixers.make_mixer`; None is the data module's.
         norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
-        noise_grad: how far gradients of noise rows reach; None is ``"none"`` for DAR-BN, ``"full"`` for ``"aux"``.
+        noise_grad: how far gradients of noise rows reach; None is ``"none"`` for DAR-BN, else ``"full"``.
         optimizer: a name, or what makes it from the parameters.
         schedule: a name, or what makes the factor of the learning rate by epoch from ``max_epochs``; None is what the
             command takes for the data: ``"step"`` for the digits, else ``"paper"``.
@@ -169,8 +169,6 @@ def fit(
     }
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": {"head": head, "weights": weights}}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
-    if norm == "standard" and noise_grad is not None:
-        raise InputError("has no meaning for norm='standard', which tells no rows apart: leave it out", "noise_grad")
     recipe = make_recipe(data, chosen, seed, own)
     folder, temporary, begun, finished = _agreed(lambda: _begin_in(output_dir, resume or restarted(), recipe))
     try:

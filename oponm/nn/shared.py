@@ -1,0 +1,85 @@
+"""Plain batch norm with a limit to how far gradients of noise rows reach (the other comparator of DAR-BN)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from oponm.nn.dar import RoutedBatchNorm
+from oponm.nn.functional import Routed, grouped_batch_norm
+from oponm.nn.routing import Route, natural_route
+from oponm.nn.row_sums import as_map
+
+
+class SharedRoutedBatchNorm(RoutedBatchNorm):
+    """Standardises natural and noise rows by one set of statistics, as plain batch norm does.
+
+    Values, running statistics and state dict are those of plain batch norm; only gradients of noise rows stop where
+    ``noise_grad`` says. Under ``"full"`` nothing is left of the difference, and
+    :func:`~oponm.nn.convert_batchnorm` keeps the plain layer.
+    """
+
+    prefix = "Shared"
+
+    def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        is_noise = as_map(route.is_noise.unsqueeze(1), x)
+        if self.noise_grad == "none":  # neither by the statistics that noise rows share in
+            x = torch.where(is_noise, x.detach(), x)
+        groups = natural_route(x).groups
+        no_affine = (None, None, None, None)
+        routed = grouped_batch_norm(x, groups, *no_affine, eps, "full", self._shares_statistics)
+        output = _affine(routed.output, weight, bias)
+        if self.noise_grad != "full":
+            natural_only = routed.output.detach() if self.noise_grad == "none" else routed.output
+            frozen = (None if part is None else part.detach() for part in (weight, bias))
+            output = torch.where(is_noise, _affine(natural_only, *frozen), output)
+        return routed._replace(output=output)
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """gamma * x + beta, formed in the precision of gamma and beta."""
+    scaled = x if weight is None else x * as_map(weight.unsqueeze(0), x)
+    shifted = scaled if bias is None else scaled + as_map(bias.unsqueeze(0), x)
+    return shifted.to(x.dtype)
+
+
+class SharedBatchNorm1d(SharedRoutedBatchNorm, nn.BatchNorm1d):
+    """Shared statistics over (N, C) or (N, C, L); see :class:`SharedBatchNorm2d`.
+
+    Example:
+        >>> SharedBatchNorm1d(4, noise_grad="input")
+        SharedBatchNorm1d(4, ..., noise_grad=input)
+    """
+
+
+class SharedBatchNorm2d(SharedRoutedBatchNorm, nn.BatchNorm2d):
+    """Batch norm over (N, C, H, W) whose statistics natural and noise rows share, but not their gradients.
+
+    What it tells of DAR-BN is whether statistics of their own matter, when gradients of noise rows reach equally far:
+    the published comparison of DAR-BN and plain batch norm differs in both.
+
+    Args:
+        num_features: channels C.
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics; None for their plain average.
+        affine: learn gamma and beta.
+        track_running_stats: keep running statistics, of all rows.
+        noise_grad: how far gradients of noise rows reach. ``"none"``: nowhere, noise rows are constants in the
+            statistics too; ``"input"``: to the input, not to gamma and beta; ``"full"``: plain batch norm.
+
+    Example:
+        >>> from oponm.nn import noise_routing
+        >>> layer = SharedBatchNorm2d(16)
+        >>> with noise_routing(torch.arange(8) >= 6):
+        ...     layer(torch.randn(8, 16, 4, 4)).shape
+        torch.Size([8, 16, 4, 4])
+    """
+
+
+class SharedBatchNorm3d(SharedRoutedBatchNorm, nn.BatchNorm3d):
+    """Shared statistics over (N, C, D, H, W); see :class:`SharedBatchNorm2d`.
+
+    Example:
+        >>> SharedBatchNorm3d(4)(torch.randn(2, 4, 2, 2, 2)).shape
+        torch.Size([2, 4, 2, 2, 2])
+    """
