@@ -5,6 +5,7 @@ from oponm.nn.convert import convert_batchnorm, revert_batchnorm
 from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d
 from oponm.nn.functional import routed_batch_norm
 from oponm.nn.routing import noise_routing
+from oponm.nn.shared import SharedBatchNorm1d, SharedBatchNorm2d, SharedBatchNorm3d
 from oponm.nn.synchronise import desynchronise_batchnorm, synchronise_batchnorm
 
 __all__ = [
@@ -14,6 +15,9 @@ __all__ = [
     "DARBatchNorm1d",
     "DARBatchNorm2d",
     "DARBatchNorm3d",
+    "SharedBatchNorm1d",
+    "SharedBatchNorm2d",
+    "SharedBatchNorm3d",
     "convert_batchnorm",
     "desynchronise_batchnorm",
     "noise_routing",

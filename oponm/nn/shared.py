@@ -15,7 +15,8 @@ class SharedRoutedBatchNorm(RoutedBatchNorm):
     """Standardises natural and noise rows by one set of statistics, as plain batch norm does.
 
     Values, running statistics and state dict are those of plain batch norm; only gradients of noise rows stop where
-    ``noise_grad`` says. Under ``"full"`` nothing is left of the difference, and
+    ``noise_grad`` says. Under ``"input"``, what noise rows lose still reaches natural rows by the statistics that they
+    share, and through these gamma and beta of the layers below. Under ``"full"`` nothing is left of the difference, and
     :func:`~oponm.nn.convert_batchnorm` keeps the plain layer.
     """
 

@@ -19,7 +19,7 @@ from oponm.dashboard import TensorBoardLogger, WandbLogger
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
 from oponm.models import SmallCNN
-from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, convert_batchnorm, noise_routing
+from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
 from tests.cli.compose import compose_config
@@ -32,7 +32,7 @@ NEEDED = {  # what a choice cannot be used without
     "wandb": ["logger.wandb.offline=true"],
 }
 COUNTS = [100, 50, 10, 5, 2, 2, 2, 2, 2, 2]
-NORMS = {"dar": DARBatchNorm2d, "aux": AuxBatchNorm2d, "standard": torch.nn.BatchNorm2d}
+NORMS = {"dar": DARBatchNorm2d, "aux": AuxBatchNorm2d, "standard": SharedBatchNorm2d}
 LOGGERS = {"csv": CSVLogger, "wandb": WandbLogger, "tensorboard": TensorBoardLogger}
 
 
@@ -49,8 +49,9 @@ def make_model(config: DictConfig) -> None:
         convert_batchnorm(model, **config.norm)
         assert model.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
-    assert {type(layer) for layer in layers} >= {NORMS[config.norm.kind]}
-    if config.norm.kind == "dar":
+    plain = (config.norm.kind, config.norm.noise_grad) == ("standard", "full")
+    assert {type(layer) for layer in layers} >= {torch.nn.BatchNorm2d if plain else NORMS[config.norm.kind]}
+    if not plain:
         assert {layer.noise_grad for layer in layers} == {config.norm.noise_grad}
 
 
@@ -137,7 +138,7 @@ def test_experiments_name_a_published_source_or_say_that_there_is_none():
     unpublished = [choice for choice in ALL["experiment"] if not compose_config(f"experiment={choice}").published]
     for choice in unpublished:
         text = (CONF_DIR / "experiment" / f"{choice}.yaml").read_text()
-        assert "published" in text or choice.startswith(("digits_lt/", "celeba5/")), choice
+        assert "published" in text or choice.startswith(("digits_lt/", "celeba5/", "study/")), choice
 
 
 @pytest.mark.parametrize("sweep", ALL["sweep"])
@@ -145,8 +146,8 @@ def test_sweeps_name_experiments_that_exist(sweep):
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", [f"sweep={sweep}"], return_hydra_config=True)
     params = config.hydra.sweeper.params
-    assert set(params) <= {"experiment", "method", "seed"}
-    for group in ("experiment", "method"):
+    assert set(params) <= {"experiment", "method", "augmentation", "data.imbalance_ratio", "seed"}
+    for group in ("experiment", "method", "augmentation"):
         listed = [name.strip() for name in str(params.get(group, "")).split(",") if name.strip()]
         assert set(listed) <= set(ALL[group])
         assert len(set(listed)) == len(listed)
@@ -154,7 +155,7 @@ def test_sweeps_name_experiments_that_exist(sweep):
 
 
 METHODS = [f"method={method}" for method in ALL["method"]]
-METHODS += [f"experiment={choice}" for choice in ALL["experiment"] if choice.startswith("digits_lt/")]
+METHODS += [f"experiment={choice}" for choice in ALL["experiment"] if choice.startswith(("digits_lt/", "study/"))]
 
 
 @pytest.mark.parametrize("chosen", METHODS)

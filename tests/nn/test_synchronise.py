@@ -16,7 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from oponm.errors import InputError
 from oponm.nn import convert_batchnorm, desynchronise_batchnorm, noise_routing, synchronise_batchnorm
 
-KINDS = [("dar", "none"), ("dar", "input"), ("dar", "full"), ("aux", "none"), ("aux", "full"), ("standard", "none")]
+KINDS = [("dar", "none"), ("dar", "input"), ("dar", "full"), ("aux", "none"), ("aux", "full"), ("standard", "full")]
+KINDS += [("standard", "none"), ("standard", "input")]
 STEPS, ROWS = 10, 16
 # Which rows of a global batch of 16 are noise, step by step.
 MASKS = {

@@ -259,7 +259,7 @@ def test_reports_tell_runs_from_code_apart(data):
         ({"method": []}, "phases"),
         ({"model": OwnNet(7, 1)}, "one a class"),
         ({"model": SmallCNN(10, 3)}, "model cannot be used"),
-        ({"norm": "standard", "noise_grad": "full"}, "noise_grad"),
+        ({"norm": "standard", "noise_grad": "all"}, "noise_grad"),
         ({"noise_grad": "some"}, "noise_grad"),
         ({"max_epochs": 0}, "max_epochs"),
         ({"seed": -1}, "seed"),
