@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint format bench clean help
+.PHONY: demo test lint format bench evidence clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ format: $(READY) ## format the code
 
 bench: $(READY) ## the benchmarks, on an idle machine: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run
+
+evidence: $(READY) ## docs/evidence.md, its figures and the README's table, from results/*.csv
+	$(BIN)/python -m evidence
 
 clean: ## remove the virtual environment, caches and outputs
 	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -14,7 +14,8 @@ from oponm.data import LongTailDataModule
 from oponm.training.checkpoints import BEST, Checkpoints, save_whole
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
-from oponm.training.phase_key import phase_key
+from oponm.training.phase_key import phase_key, trains_as_plain
+from oponm.training.plain_phase import with_auxiliary, without_auxiliary
 from oponm.training.processes import everyone_says, first_says, rank, world_size
 from oponm.training.signals import Stopped
 from oponm.training.state import History, capture
@@ -58,10 +59,11 @@ class Fork(pl.Callback):
         begun: int = 0,
     ) -> None:
         self.cache, self.module, self.history, self.keeper = cache, module, history, keeper
-        self.keys = {}
+        self.keys, self.plain = {}, set()
         try:
             borders = [epoch for epoch in module.plan.starts if epoch > begun]
             self.keys = {epoch: phase_key(module, data, trainer, epoch) for epoch in borders}
+            self.plain = {epoch for epoch in borders if trains_as_plain(module, data, epoch)}
         except NotImplementedError as error:
             log.warning("phase cache: not used, as %s", error)
         self.begun = begun
@@ -115,7 +117,7 @@ class Fork(pl.Callback):
         missing = None
         for epoch in sorted(self.keys, reverse=True):
             if state := self.cache.load(self.keys[epoch]):
-                self.state = state
+                self.state = with_auxiliary(state, self.module.model) if epoch in self.plain else state
                 break
             missing = epoch
         return missing
@@ -140,6 +142,8 @@ class Fork(pl.Callback):
         if trainer.is_global_zero and not self.keeper.skipped:  # no phase that others would not have gone through
             reused = (self.keeper.reused or {}).get("seconds", 0.0)
             state = capture(trainer, self.module, self.history, batch=0)
+            if epoch in self.plain:
+                state = without_auxiliary(state, self.module.model)
             state |= {"best": self._best(), "seconds": round(reused + self.keeper.elapsed, 3)}
             self.cache.save(self.keys[epoch], state)
         self.right.close()

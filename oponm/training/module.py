@@ -24,6 +24,7 @@ from oponm.noise import Batch
 from oponm.rng import derived_randomness
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
+from oponm.training.plain_phase import auxiliary_names, is_torch_optimizer, parameter_groups
 from oponm.training.processes import world_size
 
 
@@ -187,6 +188,12 @@ class LongTailModule(pl.LightningModule):
         auxiliary = any(isinstance(part, AuxRoutedBatchNorm) for part in self.model.modules())
         return auxiliary or any(phase.trainable != "all" for phase in self.plan.phases)
 
+    @property
+    def apart(self) -> bool:
+        """Whether the weights of auxiliary batch norm are a group of their own, the others being as in a plain network."""
+        plain = all(phase.trainable == "all" for phase in self.plan.phases)
+        return plain and is_torch_optimizer(self.make_optimizer) and bool(auxiliary_names(self.model))
+
     def on_after_backward(self) -> None:
         """Of several processes, average the gradient of a scale, which came after Lightning had listed the weights."""
         if self.trainer.world_size > 1:
@@ -287,11 +294,14 @@ class LongTailModule(pl.LightningModule):
         return self._optimizer()
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        trained = (parameter for parameter in self.model.parameters() if parameter.requires_grad)
         fused = getattr(self.make_optimizer, "keywords", {}).get("fused", False)
-        # Torch's fused SGD cannot do with weights that get their first gradient later than others.
-        options = {"fused": False} if fused and self.trains_parts else {}
-        optimizer = self.make_optimizer(trained, **options)
+        if self.apart:
+            optimizer = self.make_optimizer(parameter_groups(self.model, fused))
+        else:
+            trained = (parameter for parameter in self.model.parameters() if parameter.requires_grad)
+            # Torch's fused SGD cannot do with weights that get their first gradient later than others.
+            options = {"fused": False} if fused and self.trains_parts else {}
+            optimizer = self.make_optimizer(trained, **options)
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]
         return optimizer

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 import oponm
 from oponm.data import LongTailDataModule
-from oponm.nn import AuxBatchNorm2d, revert_batchnorm
+from oponm.nn import revert_batchnorm
 from oponm.training.module import LongTailModule
+from oponm.training.plain_phase import auxiliary_names
+from oponm.training.processes import world_size
 
 VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy", "pillow")
 _UNRELATED = {"cli", "dashboard", "report"}  # rooms that no weight depends on
@@ -56,7 +58,7 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         "execution": [str(module.memory_format), module.compiles, _synchronised(trainer)],
         "seed": module.seed,
         "data": _data(data),
-        "model": _network(module.model, routed=noise),
+        "model": _network(module.model, routed=not trains_as_plain(module, data, epoch)),
         "optimizer": describe(module.make_optimizer),
         "loss": describe(module.make_loss),
         "mixing": describe(data.make_mixing),
@@ -65,6 +67,22 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         "validated": [plan.tau, describe(module.shots)] if data.val != "none" else None,  # the best epoch hangs on them
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def trains_as_plain(module: LongTailModule, data: LongTailDataModule, epoch: int) -> bool:
+    """Whether the state after some epochs is, but for what waits for noise, that of the plain network.
+
+    With auxiliary batch norm it is where the optimiser keeps that apart, one process adds up all gradients, and no
+    checkpoint of a best epoch has been written.
+
+    Args:
+        module: not trained yet.
+        data: set up.
+        epoch: number of epochs, at least 1.
+    """
+    if any(module.plan.at(number).noise for number in range(epoch)):
+        return False
+    return not auxiliary_names(module.model) or (module.apart and world_size() == 1 and data.val == "none")
 
 
 def _epoch(module: LongTailModule, epoch: int) -> list[Any]:
@@ -91,8 +109,7 @@ def _data(data: LongTailDataModule) -> dict[str, Any]:
 
 def _network(model: nn.Module, routed: bool) -> list[Any]:
     """Structure, source and initial weights; without noise, batch norms of any kind are what plain ones are."""
-    auxiliary = any(isinstance(part, AuxBatchNorm2d) for part in model.modules())
-    if not (routed or auxiliary):
+    if not routed:
         model = revert_batchnorm(copy.deepcopy(model))
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():

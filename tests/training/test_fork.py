@@ -22,7 +22,7 @@ STORED = {"epoch": 2, "seconds": 8.0, "best": None}
 
 def enter(folder: Path, stop: int | None = None) -> fork.Fork:
     fork.phase_key = lambda module, data, trainer, epoch: f"after-{epoch}"
-    module = SimpleNamespace(plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4))
+    module = SimpleNamespace(plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4), model=torch.nn.Identity())
     keeper = SimpleNamespace(stop=SimpleNamespace(received=stop), reused=None)
     return fork.Fork(PhaseCache(folder), module, None, None, None, keeper).__enter__()
 

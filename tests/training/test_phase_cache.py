@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from oponm.data.augmentation import no_augmentation
+from oponm.nn import convert_batchnorm
 from oponm.training import Phase, PhaseCache, PhasePlan, train
 from oponm.training.schedule import cosine_schedule
 from tests.training.small import make_data, make_module
@@ -35,10 +36,14 @@ METHODS = {
 }
 
 
-def run(folder, method, cache, seed=0, tau=None, shots=None, **options):
+def run(folder, method, cache, seed=0, tau=None, shots=None, norm=None, optimizer=None, **options):
     data = make_data(seed, **options)
     module = make_module(data, seed)
     module.shots = shots or {}
+    if norm:
+        convert_batchnorm(module.model, *norm)
+    if optimizer:
+        module.make_optimizer = optimizer
     logger = CSVLogger(folder, name="", version="")
     result = train(module, data, PhasePlan(METHODS[method], 4, tau), folder, [logger], cache, accelerator="cpu")
     with (folder / "metrics.csv").open() as file:
@@ -111,6 +116,45 @@ def test_another_setting_does_not_reuse(tmp_path, options):
     cache = PhaseCache(tmp_path / "phases")
     run(tmp_path / "first", "erm", cache)
     assert run(tmp_path / "second", "erm", cache, **options)[2]["reused"] is None
+
+
+SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=2e-4)
+OPTIMIZERS = {"sgd": SGD, "fused": partial(SGD, fused=True), "adam": partial(torch.optim.Adam, lr=1e-3)}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("norm", [("aux", "full"), ("aux", "none"), ("standard", "none"), ("standard", "full")], ids=str)
+def test_every_kind_of_batch_norm_goes_on_from_the_same_phase(tmp_path, norm, optimizer):
+    cache, chosen = PhaseCache(tmp_path / "phases"), {"optimizer": OPTIMIZERS[optimizer]}
+    run(tmp_path / "plain", "drs", cache, **chosen)
+    scratch = run(tmp_path / "scratch", "open", None, norm=norm, **chosen)
+    forked = run(tmp_path / "forked", "open", cache, norm=norm, **chosen)
+    assert_equal_runs(forked, scratch)
+    assert forked[2]["reused"]["epochs"] == 2
+    if norm == ("aux", "full"):
+        auxiliary = [name for name in scratch[0] if name.endswith("aux_weight")]
+        assert auxiliary
+        assert all((scratch[0][name] != 1).any() for name in auxiliary)
+
+
+def test_a_plain_network_goes_on_from_the_phase_of_one_with_auxiliary_batch_norm(tmp_path):
+    cache = PhaseCache(tmp_path / "phases")
+    run(tmp_path / "aux", "open", cache, norm=("aux", "full"))
+    assert_equal_runs(run(tmp_path / "forked", "drs", cache), run(tmp_path / "scratch", "drs", None))
+    assert len(cache.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"val": "split", "val_size": 5}, {"optimizer": lambda parameters: SGD([*parameters])}],
+    ids=["validation", "a factory of one's own"],
+)
+def test_where_more_depends_on_auxiliary_batch_norm_its_phase_is_its_own(tmp_path, options, caplog):
+    cache = PhaseCache(tmp_path / "phases")
+    run(tmp_path / "plain", "drs", cache, **options)
+    own = run(tmp_path / "own", "open", cache, norm=("aux", "full"), **options)
+    assert own[2]["reused"] is None
+    assert_equal_runs(own, run(tmp_path / "scratch", "open", None, norm=("aux", "full"), **options))
 
 
 @pytest.mark.parametrize("damage", ["cut", "bytes", "text", "foreign"])

@@ -1,0 +1,96 @@
+"""A table of runs, a line each, from the folder of a sweep: ``python -m evidence.collect FOLDER... results/NAME.csv``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+from oponm.errors import InputError
+from oponm.report import collect_runs
+
+METRICS = ("accuracy", "balanced_accuracy", "many", "medium", "few", "macro_f1", "ece")
+LIST_COLUMNS = ("recall", "class_counts", "class_names")  # values with a blank between them
+SETTINGS = {
+    "augmentation": "augmentation",
+    "imbalance_ratio": "data.imbalance_ratio",
+    "epochs": "trainer.max_epochs",
+    "precision": "trainer.precision",
+}
+
+
+def line_of(run: dict[str, Any]) -> dict[str, Any]:
+    """What the document needs of a run.
+
+    Args:
+        run: as of :func:`oponm.report.collect_runs`.
+
+    Returns:
+        A line of the table: the method (the experiment's name), its condition, seed, figures as shares in [0, 1],
+        seconds of training that the run did itself and that it took over, and where it came from.
+    """
+    choices, settings = run["choices"], run["settings"]
+    condition = {name: choices.get(name, settings.get(key)) for name, key in SETTINGS.items()}
+    reused = (run.get("reused") or {}).get("seconds", 0.0)
+    return {
+        "method": choices["experiment"].rpartition("/")[2],
+        "data": choices["data"],
+        "model": choices["model"],
+        **condition,
+        "seed": run["seed"],
+        **{name: run["metrics"].get(name) for name in METRICS},
+        **{name: " ".join(map(str, run[name])) for name in LIST_COLUMNS},
+        "train_seconds": run["train_seconds"],
+        "reused_seconds": round(reused, 3),
+        "content_digest": run["content_digest"][:16],
+        "git_commit": run["git_commit"][:12],
+        "torch": run["versions"]["torch"],
+    }
+
+
+def collect(folders: list[Path], table: Path) -> list[str]:
+    """Write the table of all finished runs below some folders, by condition, method and seed.
+
+    Args:
+        folders: of runs, or above several.
+        table: the file; one that is there is replaced.
+
+    Returns:
+        A line for each run that is left out.
+
+    Raises:
+        InputError: where there is no finished run.
+    """
+    runs, problems = collect_runs(folders)
+    lines = [line_of(run) for run in runs]
+    lines.sort(key=lambda line: [str(line[name]) for name in SETTINGS] + [line["method"], line["seed"]])
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return problems
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: of the command line; None for the process's own.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of a sweep")
+    parser.add_argument("table", type=Path, metavar="TABLE", help="the file to write, results/NAME.csv")
+    chosen = parser.parse_args(arguments)
+    try:
+        problems = collect(chosen.folders, chosen.table)
+    except InputError as error:
+        print(f"evidence: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    for problem in problems:
+        print(problem, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The study's figures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from oponm.report.figure import recall_figure
+
+from evidence.methods import BASELINE, FIGURE, METHODS
+from evidence.study import Study
+from evidence.tables import label
+
+
+def by_class(study: Study, condition: str, path: Path) -> None:
+    """Accuracy of each class, head to tail, for a few methods.
+
+    Args:
+        study: the runs.
+        condition: one of its.
+        path: the file.
+    """
+    run = study.methods(condition)
+    recall_figure([study.group(condition, method) for method in FIGURE if method in run], path)
+
+
+def differences(study: Study, path: Path) -> Any:
+    """Every method's balanced accuracy minus that of DRS, with 95 % intervals, a panel a condition.
+
+    Args:
+        study: the runs.
+        path: the file.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    methods = [name for name in METHODS if name != BASELINE and any(name in study.methods(c) for c in study.conditions)]
+    places = {method: place for place, method in enumerate(reversed(methods))}
+    figure = Figure(figsize=(3 + 2.9 * len(study.conditions), 1 + 0.3 * len(methods)), layout="constrained")
+    panels = figure.subplots(1, len(study.conditions), sharey=True, squeeze=False)[0]
+    for panel, condition in zip(panels, study.conditions, strict=True):
+        for method in study.methods(condition):
+            found = study.difference(method, condition=condition)
+            if method == BASELINE or math.isnan(found.mean):
+                continue
+            colour = "C0" if method.startswith("open_dar") else "C1" if method.startswith("open_") else "0.4"
+            ends = [] if math.isnan(found.low) else [found.mean - found.low, found.high - found.mean]
+            panel.errorbar(
+                100 * found.mean,
+                places[method],
+                xerr=[[100 * end] for end in ends] or None,
+                color=colour,
+                marker="o",
+                ms=4,
+                capsize=2,
+                lw=1.2,
+            )
+        panel.axvline(0, color="0.6", lw=0.8, zorder=0)
+        panel.set(title=label(study, condition), xlabel="points above DRS")
+        panel.grid(axis="x", color="0.9", lw=0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(list(places.values()), [METHODS[method].replace("`", "") for method in places])
+    figure.savefig(path, dpi=110)
+    return figure

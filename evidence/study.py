@@ -1,0 +1,110 @@
+"""A table of runs, and what can be asked of it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oponm.report.group import Group, standard_error
+from oponm.report.paired import Difference, paired_difference
+
+from evidence.collect import LIST_COLUMNS
+from evidence.methods import BASELINE, METHODS
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of one data set under several conditions.
+
+    Attributes:
+        lines: of the table, values as text.
+        varied: the column that tells the conditions apart.
+    """
+
+    lines: list[dict[str, str]]
+    varied: str
+
+    @classmethod
+    def read(cls, table: Path, varied: str) -> Study:
+        """Read what :mod:`evidence.collect` wrote.
+
+        Args:
+            table: the file.
+            varied: see above.
+        """
+        with table.open(encoding="utf-8", newline="") as file:
+            return cls(list(csv.DictReader(file)), varied)
+
+    @property
+    def conditions(self) -> list[str]:
+        """The conditions in the order of the table: numbers by size, names as they come."""
+        found = dict.fromkeys(line[self.varied] for line in self.lines)
+        return sorted(found, key=lambda name: (float(name) if name.isdigit() else 0, list(found).index(name)))
+
+    def methods(self, condition: str) -> list[str]:
+        """Those that were run under a condition, in the order of :data:`~evidence.methods.METHODS`."""
+        run = {line["method"] for line in self._of(condition)}
+        return [method for method in METHODS if method in run]
+
+    def by_seed(self, condition: str, method: str, metric: str = "balanced_accuracy") -> dict[int, float]:
+        """A metric of each run of a method, by seed, as a share; classes' groups that there are not are left out."""
+        lines = self._of(condition, method)
+        return {int(line["seed"]): float(line[metric]) for line in lines if line[metric]}
+
+    def mean_and_error(self, condition: str, method: str, metric: str = "balanced_accuracy") -> tuple[float, float]:
+        """Mean over seeds and its standard error; NaN for what there is not."""
+        values = list(self.by_seed(condition, method, metric).values())
+        return (float(np.mean(values)), standard_error(values)) if values else (float("nan"), float("nan"))
+
+    def difference(
+        self, method: str, baseline: str = BASELINE, condition: str | None = None, metric: str = "balanced_accuracy"
+    ) -> Difference:
+        """A method minus another on equal seeds.
+
+        Args:
+            method: name.
+            baseline: name.
+            condition: one of them; None for the mean over all, taken within each seed: seeds, not conditions, are
+                what repeats.
+            metric: column.
+        """
+        chosen = self.conditions if condition is None else [condition]
+        pairs = [(self.by_seed(one, method, metric), self.by_seed(one, baseline, metric)) for one in chosen]
+        seeds = set.intersection(*(set(values) for pair in pairs for values in pair))
+        means = [{seed: float(np.mean([pair[side][seed] for pair in pairs])) for seed in sorted(seeds)} for side in (0, 1)]
+        return paired_difference(*means)
+
+    def group(self, condition: str, method: str) -> Group:
+        """The runs of a method as :mod:`oponm.report` has them, for its figures."""
+        runs: list[dict[str, Any]] = []
+        for line in self._of(condition, method):
+            recall, counts, names = (line[name].split() for name in LIST_COLUMNS)
+            runs.append({
+                "seed": int(line["seed"]),
+                "recall": [float(value) for value in recall],
+                "class_counts": [int(value) for value in counts],
+                "class_names": names,
+            })  # fmt: skip
+        return Group(METHODS[method].replace("`", ""), runs)
+
+    @property
+    def hours(self) -> float:
+        """Hours of training that the runs took, phases that they share counted once."""
+        return sum(float(line["train_seconds"]) for line in self.lines) / 3600
+
+    def fact(self, column: str) -> str:
+        """What a column says for all runs; several values with commas between."""
+        return ", ".join(dict.fromkeys(line[column] for line in self.lines))
+
+    def seeds(self, condition: str) -> int:
+        """How many seeds the baseline has."""
+        return len(self.by_seed(condition, BASELINE))
+
+    def _of(self, condition: str, method: str | None = None) -> list[dict[str, str]]:
+        return [
+            line for line in self.lines if line[self.varied] == condition and method in (None, line["method"])
+        ]  # fmt: skip

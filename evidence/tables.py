@@ -1,0 +1,105 @@
+"""The study's tables, in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from oponm.report.paired import holm
+from oponm.report.table import interval, percent, probability
+
+from evidence.methods import BASELINE, KINDS, METHODS, READINGS
+from evidence.study import Study
+
+_GROUPS = ("many", "medium", "few")
+
+
+def results(study: Study, condition: str, methods: Sequence[str] | None = None) -> str:
+    """Every method under a condition: mean and standard error, difference from DRS with its interval and p.
+
+    Args:
+        study: the runs.
+        condition: one of its.
+        methods: those to show; None for all.
+    """
+    shown = [method for method in study.methods(condition) if methods is None or method in methods]
+    groups = [name for name in _GROUPS if not math.isnan(study.mean_and_error(condition, BASELINE, name)[0])]
+    others = [method for method in shown if method != BASELINE]
+    found = {method: study.difference(method, condition=condition) for method in others}
+    adjusted = dict(zip(others, holm([found[method].p for method in others]), strict=True))
+    rows = []
+    for method in shown:
+        metrics = ("balanced_accuracy", *groups)
+        row = [METHODS[method], str(len(study.by_seed(condition, method)))]
+        row += [percent(*study.mean_and_error(condition, method, metric)) for metric in metrics]
+        row += [interval(found[method]), probability(adjusted[method])] if method in found else ["", ""]
+        rows.append(row)
+    return markdown(["method", "seeds", "balanced accuracy", *groups, "minus DRS [95 %]", "p (Holm)"], rows)
+
+
+def readings(study: Study, condition: str | None = None) -> str:
+    """Batch norm by reading: balanced accuracy minus that of DRS.
+
+    Args:
+        study: the runs.
+        condition: one of its; None for the mean over all.
+    """
+    rows = []
+    for kind, name in KINDS.items():
+        cells = [interval(study.difference(f"open_{kind}_{reading}", condition=condition)) for reading in READINGS]
+        rows.append([name, *cells])
+    return markdown(["OPeN minus DRS", *(f"`{reading}`" for reading in READINGS)], rows)
+
+
+def kinds(study: Study, condition: str | None = None) -> str:
+    """DAR-BN minus the other kinds of batch norm at equal readings.
+
+    Args:
+        study: the runs.
+        condition: one of its; None for the mean over all.
+    """
+    rows = []
+    for kind in [kind for kind in KINDS if kind != "dar"]:
+        pairs = [(f"open_dar_{reading}", f"open_{kind}_{reading}") for reading in READINGS]
+        rows.append([f"DAR-BN minus {KINDS[kind]}", *(interval(study.difference(*pair, condition)) for pair in pairs)])
+    return markdown(["at equal readings", *(f"`{reading}`" for reading in READINGS)], rows)
+
+
+def versus(study: Study, pairs: Sequence[tuple[str, str]]) -> str:
+    """Chosen differences, under each condition and for the mean over all.
+
+    Args:
+        study: the runs.
+        pairs: method and what is taken off it.
+    """
+    conditions: list[str | None] = [*study.conditions, None] if len(study.conditions) > 1 else [*study.conditions]
+    rows = [
+        [f"{METHODS[one]} minus {METHODS[other]}", *(interval(study.difference(one, other, c)) for c in conditions)]
+        for one, other in pairs
+    ]
+    return markdown(["", *(label(study, condition) for condition in conditions)], rows)
+
+
+def label(study: Study, condition: str | None) -> str:
+    """A condition in a table's head.
+
+    Args:
+        study: the runs.
+        condition: one of its; None for the mean over all.
+    """
+    if condition is None:
+        return "mean of them"
+    return f"imbalance ratio {condition}" if study.varied == "imbalance_ratio" else condition.replace("_", "+")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, numbers to the right.
+
+    Example:
+        >>> print(markdown(["method", "seeds"], [["erm", "3"]]))
+        | method | seeds |
+        | --- | ---: |
+        | erm | 3 |
+    """
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

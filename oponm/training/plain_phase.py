@@ -1,0 +1,92 @@
+"""Phases without noise, in which a network with auxiliary batch norm is trained as a plain one, and is one phase with it.
+
+What such a network holds beside the plain one waits for noise: it keeps its initial values, and the optimiser has no
+state of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from oponm.nn.aux import AuxRoutedBatchNorm
+
+
+def auxiliary_names(model: nn.Module) -> set[str]:
+    """The entries of a state dict that belong to auxiliary batch norm.
+
+    Args:
+        model: any network.
+
+    Example:
+        >>> from oponm.nn import convert_batchnorm
+        >>> sorted(auxiliary_names(convert_batchnorm(nn.Sequential(nn.BatchNorm1d(2)), "aux")))[:2]
+        ['0.aux_bias', '0.aux_num_batches_tracked']
+    """
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, AuxRoutedBatchNorm)]
+    prefixes = tuple(f"{name}.aux_" if name else "aux_" for name in layers)
+    return {name for name in model.state_dict() if name.startswith(prefixes)} if layers else set()
+
+
+def parameter_groups(model: nn.Module, fused: bool) -> list[dict[str, Any]]:
+    """The trained weights, those of auxiliary batch norm in a group of their own behind the others.
+
+    Args:
+        model: with auxiliary batch norm.
+        fused: whether the optimiser is; torch's fused SGD cannot do with weights that get their first gradient later
+            than others, so that this group is none of it.
+    """
+    names = auxiliary_names(model)
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    own = {"fused": False} if fused else {}
+    return [
+        {"params": [parameter for name, parameter in trained if name not in names]},
+        {"params": [parameter for name, parameter in trained if name in names], **own},
+    ]
+
+
+def is_torch_optimizer(make: Any) -> bool:
+    """Whether a factory of optimisers is one of torch's classes, with or without settings, and so takes groups."""
+    made = make.func if isinstance(make, partial) else make
+    return isinstance(made, type) and issubclass(made, torch.optim.Optimizer)
+
+
+def without_auxiliary(state: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The captured state of a network with auxiliary batch norm as that of the plain one.
+
+    Args:
+        state: what :func:`~oponm.training.state.capture` gave, before any noise.
+        model: the network.
+    """
+    names, optimizer = auxiliary_names(model), state["optimizer"]
+    if not names:
+        return dict(state)
+    first = optimizer["param_groups"][0]
+    return {
+        **state,
+        "model": {name: tensor for name, tensor in state["model"].items() if name not in names},
+        "optimizer": {**optimizer, "param_groups": [first]},  # of the others' weights it has no state yet
+    }
+
+
+def with_auxiliary(state: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The reverse of :func:`without_auxiliary`: what the plain state lacks is as in the new network.
+
+    Args:
+        state: of the plain network.
+        model: the network to go on with, not trained yet.
+    """
+    names, optimizer = auxiliary_names(model), state["optimizer"]
+    if not names:
+        return dict(state)
+    weights = {**state["model"], **{name: tensor for name, tensor in model.state_dict().items() if name in names}}
+    first = optimizer["param_groups"][0]
+    count = sum(name in names for name, parameter in model.named_parameters() if parameter.requires_grad)
+    second = {**first, "params": [len(first["params"]) + number for number in range(count)]}
+    if first.get("fused"):
+        second["fused"] = False
+    return {**state, "model": weights, "optimizer": {**optimizer, "param_groups": [first, second]}}

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from evidence import collect
+from tests.evidence.runs import run
+from tests.report.runs import store
+
+
+def test_a_line_a_run_in_a_fixed_order(tmp_path):
+    for seed in (1, 0):
+        run(tmp_path / "sweep", "open_dar_none", seed, 0.5 + seed / 10)
+    run(tmp_path / "sweep", "drs", 0, 0.25)
+    store(tmp_path / "sweep/killed")
+    table = tmp_path / "table.csv"
+    (problem,) = collect.collect([tmp_path / "sweep"], table)
+    assert "killed: not finished" in problem
+    with table.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["method"], line["seed"]) for line in lines] == [
+        ("drs", "0"),
+        ("open_dar_none", "0"),
+        ("open_dar_none", "1"),
+    ]
+    expected = {
+        "data": "digits_lt",
+        "imbalance_ratio": "50",
+        "epochs": "20",
+        "balanced_accuracy": "0.25",
+        "many": "0.25",
+        "medium": "",
+        "recall": "0.9 0.5",
+        "class_counts": "100 10",
+        "train_seconds": "2.0",
+        "reused_seconds": "8.0",
+        "git_commit": "f" * 12,
+    }
+    assert {name: lines[0][name] for name in expected} == expected
+
+
+def test_a_folder_without_runs_is_refused_and_no_table_written(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        collect.main([str(tmp_path), str(tmp_path / "table.csv")])
+    assert ended.value.code == 2
+    assert "no finished training run" in capsys.readouterr().err
+    assert not (tmp_path / "table.csv").exists()

@@ -1,0 +1,44 @@
+"""The document and the README say what the committed tables say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from evidence.__main__ import ROOT, VARIED, document, read_studies, readme
+from evidence.methods import METHODS
+from oponm.configs import CONF_DIR
+
+
+def test_document_is_that_of_the_tables():
+    text = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    assert text == document(read_studies()), "run make evidence"
+
+
+def test_readme_is_that_of_the_tables():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "<!-- evidence -->" in text
+    assert text == readme(text, read_studies()), "run make evidence"
+
+
+def test_every_figure_is_there_and_named():
+    text = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\]\((evidence_\w+\.png)\)", text))
+    assert named
+    assert {file for file in named if not (ROOT / "docs" / file).is_file()} == set()
+
+
+@pytest.mark.parametrize("sweep", ["study_digits", "study_cifar10", "study_wrn"])
+def test_methods_are_the_experiments_of_the_sweeps(sweep):
+    text = (CONF_DIR / f"sweep/{sweep}.yaml").read_text()
+    assert set(re.findall(r"study/(\w+)", text)) <= set(METHODS)
+    assert set(METHODS) == {file.stem for file in (CONF_DIR / "experiment/study").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_no_run_is_there_twice(name):
+    study = read_studies()[name]
+    keys = [(line[study.varied], line["method"], line["seed"]) for line in study.lines]
+    assert len(set(keys)) == len(keys)
+    assert len({(line[study.varied], line["content_digest"]) for line in study.lines}) == len(study.conditions)
