@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import jinja2
-from oponm.report.table import interval, percent
 
 from evidence import figures, tables
 from evidence.methods import BASELINE, METHODS, README
 from evidence.study import Study
+from oponm.report.table import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
 VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation"}

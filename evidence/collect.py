@@ -1,4 +1,4 @@
-"""A table of runs, a line each, from the folder of a sweep: ``python -m evidence.collect FOLDER... results/NAME.csv``."""
+"""A table of runs, a line each, from a sweep's folder: ``python -m evidence.collect FOLDER... results/NAME.csv``."""
 
 from __future__ import annotations
 

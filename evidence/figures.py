@@ -6,11 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from oponm.report.figure import recall_figure
-
 from evidence.methods import BASELINE, FIGURE, METHODS
 from evidence.study import Study
 from evidence.tables import label
+from oponm.report.figure import recall_figure
 
 
 def by_class(study: Study, condition: str, path: Path) -> None:

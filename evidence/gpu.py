@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from oponm.errors import InputError
-
 from evidence.collect import collect
+from oponm.errors import InputError
 
 TINY = ("model.depth=10", "model.width=1", "trainer.max_epochs=2", "trainer.num_threads=1", "trainer.precision=32-true")
 GRACE = 60  # seconds for the step under way and a checkpoint

@@ -26,6 +26,7 @@ METHODS = {
     "noise_classifier": "noise for the classifier alone",
 }
 BASELINE = "drs"
+AUGMENTATIONS = ("none", "flip_crop", "cutout", "simclr")
 KINDS = {"dar": "DAR-BN", "aux": "auxiliary BN", "standard": "plain BN"}
 READINGS = ("none", "input", "full")
 FIGURE = ("erm", "drs", "open_dar_none", "open_dar_full", "open_standard_full")  # lines of the figure by class

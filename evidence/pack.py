@@ -11,9 +11,10 @@ import os
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from oponm.data import CifarLT
 from oponm.errors import InputError
-from PIL import Image
 
 
 def pack(data: CifarLT, folder: Path) -> int:

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from evidence.collect import LIST_COLUMNS
+from evidence.methods import AUGMENTATIONS, BASELINE, METHODS
 from oponm.report.group import Group, standard_error
 from oponm.report.paired import Difference, paired_difference
-
-from evidence.collect import LIST_COLUMNS
-from evidence.methods import BASELINE, METHODS
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,9 @@ class Study:
 
     @property
     def conditions(self) -> list[str]:
-        """The conditions in the order of the table: numbers by size, names as they come."""
-        found = dict.fromkeys(line[self.varied] for line in self.lines)
-        return sorted(found, key=lambda name: (float(name) if name.isdigit() else 0, list(found).index(name)))
+        """The conditions: numbers by size, augmentations from little to much."""
+        found = {line[self.varied] for line in self.lines}
+        return sorted(found, key=lambda name: float(name) if name.isdigit() else AUGMENTATIONS.index(name))
 
     def methods(self, condition: str) -> list[str]:
         """Those that were run under a condition, in the order of :data:`~evidence.methods.METHODS`."""
@@ -75,7 +74,9 @@ class Study:
         chosen = self.conditions if condition is None else [condition]
         pairs = [(self.by_seed(one, method, metric), self.by_seed(one, baseline, metric)) for one in chosen]
         seeds = set.intersection(*(set(values) for pair in pairs for values in pair))
-        means = [{seed: float(np.mean([pair[side][seed] for pair in pairs])) for seed in sorted(seeds)} for side in (0, 1)]
+        means = [
+            {seed: float(np.mean([pair[side][seed] for pair in pairs])) for seed in sorted(seeds)} for side in (0, 1)
+        ]
         return paired_difference(*means)
 
     def group(self, condition: str, method: str) -> Group:

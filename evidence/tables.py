@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from oponm.report.paired import holm
-from oponm.report.table import interval, percent, probability
-
 from evidence.methods import BASELINE, KINDS, METHODS, READINGS
 from evidence.study import Study
+from oponm.report.paired import holm
+from oponm.report.table import interval, percent, probability
 
 _GROUPS = ("many", "medium", "few")
 

@@ -38,7 +38,7 @@ class SharedRoutedBatchNorm(RoutedBatchNorm):
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """gamma * x + beta, formed in the precision of gamma and beta."""
+    """Gamma * x + beta, formed in the precision of gamma and beta."""
     scaled = x if weight is None else x * as_map(weight.unsqueeze(0), x)
     shifted = scaled if bias is None else scaled + as_map(bias.unsqueeze(0), x)
     return shifted.to(x.dtype)

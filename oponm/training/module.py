@@ -190,7 +190,7 @@ class LongTailModule(pl.LightningModule):
 
     @property
     def apart(self) -> bool:
-        """Whether the weights of auxiliary batch norm are a group of their own, the others being as in a plain network."""
+        """Whether the optimiser has the weights of auxiliary batch norm in a group of their own."""
         plain = all(phase.trainable == "all" for phase in self.plan.phases)
         return plain and is_torch_optimizer(self.make_optimizer) and bool(auxiliary_names(self.model))
 

@@ -1,4 +1,4 @@
-"""Phases without noise, in which a network with auxiliary batch norm is trained as a plain one, and is one phase with it.
+"""Phases without noise, in which a network with auxiliary batch norm is trained as a plain one, and shares its phase.
 
 What such a network holds beside the plain one waits for noise: it keeps its initial values, and the optimiser has no
 state of it.

@@ -49,7 +49,8 @@ def oracle(x, is_noise, weight, bias, noise_grad):
     """Row by row in float64: which of its ingredients each row may send a gradient to."""
     x, weight, bias = x.double(), weight.double(), bias.double()
     shape = [1, -1] + [1] * (x.dim() - 2)
-    kept = torch.stack([row.detach() if noise and noise_grad == "none" else row for row, noise in zip(x, is_noise)])
+    cut = [noise and noise_grad == "none" for noise in is_noise.tolist()]
+    kept = torch.stack([row.detach() if constant else row for row, constant in zip(x, cut, strict=True)])
     standard = standardise(kept, 1e-5)
     output = []
     for row, noise in zip(standard, is_noise, strict=True):

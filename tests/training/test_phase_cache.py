@@ -123,7 +123,9 @@ OPTIMIZERS = {"sgd": SGD, "fused": partial(SGD, fused=True), "adam": partial(tor
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("norm", [("aux", "full"), ("aux", "none"), ("standard", "none"), ("standard", "full")], ids=str)
+@pytest.mark.parametrize(
+    "norm", [("aux", "full"), ("aux", "none"), ("standard", "none"), ("standard", "full")], ids=str
+)
 def test_every_kind_of_batch_norm_goes_on_from_the_same_phase(tmp_path, norm, optimizer):
     cache, chosen = PhaseCache(tmp_path / "phases"), {"optimizer": OPTIMIZERS[optimizer]}
     run(tmp_path / "plain", "drs", cache, **chosen)
