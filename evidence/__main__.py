@@ -13,13 +13,14 @@ from evidence.study import Study
 from oponm.report.table import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
-VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation"}
+VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", "wrn": "imbalance_ratio"}
 MARKED = re.compile(r"(?<=<!-- evidence -->\n).*?(?=<!-- /evidence -->)", re.DOTALL)
 
 
 def read_studies(folder: Path = ROOT / "results") -> dict[str, Study]:
     """The studies whose table is there, by name."""
-    return {name: Study.read(folder / f"{name}.csv", varied) for name, varied in VARIED.items()}
+    files = {name: folder / f"{name}.csv" for name in VARIED}
+    return {name: Study.read(file, VARIED[name]) for name, file in files.items() if file.is_file()}
 
 
 def document(studies: dict[str, Study]) -> str:
@@ -31,7 +32,7 @@ def document(studies: dict[str, Study]) -> str:
     template = Path(__file__).with_name("evidence.md.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     names = {"percent": percent, "interval": interval, "methods": METHODS, "baseline": BASELINE, "tables": tables}
-    return environment.from_string(template).render(**studies, **names)
+    return environment.from_string(template).render({"wrn": None, **studies, **names})
 
 
 def readme_table(study: Study) -> str:

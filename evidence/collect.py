@@ -33,6 +33,8 @@ def line_of(run: dict[str, Any]) -> dict[str, Any]:
     """
     choices, settings = run["choices"], run["settings"]
     condition = {name: choices.get(name, settings.get(key)) for name, key in SETTINGS.items()}
+    if condition["imbalance_ratio"] is None:  # a set with a tail of its own
+        condition["imbalance_ratio"] = round(max(run["class_counts"]) / min(run["class_counts"]))
     reused = (run.get("reused") or {}).get("seconds", 0.0)
     return {
         "method": choices["experiment"].rpartition("/")[2],

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from evidence.__main__ import ROOT, VARIED, document, read_studies, readme
+from evidence.__main__ import ROOT, document, read_studies, readme
 from evidence.methods import METHODS
 from oponm.configs import CONF_DIR
 
@@ -36,7 +36,7 @@ def test_methods_are_the_experiments_of_the_sweeps(sweep):
     assert set(METHODS) == {file.stem for file in (CONF_DIR / "experiment/study").glob("*.yaml")}
 
 
-@pytest.mark.parametrize("name", VARIED)
+@pytest.mark.parametrize("name", read_studies())
 def test_no_run_is_there_twice(name):
     study = read_studies()[name]
     keys = [(line[study.varied], line["method"], line["seed"]) for line in study.lines]

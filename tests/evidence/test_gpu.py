@@ -56,6 +56,7 @@ def test_what_is_finished_when_the_time_is_up_is_collected_and_the_rest_goes_on(
         ("open_dar_full", "0", "wrn_28_10"),
     ]
     assert lines[1]["reused_seconds"] != "0.0"
+    assert {line["imbalance_ratio"] for line in lines} == {"2"}
     begun = time.monotonic()
     with pytest.raises(SystemExit) as ended:
         gpu.main([*command, "seed=0,1", "--seconds", "1"])
