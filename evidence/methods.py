@@ -23,7 +23,8 @@ METHODS = {
     "drs_additive_noise": "DRS with additive noise",
     "open_noise_ignored": "OPeN, noise left out of the loss",
     "open_uniform_labels": "OPeN, uniform labels of noise",
-    "noise_classifier": "noise for the classifier alone",
+    "drs_classifier": "DRS for the classifier alone",
+    "noise_classifier": "OPeN for the classifier alone",
 }
 BASELINE = "drs"
 AUGMENTATIONS = ("none", "flip_crop", "cutout", "simclr")
