@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -76,7 +77,9 @@ class Fork(pl.Callback):
         if rank() == 0:
             missing = self._find()
             if missing is not None:
+                asked = time.perf_counter()
                 self.right.enter_context(self.cache.training(self.keys[missing], self._waiting))
+                self.keeper.started += time.perf_counter() - asked  # to wait is not to train
                 self._find()  # by now another run may have stored it
         if world_size() > 1:
             self._find_together()

@@ -62,9 +62,10 @@ def without_auxiliary(state: Mapping[str, Any], model: nn.Module) -> dict[str, A
         state: what :func:`~oponm.training.state.capture` gave, before any noise.
         model: the network.
     """
-    names, optimizer = auxiliary_names(model), state["optimizer"]
+    names = auxiliary_names(model)
     if not names:
         return dict(state)
+    optimizer = state["optimizer"]
     first = optimizer["param_groups"][0]
     return {
         **state,
@@ -80,9 +81,10 @@ def with_auxiliary(state: Mapping[str, Any], model: nn.Module) -> dict[str, Any]
         state: of the plain network.
         model: the network to go on with, not trained yet.
     """
-    names, optimizer = auxiliary_names(model), state["optimizer"]
+    names = auxiliary_names(model)
     if not names:
         return dict(state)
+    optimizer = state["optimizer"]
     weights = {**state["model"], **{name: tensor for name, tensor in model.state_dict().items() if name in names}}
     first = optimizer["param_groups"][0]
     count = sum(name in names for name, parameter in model.named_parameters() if parameter.requires_grad)

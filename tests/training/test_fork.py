@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ STORED = {"epoch": 2, "seconds": 8.0, "best": None}
 def enter(folder: Path, stop: int | None = None) -> fork.Fork:
     fork.phase_key = lambda module, data, trainer, epoch: f"after-{epoch}"
     module = SimpleNamespace(plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4), model=torch.nn.Identity())
-    keeper = SimpleNamespace(stop=SimpleNamespace(received=stop), reused=None)
+    keeper = SimpleNamespace(stop=SimpleNamespace(received=stop), reused=None, started=0.0)
     return fork.Fork(PhaseCache(folder), module, None, None, None, keeper).__enter__()
 
 
@@ -72,6 +73,17 @@ def test_what_only_one_of_them_can_read_none_of_them_uses(tmp_path):
     PhaseCache(tmp_path / "phases").save("after-2", STORED)
     mp.spawn(work, (tmp_path, "unshared"), nprocs=2)
     assert said(tmp_path) == ["None"] * 2
+
+
+def test_to_wait_is_not_to_train(tmp_path):
+    cache = PhaseCache(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        with cache.training("after-2"):
+            entered = pool.submit(enter, tmp_path)
+            time.sleep(1.5)
+            cache.save("after-2", STORED)
+        assert 1 < entered.result(timeout=60).keeper.started < 60
+    assert enter(tmp_path).keeper.started == 0
 
 
 def test_a_signal_ends_the_wait_of_a_single_process(tmp_path):
