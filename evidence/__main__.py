@@ -8,9 +8,9 @@ from pathlib import Path
 import jinja2
 
 from evidence import figures, tables
-from evidence.methods import BASELINE, METHODS, README
+from evidence.methods import README
 from evidence.study import Study
-from oponm.report.table import interval, percent
+from oponm.report.table import interval
 
 ROOT = Path(__file__).resolve().parents[1]
 VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", "wrn": "imbalance_ratio"}
@@ -29,29 +29,29 @@ def document(studies: dict[str, Study]) -> str:
     Args:
         studies: by name.
     """
-    template = Path(__file__).with_name("evidence.md.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    names = {"percent": percent, "interval": interval, "methods": METHODS, "baseline": BASELINE, "tables": tables}
-    return environment.from_string(template).render({"wrn": None, **studies, **names})
-
-
-def readme_table(study: Study) -> str:
-    """The README's results table: the first condition of the photographs.
-
-    Args:
-        study: the runs.
-    """
-    return tables.results(study, study.conditions[0], README)
+    return _render("evidence.md.jinja", studies)
 
 
 def readme(text: str, studies: dict[str, Study]) -> str:
-    """The README with its table made anew.
+    """The README with what it says of the study made anew.
 
     Args:
         text: as it is.
         studies: by name.
     """
-    return MARKED.sub(lambda _: f"{readme_table(studies['cifar10'])}\n", text)
+    return MARKED.sub(lambda _: _render("readme.md.jinja", studies), text)
+
+
+def _render(template: str, studies: dict[str, Study]) -> str:
+    text = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    names = {"d": _difference, "tables": tables, "readme_methods": README}
+    return environment.from_string(text).render({"wrn": None, **studies, **names})
+
+
+def _difference(study: Study, method: str, other: str, condition: str | None = None) -> str:
+    """A difference as it stands in a sentence."""
+    return interval(study.difference(method, other, condition))
 
 
 def main() -> None:

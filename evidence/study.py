@@ -92,6 +92,17 @@ class Study:
             })  # fmt: skip
         return Group(METHODS[method].replace("`", ""), runs)
 
+    def smallest(self) -> str:
+        """Training images of the smallest class, condition by condition."""
+        sizes = [min(map(int, self._of(condition)[0]["class_counts"].split())) for condition in self.conditions]
+        return ", ".join(map(str, dict.fromkeys(sizes)))
+
+    def repeats(self, condition: str) -> float:
+        """How often the deferred class-balanced phase draws each image of the smallest class, were none replaced."""
+        line = self._of(condition, BASELINE)[0]
+        counts = [int(count) for count in line["class_counts"].split()]
+        return sum(counts) / len(counts) / min(counts) * int(line["epochs"]) / 5
+
     @property
     def hours(self) -> float:
         """Hours of training that the runs took, phases that they share counted once."""
