@@ -19,11 +19,12 @@ def results(study: Study, condition: str, methods: Sequence[str] | None = None) 
     Args:
         study: the runs.
         condition: one of its.
-        methods: those to show; None for all.
+        methods: those to show; None for all. The number of tests that p is adjusted for is that of all.
     """
-    shown = [method for method in study.methods(condition) if methods is None or method in methods]
+    run = study.methods(condition)
+    shown = [method for method in run if methods is None or method in methods]
     groups = [name for name in _GROUPS if not math.isnan(study.mean_and_error(condition, BASELINE, name)[0])]
-    others = [method for method in shown if method != BASELINE]
+    others = [method for method in run if method != BASELINE]
     found = {method: study.difference(method, condition=condition) for method in others}
     adjusted = dict(zip(others, holm([found[method].p for method in others]), strict=True))
     rows = []
