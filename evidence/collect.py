@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from oponm.errors import InputError
 from oponm.report import collect_runs
 
 METRICS = ("accuracy", "balanced_accuracy", "many", "medium", "few", "macro_f1", "ece")
-LIST_COLUMNS = ("recall", "class_counts", "class_names")  # values with a blank between them
+LIST_COLUMNS = ("recall", "class_counts", "class_names")  # as JSON
 SETTINGS = {
     "augmentation": "augmentation",
     "imbalance_ratio": "data.imbalance_ratio",
@@ -37,19 +38,29 @@ def line_of(run: dict[str, Any]) -> dict[str, Any]:
         condition["imbalance_ratio"] = round(max(run["class_counts"]) / min(run["class_counts"]))
     reused = (run.get("reused") or {}).get("seconds", 0.0)
     return {
-        "method": choices["experiment"].rpartition("/")[2],
+        "method": _name(run),
         "data": choices["data"],
         "model": choices["model"],
         **condition,
         "seed": run["seed"],
         **{name: run["metrics"].get(name) for name in METRICS},
-        **{name: " ".join(map(str, run[name])) for name in LIST_COLUMNS},
+        **{name: json.dumps(run[name]) for name in LIST_COLUMNS},
         "train_seconds": run["train_seconds"],
         "reused_seconds": round(reused, 3),
         "content_digest": run["content_digest"][:16],
-        "git_commit": run["git_commit"][:12],
+        "git_commit": _short(run["git_commit"]),
         "torch": run["versions"]["torch"],
     }
+
+
+def _name(run: dict[str, Any]) -> str:
+    return (run["choices"].get("experiment") or "").rpartition("/")[2]
+
+
+def _short(commit: str | None) -> str:
+    """The first digits of a commit, and whether the checkout was another; nothing outside of one."""
+    digits, dirty, _ = (commit or "").partition("-dirty")
+    return digits[:12] + dirty
 
 
 def collect(folders: list[Path], table: Path) -> list[str]:
@@ -66,7 +77,10 @@ def collect(folders: list[Path], table: Path) -> list[str]:
         InputError: where there is no finished run.
     """
     runs, problems = collect_runs(folders)
-    lines = [line_of(run) for run in runs]
+    problems += [f"{run['folder']}: left out (not of an experiment)" for run in runs if not _name(run)]
+    lines = [line_of(run) for run in runs if _name(run)]
+    if not lines:
+        raise InputError(f"no run of an experiment below {', '.join(map(str, folders))}")
     lines.sort(key=lambda line: [str(line[name]) for name in SETTINGS] + [line["method"], line["seed"]])
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, lines[0], lineterminator="\n")

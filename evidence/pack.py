@@ -1,6 +1,6 @@
 """A drawn long-tailed CIFAR-10 and its test set as a folder of PNGs: ``python -m evidence.pack FOLDER``.
 
-CIFAR's own files hold all images and are larger than what some machines take along. What is written here, 48 MiB for an
+CIFAR's own files hold all images. What is written here, 48 MiB for an
 imbalance ratio of 100, has the same pixels and is read by ``data=image_folder``.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Study:
     def conditions(self) -> list[str]:
         """The conditions: numbers by size, augmentations from little to much."""
         found = {line[self.varied] for line in self.lines}
-        return sorted(found, key=lambda name: float(name) if name.isdigit() else AUGMENTATIONS.index(name))
+        return sorted(found, key=lambda name: AUGMENTATIONS.index(name) if name in AUGMENTATIONS else float(name))
 
     def methods(self, condition: str) -> list[str]:
         """Those that were run under a condition, in the order of :data:`~evidence.methods.METHODS`."""
@@ -81,26 +82,21 @@ class Study:
 
     def group(self, condition: str, method: str) -> Group:
         """The runs of a method as :mod:`oponm.report` has them, for its figures."""
-        runs: list[dict[str, Any]] = []
-        for line in self._of(condition, method):
-            recall, counts, names = (line[name].split() for name in LIST_COLUMNS)
-            runs.append({
-                "seed": int(line["seed"]),
-                "recall": [float(value) for value in recall],
-                "class_counts": [int(value) for value in counts],
-                "class_names": names,
-            })  # fmt: skip
+        runs: list[dict[str, Any]] = [
+            {"seed": int(line["seed"]), **{name: json.loads(line[name]) for name in LIST_COLUMNS}}
+            for line in self._of(condition, method)
+        ]
         return Group(METHODS[method].replace("`", ""), runs)
 
     def smallest(self) -> str:
         """Training images of the smallest class, condition by condition."""
-        sizes = [min(map(int, self._of(condition)[0]["class_counts"].split())) for condition in self.conditions]
+        sizes = [min(json.loads(self._of(condition)[0]["class_counts"])) for condition in self.conditions]
         return ", ".join(map(str, dict.fromkeys(sizes)))
 
     def repeats(self, condition: str) -> float:
         """How often the deferred class-balanced phase draws each image of the smallest class, were none replaced."""
         line = self._of(condition, BASELINE)[0]
-        counts = [int(count) for count in line["class_counts"].split()]
+        counts = json.loads(line["class_counts"])
         return sum(counts) / len(counts) / min(counts) * int(line["epochs"]) / 5
 
     @property

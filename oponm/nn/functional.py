@@ -172,7 +172,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         synchronised: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         groups = Groups(of_row, rows, divisor)
-        values = x.to(_statistics_dtype(x))
+        values = x.to(statistics_dtype(x))
         output = torch.empty_like(values)
         row_mean, row_var = row_moments(values, scratch=output)
         mean = groups.sums(row_mean) / divisor  # (2, C)
@@ -237,7 +237,8 @@ class _RoutedBatchNorm(torch.autograd.Function):
         )
 
 
-def _statistics_dtype(x: Tensor) -> torch.dtype:
+def statistics_dtype(x: Tensor) -> torch.dtype:
+    """The precision that statistics are formed in: float32 for half-precision input, else the input's own."""
     return torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from oponm.nn.dar import RoutedBatchNorm
-from oponm.nn.functional import Routed, grouped_batch_norm
+from oponm.nn.functional import Routed, grouped_batch_norm, statistics_dtype
 from oponm.nn.routing import Route, natural_route
 from oponm.nn.row_sums import as_map
 
@@ -23,6 +23,9 @@ class SharedRoutedBatchNorm(RoutedBatchNorm):
     prefix = "Shared"
 
     def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        if not route.of_block:  # no process has noise: to the bit what other kinds do then
+            return super()._normalise(x, route, weight, bias, eps)
+        dtype, x = x.dtype, x.to(statistics_dtype(x))  # to round once, at the end
         is_noise = as_map(route.is_noise.unsqueeze(1), x)
         if self.noise_grad == "none":  # neither by the statistics that noise rows share in
             x = torch.where(is_noise, x.detach(), x)
@@ -34,14 +37,13 @@ class SharedRoutedBatchNorm(RoutedBatchNorm):
             natural_only = routed.output.detach() if self.noise_grad == "none" else routed.output
             frozen = (None if part is None else part.detach() for part in (weight, bias))
             output = torch.where(is_noise, _affine(natural_only, *frozen), output)
-        return routed._replace(output=output)
+        return routed._replace(output=output.to(dtype))
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """Gamma * x + beta, formed in the precision of gamma and beta."""
-    scaled = x if weight is None else x * as_map(weight.unsqueeze(0), x)
-    shifted = scaled if bias is None else scaled + as_map(bias.unsqueeze(0), x)
-    return shifted.to(x.dtype)
+    """Scale by gamma and shift by beta, in the precision of x."""
+    scaled = x if weight is None else x * as_map(weight.unsqueeze(0), x).to(x.dtype)
+    return scaled if bias is None else scaled + as_map(bias.unsqueeze(0), x).to(x.dtype)
 
 
 class SharedBatchNorm1d(SharedRoutedBatchNorm, nn.BatchNorm1d):

@@ -24,7 +24,7 @@ from oponm.noise import Batch
 from oponm.rng import derived_randomness
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
-from oponm.training.plain_phase import auxiliary_names, is_torch_optimizer, parameter_groups
+from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
 from oponm.training.processes import world_size
 
 
@@ -47,6 +47,7 @@ class LongTailModule(pl.LightningModule):
     Attributes:
         plan: the phases; one that trains everything, until :func:`~oponm.training.train` sets them.
         evaluation: what was measured on the test set, there after a test.
+        scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
         model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
 
     Example:
@@ -80,6 +81,7 @@ class LongTailModule(pl.LightningModule):
         shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
         self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
         self.plan = PhasePlan([Phase(1)], max_epochs=1)
+        self.scales_loss = False
         self.model_config: dict[str, Any] | None = None
         self.follow(self.plan.at(0))
         self.first_batch = 0  # of the current epoch; above 0 where a run goes on within one
@@ -192,7 +194,13 @@ class LongTailModule(pl.LightningModule):
     def apart(self) -> bool:
         """Whether the optimiser has the weights of auxiliary batch norm in a group of their own."""
         plain = all(phase.trainable == "all" for phase in self.plan.phases)
-        return plain and is_torch_optimizer(self.make_optimizer) and bool(auxiliary_names(self.model))
+        # Torch lets a fused optimiser undo the scale of float16's loss, and an unfused group of it cannot.
+        able = takes_groups(self.make_optimizer) and not (self.scales_loss and self._fused)
+        return plain and able and bool(auxiliary_names(self.model))
+
+    @property
+    def _fused(self) -> bool:
+        return bool(getattr(self.make_optimizer, "keywords", {}).get("fused", False))
 
     def on_after_backward(self) -> None:
         """Of several processes, average the gradient of a scale, which came after Lightning had listed the weights."""
@@ -294,13 +302,12 @@ class LongTailModule(pl.LightningModule):
         return self._optimizer()
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        fused = getattr(self.make_optimizer, "keywords", {}).get("fused", False)
         if self.apart:
-            optimizer = self.make_optimizer(parameter_groups(self.model, fused))
+            optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
         else:
             trained = (parameter for parameter in self.model.parameters() if parameter.requires_grad)
             # Torch's fused SGD cannot do with weights that get their first gradient later than others.
-            options = {"fused": False} if fused and self.trains_parts else {}
+            options = {"fused": False} if self._fused and self.trains_parts else {}
             optimizer = self.make_optimizer(trained, **options)
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]

@@ -27,7 +27,8 @@ def auxiliary_names(model: nn.Module) -> set[str]:
         >>> sorted(auxiliary_names(convert_batchnorm(nn.Sequential(nn.BatchNorm1d(2)), "aux")))[:2]
         ['0.aux_bias', '0.aux_num_batches_tracked']
     """
-    layers = [name for name, layer in model.named_modules() if isinstance(layer, AuxRoutedBatchNorm)]
+    every = model.named_modules(remove_duplicate=False)
+    layers = [name for name, layer in every if isinstance(layer, AuxRoutedBatchNorm)]
     prefixes = tuple(f"{name}.aux_" if name else "aux_" for name in layers)
     return {name for name in model.state_dict() if name.startswith(prefixes)} if layers else set()
 
@@ -49,10 +50,15 @@ def parameter_groups(model: nn.Module, fused: bool) -> list[dict[str, Any]]:
     ]
 
 
-def is_torch_optimizer(make: Any) -> bool:
-    """Whether a factory of optimisers is one of torch's classes, with or without settings, and so takes groups."""
+def takes_groups(make: Any) -> bool:
+    """Whether a factory of optimisers is a class of them, with or without settings, that takes groups of weights.
+
+    Example:
+        >>> takes_groups(partial(torch.optim.SGD, lr=0.1)), takes_groups(torch.optim.LBFGS), takes_groups(lambda p: p)
+        (True, False, False)
+    """
     made = make.func if isinstance(make, partial) else make
-    return isinstance(made, type) and issubclass(made, torch.optim.Optimizer)
+    return isinstance(made, type) and issubclass(made, torch.optim.Optimizer) and made is not torch.optim.LBFGS
 
 
 def without_auxiliary(state: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def train(
         parts=module.trains_parts,
         **trainer_options,
     )
+    module.scales_loss = getattr(trainer.precision_plugin, "scaler", None) is not None
     with stop, ExitStack() as resources:
         state = resume
         if resume:

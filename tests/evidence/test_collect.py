@@ -6,7 +6,7 @@ import pytest
 
 from evidence import collect
 from tests.evidence.runs import run
-from tests.report.runs import store
+from tests.report.runs import result, store
 
 
 def test_a_line_a_run_in_a_fixed_order(tmp_path):
@@ -31,13 +31,23 @@ def test_a_line_a_run_in_a_fixed_order(tmp_path):
         "balanced_accuracy": "0.25",
         "many": "0.25",
         "medium": "",
-        "recall": "0.9 0.5",
-        "class_counts": "100 10",
+        "recall": "[0.9, 0.5]",
+        "class_counts": "[100, 10]",
         "train_seconds": "2.0",
         "reused_seconds": "8.0",
         "git_commit": "f" * 12,
     }
     assert {name: lines[0][name] for name in expected} == expected
+
+
+def test_runs_outside_a_checkout_or_with_changes_say_so_and_others_have_no_place(tmp_path):
+    run(tmp_path / "sweep", "drs", 0, 0.5, git_commit=None)
+    run(tmp_path / "sweep", "drs", 1, 0.5, git_commit="a" * 40 + "-dirty")
+    store(tmp_path / "sweep/other", result("drs", 2, content_digest="0" * 64, git_commit=None))
+    (problem,) = collect.collect([tmp_path / "sweep"], tmp_path / "table.csv")
+    assert "other: left out (not of an experiment)" in problem
+    with (tmp_path / "table.csv").open(newline="") as file:
+        assert [line["git_commit"] for line in csv.DictReader(file)] == ["", "aaaaaaaaaaaa-dirty"]
 
 
 def test_a_folder_without_runs_is_refused_and_no_table_written(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 import time
 
 import numpy as np
@@ -43,22 +44,42 @@ def test_a_folder_in_use_is_refused(packed, capsys):
     assert "holds something already" in capsys.readouterr().err
 
 
-def test_what_is_finished_when_the_time_is_up_is_collected_and_the_rest_goes_on(packed, tmp_path):
+def lines(folder):
+    with (folder / "wrn.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_is_missing_is_run_and_collected_with_what_was_there(packed, tmp_path):
     _, folder = packed
     command = [str(tmp_path), "--data", str(folder), "--tiny", "--override", "experiment=study/drs,study/open_dar_full"]
     with pytest.raises(SystemExit) as ended:
         gpu.main([*command, "seed=0"])
     assert ended.value.code == 0
-    with (tmp_path / "wrn.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert [(line["method"], line["seed"], line["model"]) for line in lines] == [
+    before = lines(tmp_path)
+    assert [(line["method"], line["seed"], line["model"]) for line in before] == [
         ("drs", "0", "wrn_28_10"),
         ("open_dar_full", "0", "wrn_28_10"),
     ]
-    assert lines[1]["reused_seconds"] != "0.0"
-    assert {line["imbalance_ratio"] for line in lines} == {"2"}
-    begun = time.monotonic()
+    assert before[1]["reused_seconds"] != "0.0"
+    assert {line["imbalance_ratio"] for line in before} == {"2"}
     with pytest.raises(SystemExit) as ended:
-        gpu.main([*command, "seed=0,1", "--seconds", "1"])
+        gpu.main([*command, "seed=0,1"])
     assert ended.value.code == 0
-    assert time.monotonic() - begun < gpu.GRACE
+    after = lines(tmp_path)
+    assert [line for line in after if line["seed"] == "0"] == before
+    assert [line["method"] for line in after if line["seed"] == "1"] == ["drs", "open_dar_full"]
+
+
+def test_a_command_is_ended_when_the_time_is_up():
+    started = time.monotonic()
+    wait = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); time.sleep(60)"
+    assert gpu.run_until(started + 1, [sys.executable, "-c", wait]) is None
+    assert 1 <= time.monotonic() - started < 30
+    assert gpu.run_until(started + 60, [sys.executable, "-c", "raise SystemExit(3)"]) == 3
+
+
+def test_time_that_is_up_before_anything_is_finished_is_said(packed, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        gpu.main([str(tmp_path), "--data", str(packed[1]), "--tiny", "--seconds", "0"])
+    assert ended.value.code == 2
+    assert "no finished training run" in capsys.readouterr().err

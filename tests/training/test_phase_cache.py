@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import MixedPrecision
 
 from oponm.data.augmentation import no_augmentation
 from oponm.nn import convert_batchnorm
@@ -36,7 +37,7 @@ METHODS = {
 }
 
 
-def run(folder, method, cache, seed=0, tau=None, shots=None, norm=None, optimizer=None, **options):
+def run(folder, method, cache, seed=0, tau=None, shots=None, norm=None, optimizer=None, scaler=None, **options):
     data = make_data(seed, **options)
     module = make_module(data, seed)
     module.shots = shots or {}
@@ -45,7 +46,9 @@ def run(folder, method, cache, seed=0, tau=None, shots=None, norm=None, optimize
     if optimizer:
         module.make_optimizer = optimizer
     logger = CSVLogger(folder, name="", version="")
-    result = train(module, data, PhasePlan(METHODS[method], 4, tau), folder, [logger], cache, accelerator="cpu")
+    plugins = [MixedPrecision("16-mixed", "cpu", scaler())] if scaler else []
+    plan = PhasePlan(METHODS[method], 4, tau)
+    result = train(module, data, plan, folder, [logger], cache, accelerator="cpu", plugins=plugins)
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     return module.model.state_dict(), rows, result
@@ -146,17 +149,31 @@ def test_a_plain_network_goes_on_from_the_phase_of_one_with_auxiliary_batch_norm
     assert len(cache.entries()) == 1
 
 
+def own_factory(parameters):
+    return SGD([*parameters])
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"val": "split", "val_size": 5}, {"optimizer": lambda parameters: SGD([*parameters])}],
+    [{"val": "split", "val_size": 5}, {"optimizer": own_factory}],
     ids=["validation", "a factory of one's own"],
 )
-def test_where_more_depends_on_auxiliary_batch_norm_its_phase_is_its_own(tmp_path, options, caplog):
+def test_where_more_depends_on_auxiliary_batch_norm_its_phase_is_its_own(tmp_path, options):
     cache = PhaseCache(tmp_path / "phases")
     run(tmp_path / "plain", "drs", cache, **options)
+    assert run(tmp_path / "other", "erm", cache, **options)[2]["reused"]
     own = run(tmp_path / "own", "open", cache, norm=("aux", "full"), **options)
     assert own[2]["reused"] is None
     assert_equal_runs(own, run(tmp_path / "scratch", "open", None, norm=("aux", "full"), **options))
+
+
+def test_float16_scales_the_loss_of_fused_optimisers_whole(tmp_path):
+    cache = PhaseCache(tmp_path / "phases")
+    chosen = {"optimizer": OPTIMIZERS["fused"], "scaler": partial(torch.amp.GradScaler, "cpu", init_scale=2.0**8)}
+    run(tmp_path / "plain", "drs", cache, **chosen)
+    own = run(tmp_path / "own", "open", cache, norm=("aux", "full"), **chosen)
+    assert own[2]["reused"] is None
+    assert_equal_runs(own, run(tmp_path / "scratch", "open", None, norm=("aux", "full"), **chosen))
 
 
 @pytest.mark.parametrize("damage", ["cut", "bytes", "text", "foreign"])
