@@ -50,6 +50,15 @@ class Study:
         run = {line["method"] for line in self._of(condition)}
         return [method for method in METHODS if method in run]
 
+    def missing(self, condition: str) -> str:
+        """A sentence on the methods that were not run under a condition, or with fewer seeds than the baseline."""
+        run, seeds = self.methods(condition), self.seeds(condition)
+        absent = [name for method, name in METHODS.items() if method not in run]
+        short = [METHODS[method] for method in run if len(self.by_seed(condition, method)) < seeds]
+        parts = [f"Not run: {'; '.join(absent)}."] if absent else []
+        parts += [f"With fewer seeds than DRS: {'; '.join(short)}."] if short else []
+        return " ".join(parts)
+
     def by_seed(self, condition: str, method: str, metric: str = "balanced_accuracy") -> dict[int, float]:
         """A metric of each run of a method, by seed, as a share; classes' groups that there are not are left out."""
         lines = self._of(condition, method)

@@ -155,7 +155,11 @@ def test_sweeps_name_experiments_that_exist(sweep):
 
 
 METHODS = [f"method={method}" for method in ALL["method"]]
-METHODS += [f"experiment={choice}" for choice in ALL["experiment"] if choice.startswith(("digits_lt/", "study/"))]
+METHODS += [f"experiment={choice}" for choice in ALL["experiment"] if choice.startswith("digits_lt/")]
+# Those of the study that are no combination of the same.
+METHODS += [
+    f"experiment=study/{choice}" for choice in ("drs_classifier", "open_balanced_softmax", "open_standard_none")
+]
 
 
 @pytest.mark.parametrize("chosen", METHODS)

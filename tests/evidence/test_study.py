@@ -51,6 +51,12 @@ def test_what_was_not_run_has_no_difference(study):
     assert math.isnan(study.mean_and_error("cutout", "erm")[0])
 
 
+def test_what_is_missing_is_said(study):
+    said = study.missing("none")
+    assert said.startswith("Not run: RS (class-balanced from the start); DRW; ")
+    assert said.endswith("With fewer seeds than DRS: ERM; OPeN, DAR-BN, `none`.")
+
+
 def test_results_are_in_the_order_of_the_methods_with_p_adjusted(study):
     lines = tables.results(study, "none").splitlines()
     assert lines[0] == "| method | seeds | balanced accuracy | many | few | minus DRS [95 %] | p (Holm) |"
