@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from oponm.cli.errors import one_line_errors
 from oponm.errors import InputError
 from oponm.report import collect_runs
+from oponm.run_files import write_whole
 
 METRICS = ("accuracy", "balanced_accuracy", "many", "medium", "few", "macro_f1", "ece")
 LIST_COLUMNS = ("recall", "class_counts", "class_names")  # as JSON
@@ -82,10 +85,11 @@ def collect(folders: list[Path], table: Path) -> list[str]:
     if not lines:
         raise InputError(f"no run of an experiment below {', '.join(map(str, folders))}")
     lines.sort(key=lambda line: [str(line[name]) for name in SETTINGS] + [line["method"], line["seed"]])
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, lines[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_whole(table, text.getvalue())
     return problems
 
 
@@ -99,11 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of a sweep")
     parser.add_argument("table", type=Path, metavar="TABLE", help="the file to write, results/NAME.csv")
     chosen = parser.parse_args(arguments)
-    try:
+    with one_line_errors():
         problems = collect(chosen.folders, chosen.table)
-    except InputError as error:
-        print(f"evidence: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     for problem in problems:
         print(problem, file=sys.stderr)
 

@@ -11,6 +11,9 @@ from evidence.study import Study
 from evidence.tables import label
 from oponm.report.figure import recall_figure
 
+COLOURS = {"open_dar": "C0", "open_": "C1", "noise_": "C1", "": "0.4"}  # by the beginning of a method's name
+LEGEND = {"C0": "OPeN with DAR-BN", "C1": "OPeN otherwise", "0.4": "without noise images"}
+
 
 def by_class(study: Study, condition: str, path: Path) -> None:
     """Accuracy of each class, head to tail, for a few methods.
@@ -35,17 +38,18 @@ def differences(study: Study, path: Path) -> Any:
         The figure.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     methods = [name for name in METHODS if name != BASELINE and any(name in study.methods(c) for c in study.conditions)]
     places = {method: place for place, method in enumerate(reversed(methods))}
-    figure = Figure(figsize=(3 + 2.9 * len(study.conditions), 1 + 0.3 * len(methods)), layout="constrained")
+    figure = Figure(figsize=(3.4 + 2.9 * len(study.conditions), 1 + 0.3 * len(methods)), layout="constrained")
     panels = figure.subplots(1, len(study.conditions), sharey=True, squeeze=False)[0]
     for panel, condition in zip(panels, study.conditions, strict=True):
         for method in study.methods(condition):
             found = study.difference(method, condition=condition)
             if method == BASELINE or math.isnan(found.mean):
                 continue
-            colour = "C0" if method.startswith("open_dar") else "C1" if method.startswith("open_") else "0.4"
+            colour = COLOURS[next(prefix for prefix in COLOURS if method.startswith(prefix))]
             ends = [] if math.isnan(found.low) else [found.mean - found.low, found.high - found.mean]
             panel.errorbar(
                 100 * found.mean,
@@ -62,5 +66,7 @@ def differences(study: Study, path: Path) -> Any:
         panel.grid(axis="x", color="0.9", lw=0.6)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(list(places.values()), [METHODS[method].replace("`", "") for method in places])
+    handles = [Line2D([], [], color=colour, marker="o", ms=4, label=name) for colour, name in LEGEND.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.savefig(path, dpi=110)
     return figure

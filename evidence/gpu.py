@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from evidence.collect import collect
-from oponm.errors import InputError
+from oponm.cli.errors import one_line_errors
 
 TINY = ("model.depth=10", "model.width=1", "trainer.max_epochs=2", "trainer.num_threads=1", "trainer.precision=32-true")
 GRACE = 60  # seconds for the step under way and a checkpoint
@@ -76,11 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
         codes.append(run_until(deadline, command_of(data, chosen.out, overrides)))
         if codes[-1] is None:
             break
-    try:
+    with one_line_errors():
         problems = collect([chosen.out], chosen.out / "wrn.csv")
-    except InputError as error:
-        print(f"evidence.gpu: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     for problem in problems:
         print(problem, file=sys.stderr)
     raise SystemExit(next((code for code in codes if code), 0))

@@ -22,7 +22,7 @@ METHODS = {
     "open_balanced_softmax": "OPeN with balanced softmax",
     "drs_additive_noise": "DRS with additive noise",
     "open_noise_ignored": "OPeN, noise left out of the loss",
-    "open_standard_ignored": "the same, plain BN",
+    "open_standard_ignored": "noise left out of the loss, plain BN",
     "open_uniform_labels": "OPeN, uniform labels of noise",
     "drs_classifier": "DRS for the classifier alone",
     "noise_classifier": "OPeN for the classifier alone",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from PIL import Image
 
+from oponm.cli.errors import one_line_errors
 from oponm.data import CifarLT
 from oponm.errors import InputError
 
@@ -61,11 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     data = CifarLT(
         num_classes=10, root=chosen.root, imbalance_ratio=chosen.imbalance_ratio, verify=not chosen.no_verify
     )
-    try:
+    with one_line_errors():
         total = pack(data, chosen.folder)
-    except InputError as error:
-        print(f"evidence.pack: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     print(f"{chosen.folder}: {total / 2**20:.0f} MiB")
 
 

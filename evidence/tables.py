@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from evidence.methods import BASELINE, KINDS, METHODS, READINGS
 from evidence.study import Study
 from oponm.report.paired import holm
-from oponm.report.table import interval, percent, probability
+from oponm.report.table import interval, markdown_rows, percent, probability
 
 _GROUPS = ("many", "medium", "few")
 
@@ -34,7 +34,7 @@ def results(study: Study, condition: str, methods: Sequence[str] | None = None) 
         row += [percent(*study.mean_and_error(condition, method, metric)) for metric in metrics]
         row += [interval(found[method]), probability(adjusted[method])] if method in found else ["", ""]
         rows.append(row)
-    return markdown(["method", "seeds", "balanced accuracy", *groups, "minus DRS [95 %]", "p (Holm)"], rows)
+    return _table(["method", "seeds", "balanced accuracy", *groups, "minus DRS [95 %]", "p (Holm)"], rows)
 
 
 def readings(study: Study, condition: str | None = None) -> str:
@@ -48,7 +48,7 @@ def readings(study: Study, condition: str | None = None) -> str:
     for kind, name in KINDS.items():
         cells = [interval(study.difference(f"open_{kind}_{reading}", condition=condition)) for reading in READINGS]
         rows.append([name, *cells])
-    return markdown(["OPeN minus DRS", *(f"`{reading}`" for reading in READINGS)], rows)
+    return _table(["OPeN minus DRS", *(f"`{reading}`" for reading in READINGS)], rows)
 
 
 def kinds(study: Study, condition: str | None = None) -> str:
@@ -62,7 +62,7 @@ def kinds(study: Study, condition: str | None = None) -> str:
     for kind in [kind for kind in KINDS if kind != "dar"]:
         pairs = [(f"open_dar_{reading}", f"open_{kind}_{reading}") for reading in READINGS]
         rows.append([f"DAR-BN minus {KINDS[kind]}", *(interval(study.difference(*pair, condition)) for pair in pairs)])
-    return markdown(["at equal readings", *(f"`{reading}`" for reading in READINGS)], rows)
+    return _table(["at equal readings", *(f"`{reading}`" for reading in READINGS)], rows)
 
 
 def versus(study: Study, pairs: Sequence[tuple[str, str]]) -> str:
@@ -77,7 +77,7 @@ def versus(study: Study, pairs: Sequence[tuple[str, str]]) -> str:
         [f"{METHODS[one]} minus {METHODS[other]}", *(interval(study.difference(one, other, c)) for c in conditions)]
         for one, other in pairs
     ]
-    return markdown(["", *(label(study, condition) for condition in conditions)], rows)
+    return _table(["", *(label(study, condition) for condition in conditions)], rows)
 
 
 def label(study: Study, condition: str | None) -> str:
@@ -92,14 +92,5 @@ def label(study: Study, condition: str | None) -> str:
     return f"imbalance ratio {condition}" if study.varied == "imbalance_ratio" else condition.replace("_", "+")
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, numbers to the right.
-
-    Example:
-        >>> print(markdown(["method", "seeds"], [["erm", "3"]]))
-        | method | seeds |
-        | --- | ---: |
-        | erm | 3 |
-    """
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return markdown_rows([[*head], *map(list, rows)], texts=1).removesuffix("\n")

@@ -184,7 +184,7 @@ def markdown_table(groups: Sequence[Group]) -> str:
     Returns:
         Lines with a final line break.
     """
-    return _markdown(result_rows(groups), texts=1)
+    return markdown_rows(result_rows(groups), texts=1)
 
 
 def markdown_differences(comparisons: Sequence[Comparison]) -> str:
@@ -196,7 +196,7 @@ def markdown_differences(comparisons: Sequence[Comparison]) -> str:
     Returns:
         Lines with a final line break.
     """
-    return _markdown(difference_rows(comparisons), texts=2)
+    return markdown_rows(difference_rows(comparisons), texts=2)
 
 
 def markdown_tail(groups: Sequence[Group]) -> str:
@@ -206,7 +206,7 @@ def markdown_tail(groups: Sequence[Group]) -> str:
         groups: see :func:`~oponm.report.group_runs`.
     """
     rows = tail_rows(groups)
-    return _markdown(rows, texts=1) if rows else ""
+    return markdown_rows(rows, texts=1) if rows else ""
 
 
 def markdown_text(text: str) -> str:
@@ -241,7 +241,19 @@ def _terminal(rows: Rows, texts: int) -> Table:
     return table
 
 
-def _markdown(rows: Rows, texts: int) -> str:
+def markdown_rows(rows: Rows, texts: int) -> str:
+    """A Markdown table, its numbers to the right.
+
+    Args:
+        rows: of cells, the head first.
+        texts: how many columns, from the left, are no numbers.
+
+    Example:
+        >>> print(markdown_rows([["method", "seeds"], ["erm", "3"]], texts=1), end="")
+        | method | seeds |
+        | --- | ---: |
+        | erm | 3 |
+    """
     alignment = ["---"] * texts + ["---:"] * (len(rows[0]) - texts)
     escaped = [[markdown_text(cell) for cell in row] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in (escaped[0], alignment, *escaped[1:]))

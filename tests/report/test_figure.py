@@ -14,7 +14,7 @@ def group(name: str = "erm", num_classes: int = 10, seeds: int = 1, names: list[
         "class_names": names or [str(label) for label in range(num_classes)],
         **changes,
     }
-    return Group(name, [{**run, "seed": s, "recall": rng.random(num_classes).tolist()} for s in range(seeds)])
+    return Group(name, [{"recall": rng.random(num_classes).tolist(), **run, "seed": s} for s in range(seeds)])
 
 
 def drawn(path) -> np.ndarray:
@@ -48,7 +48,11 @@ def test_every_group_has_a_line_of_its_own(tmp_path, number):
 
 @pytest.mark.parametrize("length", [3, 12])
 def test_names_of_classes_may_be_long(tmp_path, length):
-    draw(tmp_path, group(names=[f"{label}" * length for label in range(10)]))
+    short = draw(tmp_path, group())
+    long = draw(tmp_path, group(names=[f"{label}" * length for label in range(10)]))
+    assert not np.array_equal(long, short)
+    assert (long[:, 0] == 255).all()  # nothing is cut off at the left edge
+    assert (long[-1] == 255).all()  # nor at the lower one
 
 
 def test_classes_are_ordered_by_their_counts_not_their_labels(tmp_path):
@@ -69,7 +73,12 @@ def test_classes_are_ordered_by_their_counts_not_their_labels(tmp_path):
     "name", ["$_$", r"$\nowhere$", "US$ and CA$", "a_b^c", "{", "élan", "_hidden", "a" * 40], ids=ascii
 )
 def test_any_name_can_be_drawn(tmp_path, name):
-    draw(tmp_path, group(f"open x={name}", num_classes=2, names=[name, "other"]))
+    one, other = (
+        draw(tmp_path, group(f"open x={shown}", num_classes=2, names=[shown, "other"], recall=[0.5, 0.4]))
+        for shown in (name, "x" * len(name))
+    )
+    assert one.shape == other.shape
+    assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(
