@@ -12,7 +12,7 @@ from evidence.tables import label
 from oponm.report.figure import recall_figure
 
 COLOURS = {"open_dar": "C0", "open_": "C1", "noise_": "C1", "": "0.4"}  # by the beginning of a method's name
-LEGEND = {"C0": "OPeN with DAR-BN", "C1": "OPeN otherwise", "0.4": "without noise images"}
+LEGEND = {"C0": "OPeN with DAR-BN, by reading", "C1": "others with noise images", "0.4": "without noise images"}
 
 
 def by_class(study: Study, condition: str, path: Path) -> None:
