@@ -92,6 +92,7 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
         _plain(config.shots),
         channels_last=config.trainer.channels_last,
         compile=config.trainer.compile,
+        split_noise=config.trainer.split_noise,
         **trainer_options(config),
     )
     module.model_config = _plain(config.model)

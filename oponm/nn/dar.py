@@ -75,7 +75,8 @@ class RoutedBatchNorm(_BatchNorm):
     ) -> Tensor:
         routed = self._normalise(x, route, weight, bias, eps)
         if not recomputing:
-            self._track(routed)
+            if route.tracked:
+                self._track(routed)
             if not torch.compiler.is_compiling():
                 route.await_backward(routed.output)
         return routed.output

@@ -28,6 +28,7 @@ class Route:
             :func:`~oponm.nn.slices.leading_natural_rows`.
         pending: layers that ran under this route and wait for their backward pass.
         of_block: it is that of a :func:`noise_routing` block, and not made by a layer outside any.
+        tracked: layers update their running statistics.
     """
 
     is_noise: Tensor
@@ -36,6 +37,7 @@ class Route:
     natural_first: int | None = None
     pending: int = 0
     of_block: bool = True
+    tracked: bool = True
     _anywhere: bool | None = None
 
     def has_noise_anywhere(self) -> bool:
@@ -90,7 +92,22 @@ def noise_routing(is_noise: Tensor | None) -> Iterator[None]:
         ...     layer(torch.tensor([[1.0], [3.0], [100.0], [300.0]])).round().flatten().tolist()
         [-1.0, 1.0, -1.0, 1.0]
     """
-    route = None if is_noise is None else _make_route(is_noise)
+    with open_route(None if is_noise is None else _make_route(is_noise)):
+        yield
+
+
+@contextmanager
+def open_route(route: Route | None) -> Iterator[None]:
+    """As :func:`noise_routing`, for a route that is made already.
+
+    Args:
+        route: None for no routing.
+
+    Example:
+        >>> with open_route(natural_route(torch.zeros(3, 2))):
+        ...     current_route()[0].is_noise
+        tensor([False, False, False])
+    """
     outer, _routing.current = _routing.current, route
     try:
         yield
@@ -121,6 +138,23 @@ def natural_route(x: Tensor) -> Route:
     """
     is_noise = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     return Route(is_noise, make_groups(is_noise), has_noise=False, of_block=False)
+
+
+def noise_route(x: Tensor) -> Route:
+    """The route of noise rows by themselves, which natural rows have gone before.
+
+    Running statistics, which are those of natural rows, are not touched: what the pass of these has saved of them for
+    its way back stays valid.
+
+    Args:
+        x: (N, ...).
+
+    Example:
+        >>> noise_route(torch.zeros(3, 2)).is_noise
+        tensor([True, True, True])
+    """
+    is_noise = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    return Route(is_noise, make_groups(is_noise), has_noise=True, natural_first=0, tracked=False)
 
 
 def current_route() -> tuple[Route | None, bool]:

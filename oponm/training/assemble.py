@@ -15,8 +15,10 @@ from oponm.nn import convert_batchnorm
 from oponm.rng import derived_randomness
 from oponm.training.margins import check_margins
 from oponm.training.module import LongTailModule
+from oponm.training.noise_pass import split_obstacle
 from oponm.training.parts import rehearse
 from oponm.training.phases import PhasePlan
+from oponm.training.processes import world_size
 from oponm.training.run import make_trainer
 
 
@@ -32,6 +34,7 @@ def assemble(
     shots: Mapping[str, int] | None = None,
     channels_last: bool = False,
     compile: bool = False,
+    split_noise: bool | str = "auto",
     **trainer_options: Any,
 ) -> LongTailModule:
     """Make the module of a run, and see that each of its parts can be used with the others.
@@ -46,8 +49,9 @@ def assemble(
         norm: ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
         seed: the run's.
         shots: see :class:`~oponm.training.LongTailModule`.
-        channels_last: see there, as the next.
+        channels_last: see there, as the next two.
         compile: see there.
+        split_noise: see there; true where it cannot be done is an error.
         **trainer_options: for :func:`~oponm.training.make_trainer`.
 
     Raises:
@@ -62,7 +66,9 @@ def assemble(
     _try("schedule", lambda: float(schedule(0)))
     if check_flag("compile", compile):
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
-    execution = (check_flag("channels_last", channels_last), compile)
+    if split_noise != "auto" and check_flag("split_noise", split_noise) and plan.uses_noise:
+        _check_split(model, data.image_shape, classes, compile)
+    execution = (check_flag("channels_last", channels_last), compile, split_noise)
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
     for phase in plan.phases:
@@ -87,6 +93,19 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> None:
     model.train()
     if tuple(logits.shape) != (1, classes):
         raise InputError(f"gives {tuple(logits.shape)} for an image, not logits (1, {classes}), one a class", "model")
+
+
+def _check_split(model: nn.Module, shape: tuple[int, ...], classes: int, compiles: bool) -> None:
+    """Refuse ``split_noise=true`` where noise rows cannot have a pass of their own."""
+    if compiles:
+        obstacle: str | None = "torch.compile needs batches of one shape: leave one of the two out"
+    elif world_size() > 1:
+        obstacle = "it is for one process: use devices=1"
+    else:
+        with derived_randomness(0, "trial"):
+            obstacle = split_obstacle(model.train(), torch.randn(8, *shape), 4, classes)
+    if obstacle:
+        raise InputError(f"cannot be true: {obstacle}", "split_noise")
 
 
 def _try(key: str, make: Callable[[], Any]) -> None:

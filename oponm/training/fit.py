@@ -65,6 +65,7 @@ def fit(
     precision: str = "32-true",
     channels_last: bool = False,
     compile: bool = False,
+    split_noise: bool | str = "auto",
     sync_batchnorm: bool = False,
     num_threads: int | None = None,
     checkpoint_every: timedelta = timedelta(minutes=5),
@@ -111,8 +112,9 @@ def fit(
         max_restarts: how often the processes that it starts are started anew if one dies, to go on from the last
             checkpoint. Those of a launcher are the launcher's.
         precision: of Lightning's trainer.
-        channels_last: see :class:`~oponm.training.LongTailModule`, as the next.
+        channels_last: see :class:`~oponm.training.LongTailModule`, as the next two.
         compile: see there.
+        split_noise: see there; true where it cannot be done is an error.
         sync_batchnorm: see :func:`~oponm.training.make_trainer`.
         num_threads: of the CPU, meanwhile; sums, and so results in the last digits, depend on it. None is what the
             command takes for the data: 1 for the digits, else torch's.
@@ -161,6 +163,7 @@ def fit(
         "precision": precision,
         "channels_last": channels_last,
         "compile": compile,
+        "split_noise": split_noise,
         "sync_batchnorm": sync_batchnorm,
         "num_threads": num_threads,
         "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
@@ -238,6 +241,7 @@ def _train(
         settings["shots"],
         channels_last=settings["trainer"]["channels_last"],
         compile=settings["trainer"]["compile"],
+        split_noise=settings["trainer"]["split_noise"],
         **{name: options[name] for name in ("accelerator", "precision", "sync_batchnorm")},
     )
     module.model_config = recipe.model_config

@@ -18,10 +18,12 @@ from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
 from oponm.losses.precision import at_least_float32
 from oponm.metrics import Evaluation, RowMetrics, evaluation_metrics, summarise
 from oponm.models import LearnableScale
+from oponm.models.classifier import find_classifier
 from oponm.nn import noise_routing
 from oponm.nn.aux import AuxRoutedBatchNorm
 from oponm.noise import Batch
 from oponm.rng import derived_randomness
+from oponm.training.noise_pass import split_logits, split_obstacle
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
@@ -43,6 +45,10 @@ class LongTailModule(pl.LightningModule):
             autocast: batch norm is faster so, and what dropout strikes is something else.
         compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled anew and
             kept, so that shapes stay fixed; the number of noise rows is no part of them.
+        split_noise: give noise rows a pass of their own, without a graph below the classifier, where that comes to the
+            same: under the reading ``none``, see :func:`~oponm.training.noise_pass.split_obstacle`. It saves their part
+            of the backward pass, and waits for the device once a step. ``"auto"`` does so on the CPU where noise rows
+            are last anyway. Several processes and ``compile`` do without.
 
     Attributes:
         plan: the phases; one that trains everything, until :func:`~oponm.training.train` sets them.
@@ -58,6 +64,7 @@ class LongTailModule(pl.LightningModule):
     """
 
     evaluation: Evaluation
+    _can_split: bool | None
 
     def __init__(
         self,
@@ -70,10 +77,11 @@ class LongTailModule(pl.LightningModule):
         loss: Callable[[Sequence[int]], nn.Module] = CrossEntropy,
         channels_last: bool = False,
         compile: bool = False,
+        split_noise: bool | str = "auto",
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
-        self.compiles = compile
+        self.compiles, self.split_noise = compile, split_noise
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model
         if compile:
             model.compile(dynamic=False)
@@ -113,11 +121,14 @@ class LongTailModule(pl.LightningModule):
         Of several processes each returns that of its part, weighted so that their mean is that of the whole batch.
         """
         step = self.first_batch + batch_idx
-        if self.memory_format == torch.channels_last or torch.is_autocast_enabled(self.device.type):
-            batch = batch.natural_first()  # for these, batch norm is faster on slices
+        # For these, batch norm is faster on slices.
+        ordered = self.memory_format == torch.channels_last or torch.is_autocast_enabled(self.device.type)
+        batch = batch.natural_first() if ordered or self.split_noise is True else batch
+        splits = self.split_noise is True or (self.split_noise == "auto" and ordered and self.device.type == "cpu")
+        natural = self._natural_to_split(batch) if splits else None
         identity = (self.seed, "dropout", self.current_epoch, step, self.global_rank)
         with derived_randomness(*identity, device=self.device), noise_routing(batch.is_noise):
-            logits = self(batch.images)
+            logits = self(batch.images) if natural is None else self._split(batch.images, natural)
         loss, part = batch_loss(self.loss, logits, *self._weighing(batch)), self._part(step)
         if part is None:
             self._count(loss.detach(), logits.detach(), batch)
@@ -127,6 +138,21 @@ class LongTailModule(pl.LightningModule):
         if part.counted:
             self._count(loss.detach(), logits.detach(), batch)
         return loss if part.weight == 1 else loss * part.weight
+
+    def _natural_to_split(self, batch: Batch) -> int | None:
+        """How many rows, from the first on, are natural; None where all go through the network together."""
+        if batch.is_noise is None or self.compiles or world_size() > 1:
+            return None
+        natural = len(batch.is_noise) - int(batch.is_noise.sum())
+        if not 2 <= natural < len(batch.is_noise):
+            return None
+        if self._can_split is None:
+            images = batch.images.to(self.dtype)
+            self._can_split = not split_obstacle(self.model, images, natural, len(self.class_counts))
+        return natural if self._can_split else None
+
+    def _split(self, images: Tensor, natural: int) -> Tensor:
+        return split_logits(self, find_classifier(self.model, len(self.class_counts))[1], images, natural)
 
     def _weighing(self, batch: Batch) -> tuple[Any, ...]:
         """The labels of a batch and what they count."""
@@ -183,6 +209,7 @@ class LongTailModule(pl.LightningModule):
         weights = class_weights(self.class_counts, phase.class_weights, **options)
         self.class_weights = None if weights is None else weights.to(self.device)
         self.noise_loss = phase.noise_loss
+        self._can_split = None  # not tried yet, with what this phase trains
 
     @property
     def trains_parts(self) -> bool:

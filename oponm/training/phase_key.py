@@ -62,7 +62,7 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         "optimizer": describe(module.make_optimizer),
         "loss": describe(module.make_loss),
         "mixing": describe(data.make_mixing),
-        "noise": describe(data.make_mixer) if noise else None,
+        "noise": [describe(data.make_mixer), module.split_noise] if noise else None,
         "epochs": [_epoch(module, number) for number in epochs],
         "validated": [plan.tau, describe(module.shots)] if data.val != "none" else None,  # the best epoch hangs on them
     }

@@ -1,0 +1,137 @@
+"""Noise rows in a forward pass of their own, without a graph, where all they teach is the classifier."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from oponm.errors import InputError
+from oponm.models.classifier import find_classifier
+from oponm.nn.routing import natural_route, noise_route, noise_routing, open_route
+from oponm.rng import derived_randomness
+
+_TRIAL_ROWS = 4  # of each kind
+_AGREEMENT = 1e-6  # relative; in float64 two ways to sum up differ by less than a millionth of it
+
+
+def split_logits(forward: Callable[[Tensor], Tensor], classifier: nn.Module, images: Tensor, natural: int) -> Tensor:
+    """The logits of a batch, natural rows first, from one pass for each kind of row.
+
+    Under the reading ``none`` no gradient of a noise row passes a batch norm, so that below the last one the backward
+    pass multiplies by zeros: for these rows the graph here begins at the classifier. Logits, gradients and running
+    statistics are those of one pass over all rows, where :func:`split_obstacle` finds nothing.
+
+    Args:
+        forward: (N, C, H, W) -> logits (N, K).
+        classifier: the layer in it from which on noise rows have gradients.
+        images: (N, C, H, W).
+        natural: how many rows, from the first on, are natural; at least 1, and fewer than all.
+
+    Returns:
+        (N, K).
+
+    Example:
+        >>> model = nn.Linear(8, 3)
+        >>> split_logits(model, model, torch.ones(4, 8), natural=3).shape
+        torch.Size([4, 3])
+    """
+    rows = images.split([natural, len(images) - natural])
+    with open_route(natural_route(rows[0])):  # around the other: what is checkpointed comes back to the last route
+        of_natural = forward(rows[0])
+        with open_route(noise_route(rows[1])), _graph_from(classifier):
+            of_noise = forward(rows[1])
+    return torch.cat([of_natural, of_noise])
+
+
+@contextmanager
+def _graph_from(layer: nn.Module) -> Iterator[None]:
+    """No autograd graph until a layer is called."""
+    before = torch.is_grad_enabled()
+
+    def begin(*_: object) -> None:
+        torch.set_grad_enabled(before)
+
+    hook = layer.register_forward_pre_hook(begin)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        hook.remove()
+
+
+def split_obstacle(model: nn.Module, images: Tensor, natural: int, num_classes: int) -> str | None:
+    """Why noise rows of a network cannot have a pass of their own, found by trying both ways on a few rows.
+
+    Copies of the network, in float64 and without dropout, must come to the same logits, gradients and buffers. They do
+    not where a gradient of a noise row passes a batch norm (any reading but ``none``), where natural and noise rows
+    share something else than weights, or where something but dropout is drawn at random.
+
+    Args:
+        model: in the state in which it trains; it stays as it is.
+        images: (N, C, H, W), natural rows first.
+        natural: how many rows are natural; at least 2.
+        num_classes: outputs of its classifier.
+
+    Returns:
+        The reason, for an error message; None if they can.
+
+    Example:
+        >>> from oponm.nn import DARBatchNorm1d
+        >>> images = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> for noise_grad in ("none", "input"):
+        ...     model = nn.Sequential(nn.Linear(4, 4), DARBatchNorm1d(4, noise_grad=noise_grad), nn.Linear(4, 3))
+        ...     split_obstacle(model, images, natural=4, num_classes=3)
+        'gradients of noise rows reach more than the classifier (0.weight, say): norm=dar with ...
+    """
+    first = max(natural - _TRIAL_ROWS, 0)
+    few, of_these = images[first : natural + _TRIAL_ROWS].detach(), natural - first
+    try:
+        (logits, together), (of_split, apart) = (
+            _tried(model, few, of_these, num_classes, split) for split in (False, True)
+        )
+    except InputError as error:
+        return error.message
+    except Exception as error:  # a network that cannot be copied, or not run in float64, trains well in one pass
+        return f"a copy of the network cannot be tried out ({type(error).__name__}: {error})"
+    if not _agree(logits, of_split):
+        return "natural and noise rows of one batch have a part in each other's logits"
+    for name, value in together.items():
+        if not _agree(value, apart[name]):
+            if name in dict(model.named_parameters()):
+                return (
+                    f"gradients of noise rows reach more than the classifier ({name}, say): "
+                    "norm=dar with norm.noise_grad=none ends them"
+                )
+            return f"the buffer {name} of the network does not come out the same"
+    return None
+
+
+def _tried(
+    model: nn.Module, images: Tensor, natural: int, num_classes: int, split: bool
+) -> tuple[Tensor, dict[str, Tensor | None]]:
+    """Logits, gradients and buffers after a training step of a copy, without the optimiser's part."""
+    device = torch.device("cpu") if images.device.type == "mps" else images.device  # which has no float64
+    model, images = copy.deepcopy(model).to(device, torch.float64), images.to(device, torch.float64)
+    model.zero_grad()
+    for part in model.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd):
+            part.eval()
+    with derived_randomness(0, "noise_pass", device=device), torch.autocast(device.type, enabled=False):
+        if split:
+            logits = split_logits(model, find_classifier(model, num_classes)[1], images, natural)
+        else:
+            with noise_routing(torch.arange(len(images), device=device) >= natural):
+                logits = model(images)
+        (logits * torch.randn_like(logits)).sum().backward()
+    state: dict[str, Tensor | None] = {name: part.grad for name, part in model.named_parameters()}
+    return logits.detach(), {**state, **dict(model.named_buffers())}
+
+
+def _agree(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return torch.allclose(one.double(), other.double(), rtol=_AGREEMENT, atol=_AGREEMENT)
