@@ -35,8 +35,17 @@ def gathered_batch_norm(layer: nn.BatchNorm2d, x: Tensor, is_noise: Tensor, nois
     return output
 
 
-def candidates(shape: tuple[int, ...], memory_format: torch.memory_format, noise_grad: str) -> dict[str, Callable]:
-    """The formulations on one input, noise rows behind the others as training has them, or anywhere."""
+def candidates(
+    shape: tuple[int, ...], memory_format: torch.memory_format, noise_grad: str, compiled: bool = False
+) -> dict[str, Callable[[], None]]:
+    """The formulations on one input, noise rows behind the others as training has them, or anywhere.
+
+    Args:
+        shape: (N, C, H, W).
+        memory_format: of the input and of the gradient.
+        noise_grad: reading of DAR-BN.
+        compiled: batch norm and DAR-BN through ``torch.compile`` as well.
+    """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator).contiguous(memory_format=memory_format).requires_grad_()
     grad = torch.randn(shape, generator=generator).contiguous(memory_format=memory_format)
@@ -50,16 +59,22 @@ def candidates(shape: tuple[int, ...], memory_format: torch.memory_format, noise
         layer.zero_grad()
         forward().backward(grad)
 
-    def route(mask: Tensor) -> Tensor:
+    def route(layer: Callable[[Tensor], Tensor], mask: Tensor) -> Tensor:
         with noise_routing(mask):
-            return routed(x)
+            return layer(x)
 
-    return {
+    found = {
         "batch norm": lambda: run(plain, lambda: plain(x)),
-        "DAR-BN": lambda: run(routed, lambda: route(is_noise)),
-        "anywhere": lambda: run(routed, lambda: route(anywhere)),
+        "DAR-BN": lambda: run(routed, lambda: route(routed, is_noise)),
+        "anywhere": lambda: run(routed, lambda: route(routed, anywhere)),
         "gather": lambda: run(gathered, lambda: gathered_batch_norm(gathered, x, is_noise, noise_grad)),
     }
+    if compiled:
+        torch._dynamo.reset()
+        fast_plain, fast_routed = torch.compile(plain), torch.compile(routed)
+        found["compiled batch norm"] = lambda: run(plain, lambda: fast_plain(x))
+        found["compiled DAR-BN"] = lambda: run(routed, lambda: route(fast_routed, anywhere))
+    return found
 
 
 def measure(threads: int, budget: float) -> None:
@@ -108,6 +123,49 @@ def measure(threads: int, budget: float) -> None:
     )
 
 
+def measure_compiled(threads: int, budget: float) -> None:
+    """Print the table of layers that went through ``torch.compile``, which needs a C++ compiler.
+
+    Args:
+        threads: of torch's operators; timed by the wall.
+        budget: seconds for each line, without compiling.
+    """
+    torch.set_num_threads(threads)
+    names = ("batch norm", "compiled batch norm", "compiled DAR-BN", "gather")
+    rows = []
+    for shape in SHAPES:
+        for name, memory_format in FORMATS.items():
+            for noise_grad in NOISE_GRADS:
+                found = candidates(shape, memory_format, noise_grad, compiled=True)
+                runs = {each: found[each] for each in names}
+                for run in runs.values():
+                    run()  # compiles
+                timings = interleave(runs, rounds_within(budget, runs, least=8, most=200))
+                plain, fast_plain, routed, gathered = timings.values()
+                low, high = routed.ratio_quartiles(plain)
+                rows.append(
+                    [
+                        *(str(shape), name, noise_grad),
+                        *(f"{1e3 * timing.median:.2f}" for timing in timings.values()),
+                        f"{routed.ratio(plain):.2f} ({low:.2f} to {high:.2f}) {mark(routed.ratio(plain) <= 1.15)}",
+                        f"{routed.ratio(fast_plain):.2f} {mark(routed.ratio(fast_plain) <= 1.15)}",
+                        f"{gathered.ratio(routed):.1f} {mark(gathered.ratio(routed) >= 2)}",
+                    ]
+                )
+    show(
+        f"DAR-BN against batch norm, compiled, {threads} thread{'s' if threads > 1 else ''}",
+        "The same through `torch.compile` (`trainer.compile=true`), noise rows anywhere; milliseconds of the wall. One "
+        "graph serves every number of noise rows.",
+        [
+            *("shape", "format", "noise_grad", *names),
+            *("compiled DAR-BN / batch norm", "/ compiled batch norm", "gather / compiled DAR-BN"),
+        ],
+        rows,
+    )
+
+
 if __name__ == "__main__":
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
     for number in (1, 2):
-        measure(number, budget=float(sys.argv[1]) if len(sys.argv) > 1 else 2.0)
+        measure(number, seconds)
+    measure_compiled(2, seconds)
