@@ -10,7 +10,7 @@ import jinja2
 from evidence import figures, tables
 from evidence.methods import README
 from evidence.study import Study
-from oponm.report.table import interval
+from oponm.report.table import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
 VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", "wrn": "imbalance_ratio"}
@@ -45,13 +45,18 @@ def readme(text: str, studies: dict[str, Study]) -> str:
 def _render(template: str, studies: dict[str, Study]) -> str:
     text = Path(__file__).with_name(template).read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    names = {"d": _difference, "tables": tables, "readme_methods": README}
+    names = {"d": _difference, "mean": _mean, "tables": tables, "readme_methods": README}
     return environment.from_string(text).render({"wrn": None, **studies, **names})
 
 
 def _difference(study: Study, method: str, other: str, condition: str | None = None) -> str:
     """A difference as it stands in a sentence."""
     return interval(study.difference(method, other, condition))
+
+
+def _mean(study: Study, method: str, condition: str) -> str:
+    """A method's balanced accuracy as it stands in a sentence."""
+    return percent(*study.mean_and_error(condition, method))
 
 
 def main() -> None:
