@@ -280,5 +280,5 @@ def test_asking_for_it_where_it_cannot_be_is_an_error_before_anything_is_written
 
 @pytest.mark.parametrize("value", ["yes", 1])
 def test_another_value_is_refused(value):
-    with pytest.raises(InputError, match="must be true or false"):
+    with pytest.raises(InputError, match="must be auto, true or false"):
         fit(DigitsLT(), method="open", max_epochs=2, split_noise=value)
