@@ -127,8 +127,8 @@ class LongTailModule(pl.LightningModule):
         splits = self.split_noise is True or (self.split_noise == "auto" and ordered and self.device.type == "cpu")
         natural = self._natural_to_split(batch) if splits else None
         identity = (self.seed, "dropout", self.current_epoch, step, self.global_rank)
-        with derived_randomness(*identity, device=self.device), noise_routing(batch.is_noise):
-            logits = self(batch.images) if natural is None else self._split(batch.images, natural)
+        with derived_randomness(*identity, device=self.device):
+            logits = self._logits(batch, natural)
         loss, part = batch_loss(self.loss, logits, *self._weighing(batch)), self._part(step)
         if part is None:
             self._count(loss.detach(), logits.detach(), batch)
@@ -147,12 +147,15 @@ class LongTailModule(pl.LightningModule):
         if not 2 <= natural < len(batch.is_noise):
             return None
         if self._can_split is None:
-            images = batch.images.to(self.dtype)
-            self._can_split = not split_obstacle(self.model, images, natural, len(self.class_counts))
+            self._can_split = not split_obstacle(self.model, batch.images, len(self.class_counts))
         return natural if self._can_split else None
 
-    def _split(self, images: Tensor, natural: int) -> Tensor:
-        return split_logits(self, find_classifier(self.model, len(self.class_counts))[1], images, natural)
+    def _logits(self, batch: Batch, natural: int | None) -> Tensor:
+        if natural is not None:
+            classifier = find_classifier(self.model, len(self.class_counts))[1]
+            return split_logits(self, classifier, batch.images, natural)
+        with noise_routing(batch.is_noise):
+            return self(batch.images)
 
     def _weighing(self, batch: Batch) -> tuple[Any, ...]:
         """The labels of a batch and what they count."""

@@ -14,7 +14,7 @@ from oponm.models.classifier import find_classifier
 from oponm.nn.routing import natural_route, noise_route, noise_routing, open_route
 from oponm.rng import derived_randomness
 
-_TRIAL_ROWS = 4  # of each kind
+_NATURAL, _NOISE = 7, 4  # rows of the trial; no two of the same number
 _AGREEMENT = 1e-6  # relative; in float64 two ways to sum up differ by less than a millionth of it
 
 
@@ -63,17 +63,18 @@ def _graph_from(layer: nn.Module) -> Iterator[None]:
         hook.remove()
 
 
-def split_obstacle(model: nn.Module, images: Tensor, natural: int, num_classes: int) -> str | None:
+def split_obstacle(model: nn.Module, images: Tensor, num_classes: int) -> str | None:
     """Why noise rows of a network cannot have a pass of their own, found by trying both ways on a few rows.
 
     Copies of the network, in float64 and without dropout, must come to the same logits, gradients and buffers. They do
-    not where a gradient of a noise row passes a batch norm (any reading but ``none``), where natural and noise rows
-    share something else than weights, or where something but dropout is drawn at random.
+    not where a gradient of a noise row passes a batch norm (any reading but ``none``), or where natural and noise rows
+    share something else than weights. Networks that draw at random otherwise, or have hooks, are not tried. The trial
+    has images and a shift of the weights of its own, so that what it finds depends on the network's make, and not on
+    weights that happen to be 0. What a network counts in plain attributes it does not see.
 
     Args:
         model: in the state in which it trains; it stays as it is.
-        images: (N, C, H, W), natural rows first.
-        natural: how many rows are natural; at least 2.
+        images: (N, C, H, W), of which only shape and device matter.
         num_classes: outputs of its classifier.
 
     Returns:
@@ -84,15 +85,14 @@ def split_obstacle(model: nn.Module, images: Tensor, natural: int, num_classes: 
         >>> images = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
         >>> for noise_grad in ("none", "input"):
         ...     model = nn.Sequential(nn.Linear(4, 4), DARBatchNorm1d(4, noise_grad=noise_grad), nn.Linear(4, 3))
-        ...     split_obstacle(model, images, natural=4, num_classes=3)
+        ...     split_obstacle(model, images, num_classes=3)
         'gradients of noise rows reach more than the classifier (0.weight, say): norm=dar with ...
     """
-    first = max(natural - _TRIAL_ROWS, 0)
-    few, of_these = images[first : natural + _TRIAL_ROWS].detach(), natural - first
+    if any(part._forward_hooks or part._forward_pre_hooks for part in model.modules()):
+        return "the network has hooks, which a second pass would call again"
     try:
-        (logits, together), (of_split, apart) = (
-            _tried(model, few, of_these, num_classes, split) for split in (False, True)
-        )
+        find_classifier(model, num_classes)
+        (logits, together), (of_split, apart) = (_tried(model, images, num_classes, split) for split in (False, True))
     except InputError as error:
         return error.message
     except Exception as error:  # a network that cannot be copied, or not run in float64, trains well in one pass
@@ -110,23 +110,29 @@ def split_obstacle(model: nn.Module, images: Tensor, natural: int, num_classes: 
     return None
 
 
-def _tried(
-    model: nn.Module, images: Tensor, natural: int, num_classes: int, split: bool
-) -> tuple[Tensor, dict[str, Tensor | None]]:
+def _tried(model: nn.Module, images: Tensor, num_classes: int, split: bool) -> tuple[Tensor, dict[str, Tensor | None]]:
     """Logits, gradients and buffers after a training step of a copy, without the optimiser's part."""
     device = torch.device("cpu") if images.device.type == "mps" else images.device  # which has no float64
-    model, images = copy.deepcopy(model).to(device, torch.float64), images.to(device, torch.float64)
+    model = copy.deepcopy(model).to(device, torch.float64)
     model.zero_grad()
     for part in model.modules():
         if isinstance(part, nn.modules.dropout._DropoutNd):
             part.eval()
     with derived_randomness(0, "noise_pass", device=device), torch.autocast(device.type, enabled=False):
+        rows = torch.randn(_NATURAL + _NOISE, *images.shape[1:], dtype=torch.float64, device=device)
+        weights = torch.randn(len(rows), num_classes, dtype=torch.float64, device=device)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        before = torch.get_rng_state()
         if split:
-            logits = split_logits(model, find_classifier(model, num_classes)[1], images, natural)
+            logits = split_logits(model, find_classifier(model, num_classes)[1], rows, _NATURAL)
         else:
-            with noise_routing(torch.arange(len(images), device=device) >= natural):
-                logits = model(images)
-        (logits * torch.randn_like(logits)).sum().backward()
+            with noise_routing(torch.arange(len(rows), device=device) >= _NATURAL):
+                logits = model(rows)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise InputError("something in the network but dropout draws at random")
+        (logits * weights).sum().backward()
     state: dict[str, Tensor | None] = {name: part.grad for name, part in model.named_parameters()}
     return logits.detach(), {**state, **dict(model.named_buffers())}
 

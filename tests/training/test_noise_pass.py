@@ -105,7 +105,7 @@ def test_the_step_is_that_of_one_pass(name):
         torch.testing.assert_close(of_apart[parameter], grad, msg=lambda text, key=parameter: f"{key}: {text}")
     for buffer, value in together.named_buffers():
         torch.testing.assert_close(dict(apart.named_buffers())[buffer], value)
-    assert split_obstacle(made(name), images(), NATURAL, 5) is None
+    assert split_obstacle(made(name), images(), 5) is None
 
 
 @pytest.mark.parametrize("name", ["resnet32", "wide_resnet"])
@@ -156,6 +156,31 @@ class Drawing(nn.Module):
         return self.inner(x + torch.randn_like(x)) + torch.randn(len(x), 5, dtype=x.dtype)
 
 
+class Grouping(nn.Module):
+    """Takes the mean of each four images off them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = made("small_cnn")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(torch.cat([part - part.mean(0, keepdim=True) for part in x.split(4)]))
+
+
+def zero_headed() -> nn.Module:
+    """At first no gradient at all passes its classifier, later those of noise reach the layer below."""
+    features = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten()]
+    model = nn.Sequential(*features, nn.Linear(144, 8), nn.ReLU(), nn.Linear(8, 5))
+    nn.init.zeros_(model[-1].weight)
+    return convert_batchnorm(model)
+
+
+def hooked() -> nn.Module:
+    model = made("small_cnn")
+    model.register_forward_hook(lambda *_: None)
+    return model
+
+
 class Counting(nn.Module):
     """Counts the images that it has seen."""
 
@@ -172,6 +197,10 @@ class Counting(nn.Module):
 class Uncopied(nn.Module):
     """Refuses to be copied."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 5)
+
     def __deepcopy__(self, memo: dict) -> nn.Module:
         raise RuntimeError("one of a kind")
 
@@ -186,7 +215,10 @@ class Uncopied(nn.Module):
         (partial(made, "resnet32", "none", "standard"), "part in each other's logits"),
         (partial(made, "resnet32", "full", "standard"), "part in each other's logits"),
         (Mingling, "part in each other's logits"),
-        (Drawing, "part in each other's logits"),
+        (Drawing, "draws at random"),
+        (Grouping, "part in each other's logits"),
+        (zero_headed, "4.weight, say"),
+        (hooked, "has hooks"),
         (Counting, "buffer calls"),
         (checkpointed, "buffer stem.1.running_mean"),
         (Uncopied, "one of a kind"),
@@ -196,13 +228,13 @@ class Uncopied(nn.Module):
 )
 def test_networks_that_need_one_pass_are_told(make, reason):
     with pytest.raises(AssertionError, match=reason):
-        raise AssertionError(split_obstacle(make(), images(), NATURAL, 5))
+        raise AssertionError(split_obstacle(make(), images(), 5))
 
 
 def test_looking_leaves_the_network_and_the_generators_as_they_were():
     model = made("wide_resnet")
     before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    assert split_obstacle(model, images(), NATURAL, 5) is None
+    assert split_obstacle(model, images(), 5) is None
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(part.grad is None for part in model.parameters())
