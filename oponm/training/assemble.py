@@ -66,8 +66,6 @@ def assemble(
     _try("schedule", lambda: float(schedule(0)))
     if check_flag("compile", compile):
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
-    if not isinstance(split_noise, bool) and split_noise != "auto":
-        raise InputError(f"must be auto, true or false, got {split_noise!r}", "split_noise")
     if split_noise is True and plan.uses_noise:
         _check_split(model, data.image_shape, classes, compile)
     execution = (check_flag("channels_last", channels_last), compile, split_noise)

@@ -81,6 +81,8 @@ class LongTailModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
+        if not isinstance(split_noise, bool) and split_noise != "auto":
+            raise InputError(f"must be auto, true or false, got {split_noise!r}", "split_noise")
         self.compiles, self.split_noise = compile, split_noise
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model
         if compile:

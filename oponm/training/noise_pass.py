@@ -14,7 +14,7 @@ from oponm.models.classifier import find_classifier
 from oponm.nn.routing import natural_route, noise_route, noise_routing, open_route
 from oponm.rng import derived_randomness
 
-_NATURAL, _NOISE = 7, 4  # rows of the trial; no two of the same number
+_NATURAL, _NOISE = 7, 4  # rows of the trial, coprime: rows that are taken together in groups then meet the other kind
 _AGREEMENT = 1e-6  # relative; in float64 two ways to sum up differ by less than a millionth of it
 
 

@@ -15,6 +15,7 @@ from oponm.data import DigitsLT
 from oponm.errors import InputError
 from oponm.models import CosineClassifier, SmallCNN, WideResNet, resnet32
 from oponm.nn import convert_batchnorm, noise_routing
+from oponm.noise import Batch
 from oponm.training import LongTailModule, Phase, PhasePlan, fit, noise_pass, train
 from oponm.training.noise_pass import split_logits, split_obstacle
 from tests.training.small import OPEN, make_data
@@ -314,3 +315,14 @@ def test_asking_for_it_where_it_cannot_be_is_an_error_before_anything_is_written
 def test_another_value_is_refused(value):
     with pytest.raises(InputError, match="must be auto, true or false"):
         fit(DigitsLT(), method="open", max_epochs=2, split_noise=value)
+
+
+def test_a_step_that_computes_its_first_half_again_comes_back_to_the_natural_rows():
+    model = Checkpointed()
+    model.stem[1] = nn.BatchNorm2d(4, track_running_stats=False)
+    model(images())
+    module = LongTailModule(convert_batchnorm(model), [10] * 5, split_noise=True)
+    batch = Batch(images(), torch.arange(NATURAL + NOISE) % 5, torch.arange(NATURAL + NOISE) >= NATURAL)
+    module.training_step(batch, 0).backward()
+    assert module._can_split
+    assert model.stem[0].weight.grad.abs().sum() > 0
