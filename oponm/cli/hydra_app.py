@@ -25,7 +25,7 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], f
         job: returns the figure that a sweeper may optimise.
 
     Raises:
-        InputError: for a config group set to null.
+        InputError: for a config group set to null, and for options of Hydra's that exclude each other.
     """
     for group, choices in groups().items():
         if group not in ("sweep", "experiment") and f"{group}=null" in arguments:
@@ -38,9 +38,11 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], f
     try:
         with gathering():
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=command)(Guarded(job))()
-    except BaseException:
+    except BaseException as error:
         if Sweep.folder:
             conclude(Sweep.folder)
+        if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra's, of no class of its own
+            raise InputError(str(error)) from None
         raise
     if Sweep.folder and (code := conclude(Sweep.folder)):
         sys.exit(code)

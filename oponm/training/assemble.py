@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from oponm.rng import derived_randomness
 from oponm.training.margins import check_margins
 from oponm.training.module import LongTailModule
 from oponm.training.noise_pass import split_obstacle
-from oponm.training.parts import rehearse
-from oponm.training.phases import PhasePlan
+from oponm.training.parts import enter_part, rehearse, set_modes
+from oponm.training.phases import Phase, PhasePlan
 from oponm.training.processes import world_size
 from oponm.training.run import make_trainer
 
@@ -67,7 +68,7 @@ def assemble(
     if check_flag("compile", compile):
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
     if split_noise is True and plan.uses_noise:
-        _check_split(model, data.image_shape, classes, compile)
+        _check_split(model, plan, data.image_shape, classes, compile)
     execution = (check_flag("channels_last", channels_last), compile, split_noise)
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
@@ -95,16 +96,28 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> None:
         raise InputError(f"gives {tuple(logits.shape)} for an image, not logits (1, {classes}), one a class", "model")
 
 
-def _check_split(model: nn.Module, shape: tuple[int, ...], classes: int, compiles: bool) -> None:
-    """Refuse ``split_noise=true`` where noise rows cannot have a pass of their own."""
+def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], classes: int, compiles: bool) -> None:
+    """Refuse ``split_noise=true`` where noise rows cannot have a pass of their own in each phase that has some."""
     if compiles:
         obstacle: str | None = "torch.compile needs batches of one shape: leave one of the two out"
     elif world_size() > 1:
         obstacle = "it is for one process: use devices=1"
     else:
-        obstacle = split_obstacle(model.train(), torch.zeros(1, *shape), classes)
+        tried = {(phase.trainable, phase.batchnorm): phase for phase in plan.phases if phase.noise}.values()
+        found = (split_obstacle(_in_phase(model, phase, classes), torch.zeros(1, *shape), classes) for phase in tried)
+        obstacle = next(filter(None, found), None)
     if obstacle:
         raise InputError(f"cannot be true: {obstacle}", "split_noise")
+
+
+def _in_phase(model: nn.Module, phase: Phase, classes: int) -> nn.Module:
+    """A network as a phase trains it."""
+    if phase.trainable == "all":
+        return model.train()
+    copied = copy.deepcopy(model)
+    enter_part(copied, phase.trainable, False, classes)
+    set_modes(copied, phase.trainable, phase.batchnorm, classes)
+    return copied
 
 
 def _try(key: str, make: Callable[[], Any]) -> None:

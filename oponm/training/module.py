@@ -149,7 +149,10 @@ class LongTailModule(pl.LightningModule):
         if not 2 <= natural < len(batch.is_noise):
             return None
         if self._can_split is None:
-            self._can_split = not split_obstacle(self.model, batch.images, len(self.class_counts))
+            obstacle = split_obstacle(self.model, batch.images, len(self.class_counts))
+            if obstacle and self.split_noise is True:
+                raise InputError(f"cannot be true: {obstacle}", "split_noise")
+            self._can_split = not obstacle
         return natural if self._can_split else None
 
     def _logits(self, batch: Batch, natural: int | None) -> Tensor:

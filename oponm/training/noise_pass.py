@@ -95,6 +95,8 @@ def split_obstacle(model: nn.Module, images: Tensor, num_classes: int) -> str | 
         (logits, together), (of_split, apart) = (_tried(model, images, num_classes, split) for split in (False, True))
     except InputError as error:
         return error.message
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
     except Exception as error:  # a network that cannot be copied, or not run in float64, trains well in one pass
         return f"a copy of the network cannot be tried out ({type(error).__name__}: {error})"
     if not _agree(logits, of_split):

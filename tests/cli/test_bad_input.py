@@ -73,6 +73,10 @@ def test_settings(tmp_path, argument, words):
     check_refused(tmp_path, [argument], *words)
 
 
+def test_options_that_exclude_each_other(tmp_path):
+    check_refused(tmp_path, ["-m", "--cfg", "job"], "--multirun", "--cfg")
+
+
 def test_missing_folder(tmp_path):
     check_refused(tmp_path, FOLDER, "data.root", "photos")
 

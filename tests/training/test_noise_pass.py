@@ -311,6 +311,34 @@ def test_asking_for_it_where_it_cannot_be_is_an_error_before_anything_is_written
     assert not folder.exists()
 
 
+def test_asking_for_it_is_judged_by_the_phases_that_have_noise(tmp_path, passes):
+    options = {"max_epochs": 4, "split_noise": True, "noise_grad": "full"}
+    noisy = {"sampler": "class_balanced", "noise": True}
+    of_classifier = [Phase(1), Phase(1, **noisy, trainable="classifier")]
+    fit(DigitsLT(), method=of_classifier, output_dir=tmp_path / "run", **options)
+    assert passes
+    with pytest.raises(InputError, match="reach more than the classifier"):
+        fit(DigitsLT(), method=[*of_classifier, Phase(1, **noisy)], output_dir=tmp_path / "other", **options)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_module_of_ones_own_refuses_it_as_well():
+    module = LongTailModule(convert_batchnorm(SmallCNN(5), noise_grad="full"), [10] * 5, split_noise=True)
+    with pytest.raises(InputError, match="split_noise cannot be true"):
+        module.training_step(
+            Batch(images(), torch.arange(NATURAL + NOISE) % 5, torch.arange(NATURAL + NOISE) >= NATURAL), 0
+        )
+
+
+def test_want_of_memory_is_no_reason_of_the_network():
+    class Full(nn.Module):
+        def forward(self, images):
+            raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        split_obstacle(nn.Sequential(Full(), nn.Flatten(), nn.Linear(192, 5)), images(), 5)
+
+
 @pytest.mark.parametrize("value", ["yes", 1])
 def test_another_value_is_refused(value):
     with pytest.raises(InputError, match="must be auto, true or false"):
