@@ -15,6 +15,7 @@ from oponm.nn.functional import NOISE_GRADS, Routed, check_mask, grouped_batch_n
 from oponm.nn.processes import several_processes
 from oponm.nn.routing import Route, current_route, natural_route
 from oponm.nn.running import update_running_statistics
+from oponm.nn.slices import suits_slices
 
 
 class RoutedBatchNorm(_BatchNorm):
@@ -82,6 +83,10 @@ class RoutedBatchNorm(_BatchNorm):
         return routed.output
 
     def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+        output_alone = not route.tracked and not torch.is_grad_enabled() and not self._shares_statistics
+        # Without gamma torch would round statistics to bfloat16.
+        if output_alone and weight is not None and suits_slices(x, route.natural_first):
+            return _of_noise_alone(x, weight, bias, eps)
         affine = (weight, bias, None, None)
         return self._grouped(x, route, affine, eps)
 
@@ -116,6 +121,12 @@ class RoutedBatchNorm(_BatchNorm):
 def _has_plain_forward(cls: type) -> bool:
     base = cls.__mro__[cls.__mro__.index(RoutedBatchNorm) + 1]
     return base.forward is _BatchNorm.forward  # type: ignore[attr-defined]
+
+
+def _of_noise_alone(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Routed:
+    """Rows of one group, without a graph: plain batch norm, and statistics that nobody keeps are not made."""
+    output = torch.batch_norm(x, weight, bias, None, None, True, 0.0, eps, False)
+    return Routed(output, *[output.new_empty(0)] * 3)
 
 
 _BATCH_NORM = inspect.signature(nn.functional.batch_norm)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
-from oponm.nn import DARBatchNorm2d, functional, noise_routing
+from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, functional, noise_routing
+from oponm.nn.routing import noise_route, open_route
 from oponm.nn.slices import leading_natural_rows, sliced_batch_norm, suits_slices
 from tests.nn.oracle import dar_batch_norm
 
@@ -49,6 +52,25 @@ def test_a_layer_takes_slices_for_rows_in_order(calls, rows, sliced):
     with noise_routing(is_noise):
         layer(torch.randn(8, 3, 4, 4).contiguous(memory_format=CHANNELS_LAST))
     assert bool(calls) is sliced
+
+
+@pytest.mark.parametrize("kind", [DARBatchNorm2d, AuxBatchNorm2d])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("shape", [(8, 3, 4, 4), (3, 3, 1, 1)])  # the latter has one row of noise, of one value
+def test_noise_rows_by_themselves_come_out_as_beside_natural_ones(kind, affine, dtype, shape):
+    x = torch.randn(shape, dtype=dtype).contiguous(memory_format=CHANNELS_LAST)
+    layer = kind(3, affine=affine).to(torch.float64 if dtype == torch.float64 else torch.float32)
+    for part in layer.parameters():
+        part.data.uniform_()
+    with noise_routing(torch.arange(len(x)) >= 2):
+        beside = layer(x)[2:]
+    before = copy.deepcopy(layer.state_dict())
+    with torch.no_grad(), open_route(noise_route(x[2:])):
+        alone = layer(x[2:])
+    torch.testing.assert_close(alone, beside, atol=0, rtol=0 if shape[2] > 1 else 1e-6)
+    assert alone.is_contiguous(memory_format=CHANNELS_LAST)
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
 
 
 @pytest.mark.parametrize("noise_grad", ["none", "input", "full"])
