@@ -37,8 +37,8 @@ def update_running_statistics(
     """
     measured = count > 1
     num_batches_tracked.add_(measured)
-    batches = num_batches_tracked.clamp(min=1).to(mean.dtype)
-    step = measured.to(mean.dtype) * (1 / batches if momentum is None else momentum)
+    share = 1 / num_batches_tracked.clamp(min=1).to(mean.dtype) if momentum is None else momentum
+    step = measured.to(mean.dtype) * share
     values = count.to(var.dtype)
     unbiased = var * (values / (values - 1).clamp(min=1))
     for running, batch in ((running_mean, mean), (running_var, unbiased)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from oponm.nn.row_sums import on_eager_cpu
 _batch_norm = torch.ops.aten.native_batch_norm.out
 _batch_norm_backward = torch.ops.aten.native_batch_norm_backward
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+_LINE = 1024  # values
 
 
 def leading_natural_rows(is_noise: Tensor) -> int | None:
@@ -126,7 +128,7 @@ class _SlicedBatchNorm(torch.autograd.Function):
                 affine, running = (gammas[group], betas[group]), (scratch, var)
                 _batch_norm(part, *affine, *running, True, 1.0, eps, out=out, save_mean=mean, save_invstd=rstd)
                 var.mul_((values - 1) / values)
-        ctx.save_for_backward(x, *by_group[:2], *by_group[4:], *gammas)
+        ctx.save_for_backward(x, tables[:2], tables[4:6], *gammas)
         ctx.rows, ctx.eps, ctx.noise_grad = rows, eps, noise_grad
         ctx.shared = noise_weight is None and noise_bias is None
         ctx.dtypes = [None if part is None else part.dtype for part in (weight, bias, noise_weight, noise_bias)]
@@ -137,29 +139,70 @@ class _SlicedBatchNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        x, *tables = ctx.saved_tensors
-        grad = grad.contiguous(memory_format=torch.channels_last if _is_channels_last(x) else torch.contiguous_format)
+        x, means, rstds, *gammas = ctx.saved_tensors
+        channels_last = _is_channels_last(x)
+        grad = grad.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         wanted, grad_x = ctx.needs_input_grad[0], torch.empty_like(x)
-        of_affine: list[list[Tensor | None]] = [[None, None], [None, None]]
+        by_hand = wanted and channels_last and x.dtype != torch.bfloat16  # which torch rounds once, we would twice
+        sums: dict[int, list[Tensor]] = {}  # the gradients of gamma and beta, by group
         parts = (grad.split(ctx.rows), x.split(ctx.rows), grad_x.split(ctx.rows))
         for group, (of_output, part, of_part) in enumerate(zip(*parts, strict=True)):
             if group and ctx.noise_grad == "none":
                 of_part.zero_()
             elif ctx.rows[group]:
-                affine = not group or ctx.noise_grad == "full"
-                mean, rstd, gamma = tables[group::2]
-                mask = [wanted, affine, affine]
-                of_input, *of_affine[group] = _batch_norm_backward(
-                    of_output, part, gamma, None, None, mean, rstd, True, ctx.eps, mask
-                )
-                if wanted:
+                summed = by_hand or not group or ctx.noise_grad == "full"
+                tables = (gammas[group], None, None, means[group], rstds[group])
+                mask = [wanted and not by_hand, summed, summed]
+                of_input, *of_affine = _batch_norm_backward(of_output, part, *tables, True, ctx.eps, mask)
+                if summed:
+                    sums[group] = of_affine
+                if wanted and not by_hand:
                     of_part.copy_(of_input)
-        return grad_x if wanted else None, None, *_affine_grads(of_affine, ctx, tables[0]), None, None
+        if by_hand and sums:
+            _write_grad(grad, x, means, rstds, gammas, sums, ctx.rows, out=grad_x)
+        return grad_x if wanted else None, None, *_affine_grads(sums, ctx, means[0]), None, None
 
 
-def _affine_grads(of_groups: list[list[Tensor | None]], ctx: Any, like: Tensor) -> list[Tensor | None]:
+def _write_grad(
+    grad: Tensor,
+    x: Tensor,
+    means: Tensor,
+    rstds: Tensor,
+    gammas: list[Tensor],
+    sums: dict[int, list[Tensor]],
+    rows: list[int],
+    out: Tensor,
+) -> None:
+    """The gradient of a ``channels_last`` input, of the groups with sums; torch would make it in memory of its own."""
+    groups = list(sums)
+    these, pixels = slice(groups[0], groups[-1] + 1), x[0, 0].numel()
+    gamma = gammas[0] if gammas[0] is gammas[1] else torch.stack(gammas)[these]
+    of_gamma, of_beta = (
+        torch.stack([each for of_affine in sums.values() for each in of_affine]).view(len(groups), 2, -1).unbind(1)
+    )
+    a = gamma * rstds[these]
+    share = a / torch.tensor([[-rows[group] * pixels] for group in groups])
+    b = of_gamma * rstds[these] * share
+    c = torch.addcmul(share * of_beta, b, means[these], value=-1)
+    times = _pixels_a_line(x.shape[1], pixels)
+    tables = torch.stack([a, b, c], 1).repeat(1, 1, times)
+    lines = [number * pixels // times for number in rows]
+    parts = [part.permute(0, 2, 3, 1).view(-1, tables.shape[-1]).split(lines) for part in (grad, x, out)]
+    for group, (a, b, c) in zip(groups, tables.unbind(), strict=True):
+        of_output, part, of_part = (each[group] for each in parts)
+        torch.addcmul(c, of_output, a, out=of_part).addcmul_(part, b)
+
+
+@lru_cache
+def _pixels_a_line(channels: int, pixels: int) -> int:
+    """How many pixels to take together, of a divisor of their number, so that loops over lines are long."""
+    return max(number for number in range(1, max(_LINE // channels, 1) + 1) if pixels % number == 0)
+
+
+def _affine_grads(sums: dict[int, list[Tensor]], ctx: Any, like: Tensor) -> list[Tensor | None]:
     """Gradients of gamma and beta, and of those of the noise rows."""
-    natural, noise = of_groups
+    none: list[Tensor | None] = [None, None]
+    natural, noise = [*sums.get(0, none)], [*sums.get(1, none)] if ctx.noise_grad == "full" else none
     if ctx.shared:
         natural = [
             one if other is None else other if one is None else one + other

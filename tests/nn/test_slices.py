@@ -98,6 +98,25 @@ def test_gradcheck(natural):
     )
 
 
+@pytest.mark.parametrize("noise_grad", ["none", "input", "full"])
+@pytest.mark.parametrize("natural", [0, 2, 6])
+@pytest.mark.parametrize("shape", [(6, 3, 7, 7), (6, 1, 5, 5), (6, 1500, 2, 3), (6, 16, 32, 32), (8, 4, 1, 1)], ids=str)
+def test_maps_of_any_size_have_the_gradient_of_the_reference(shape, natural, noise_grad):
+    """Pixels are taken together by a divisor of their number, of which some maps have few."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator).contiguous(memory_format=CHANNELS_LAST).requires_grad_()
+    affine = [torch.rand(shape[1], generator=generator).requires_grad_() for _ in range(2)]
+    head = torch.randn(shape, generator=generator)
+    mine = sliced_batch_norm(x, natural, *affine, None, None, 1e-5, noise_grad)[0]
+    theirs = dar_batch_norm(x, torch.arange(len(x)) >= natural, *affine, noise_grad)
+    leaves, head = [x, *affine], head.contiguous(memory_format=CHANNELS_LAST)
+    found = torch.autograd.grad((mine * head).sum(), leaves)
+    nothing = sum(0 * leaf.sum() for leaf in leaves)  # where no leaf has a part in the loss
+    expected = torch.autograd.grad((theirs * head.double()).sum() + nothing, leaves)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-4)
+
+
 @pytest.mark.parametrize("affine_dtype", [torch.float32, torch.bfloat16, None], ids=str)
 def test_half_precision_keeps_statistics_in_float32(affine_dtype):
     generator = torch.Generator().manual_seed(0)
