@@ -13,16 +13,14 @@ from evidence.study import Study
 from oponm.report.table import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = "cifar10_long"
-VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", LONG: "epochs", "wrn": "imbalance_ratio"}
+VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", "wrn": "imbalance_ratio"}
 MARKED = re.compile(r"(?<=<!-- evidence -->\n).*?(?=<!-- /evidence -->)", re.DOTALL)
 
 
 def read_studies(folder: Path = ROOT / "results") -> dict[str, Study]:
-    """The studies whose table is there, by name; to the longer one belong the short runs that it is compared with."""
+    """The studies whose table is there, by name."""
     files = {name: folder / f"{name}.csv" for name in VARIED}
-    studies = {name: Study.read(file, VARIED[name]) for name, file in files.items() if file.is_file()}
-    return studies | {LONG: studies[LONG].beside(studies["cifar10"])}
+    return {name: Study.read(file, VARIED[name]) for name, file in files.items() if file.is_file()}
 
 
 def document(studies: dict[str, Study]) -> str:
@@ -69,7 +67,7 @@ def main() -> None:
     file.write_text(readme(file.read_text(encoding="utf-8"), studies), encoding="utf-8")
     for name, study in studies.items():
         figures.differences(study, docs / f"evidence_{name}.png")
-        for condition in study.conditions[-1:] if name == LONG else study.conditions:
+        for condition in study.conditions:
             figures.by_class(study, condition, docs / f"evidence_{name}_{condition}.png")
 
 
