@@ -14,7 +14,7 @@ from oponm.nn.row_sums import on_eager_cpu
 _batch_norm = torch.ops.aten.native_batch_norm.out
 _batch_norm_backward = torch.ops.aten.native_batch_norm_backward
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-_FRESH = 2**25  # bytes of a tensor from which on malloc asks the operating system each time, which clears the memory
+_LARGE = 2**22  # bytes of a tensor, from which on a copy costs more than operators on tables
 _LINE = 1024  # values
 
 
@@ -145,7 +145,7 @@ class _SlicedBatchNorm(torch.autograd.Function):
         grad = grad.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         wanted, grad_x = ctx.needs_input_grad[0], torch.empty_like(x)
         # Not in bfloat16, which torch rounds once and this would twice.
-        by_hand = wanted and channels_last and x.nbytes >= _FRESH and x.dtype != torch.bfloat16
+        by_hand = wanted and channels_last and x.nbytes >= _LARGE and x.dtype != torch.bfloat16
         sums: dict[int, list[Tensor]] = {}  # the gradients of gamma and beta, by group
         parts = (grad.split(ctx.rows), x.split(ctx.rows), grad_x.split(ctx.rows))
         for group, (of_output, part, of_part) in enumerate(zip(*parts, strict=True)):

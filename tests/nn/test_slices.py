@@ -40,7 +40,7 @@ def test_what_suits(shape, natural, suits):
 @pytest.fixture(params=[False, True], ids=["small", "large"])
 def sizes(request, monkeypatch):
     """Both ways to the gradient of the input, whatever the size."""
-    monkeypatch.setattr(slices, "_FRESH", 0 if request.param else 2**60)
+    monkeypatch.setattr(slices, "_LARGE", 0 if request.param else 2**60)
 
 
 @pytest.fixture
