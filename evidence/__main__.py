@@ -13,14 +13,16 @@ from evidence.study import Study
 from oponm.report.table import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
-VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", "wrn": "imbalance_ratio"}
+LONG = "cifar10_long"
+VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", LONG: "epochs", "wrn": "imbalance_ratio"}
 MARKED = re.compile(r"(?<=<!-- evidence -->\n).*?(?=<!-- /evidence -->)", re.DOTALL)
 
 
 def read_studies(folder: Path = ROOT / "results") -> dict[str, Study]:
-    """The studies whose table is there, by name."""
+    """The studies whose table is there, by name; to the longer one belong the short runs that it is compared with."""
     files = {name: folder / f"{name}.csv" for name in VARIED}
-    return {name: Study.read(file, VARIED[name]) for name, file in files.items() if file.is_file()}
+    studies = {name: Study.read(file, VARIED[name]) for name, file in files.items() if file.is_file()}
+    return studies | {LONG: studies[LONG].beside(studies["cifar10"])}
 
 
 def document(studies: dict[str, Study]) -> str:
@@ -54,9 +56,9 @@ def _difference(study: Study, method: str, other: str, condition: str | None = N
     return interval(study.difference(method, other, condition))
 
 
-def _mean(study: Study, method: str, condition: str) -> str:
-    """A method's balanced accuracy as it stands in a sentence."""
-    return percent(*study.mean_and_error(condition, method))
+def _mean(study: Study, method: str, condition: str, metric: str = "balanced_accuracy") -> str:
+    """A method's accuracy as it stands in a sentence."""
+    return percent(*study.mean_and_error(condition, method, metric))
 
 
 def main() -> None:
@@ -66,8 +68,9 @@ def main() -> None:
     file = ROOT / "README.md"
     file.write_text(readme(file.read_text(encoding="utf-8"), studies), encoding="utf-8")
     for name, study in studies.items():
-        figures.differences(study, docs / f"evidence_{name}.png")
-        for condition in study.conditions:
+        if name != LONG:
+            figures.differences(study, docs / f"evidence_{name}.png")
+        for condition in study.conditions[-1:] if name == LONG else study.conditions:  # the others are figures already
             figures.by_class(study, condition, docs / f"evidence_{name}_{condition}.png")
 
 

@@ -19,7 +19,7 @@ METHODS = {
     "open_standard_none": "OPeN, plain BN, `none`",
     "open_standard_input": "OPeN, plain BN, `input`",
     "open_standard_full": "OPeN, plain BN, `full`",
-    "open_balanced_softmax": "OPeN with balanced softmax",
+    "open_balanced_softmax": "OPeN, balanced softmax in its phase",
     "drs_additive_noise": "DRS with additive noise",
     "open_noise_ignored": "OPeN, noise left out of the loss",
     "open_standard_ignored": "noise left out of the loss, plain BN",

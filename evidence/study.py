@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evidence.collect import LIST_COLUMNS
+from evidence.collect import LIST_COLUMNS, SETTINGS
 from evidence.methods import AUGMENTATIONS, BASELINE, METHODS
 from oponm.report.group import Group, standard_error
 from oponm.report.paired import Difference, paired_difference
@@ -38,6 +39,26 @@ class Study:
         """
         with table.open(encoding="utf-8", newline="") as file:
             return cls(list(csv.DictReader(file)), varied)
+
+    def beside(self, other: Study) -> Study:
+        """With those runs of another study that differ in what is varied here only: same methods, seeds and settings.
+
+        Args:
+            other: of which most runs may be of something else.
+        """
+        fixed = [name for name in ("method", "seed", "data", "model", *SETTINGS) if name != self.varied]
+        mine = {tuple(line[name] for name in fixed) for line in self.lines}
+        return Study(
+            [*other._where(lambda line: tuple(line[name] for name in fixed) in mine).lines, *self.lines], self.varied
+        )
+
+    def only(self, condition: str) -> Study:
+        """The runs under one condition.
+
+        Args:
+            condition: one of them.
+        """
+        return self._where(lambda line: line[self.varied] == condition)
 
     @property
     def conditions(self) -> list[str]:
@@ -122,6 +143,7 @@ class Study:
         return len(self.by_seed(condition, BASELINE))
 
     def _of(self, condition: str, method: str | None = None) -> list[dict[str, str]]:
-        return [
-            line for line in self.lines if line[self.varied] == condition and method in (None, line["method"])
-        ]  # fmt: skip
+        return self._where(lambda line: line[self.varied] == condition and method in (None, line["method"])).lines
+
+    def _where(self, holds: Callable[[dict[str, str]], bool]) -> Study:
+        return Study([line for line in self.lines if holds(line)], self.varied)

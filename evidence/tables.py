@@ -72,7 +72,8 @@ def versus(study: Study, pairs: Sequence[tuple[str, str]]) -> str:
         study: the runs.
         pairs: method and what is taken off it.
     """
-    conditions: list[str | None] = [*study.conditions, None] if len(study.conditions) > 1 else [*study.conditions]
+    alike = len(study.conditions) > 1 and study.varied != "epochs"  # a mean over lengths would say nothing
+    conditions: list[str | None] = [*study.conditions, None] if alike else [*study.conditions]
     rows = [
         [f"{METHODS[one]} minus {METHODS[other]}", *(interval(study.difference(one, other, c)) for c in conditions)]
         for one, other in pairs
@@ -89,7 +90,9 @@ def label(study: Study, condition: str | None) -> str:
     """
     if condition is None:
         return "mean of them"
-    return f"imbalance ratio {condition}" if study.varied == "imbalance_ratio" else condition.replace("_", "+")
+    if study.varied == "imbalance_ratio":
+        return f"imbalance ratio {condition}"
+    return f"{condition} epochs" if study.varied == "epochs" else condition.replace("_", "+")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
