@@ -72,6 +72,7 @@ def batch_loss(
         return F.nll_loss(rows, targets, None if weight is None else weight.to(rows.dtype))
     weights = row_weights(targets, weight, partners, shares, is_noise, noise_weight)
     losses = loss(logits, targets) if partners is None else torch.cat([loss(logits, targets), loss(logits, partners)])
+    weights = weights.to(losses.dtype)
     total = weights.sum()
     if is_noise is not None and noise_weight == 0:
         total = torch.where(total > 0, total, 1)

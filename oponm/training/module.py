@@ -138,11 +138,12 @@ class LongTailModule(pl.LightningModule):
         if part is None:
             self._count(loss.detach(), logits.detach(), batch)
             return loss
-        if self.noise_loss != 1:  # then parts of as many images need not count alike
-            loss = loss * (self._share_of_weights(batch) / part.weight)
+        weights, rows = part.weight, part.weight
+        if batch.is_noise is not None or self.class_weights is not None:  # parts of as many images need not count alike
+            weights, rows = self._shares(batch, loss.dtype)
         if part.counted:
-            self._count(loss.detach(), logits.detach(), batch)
-        return loss if part.weight == 1 else loss * part.weight
+            self._count(loss.detach() * (weights / rows), logits.detach(), batch)
+        return loss * weights
 
     def _natural_to_split(self, batch: Batch) -> int | None:
         """How many rows, from the first on, are natural; None where all go through the network together."""
@@ -170,12 +171,17 @@ class LongTailModule(pl.LightningModule):
         return (batch.targets, self.class_weights, batch.partners, batch.shares, batch.is_noise, self.noise_loss)
 
     @torch.no_grad()
-    def _share_of_weights(self, batch: Batch) -> Tensor:
-        """This process's share of the weights of all rows, times the number of processes; all must call it."""
-        mine = row_weights(*self._weighing(batch)).sum()
+    def _shares(self, batch: Batch, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """This process's share of the weights of all rows, and of the rows, each times the number of processes.
+
+        All processes must call it.
+        """
+        weights = row_weights(*self._weighing(batch)).sum(dtype=torch.float64)
+        mine = torch.stack([weights, torch.full_like(weights, len(batch.targets))])
         total = mine.clone()
         torch.distributed.all_reduce(total)
-        return mine * world_size() / torch.where(total > 0, total, 1)
+        weights, rows = (mine * world_size() / torch.where(total > 0, total, 1)).to(dtype)
+        return weights, rows
 
     def _part(self, step: int) -> Part | None:
         """What this process has of the batch of a step; None if it is the only one."""

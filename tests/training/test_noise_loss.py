@@ -1,4 +1,4 @@
-"""The weight of noise rows in training: in one process, and in several whose parts hold noise unequally."""
+"""The weight of noise rows in training."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from oponm.data.samplers.parts import part_of_batch
 from oponm.losses import CrossEntropy, batch_loss
 from oponm.noise import Batch
 from oponm.training import LongTailModule, Phase, PhasePlan, train
@@ -19,10 +16,8 @@ from tests.training.small import make_data, make_module, run
 
 COUNTS = [100, 40, 10, 3]
 IMAGES = 7
-# Which rows are noise. Of two processes the first has rows 0 to 3, the second the others.
-NOISE = {
-    "first alone": [1, 0, 1, 1, 0, 0, 0],
-    "all of the second": [0, 0, 1, 0, 1, 1, 1],
+NOISE = {  # which rows are noise
+    "some": [1, 0, 1, 1, 0, 0, 0],
     "all": [1] * 7,
     "none": [0] * 7,
 }
@@ -47,47 +42,10 @@ def module_and_batch(name: str, place: int) -> tuple[LongTailModule, Batch]:
     return module, Batch(images, torch.arange(IMAGES) % len(COUNTS), torch.tensor(NOISE[name]).bool())
 
 
-def step(name: str, place: int, rank: int, processes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss and gradient of a process's part, and the loss that the epoch logs."""
-    module, batch = module_and_batch(name, place)
-    part = part_of_batch(IMAGES, rank, processes)
-    module._part = lambda step: part if processes > 1 else None
-    loss = module.training_step(Batch(*(rows[part.start : part.stop] for rows in batch[:3])), 0)
-    loss.backward()
-    return loss.detach(), module.model[1].weight.grad, module.train_loss.compute()
-
-
-def work(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    torch.save([step(*case, rank, 2) for case in CASES], folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory) -> list[list[tuple[Tensor, Tensor, Tensor]]]:
-    folder = tmp_path_factory.mktemp("processes")
-    mp.spawn(work, (folder,), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
-
-
-@pytest.mark.parametrize("case", range(len(CASES)), ids=[f"{name}-{place}" for name, place in CASES])
-def test_two_processes_average_to_the_loss_of_the_whole_batch(parts, case):
-    phase = PHASES[CASES[case][1]]
-    if phase.noise_loss == 1 and phase.class_weights != "none":
-        pytest.skip("a part counts by its images alone, whatever their classes")
-    loss, gradient, logged = step(*CASES[case], 0, 1)
-    of_rank = [of_process[case] for of_process in parts]
-    torch.testing.assert_close(sum(part[0] for part in of_rank) / 2, loss, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(sum(part[1] for part in of_rank) / 2, gradient, rtol=1e-6, atol=1e-9)
-    for part in of_rank:
-        torch.testing.assert_close(part[2], logged, rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize(("name", "place"), CASES)
 def test_one_process_minimises_the_formula(name, place):
     module, batch = module_and_batch(name, place)
-    phase, loss = PHASES[place], step(name, place, 0, 1)[0]
+    phase, loss = PHASES[place], module.training_step(batch, 0).detach()
     weighing = (batch.targets, module.class_weights, None, None, batch.is_noise, phase.noise_loss)
     assert torch.equal(loss, batch_loss(CrossEntropy(COUNTS), module(batch.images), *weighing))
     assert bool(loss == 0) == (name == "all" and phase.noise_loss == 0)
