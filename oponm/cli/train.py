@@ -48,9 +48,13 @@ def _train(config: DictConfig) -> float:
         refuse_unknown_keys(config)  # before anything that takes time is imported
         quiet_libraries()
         if begun:
-            from oponm.training.run_folder import finished_result
+            from oponm.training.run_folder import code_of_run, finished_result, require_same_input
 
             if finished := finished_result(folder, config):
+                from oponm.cli.build import build_data
+
+                data = build_data(config)
+                require_same_input(folder, finished, data, code_of_run(config, type(data)))
                 print_summary(finished, folder, one_line)
                 return float(finished["metrics"]["balanced_accuracy"])
         start = _start_of(config)

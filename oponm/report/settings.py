@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,9 @@ def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         run: content of its ``result.json``, with ``settings`` where they are known, see :func:`read_settings`.
 
+    Returns:
+        By full key; ``code`` stands for the content of the user's own files that the run executed, if there were some.
+
     Example:
         >>> settings_of({"choices": {"method": "open"}, "overrides": ["+norm=aux", "seed=1"]})
         {'method': 'open', 'norm': 'aux'}
@@ -79,6 +84,8 @@ def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
     else:
         told = dict(split_override(override) for override in run["overrides"])
         settings = {key: value for key, value in {**run["choices"], **told}.items() if not apart(key)}
+    if run.get("code"):  # a user's own, by file
+        settings["code"] = hashlib.sha256(json.dumps(run["code"], sort_keys=True).encode()).hexdigest()[:8]
     if run.get("content_digest"):
         settings = {key: value for key, value in settings.items() if key not in _PLACES}
     return settings

@@ -50,7 +50,7 @@ def load_state(path: Path) -> dict[str, Any]:
         path: the file.
 
     Returns:
-        For :func:`~oponm.training.train`.
+        For :func:`~oponm.training.train`; with ``trained_on``, see :func:`load_weights`.
 
     Raises:
         InputError: naming the file, if it is missing, damaged, or holds weights alone.
@@ -58,7 +58,7 @@ def load_state(path: Path) -> dict[str, Any]:
     _, rest = read_weights(path, "resume")
     if not isinstance(rest.get("training"), dict):
         raise InputError(f"{path} holds weights, but no state of training to go on from", "resume")
-    return dict(rest["training"])
+    return {**rest["training"], "trained_on": dict(rest.get("split", {}))}
 
 
 def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule) -> None:

@@ -33,7 +33,7 @@ from oponm.training.phases import Phase
 from oponm.training.processes import first_says, rank, world_size
 from oponm.training.quiet import quiet
 from oponm.training.recipe import Recipe, make_recipe
-from oponm.training.run_folder import finish, finished_result
+from oponm.training.run_folder import code_of_run, finish, finished_result, require_same_input
 from oponm.training.runs import Run
 
 
@@ -173,7 +173,7 @@ def fit(
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": {"head": head, "weights": weights}}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
     recipe = make_recipe(data, chosen, seed, own)
-    folder, temporary, begun, finished = _agreed(lambda: _begin_in(output_dir, resume or restarted(), recipe))
+    folder, temporary, begun, finished = _agreed(lambda: _begin_in(output_dir, resume or restarted(), recipe, data))
     try:
         with quiet(), _threads(recipe.settings["trainer"]["num_threads"]):
             if not finished and count > world_size():
@@ -196,11 +196,17 @@ def fit(
     return run
 
 
-def _begin_in(output_dir: str | PathLike[str] | None, resume: bool, recipe: Recipe) -> tuple[Path, bool, bool, bool]:
+def _begin_in(
+    output_dir: str | PathLike[str] | None, resume: bool, recipe: Recipe, data: LongTailDataModule
+) -> tuple[Path, bool, bool, bool]:
     """The folder of a run, and whether it is temporary, holds a run to go on with, and holds one that is done."""
     folder, temporary = _folder(output_dir, resume)
     begun = resume and (folder / CONFIG_FILE).is_file()
-    return folder, temporary, begun, begun and finished_result(folder, recipe.settings) is not None
+    finished = finished_result(folder, recipe.settings) if begun else None
+    if finished:
+        data.setup()
+        require_same_input(folder, finished, data, code_of_run(recipe.settings, type(data)))
+    return folder, temporary, begun, finished is not None
 
 
 def _agreed(look: Callable[[], Any]) -> Any:

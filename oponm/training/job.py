@@ -14,7 +14,7 @@ from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.processes import only_first, rank
 from oponm.training.run import train
-from oponm.training.run_folder import begin, state_to_go_on_from
+from oponm.training.run_folder import begin, code_of_run, state_to_go_on_from
 from oponm.training.run_lock import sole_use
 
 
@@ -50,13 +50,15 @@ def carry_out(
         The content of ``result.json`` as far as it is measured here.
 
     Raises:
-        InputError: if another run has the folder, see :func:`~oponm.training.run_lock.sole_use`.
+        InputError: if another run has the folder, see :func:`~oponm.training.run_lock.sole_use`; or if the run was
+            begun with other images or code.
     """
+    module.code = code_of_run(config, *{type(part) for part in module.model.modules()}, type(data))
     with sole_use(folder, begun):
-        state = state_to_go_on_from(folder) if begun else None
+        state = state_to_go_on_from(folder, data, module.code) if begun else None
         with only_first():
             if rank() == 0:
                 begin(folder, config, overrides)
                 opened()
         measured = train(module, data, plan, folder, loggers, phase_cache, state, **options)
-    return {**measured, "skipped_files": data.skipped}
+    return {**measured, "skipped_files": data.skipped, "code": module.code}

@@ -58,6 +58,8 @@ class LongTailModule(pl.LightningModule):
         evaluation: what was measured on the test set, there after a test.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
         model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
+        code: digests of the user's own code that the run executes, for checkpoints, see
+            :func:`~oponm.own_code.own_code`; None if unknown.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -96,6 +98,7 @@ class LongTailModule(pl.LightningModule):
         self.plan = PhasePlan([Phase(1)], max_epochs=1)
         self.scales_loss = False
         self.model_config: dict[str, Any] | None = None
+        self.code: dict[str, str] | None = None
         self.follow(self.plan.at(0))
         self.first_batch = 0  # of the current epoch; above 0 where a run goes on within one
         # Without its search for NaN, which waits for the device at each step, it knows no weights: losses come by row.
@@ -138,7 +141,8 @@ class LongTailModule(pl.LightningModule):
         if part is None:
             self._count(loss.detach(), logits.detach(), batch)
             return loss
-        weights, rows = part.weight, part.weight
+        weights: float | Tensor = part.weight
+        rows: float | Tensor = part.weight
         if batch.is_noise is not None or self.class_weights is not None:  # parts of as many images need not count alike
             weights, rows = self._shares(batch, loss.dtype)
         if part.counted:
@@ -313,6 +317,7 @@ class LongTailModule(pl.LightningModule):
             "class_counts": data.class_counts,
             "statistics": {"mean": list(data.statistics.mean), "std": list(data.statistics.std)},
             "image_shape": list(data.image_shape),
+            "code": self.code,
         }
         checkpoint["model_config"] = self.model_config
 

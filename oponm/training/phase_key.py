@@ -7,8 +7,8 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,25 @@ from torch import Tensor, nn
 import oponm
 from oponm.data import LongTailDataModule
 from oponm.nn import revert_batchnorm
+from oponm.own_code import UnknownCode, own_code, targets
 from oponm.training.module import LongTailModule
 from oponm.training.plain_phase import auxiliary_names
 from oponm.training.processes import world_size
 
 VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy", "pillow")
 _UNRELATED = {"cli", "dashboard", "report"}  # rooms that no weight depends on
+_OF_MODULES = {*vars(nn.Module()), "_compiled_call_impl"}
 
 
 def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trainer, epoch: int) -> str:
     """The SHA-256 of all that determines the state of training after ``epoch`` epochs.
 
-    That is: the code and its versions, the device, the training images and how they are augmented, the network and its
-    initial weights, the optimiser, the seed, and for each of these epochs its sampler, noise, mixing, loss, trained
-    part and learning rate. What comes later is no part of it, so that methods that differ later share it; nor is the
-    kind of batch norm, or the noise, where no epoch has had noise yet. How the classifier is finished, and what counts
-    as few-shot, matter where epochs are validated: the best one and what is logged of each depend on them.
+    That is: the code, a user's own included, and its versions, the device, the training images and how they are
+    augmented, the network, its settings and its initial weights, the optimiser, the seed, and for each of these epochs
+    its sampler, noise, mixing, loss, trained part and learning rate. What comes later is no part of it, so that methods
+    that differ later share it; nor is the kind of batch norm, or the noise, where no epoch has had noise yet. How the
+    classifier is finished, and what counts as few-shot, matter where epochs are validated: the best one and what is
+    logged of each depend on them.
 
     Args:
         module: not trained yet.
@@ -44,7 +47,8 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         epoch: number of epochs, at least 1.
 
     Raises:
-        NotImplementedError: for a setting that has no description that stays the same from one process to the next.
+        NotImplementedError: for a setting that has no description that stays the same from one process to the next, or
+            whose code is in no file.
     """
     plan = module.plan
     epochs = range(epoch)
@@ -58,7 +62,7 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         "execution": [str(module.memory_format), module.compiles, _synchronised(trainer)],
         "seed": module.seed,
         "data": _data(data),
-        "model": _network(module.model, routed=not trains_as_plain(module, data, epoch)),
+        "model": _network(module, routed=not trains_as_plain(module, data, epoch)),
         "optimizer": describe(module.make_optimizer),
         "loss": describe(module.make_loss),
         "mixing": describe(data.make_mixing),
@@ -101,37 +105,62 @@ def _data(data: LongTailDataModule) -> dict[str, Any]:
         "seed": data.seed,
         "statistics": [list(values) for values in data.statistics],
         "shape": list(data.image_shape),
+        "module": _origin([type(data), type(data.train_set)]),
         "storage": type(data.train_set).__qualname__,
         "augmentation": describe(data.make_augmentation),
         "validation": [data.val_set.digest(), data.val_set.fingerprint()] if data.val != "none" else None,
     }
 
 
-def _network(model: nn.Module, routed: bool) -> list[Any]:
-    """Structure, source and initial weights; without noise, batch norms of any kind are what plain ones are."""
-    if not routed:
-        model = revert_batchnorm(copy.deepcopy(model))
+def _network(module: LongTailModule, routed: bool) -> dict[str, Any]:
+    """Structure, code and initial weights; without noise, batch norms of any kind are what plain ones are."""
+    model = module.model if routed else revert_batchnorm(copy.deepcopy(module.model))
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    classes = sorted({f"{type(part).__module__}.{type(part).__qualname__}" for part in model.modules()})
-    reading = [vars(part).get("noise_grad") for part in model.modules()] if routed else None
-    return [repr(model), digest.hexdigest(), classes, [_own_source(part) for part in model.modules()], reading]
+    classes = {type(part) for part in model.modules()}
+    # What the network does not show of its settings; of one that was not made from any, what its parts keep.
+    settings = [_kept(part) for part in model.modules()] if module.model_config is None else module.model_config
+    return {
+        "structure": repr(model),
+        "initial": digest.hexdigest(),
+        "classes": sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in classes),
+        "origin": _origin([*classes, *targets(module.model_config)]),
+        "settings": settings,
+        "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],
+        "reading": [vars(part).get("noise_grad") for part in model.modules()] if routed else None,
+    }
 
 
-def _own_source(part: nn.Module) -> str | None:
-    """The digest of a class's file, where no package version stands for it."""
-    top = type(part).__module__.partition(".")[0]
-    if top in ("oponm", *VERSIONED):
-        return None
-    return hashlib.sha256(Path(inspect.getfile(type(part))).read_bytes()).hexdigest()
+def _kept(part: nn.Module) -> dict[str, Any]:
+    """The attributes of a part of a network that are neither tensors nor parts; of this package's the code tells."""
+    if type(part).__module__.partition(".")[0] == "oponm":
+        return {}
+    return {name: describe(value) for name, value in sorted(vars(part).items()) if name not in _OF_MODULES}
+
+
+def _origin(things: Iterable[Any]) -> dict[str, str]:
+    """The code that things come from: digests of a user's own files, versions of what is installed."""
+    names = [thing if isinstance(thing, str) else f"{thing.__module__}.{thing.__qualname__}" for thing in things]
+    try:
+        found = own_code(names)
+    except UnknownCode as error:
+        raise NotImplementedError(str(error)) from error
+    for top in {name.partition(".")[0] for name in names} - {"oponm", *VERSIONED}:
+        found |= {f"{name} (installed)": version(name) for name in _distributions().get(top, [])}
+    return found
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _device(trainer: pl.Trainer) -> list[Any]:
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return [device.type, name, trainer.world_size]
+    return [device.type, name or torch.backends.cpu.get_cpu_capability(), trainer.world_size]
 
 
 def _synchronised(trainer: pl.Trainer) -> bool:
@@ -170,6 +199,8 @@ def describe(thing: Any) -> Any:
     """
     if thing is None or isinstance(thing, (bool, int, float, str)):
         return thing
+    if isinstance(thing, (torch.dtype, torch.device)):
+        return str(thing)
     if isinstance(thing, functools.partial):
         if not (thing.args or thing.keywords):
             return describe(thing.func)
@@ -184,5 +215,6 @@ def describe(thing: Any) -> Any:
     if inspect.isclass(thing) or inspect.isfunction(thing) or inspect.isbuiltin(thing):
         name = f"{thing.__module__}.{thing.__qualname__}"
         if "<" not in name:  # a lambda's name says nothing of what it does
-            return name
+            origin = _origin([thing])
+            return {"code": name, "origin": origin} if origin else name
     raise NotImplementedError(f"{thing!r} has no description that lasts")

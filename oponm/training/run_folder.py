@@ -11,7 +11,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from oponm.data import LongTailDataModule
 from oponm.errors import InputError
+from oponm.own_code import UnknownCode, own_code, targets
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE, write_whole
 from oponm.run_settings import determining_settings
 from oponm.training.checkpoint import load_state
@@ -76,15 +78,82 @@ def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] |
         return None
 
 
-def state_to_go_on_from(folder: Path) -> dict[str, Any] | None:
-    """The state in a run's last checkpoint; None if it came to none."""
+def state_to_go_on_from(
+    folder: Path, data: LongTailDataModule, code: Mapping[str, str] | None
+) -> dict[str, Any] | None:
+    """The state in a run's last checkpoint; None if it came to none.
+
+    Args:
+        folder: of the run.
+        data: of the run that is to go on with it, set up.
+        code: see :func:`code_of_run`.
+
+    Raises:
+        InputError: if images, classes or code are not those of the checkpoint.
+    """
     file = folder / "checkpoints" / LAST
     if not file.is_file():
         log.warning("%s came to no checkpoint and begins anew", folder)
         return None
     state = load_state(file)
+    require_same_input(folder, state["trained_on"], data, code)
     log.warning("%s goes on at step %d, in epoch %d", folder, state["step"], state["epoch"])
     return state
+
+
+def code_of_run(config: Mapping[str, Any], *others: type) -> dict[str, str] | None:
+    """The digests of a user's own code that a run executes, see :func:`~oponm.own_code.own_code`.
+
+    Args:
+        config: of the run.
+        *others: classes of objects that the config does not name.
+
+    Returns:
+        None where some of it is in no file.
+    """
+    try:
+        return own_code([*targets(_plain(config)), *(f"{kind.__module__}.{kind.__qualname__}" for kind in others)])
+    except UnknownCode:
+        return None
+
+
+def require_same_input(
+    folder: Path, before: Mapping[str, Any], data: LongTailDataModule, code: Mapping[str, str] | None
+) -> None:
+    """See that a run would go on with the images, the classes and the code that it was begun with.
+
+    Args:
+        folder: of the run.
+        before: what its checkpoint or ``result.json`` says: ``class_names``, ``class_counts``, ``content_digest`` and
+            ``code``, as far as they are known.
+        data: of the run that is to go on with it, set up.
+        code: see :func:`code_of_run`.
+
+    Raises:
+        InputError: naming the first thing that changed.
+    """
+    now: dict[str, Any] = {name: getattr(data, name) for name in ("class_names", "class_counts", "content_digest")}
+    change = _changed_images({name: before.get(name) or value for name, value in now.items()}, now)
+    if not change and code is not None and before.get("code") is not None:
+        known = before["code"]  # a file that only one of them has is named by a file that changed as well
+        edited = sorted(name for name in code.keys() & known.keys() if code[name] != known[name])
+        change = f"the code of {edited[0]} is not what it was" if edited else ""
+    if change:
+        raise InputError(f"cannot go on with {folder}: {change}; undo that, or take a new output_dir", "resume")
+
+
+def _changed_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In words, what of images and classes is not what it was; empty if nothing."""
+    if before["class_names"] != now["class_names"]:
+        gone = [name for name in before["class_names"] if name not in now["class_names"]]
+        new = [name for name in now["class_names"] if name not in before["class_names"]]
+        parts = [f"class {gone[0]!r} is gone"] if gone else []
+        parts += [f"class {new[0]!r} is new"] if new else []
+        return " and ".join(parts) or "the classes are in another order"
+    for name, old, new_count in zip(now["class_names"], before["class_counts"], now["class_counts"], strict=True):
+        if old != new_count:
+            return f"class {name!r} had {old} training images and has {new_count}"
+    return "" if before["content_digest"] == now["content_digest"] else "some training images are others than they were"
 
 
 def _require_same_settings(file: Path, config: Mapping[str, Any]) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from oponm.report import collect_runs
+from oponm.report.settings import settings_of
 from tests.cli.command import QUICK, oponm
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/kill_and_resume.py"
@@ -75,3 +80,91 @@ def test_cache_lists_and_clears(tmp_path):
     assert "removed 1" in oponm("cache", "clear", folder, cwd=tmp_path).stdout
     assert "0 stored" in oponm("cache", folder, cwd=tmp_path).stdout
     assert oponm("cache", "wipe", cwd=tmp_path).returncode == 2
+
+
+def pictures(root: Path) -> None:
+    random = np.random.default_rng(0)
+    for part, name in [(part, name) for part in ("train", "test") for name in ("ant", "bee")]:
+        (root / part / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = random.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / part / name / f"{number}.png")
+
+
+def rename(root: Path) -> None:
+    for part in ("train", "test"):
+        (root / part / "ant").rename(root / part / "wasp")
+
+
+def replace(root: Path) -> None:
+    Image.new("RGB", (8, 8)).save(root / "train/bee/0.png")
+
+
+def add(root: Path) -> None:
+    Image.new("RGB", (8, 8)).save(root / "train/bee/new.png")
+
+
+def new_class(root: Path) -> None:
+    for part in ("train", "test"):
+        shutil.copytree(root / part / "bee", root / part / "cat")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (rename, "class 'ant' is gone and class 'wasp' is new"),
+        (replace, "some training images are others than they were"),
+        (add, "class 'bee' had 6 training images and has 7"),
+        (new_class, "class 'cat' is new"),
+    ],
+)
+def test_images_that_changed_end_a_resumption_of_a_run_that_is_done_or_not(tmp_path, change, words):
+    pictures(tmp_path / "photos")
+    images = ["data=image_folder", "data.root=photos", "data.imbalance_ratio=null", "output_dir=run"]
+    assert oponm("train", *QUICK, *images, cwd=tmp_path).returncode == 0
+    assert oponm("train", *QUICK, *images, "resume=auto", cwd=tmp_path).returncode == 0
+    change(tmp_path / "photos")
+    checkpoint = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
+    for done in (True, False):
+        (tmp_path / "run/result.json").exists() and (done or (tmp_path / "run/result.json").unlink())
+        again = oponm("train", *QUICK, *images, "resume=auto", cwd=tmp_path)
+        assert (again.returncode, again.stdout, words in again.stderr) == (2, "", True), again.stderr
+        assert len(again.stderr.splitlines()) == 1
+    assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == checkpoint
+
+
+OWN_LOSS = """
+from torch import nn
+from own_numbers import sign
+
+class Loss(nn.Module):
+    def __init__(self, class_counts):
+        super().__init__()
+
+    def forward(self, logits, targets):
+        return sign * nn.functional.cross_entropy(logits, targets, reduction="none")
+"""
+
+
+def test_code_of_ones_own_that_changed_reuses_no_phase_and_no_result(tmp_path):
+    (tmp_path / "own_loss.py").write_text(OWN_LOSS)
+    (tmp_path / "own_numbers.py").write_text("sign = 1\n")
+    told = ["trainer.max_epochs=6", "loss._target_=own_loss.Loss", "~loss.label_smoothing", "phase_cache=cache"]
+
+    def train(folder: str, *more: str):
+        return oponm("train", *told, f"output_dir={folder}", *more, cwd=tmp_path, fresh=True, PYTHONPATH=str(tmp_path))
+
+    for folder in ("first", "again"):
+        done = train(folder)
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "again/result.json").read_text())["reused"]
+    (tmp_path / "own_numbers.py").write_text("sign = 0.5\n")
+    refused = train("first", "resume=auto")
+    assert refused.returncode == 2
+    assert "the code of own_numbers is not what it was" in refused.stderr
+    other = train("other")
+    assert other.returncode == 0, other.stderr
+    assert json.loads((tmp_path / "other/result.json").read_text())["reused"] is None
+    runs, _ = collect_runs([tmp_path / "first", tmp_path / "other"])
+    assert runs[0]["settings"] == runs[1]["settings"]
+    assert settings_of(runs[0])["code"] != settings_of(runs[1])["code"]

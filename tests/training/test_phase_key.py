@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import sys
 from functools import partial
 
 import numpy as np
@@ -165,3 +167,91 @@ def test_descriptions():
     for unstable in (lambda: 0, object(), nn.Linear(1, 1)):
         with pytest.raises(NotImplementedError):
             describe(unstable)
+
+
+class Thinned(nn.Module):
+    """Keeps an option where neither its weights nor its text show it."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, features):
+        return features * self.share
+
+
+def test_an_option_that_a_network_keeps_to_itself_is_in_the_key(data, trainer):
+    def thin(share):
+        def change(module):
+            module.model.append(Thinned(share))
+
+        return change
+
+    assert repr(Thinned(0.1)) == repr(Thinned(0.9))
+    assert key(data, trainer, change=thin(0.1)) == key(data, trainer, change=thin(0.1))
+    assert key(data, trainer, change=thin(0.1)) != key(data, trainer, change=thin(0.9))
+
+
+def test_the_settings_of_a_network_are_in_the_key(data, trainer):
+    """What a library does with them need not show in the network."""
+
+    def made_with(**options):
+        def change(module):
+            module.model_config = {"_target_": "oponm.models.timm_model", "name": "vit_tiny", **options}
+
+        return change
+
+    assert key(data, trainer, change=made_with()) != key(data, trainer, change=made_with(drop_rate=0.5))
+
+
+def test_what_a_user_froze_is_in_the_key(data, trainer):
+    def freeze(module):
+        next(module.model.parameters()).requires_grad_(False)
+
+    assert key(data, trainer, change=freeze) != key(data, trainer)
+
+
+@pytest.mark.parametrize("used_as", ["loss", "optimizer", "network", "phase"])
+@pytest.mark.parametrize("edited", ["own_part", "own_basis"])
+def test_a_users_own_code_is_in_the_key(data, trainer, tmp_path, monkeypatch, used_as, edited):
+    (tmp_path / "own_part.py").write_text("from own_basis import number\n\ndef make(*things):\n    return number\n")
+    (tmp_path / "own_basis.py").write_text("number = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def found():
+        for name in ("own_part", "own_basis"):
+            sys.modules.pop(name, None)
+        make = importlib.import_module("own_part").make
+
+        def change(module):
+            if used_as == "loss":
+                module.make_loss = make
+            elif used_as == "optimizer":
+                module.make_optimizer = partial(make, 1)
+            elif used_as == "network":
+                module.model_config = {"_target_": "own_part.make"}
+
+        if used_as != "phase":
+            return key(data, trainer, change=change)
+        module = make_module(data)  # made by hand, as the phase's loss is none that a module could follow
+        module.plan = PhasePlan([Phase(2, loss=make), Phase(2)], 4)
+        return phase_key(module, data, trainer, 2)
+
+    before = found()
+    assert found() == before
+    (tmp_path / f"{edited}.py").write_text((tmp_path / f"{edited}.py").read_text() + "# edited\n")
+    importlib.invalidate_caches()
+    assert found() != before
+
+
+def test_code_that_is_in_no_file_has_no_key(data, trainer, monkeypatch):
+    def make(*things): ...
+
+    make.__module__, make.__qualname__ = "__main__", "make"
+    monkeypatch.setitem(sys.modules, "__main__", type(sys)("__main__"))
+
+    def change(module):
+        module.make_loss = make
+
+    with pytest.raises(NotImplementedError, match="the code of __main__ is in no file"):
+        key(data, trainer, change=change)

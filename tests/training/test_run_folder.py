@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from oponm.data import DigitsLT
+from oponm.errors import InputError
 from oponm.run_files import CONFIG_FILE, LOG_FILE, OVERRIDES_FILE, write_whole
 from oponm.training import fit
-from oponm.training.run_folder import begin, finished_result
+from oponm.training.run_folder import begin, finished_result, require_same_input
 
 
 class Killed(BaseException):
@@ -45,3 +47,35 @@ def test_what_a_run_killed_at_its_start_leaves_is_in_nobodys_way(tmp_path):
         (tmp_path / name).write_text("")
     run = fit(DigitsLT(imbalance_ratio=50), max_epochs=2, output_dir=tmp_path, resume=True)
     assert run.result["epochs"] == 2
+
+
+def trained_on(**changed) -> SimpleNamespace:
+    known = {"class_names": ["ant", "bee"], "class_counts": [9, 3], "content_digest": "1", "code": {"mine": "a"}}
+    return SimpleNamespace(**{**known, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"class_names": ["ant", "wasp"]}, "class 'bee' is gone and class 'wasp' is new"),
+        ({"class_names": ["ant", "bee", "cat"], "class_counts": [9, 3, 2]}, "class 'cat' is new"),
+        ({"class_names": ["ant"], "class_counts": [9]}, "class 'bee' is gone"),
+        ({"class_names": ["bee", "ant"]}, "the classes are in another order"),
+        ({"class_counts": [9, 4]}, "class 'bee' had 3 training images and has 4"),
+        ({"content_digest": "2"}, "some training images are others than they were"),
+        ({"code": {"mine": "b"}}, "the code of mine is not what it was"),
+    ],
+)
+def test_what_a_run_goes_on_with_must_be_what_it_was(tmp_path, changed, words):
+    before, now = vars(trained_on()), trained_on(**changed)
+    with pytest.raises(
+        InputError, match=rf"^resume cannot go on with .*: {words}; undo that, or take a new output_dir"
+    ):
+        require_same_input(tmp_path, before, now, now.code)
+    require_same_input(tmp_path, vars(now), now, now.code)
+
+
+def test_what_is_not_known_of_a_run_is_not_compared(tmp_path):
+    require_same_input(tmp_path, {}, trained_on(), {"mine": "a"})
+    require_same_input(tmp_path, vars(trained_on(code=None)), trained_on(), {"mine": "a"})
+    require_same_input(tmp_path, vars(trained_on()), trained_on(), None)
