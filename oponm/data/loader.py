@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
 
-from oponm.data.loader_process import leave_signals_to_parent, processes_without_signals
+from oponm.data.loader_process import leave_signals_to_parent, processes_without_signals, reported_by_the_reader
 from oponm.data.pipeline import RawBatch, ResidentImages
 from oponm.data.samplers import EpochBatches, IndexBatch
+from oponm.errors import InputError
+
+log = logging.getLogger(__name__)
 
 Batches = EpochBatches | Sequence[IndexBatch]
+_TENSORS = ("images", "targets")  # of a RawBatch
+_MAKE_ROOM = "data.num_workers=N with fewer processes takes less of it, a container has more with --shm-size=2g"
+
+
+class DecodingFailed(InputError):
+    """A process that decodes has been killed, as the system does when memory runs out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "lost one of the processes that decode: it was killed, most likely because memory or /dev/shm ran out; "
+            "take fewer, or a smaller data.batch_size, and give a container more with --memory and --shm-size",
+            "data.num_workers",
+        )
 
 
 class Loader(Iterable[RawBatch]):
@@ -36,6 +54,8 @@ class Loader(Iterable[RawBatch]):
         [[2]]
         [[3]]
     """
+
+    _said = False
 
     def __init__(
         self,
@@ -67,15 +87,30 @@ class Loader(Iterable[RawBatch]):
             self._reader = DataLoader(
                 self.images,
                 batch_sampler=_BatchesOf(self),  # type: ignore[arg-type]
-                collate_fn=_as_it_is,
+                collate_fn=_handed_over,
                 num_workers=self.num_workers,
                 pin_memory=self.pin_memory,
                 persistent_workers=self.num_workers > 0,
                 worker_init_fn=leave_signals_to_parent,
             )
-        with processes_without_signals():
-            batches = iter(self._reader)
-        yield from batches
+        try:
+            with processes_without_signals(), reported_by_the_reader():
+                batches = iter(self._reader)
+            for batch in batches:
+                if not isinstance(batch.images, Tensor):
+                    self._say_that_memory_is_full()
+                    batch = batch._replace(**{name: torch.from_numpy(getattr(batch, name)) for name in _TENSORS})
+                yield batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            self.close()
+            raise DecodingFailed from error
+
+    def _say_that_memory_is_full(self) -> None:
+        if not self._said:
+            log.warning("shared memory (/dev/shm) is full, so batches come through a pipe, more slowly: %s", _MAKE_ROOM)
+        Loader._said = True  # once in a program
 
 
 class _BatchesOf:
@@ -91,5 +126,12 @@ class _BatchesOf:
         return len(self.loader)
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
+def _handed_over(batch: RawBatch) -> Any:
+    """Put a batch where the process that asked for it can read it; that is tried here, where a failure can be met."""
+    if get_worker_info() is None:
+        return batch
+    tensors = {name: getattr(batch, name) for name in _TENSORS}
+    try:
+        return batch._replace(**{name: tensor.share_memory_() for name, tensor in tensors.items()})
+    except RuntimeError:
+        return batch._replace(**{name: tensor.numpy() for name, tensor in tensors.items()})

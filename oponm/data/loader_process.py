@@ -29,6 +29,24 @@ def processes_without_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def reported_by_the_reader() -> Iterator[None]:
+    """Start processes inside whose death the reader of their batches tells, and not a signal.
+
+    Torch has SIGCHLD raise an error wherever the program happens to be, be it within a step of the optimiser. Without
+    that, the reader finds within seconds, between two steps, that one is gone.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there, nor does torch
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGCHLD, before)
+
+
 def leave_signals_to_parent(worker: int) -> None:
     """End at SIGTERM from the parent itself, as Python ends processes of its own, and at no other's.
 

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from oponm.data.loader import DecodingFailed
 from oponm.errors import InputError
 from oponm.signals import Stop, Stopped
 from oponm.training.module import LongTailModule
@@ -92,6 +93,7 @@ class Checkpoints(Checkpoint):
         self.guard = NonFinite(self, on_nonfinite)
         self.skipped = 0
         self.last_step: int | None = None
+        self.steps_done: int | None = None  # of the epoch; None before the first one
         self.seconds = 0.0
         self.started = self.written = time.perf_counter()
 
@@ -118,9 +120,11 @@ class Checkpoints(Checkpoint):
             self.stop.listen()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write ``last.ckpt`` if it is due, or if the run is to end here."""
+        """Write ``last.ckpt`` if it is due, or a phase begins, or if the run is to end here."""
         assert isinstance(module, LongTailModule)
-        self._between_steps(trainer, module, module.first_batch)
+        border = trainer.current_epoch in module.plan.starts and self.steps_done is not None
+        self.steps_done = module.first_batch
+        self._between_steps(trainer, module, module.first_batch, border)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -128,10 +132,18 @@ class Checkpoints(Checkpoint):
         """Write ``last.ckpt`` if it is due; after the last step of an epoch, its end comes first."""
         if not trainer.is_last_batch:
             assert isinstance(module, LongTailModule)
-            self._between_steps(trainer, module, module.first_batch + batch_idx + 1)
+            self.steps_done = module.first_batch + batch_idx + 1
+            self._between_steps(trainer, module, self.steps_done)
 
-    def _between_steps(self, trainer: pl.Trainer, module: pl.LightningModule, batch: int) -> None:
-        passed = time.perf_counter() - self.written >= self.every.total_seconds()
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """Write ``last.ckpt`` of the last whole step where the next one's images did not come."""
+        between = trainer.training and self.steps_done is not None and trainer.world_size == 1
+        if isinstance(exception, DecodingFailed) and between:
+            self.guard.look(trainer, module)
+            self.save_last(trainer, module, self.steps_done or 0)
+
+    def _between_steps(self, trainer: pl.Trainer, module: pl.LightningModule, batch: int, border: bool = False) -> None:
+        passed = border or time.perf_counter() - self.written >= self.every.total_seconds()
         passed |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
         asked = (self.stop.received if self.stop else None) or 0
         stopped, due = largest([asked, int(passed)])  # one clock's minute is not another's

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import MixedPrecision
 
+from oponm.data.loader import DecodingFailed, Loader
 from oponm.errors import InputError
 from oponm.signals import Stopped
 from oponm.training import Phase, PhaseCache, PhasePlan, train
@@ -55,7 +56,9 @@ class KillAt(pl.Callback):
             self._kill(trainer)
 
 
-def run(folder: Path, method: str, resume=None, kill: KillAt | None = None, monkeypatch=None, cache=None, **options):
+def run(
+    folder: Path, method: str, resume=None, kill: KillAt | None = None, monkeypatch=None, cache=None, every=1, **options
+):
     data = make_data(val="split", val_size=5)
     module = make_module(data)
     if kill:
@@ -73,7 +76,7 @@ def run(folder: Path, method: str, resume=None, kill: KillAt | None = None, monk
                 cache,
                 state,
             ),
-            checkpoint_every_n_steps=1,
+            checkpoint_every_n_steps=every,
             accelerator="cpu",
             **options,
         )
@@ -114,6 +117,27 @@ def test_killed_between_epochs(tmp_path, monkeypatch, whole, when, step):
     with pytest.raises(Killed):
         run(tmp_path, "lws", kill=KillAt(step, when), monkeypatch=monkeypatch)
     assert_same(run(tmp_path, "lws", resume=True), whole["lws"])
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 8])
+def test_where_a_process_that_decodes_was_lost_it_goes_on_from_the_last_step(tmp_path, monkeypatch, whole, step):
+    """Lightning fetches a batch ahead: the step before the one that is missing is not made any more, or is."""
+    read, given = Loader.__iter__, []
+
+    def lost(loader):
+        for batch in read(loader):
+            if loader.images.__dict__.get("training", True) and len(loader.batches) == 3:
+                given.append(batch)
+                if len(given) > step:
+                    raise DecodingFailed
+            yield batch
+
+    monkeypatch.setattr(Loader, "__iter__", lost)
+    with pytest.raises(DecodingFailed):
+        run(tmp_path, "open", checkpoint_every=timedelta(hours=1), every=None)
+    monkeypatch.undo()
+    assert step - 2 <= load_state(tmp_path / "checkpoints/last.ckpt")["step"] <= step
+    assert_same(run(tmp_path, "open", resume=True), whole["open"])
 
 
 def test_killed_again_and_again(tmp_path, monkeypatch, whole):
@@ -264,20 +288,22 @@ def test_weights_alone_are_nothing_to_go_on_from(tmp_path):
         load_state(tmp_path / "last.ckpt")
 
 
-def test_a_run_without_an_interval_writes_at_its_end_alone(tmp_path):
+def test_a_run_without_an_interval_writes_where_a_phase_begins_and_at_its_end(tmp_path):
     data = make_data()
     written = []
     original = torch.save
     torch.save = lambda content, file: written.append(content) or original(content, file)
     try:
         train(
-            *(make_module(data), data, PhasePlan(METHODS["open"], 2), tmp_path),
+            *(make_module(data), data, PhasePlan(METHODS["open"], 4), tmp_path),
             checkpoint_every=timedelta(hours=1),
             accelerator="cpu",
         )
     finally:
         torch.save = original
-    assert len(written) == 1
+    border = PhasePlan(METHODS["open"], 4).starts[1]
+    assert [content["training"]["epoch"] for content in written] == [border, 4]
+    assert written[0]["training"]["batch"] == 0
 
 
 def test_partial_schedules_are_called_with_the_length_of_their_phase():
