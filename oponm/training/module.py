@@ -343,7 +343,9 @@ class LongTailModule(pl.LightningModule):
         if self.apart:
             optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
         else:
-            trained = (parameter for parameter in self.model.parameters() if parameter.requires_grad)
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            if not trained:
+                raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
             # Torch's fused SGD cannot do with weights that get their first gradient later than others.
             options = {"fused": False} if self._fused and self.trains_parts else {}
             optimizer = self.make_optimizer(trained, **options)
