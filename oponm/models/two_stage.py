@@ -36,7 +36,14 @@ def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
     _, classifier = find_classifier(model, num_classes)
     if is_parametrized(classifier):
         raise InputError("the classifier has a learnable scale: fold_scale(model) before it is drawn anew")
-    classifier.reset_parameters()  # type: ignore[operator]
+    layers = [layer for layer in classifier.modules() if callable(getattr(layer, "reset_parameters", None))]
+    if not layers:
+        raise InputError(
+            f"the classifier is a {type(classifier).__name__}, which cannot draw its weights: give it a method "
+            "reset_parameters()"
+        )
+    for layer in layers:
+        layer.reset_parameters()  # type: ignore[operator]
 
 
 class LearnableScale(nn.Module):
