@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,7 +82,7 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
     data = build_data(config)
     module = assemble(
         data,
-        build_model(config, len(data.class_names), data.image_shape[0]),
+        build_model(config, len(data.class_names), data.image_shape[0], data.image_shape[1:]),
         plan,
         instantiate(config.optimizer),
         schedule,
@@ -112,9 +112,12 @@ def build_plan(config: DictConfig) -> PhasePlan:
     return PhasePlan.from_config(phases, config.trainer.max_epochs, config.method.tau)
 
 
-def build_model(config: DictConfig, num_classes: int, in_channels: int) -> nn.Module:
+def build_model(
+    config: DictConfig, num_classes: int, in_channels: int, image_size: Sequence[int] | None = None
+) -> nn.Module:
     """Make the network with its head, its initial weights a function of ``seed`` or those of a file."""
-    settings = {key: value for key, value in _plain(config.model).items() if key not in ("head", "weights")}
+    own = ("head", "weights", "classifier")
+    settings = {key: value for key, value in _plain(config.model).items() if key not in own}
     try:
         make = instantiate({**settings, "_partial_": True})
     except InstantiationException as error:
@@ -123,7 +126,8 @@ def build_model(config: DictConfig, num_classes: int, in_channels: int) -> nn.Mo
         ) from error
     with derived_randomness(config.seed, "model"):
         return make_network(
-            make, num_classes, in_channels, config.model.get("head", "linear"), config.model.get("weights")
+            *(make, num_classes, in_channels, config.model.get("head", "linear"), config.model.get("weights")),
+            *(config.model.get("classifier"), image_size),
         )
 
 

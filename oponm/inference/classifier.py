@@ -117,9 +117,10 @@ def _make(
     settings = known["model_config"]
     try:
         with derived_randomness(0, "model"):  # drawn, to be replaced; the global generators stay as they are
-            return make_network(
-                make(settings), len(known["class_names"]), known["image_shape"][0], settings.get("head", "linear")
-            )
+            channels, *size = known["image_shape"]
+            head, name = settings.get("head", "linear"), settings.get("classifier")
+            sought = {} if head == "linear" else {"classifier": name, "image_size": size}  # it is to be replaced
+            return make_network(make(settings), len(known["class_names"]), channels, head, **sought)
     except InputError as error:
         raise error if error.key == "checkpoint" else InputError(f"{path}: {error}", "checkpoint") from error
     except Exception as error:  # whatever a network makes of settings that nobody chose

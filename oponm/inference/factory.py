@@ -27,6 +27,7 @@ _KNOWN: dict[str, Callable[..., nn.Module]] = {
 }
 # Initial weights, which the checkpoint's own replace: a file must not choose other files, or downloads, to be read.
 _INITIAL = {"weights", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
+_APART = {"_target_", "head", "classifier", *_INITIAL}
 
 
 def known_factory(settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
@@ -60,10 +61,10 @@ def known_factory(settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
 
 
 def network_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the network itself, without those about its head and its initial weights.
+    """The options of the network itself, without those about its classifier and its initial weights.
 
     Example:
         >>> network_options({"_target_": "oponm.models.timm_model", "name": "resnet18", "pretrained": True})
         {'name': 'resnet18'}
     """
-    return {str(name): value for name, value in settings.items() if name not in {"_target_", "head", *_INITIAL}}
+    return {str(name): value for name, value in settings.items() if name not in _APART}

@@ -4,6 +4,7 @@ from oponm.models.build import make_network
 from oponm.models.classifier import find_classifier, replace_classifier, with_head
 from oponm.models.cosine import CosineClassifier
 from oponm.models.libraries import timm_model, torchvision_model
+from oponm.models.logits import settle_classifier, trace_classifier
 from oponm.models.resnet_cifar import ResNetCifar, resnet20, resnet32, resnet44, resnet56
 from oponm.models.small_cnn import SmallCNN
 from oponm.models.two_stage import (
@@ -35,9 +36,11 @@ __all__ = [
     "resnet44",
     "resnet56",
     "set_trainable",
+    "settle_classifier",
     "tau_normalise",
     "timm_model",
     "torchvision_model",
+    "trace_classifier",
     "with_head",
     "wrap_scale",
 ]

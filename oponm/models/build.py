@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import nn
 
 from oponm.errors import InputError
 from oponm.models.classifier import with_head
+from oponm.models.logits import settle_classifier
 from oponm.models.weights import load_initial_weights
 
 
@@ -21,8 +22,10 @@ def make_network(
     in_channels: int,
     head: str = "linear",
     weights: str | PathLike[str] | None = None,
+    classifier: str | None = None,
+    image_size: Sequence[int] | None = None,
 ) -> nn.Module:
-    """Make a network, give it its classifier and load its initial weights, in this order.
+    """Make a network, find its classifier or give it another, and load its initial weights, in this order.
 
     Args:
         make: called with ``num_classes`` and ``in_channels`` by name; (N, in_channels, H, W) -> logits
@@ -31,9 +34,12 @@ def make_network(
         in_channels: colour channels of the images.
         head: ``"linear"`` or ``"cosine"``, see :func:`~oponm.models.with_head`.
         weights: a file, see :func:`~oponm.models.load_initial_weights`; None keeps the random weights.
+        classifier: the name of the layer that gives the logits, see :func:`~oponm.models.settle_classifier`; None looks
+            for it.
+        image_size: (H, W) of the images, to look for it with; None guesses it by the order of layers.
 
     Raises:
-        InputError: see those two functions; and if ``make`` cannot be called so, or makes no network.
+        InputError: see those three functions; and if ``make`` cannot be called so, or makes no network.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -44,6 +50,10 @@ def make_network(
     model = make(num_classes=num_classes, in_channels=in_channels)
     if not isinstance(model, nn.Module):
         raise InputError(f"must make a network (torch.nn.Module), and made a {type(model).__name__}", "_target_")
+    if image_size is not None:
+        settle_classifier(model, num_classes, (in_channels, *image_size), classifier)
+    elif classifier is not None:
+        raise InputError("needs image_size, of the images that show whether its output is the logits", "classifier")
     model = with_head(model, head, num_classes=num_classes)
     if weights is not None:
         load_initial_weights(model, Path(weights).expanduser(), num_classes)

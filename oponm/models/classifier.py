@@ -8,13 +8,17 @@ from oponm.errors import InputError, check_choice
 from oponm.models.cosine import CosineClassifier
 
 HEADS = ("linear", "cosine")
+KINDS = (nn.Linear, nn.Conv2d, CosineClassifier)
+NOTED = "_gives_logits"  # of a network: the name of its classifier, or None if it has none; see settle_classifier
 
 
 def find_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[str, nn.Module]:
     """Find the layer that gives the logits.
 
-    In a timm network it is what its ``get_classifier()`` returns; in any other the last ``nn.Linear`` or
-    :class:`CosineClassifier`, in the order of registration, with ``num_classes`` outputs.
+    Training looks for it by a forward pass, see :func:`~oponm.models.settle_classifier`, and what it finds is noted on
+    the network. Without a note it is a guess by what there is: in a timm network what its ``get_classifier()``
+    returns; in any other the last ``nn.Linear`` or :class:`CosineClassifier`, in the order of registration, with
+    ``num_classes`` outputs.
 
     Args:
         model: any network.
@@ -30,9 +34,11 @@ def find_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[s
         >>> find_classifier(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 10)))
         ('2', Linear(in_features=8, out_features=10, bias=True))
     """
+    if NOTED in vars(model):
+        return _noted(model)
     if callable(getter := getattr(model, "get_classifier", None)):
         classifier = getter()
-        if not isinstance(classifier, (nn.Linear, nn.Conv2d, CosineClassifier)):
+        if not isinstance(classifier, KINDS):
             raise InputError(
                 f"{type(model).__name__} ends in a {type(classifier).__name__}, which is no single layer: "
                 "choose another network, or leave its classifier as it is"
@@ -123,6 +129,16 @@ def with_head(model: nn.Module, head: str = "linear", scale: float = 30.0, num_c
     except InputError as error:
         raise InputError(f"cannot be {head}: {error.message}", "head") from error
     return replace_classifier(model, CosineClassifier(old.in_features, old.out_features, scale), num_classes)
+
+
+def _noted(model: nn.Module) -> tuple[str, nn.Module]:
+    name = vars(model)[NOTED]
+    if name is None:
+        raise InputError(
+            f"no single layer of {type(model).__name__} gives its logits: end it in a linear layer (nn.Linear), or "
+            "name the layer that does as model.classifier"
+        )
+    return name, model.get_submodule(name)
 
 
 def _outputs(layer: nn.Module) -> int:

@@ -10,6 +10,7 @@ from oponm.errors import InputError, check_choice, check_real
 from oponm.models.classifier import find_classifier, find_linear_classifier
 
 PARTS = ("all", "classifier", "scale")
+_FROZEN = "_frozen_by_set_trainable"  # of a network: the parameters that are to learn again
 
 
 def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
@@ -35,7 +36,14 @@ def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
     _, classifier = find_classifier(model, num_classes)
     if is_parametrized(classifier):
         raise InputError("the classifier has a learnable scale: fold_scale(model) before it is drawn anew")
-    classifier.reset_parameters()  # type: ignore[operator]
+    layers = [layer for layer in classifier.modules() if callable(getattr(layer, "reset_parameters", None))]
+    if not layers:
+        raise InputError(
+            f"the classifier is a {type(classifier).__name__}, which cannot draw its weights: give it a method "
+            "reset_parameters()"
+        )
+    for layer in layers:
+        layer.reset_parameters()  # type: ignore[operator]
 
 
 class LearnableScale(nn.Module):
@@ -151,6 +159,9 @@ def tau_normalise(model: nn.Module, tau: float, num_classes: int | None = None) 
 def set_trainable(model: nn.Module, part: str, num_classes: int | None = None) -> None:
     """Let a part of the network learn and freeze the rest, by ``requires_grad``.
 
+    Parameters that were frozen by someone else stay so, whatever the part: the network remembers which ones it was
+    this function that froze, and thaws those alone.
+
     Running statistics of batch norm are no parameters: they follow the images until the layers are in evaluation mode.
 
     Args:
@@ -159,13 +170,17 @@ def set_trainable(model: nn.Module, part: str, num_classes: int | None = None) -
         num_classes: see :func:`~oponm.models.find_classifier`.
 
     Raises:
-        InputError: for another part, or one that the network does not have; nothing is changed then.
+        InputError: for another part, one that the network does not have, or one that is frozen as a whole; nothing is
+            changed then.
 
     Example:
-        >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 10))
-        >>> set_trainable(model, "classifier")
-        >>> [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-        ['1.weight', '1.bias']
+        >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 10))
+        >>> _ = model[0].requires_grad_(False)
+        >>> for part in ("classifier", "all"):
+        ...     set_trainable(model, part)
+        ...     [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        ['2.weight', '2.bias']
+        ['1.weight', '1.bias', '2.weight', '2.bias']
     """
     trained: list[nn.Module] = [model]
     if check_choice("part", part, PARTS) == "classifier":
@@ -174,9 +189,16 @@ def set_trainable(model: nn.Module, part: str, num_classes: int | None = None) -
         trained = [scale for _, scale in _scaled_layers(model)]
         if not trained:
             raise InputError("is scale, and the classifier has none: wrap_scale(model) first", "part")
-    model.requires_grad_(False)
-    for module in trained:
-        module.requires_grad_(True)
+    frozen = list(vars(model).get(_FROZEN, []))
+    kept = {id(parameter) for module in trained for parameter in module.parameters()}
+    able = [parameter for parameter in model.parameters() if parameter.requires_grad] + frozen
+    if part != "all" and not any(id(parameter) in kept for parameter in able):
+        raise InputError(f"is {part}, all of which was frozen before training: let it require gradients", "part")
+    vars(model).pop(_FROZEN, None)
+    if part != "all":
+        vars(model)[_FROZEN] = [parameter for parameter in able if id(parameter) not in kept]
+    for parameter in able:
+        parameter.requires_grad_(id(parameter) in kept)
 
 
 def _scaled_layers(model: nn.Module) -> list[tuple[nn.Module, LearnableScale]]:

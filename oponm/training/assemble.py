@@ -60,7 +60,8 @@ def assemble(
     """
     classes = len(data.class_names)
     _try("augmentation", lambda: _augmented(data))
-    _try("model", lambda: _one_image(model, data.image_shape, classes))
+    logits = _try("model", lambda: _one_image(model, data.image_shape, classes))
+    idle = _has_idle_weights(model, logits)
     _try("phases", lambda: rehearse(model, plan, classes))
     if plan.uses_noise:
         convert_batchnorm(model, **norm)
@@ -72,6 +73,7 @@ def assemble(
     execution = (check_flag("channels_last", channels_last), compile, split_noise)
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
+    module.has_idle_weights = idle
     for phase in plan.phases:
         module.follow(phase)
         check_margins(module.loss, model, classes)
@@ -87,13 +89,26 @@ def _augmented(data: LongTailDataModule) -> torch.Tensor:
         return data.pipeline.augmentation(torch.zeros(2, *data.image_shape))
 
 
-@torch.no_grad()
-def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> None:
+def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.Tensor:
     """Show the network a black image, as some take one size only, or are made for other classes."""
     logits = model.eval()(torch.zeros(1, *shape))
     model.train()
-    if tuple(logits.shape) != (1, classes):
-        raise InputError(f"gives {tuple(logits.shape)} for an image, not logits (1, {classes}), one a class", "model")
+    given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+    if given != (1, classes):
+        raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
+    return logits
+
+
+def _has_idle_weights(model: nn.Module, logits: torch.Tensor) -> bool:
+    """Whether some of its weights have no part in the logits, such as those of a head for another task."""
+    reached, seen, steps = set(), set(), [logits.grad_fn]
+    while steps:
+        step = steps.pop()
+        if step is not None and step not in seen:
+            seen.add(step)
+            reached.add(id(getattr(step, "variable", None)))
+            steps += [earlier for earlier, _ in step.next_functions]
+    return any(each.requires_grad and id(each) not in reached for each in model.parameters())
 
 
 def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], classes: int, compiles: bool) -> None:
@@ -120,10 +135,10 @@ def _in_phase(model: nn.Module, phase: Phase, classes: int) -> nn.Module:
     return copied
 
 
-def _try(key: str, make: Callable[[], Any]) -> None:
-    """Make a thing before anything is written, only to see whether its settings can be used."""
+def _try(key: str, make: Callable[[], Any]) -> Any:
+    """Make a thing before anything is written, to see whether its settings can be used."""
     try:
-        make()
+        return make()
     except InputError as error:
         if error.key == key:
             raise

@@ -52,6 +52,7 @@ def fit(
     loss: str | Callable[[Sequence[int]], nn.Module] | None = None,
     head: str | None = None,
     weights: str | PathLike[str] | None = None,
+    classifier: str | None = None,
     tau: float | None = None,
     shots: Mapping[str, int] | None = None,
     output_dir: str | PathLike[str] | None = None,
@@ -100,6 +101,8 @@ def fit(
         loss: a name, or what makes the loss from the class counts; None is the method's.
         head: ``"linear"`` or ``"cosine"``; None is the method's.
         weights: a file of initial weights.
+        classifier: the name of the layer that gives the logits, as the network's ``named_modules`` has it; None finds
+            it by a forward pass.
         tau: of :class:`~oponm.training.PhasePlan`, for the classifier's weights at the end; None is the method's.
         shots: thresholds of :func:`~oponm.longtail.shot_groups`.
         output_dir: the run's folder, empty or new; None makes a temporary one, kept until the program ends.
@@ -170,7 +173,8 @@ def fit(
         "checkpoint_every_n_steps": checkpoint_every_n_steps,
         "on_nonfinite": check_choice("on_nonfinite", on_nonfinite, REACTIONS),
     }
-    own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": {"head": head, "weights": weights}}
+    of_network = {"head": head, "weights": weights, "classifier": classifier}
+    own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
     recipe = make_recipe(data, chosen, seed, own)
     folder, temporary, begun, finished = _agreed(lambda: _begin_in(output_dir, resume or restarted(), recipe, data))
@@ -237,7 +241,7 @@ def _train(
     data = data.for_run(settings["seed"], recipe.part("noise"))
     module = assemble(
         data,
-        recipe.network(len(data.class_names), data.image_shape[0]),
+        recipe.network(len(data.class_names), data.image_shape),
         plan,
         recipe.part("optimizer"),
         schedule,

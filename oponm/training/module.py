@@ -56,6 +56,7 @@ class LongTailModule(pl.LightningModule):
     Attributes:
         plan: the phases; one that trains everything, until :func:`~oponm.training.train` sets them.
         evaluation: what was measured on the test set, there after a test.
+        has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
         model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
         code: digests of the user's own code that the run executes, for checkpoints, see
@@ -96,7 +97,7 @@ class LongTailModule(pl.LightningModule):
         shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
         self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
         self.plan = PhasePlan([Phase(1)], max_epochs=1)
-        self.scales_loss = False
+        self.has_idle_weights = self.scales_loss = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
         self.follow(self.plan.at(0))
@@ -108,7 +109,15 @@ class LongTailModule(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""
-        return self.model(images.to(self.dtype, memory_format=self.memory_format))
+        logits = self.model(images.to(self.dtype, memory_format=self.memory_format))
+        if not isinstance(logits, Tensor):
+            mode = "training" if self.training else "evaluation"
+            raise InputError(
+                f"returns a {type(logits).__name__} in {mode} mode, not logits (N, K): leave its auxiliary heads out, "
+                "or return the logits of the main one alone",
+                "model",
+            )
+        return logits
 
     def setup(self, stage: str) -> None:
         """Refuse torch's synchronised batch norm, which knows no noise rows.
@@ -354,7 +363,9 @@ class LongTailModule(pl.LightningModule):
         if self.apart:
             optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
         else:
-            trained = (parameter for parameter in self.model.parameters() if parameter.requires_grad)
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            if not trained:
+                raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
             # Torch's fused SGD cannot do with weights that get their first gradient later than others.
             options = {"fused": False} if self._fused and self.trains_parts else {}
             optimizer = self.make_optimizer(trained, **options)

@@ -38,7 +38,7 @@ def enter_part(model: nn.Module, part: str, reset: bool, num_classes: int) -> No
 
 
 def leave_part(model: nn.Module) -> None:
-    """Make it the plain network again, with the same predictions and all of it trainable."""
+    """Make it the plain network again, with the same predictions, all of it trainable but what the user froze."""
     fold_scale(model)
     set_trainable(model, "all")
 

@@ -31,7 +31,8 @@ class Phase:
         class_weights: weights of the classes in the loss: ``"none"``, ``"inverse_frequency"``, ``"effective_number"``.
         beta: of the effective number, see :func:`~oponm.losses.class_weights`; None is its default.
         trainable: ``"all"``, ``"classifier"`` (the last layer alone), or ``"scale"`` (a factor of each class's weights
-            in it). A phase that trains a part begins with an optimiser of its own.
+            in it). A phase that trains a part begins with an optimiser of its own. Parameters that require no gradient
+            before training begins are trained in no phase.
         reset_classifier: begin with a classifier of new initial weights.
         batchnorm: where a part is trained, what the batch norms of the frozen rest standardise by: ``"running"``
             statistics, which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.

@@ -23,6 +23,7 @@ from oponm.training.settings import as_settings, complete, from_settings, neares
 
 _KEPT_AS = {name: f"make_{name}" for name in ("augmentation", "mixer", "mixing")} | {"statistics": "statistics_name"}
 _REPEATED = ("augmentation", "mixer", "mixing", "seed")  # under data, what stands elsewhere too
+_OF_NETWORKS = ("head", "weights", "classifier")  # under model, what is not the network's own
 _OWN_IMAGES = "image_folder"  # the choice whose settings hold for data that no config file describes
 
 
@@ -55,16 +56,17 @@ class Recipe:
             return PhasePlan(self.given["method"], epochs, method["tau"])
         return PhasePlan.from_config(from_settings(method["phases"]), epochs, method["tau"])
 
-    def network(self, num_classes: int, in_channels: int) -> nn.Module:
-        """The network with its head and its initial weights."""
+    def network(self, num_classes: int, image_shape: Sequence[int]) -> nn.Module:
+        """The network with its head and its initial weights, for images (C, H, W)."""
         settings = self.settings["model"]
         given = self.given.get("model")
         if isinstance(given, nn.Module):
             make: Callable[..., nn.Module] = lambda num_classes, in_channels: given  # noqa: E731
         else:
-            make = given or from_settings({**_without(settings, "head", "weights"), "_partial_": True})
+            make = given or from_settings({**_without(settings, *_OF_NETWORKS), "_partial_": True})
         with derived_randomness(self.settings["seed"], "model"):
-            return make_network(make, num_classes, in_channels, settings["head"], settings["weights"])
+            options = {key: settings[key] for key in _OF_NETWORKS}
+            return make_network(make, num_classes, image_shape[0], **options, image_size=image_shape[1:])
 
     @property
     def model_config(self) -> dict[str, Any] | None:
@@ -140,8 +142,8 @@ def _data_node(data: LongTailDataModule) -> dict[str, Any]:
 
 
 def _kept(group: str, base: Mapping[str, Any]) -> dict[str, Any]:
-    """What holds for a group whatever object was given: of a network, its head and the file of its weights."""
-    return {key: base["model"][key] for key in ("head", "weights")} if group == "model" else {}
+    """What holds for a group whatever object was given: of a network, its head, classifier and file of weights."""
+    return {key: base["model"][key] for key in _OF_NETWORKS} if group == "model" else {}
 
 
 def _told_once(settings: Mapping[str, Any]) -> dict[str, Any]:

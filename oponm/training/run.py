@@ -14,6 +14,8 @@ from pytorch_lightning.loggers import Logger
 from oponm.data import LongTailDataModule
 from oponm.data.module import EpochInput
 from oponm.errors import check_choice
+from oponm.models import settle_classifier
+from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
 from oponm.training.checkpoint import load_weights
 from oponm.training.checkpoints import BEST, MONITOR, Checkpoints
@@ -90,6 +92,8 @@ def train(
         ({'name': 'class_balanced+noise', 'start': 1}, True)
     """
     module.plan = plan
+    if NOTED not in vars(module.model):
+        settle_classifier(module.model, len(data.class_names), data.image_shape)
     data.epoch_input = lambda epoch: EpochInput(
         plan.at(epoch).sampler, plan.at(epoch).noise, plan.at(epoch).mixing, plan.progress(epoch)
     )
@@ -105,7 +109,7 @@ def train(
         reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if validating else 0,
-        parts=module.trains_parts,
+        parts=module.trains_parts or module.has_idle_weights,
         **trainer_options,
     )
     module.scales_loss = getattr(trainer.precision_plugin, "scaler", None) is not None

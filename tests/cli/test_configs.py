@@ -18,7 +18,8 @@ from oponm.configs import CONF_DIR, groups
 from oponm.dashboard import TensorBoardLogger, WandbLogger
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
-from oponm.models import SmallCNN
+from oponm.errors import InputError
+from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
@@ -179,3 +180,10 @@ def test_every_method_trains_two_steps_a_phase(chosen, tmp_path):
     assert 0 <= result["metrics"]["balanced_accuracy"] <= 1
     steps = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert steps == 2 * phases
+
+
+def test_the_classifier_of_any_network_can_be_named():
+    named = build(compose_config("model.classifier=fc", "method=crt"))[0]
+    assert find_classifier(named.model)[0] == "fc"
+    with pytest.raises(InputError, match=r"model\.classifier is convs, whose output is not the logits"):
+        build(compose_config("model.classifier=convs"))

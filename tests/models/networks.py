@@ -26,6 +26,35 @@ class ProjectionBehind(nn.Module):
         return self.output(self.body(images).mean((2, 3)))
 
 
+class WithOthersOfThatSize(nn.Module):
+    """Layers of as many outputs as there are classes before and after the classifier, the last one in use or not."""
+
+    def __init__(self, num_classes: int = 7, in_channels: int = 3, auxiliary: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(in_channels, num_classes, 3)
+        self.first = nn.Linear(num_classes, num_classes)
+        self.output = nn.Linear(num_classes, num_classes)
+        self.second_head = nn.Linear(num_classes, num_classes)
+        self.auxiliary = auxiliary
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        features = self.first(self.stem(images).mean((2, 3))).relu()
+        logits = self.output(features)
+        return (logits, self.second_head(features)) if self.auxiliary and self.training else logits
+
+
+class HeadOfTwoLayers(nn.Module):
+    """A classifier that is more than a layer."""
+
+    def __init__(self, num_classes: int = 7, in_channels: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(in_channels, num_classes, 3)
+        self.head = nn.Sequential(nn.Linear(num_classes, 5), nn.ReLU(), nn.Linear(5, num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.stem(images).mean((2, 3)))
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "small": (lambda: SmallCNN(7, width=4), "fc"),
     "resnet": (lambda: ResNetCifar(8, 7), "fc"),

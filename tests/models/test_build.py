@@ -13,7 +13,7 @@ from torch import nn
 
 from oponm.errors import InputError
 from oponm.models import CosineClassifier, SmallCNN, WideResNet, find_classifier, make_network
-from tests.models.networks import ProjectionBehind
+from tests.models.networks import HeadOfTwoLayers, ProjectionBehind, WithOthersOfThatSize
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 CHOICES = sorted(file.stem for file in (CONF_DIR / "model").glob("*.yaml") if not file.stem.startswith("_"))
@@ -41,7 +41,7 @@ def seeded():
 def make_from_config(choice: str, *overrides: str, num_classes: int = 7, in_channels: int = 3) -> nn.Module:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = dict(compose(f"model/{choice}", [*overrides]).model)
-    head, weights = config.pop("head"), config.pop("weights")
+    head, weights, _ = (config.pop(key) for key in ("head", "weights", "classifier"))
     return make_network(instantiate(config, _partial_=True), num_classes, in_channels, head, weights)
 
 
@@ -137,3 +137,16 @@ def test_the_models_are_light_to_import():
     program = f"import sys, oponm.models; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_classifier_is_found_by_its_output_and_replaced_there():
+    model = make_network(WithOthersOfThatSize, 7, 3, "cosine", image_size=(8, 8))
+    assert [name for name, part in model.named_modules() if isinstance(part, CosineClassifier)] == ["output"]
+
+
+def test_the_classifier_may_be_named():
+    assert find_classifier(make_network(HeadOfTwoLayers, 7, 3, classifier="head", image_size=(8, 8)))[0] == "head"
+    with pytest.raises(InputError, match="classifier is stem, whose output is not the logits"):
+        make_network(HeadOfTwoLayers, 7, 3, classifier="stem", image_size=(8, 8))
+    with pytest.raises(InputError, match="classifier needs image_size"):
+        make_network(HeadOfTwoLayers, 7, 3, classifier="head")

@@ -226,3 +226,46 @@ def test_a_convolution_as_classifier_can_be_retrained():
     assert not torch.equal(model.head.fc.weight, before)
     set_trainable(model, "classifier", 7)
     assert trainable(model) == ["head.fc.weight", "head.fc.bias"]
+
+
+@pytest.mark.parametrize("part", ["classifier", "scale"])
+def test_what_the_user_froze_stays_frozen_through_every_part(part):
+    model = make("small")
+    frozen = {name for name, _ in model.named_parameters() if not name.startswith("fc")} | {"fc.bias"}
+    frozen.remove(trainable(model)[0])
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
+    before = trainable(model)
+    if part == "scale":
+        wrap_scale(model)
+    set_trainable(model, part)
+    assert len(trainable(model)) == 1
+    twin = copy.deepcopy(model)  # taken in the middle of a phase
+    set_trainable(twin, "all")
+    assert len(trainable(twin)) == len(before) + (part == "scale")
+    fold_scale(model)
+    set_trainable(model, "all")
+    assert trainable(model) == before
+
+
+def test_from_one_part_to_another_without_all_between_them():
+    model = make("small")
+    every = trainable(model)
+    set_trainable(model, "classifier")
+    wrap_scale(model)
+    set_trainable(model, "scale")
+    set_trainable(model, "classifier")
+    fold_scale(model)
+    set_trainable(model, "classifier")
+    assert trainable(model) == ["fc.weight", "fc.bias"]
+    set_trainable(model, "all")
+    assert trainable(model) == every
+
+
+def test_a_part_that_the_user_froze_as_a_whole_is_refused():
+    model = make("small")
+    model.fc.requires_grad_(False)
+    before = trainable(model)
+    with pytest.raises(InputError, match="part is classifier, all of which was frozen before training"):
+        set_trainable(model, "classifier")
+    assert trainable(model) == before

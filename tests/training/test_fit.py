@@ -25,6 +25,7 @@ from oponm.report import read_report
 from oponm.training import Phase, Run, fit
 from oponm.training.schedule import cosine_schedule
 from tests.cli.command import oponm
+from tests.models.networks import HeadOfTwoLayers, WithOthersOfThatSize
 
 
 class OwnNet(nn.Module):
@@ -119,6 +120,43 @@ def test_names_and_objects_are_the_same(data):
     choices = by_object.result["choices"]
     assert [choices[group] for group in ("method", "loss", "schedule", "noise")] == ["rs", "focal", "cosine", "uniform"]
     assert sorted(by_object.result["overrides"]) == sorted(named.result["overrides"])
+
+
+def test_the_second_stage_trains_the_layer_that_gives_the_logits(data):
+    plain, retrained = (
+        fit(data, WithOthersOfThatSize, method=method, max_epochs=3, norm="standard") for method in ("erm", "crt")
+    )
+    before = {name: tensor for name, tensor in weights(plain.folder).items() if "second_head" in name}
+    after = weights(retrained.folder)
+    assert before
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert not torch.equal(weights(plain.folder)["model.output.weight"], after["model.output.weight"])
+
+
+def test_the_classifier_can_be_named(data):
+    run = fit(data, HeadOfTwoLayers, method="crt", max_epochs=3, norm="standard", classifier="head")
+    assert "model.classifier=head" in run.result["overrides"]
+    assert fit(data, max_epochs=1, method="erm", classifier="fc").metrics
+    with pytest.raises(InputError, match="classifier is stem, whose output is not the logits"):
+        fit(data, HeadOfTwoLayers(10, 1), method="crt", max_epochs=3, classifier="stem")
+
+
+class Auxiliary(WithOthersOfThatSize):
+    def __init__(self, always: bool = False, **sizes: int) -> None:
+        super().__init__(**sizes, auxiliary=True)
+        self.always = always
+
+    def forward(self, images: torch.Tensor):
+        return super().forward(images) if not self.always else (super().forward(images), None)
+
+
+@pytest.mark.parametrize(
+    ("always", "words"), [(False, "model returns a tuple in training mode"), (True, "model gives a tuple for an image")]
+)
+@pytest.mark.parametrize("method", ["erm", "crt"])
+def test_a_network_that_returns_more_than_logits_is_refused_in_one_line(data, always, words, method):
+    with pytest.raises(InputError, match=words):
+        fit(data, partial(Auxiliary, always), method=method, max_epochs=3, norm="standard")
 
 
 def test_phases_of_one_s_own(data):

@@ -15,6 +15,7 @@ from oponm.errors import InputError
 from oponm.models import SmallCNN
 from oponm.training import fit
 from tests.cli.command import ROOT, oponm
+from tests.models.networks import WithOthersOfThatSize
 
 SCRIPT = """
 import sys
@@ -118,3 +119,8 @@ def test_bad_input(tmp_path, options, words):
     with pytest.raises(InputError, match=words):
         fit(DigitsLT(imbalance_ratio=50), **{"max_epochs": 2, "devices": 2, "output_dir": tmp_path / "run", **options})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_head_that_is_not_used_stops_no_process():
+    options = {"method": "erm", "norm": "standard", "max_epochs": 2, "devices": 2, "accelerator": "cpu"}
+    assert fit(DigitsLT(imbalance_ratio=50), WithOthersOfThatSize, **options).metrics

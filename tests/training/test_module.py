@@ -121,3 +121,9 @@ def test_counting_never_waits_for_the_device(batch):
 def test_thresholds_are_checked_before_training():
     with pytest.raises(InputError, match="many_over"):
         make({"many_over": 1, "few_under": 20})
+
+
+def test_a_network_of_which_nothing_can_be_trained_is_refused():
+    module = LongTailModule(SmallCNN(10, in_channels=1).requires_grad_(False), [10] * 10)
+    with pytest.raises(InputError, match="model has no parameter that requires a gradient"):
+        module.configure_optimizers()

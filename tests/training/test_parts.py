@@ -81,6 +81,21 @@ def test_crt_trains_a_new_classifier_alone(tmp_path):
     assert torch.nn.functional.cosine_similarity(seen[1]["2.weight"], module.model[2].weight).abs().mean() < 0.5
 
 
+def test_what_the_user_froze_stays_frozen_in_a_phase_that_trains_all_after_one_that_trains_a_part(tmp_path):
+    data = make_data()
+    module = make_module(data)
+    frozen = {name for name, _ in module.model.named_parameters() if name.startswith("0.")}
+    for name in frozen:
+        module.model.get_parameter(name).requires_grad_(False)
+    before = weights(module.model)
+    plan = PhasePlan([Phase(1), Phase(1, trainable="classifier"), Phase(1)], 3)
+    train(module, data, plan, tmp_path, accelerator="cpu")
+    moved = changed(before, weights(module.model))
+    assert {"2.weight", "2.bias"} <= moved
+    assert not moved & frozen
+    assert {name for name, parameter in module.model.named_parameters() if not parameter.requires_grad} == frozen
+
+
 def test_lws_trains_the_lengths_of_the_classifier_s_weights_alone(tmp_path):
     module, _, seen = run(tmp_path, Phase(1, "class_balanced", trainable="scale"))
     after = module.model.state_dict()

@@ -1,0 +1,136 @@
+"""Which layer of a network gives its logits, found by one forward pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from oponm.errors import InputError
+from oponm.models.classifier import KINDS, NOTED
+
+_ROWS = 2  # more than one, as a factor that is common to all classes must be common to all rows too
+_log = logging.getLogger(__name__)
+
+
+def trace_classifier(model: nn.Module, images: Tensor, candidates: Mapping[str, nn.Module]) -> str | None:
+    """Find the layer whose output is the logits.
+
+    In one forward pass, in evaluation mode, each candidate with as many outputs as there are logits answers with random
+    numbers of its own in place of its output. The layer whose numbers come out of the network is the classifier. A
+    factor and a shift that are the same for all classes may have changed them (a temperature, a log-softmax).
+
+    Args:
+        model: (N, C, H, W) -> logits (N, K); it stays as it is.
+        images: (N, C, H, W).
+        candidates: layers of it, by name.
+
+    Returns:
+        The name of the layer; None where no candidate's output comes out.
+
+    Example:
+        >>> class Net(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.stem, self.fc, self.auxiliary = nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+        ...     def forward(self, images):
+        ...         return self.fc(self.stem(images.flatten(1)).relu())
+        >>> model = Net()
+        >>> trace_classifier(model, torch.rand(2, 1, 2, 2), dict(model.named_children()))
+        'fc'
+    """
+    source, answers = torch.Generator().manual_seed(0), {}
+    outputs: Any = None
+
+    def answering(name: str) -> Callable[..., Tensor | None]:
+        def answer(layer: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+            if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[0] != len(images):
+                return None
+            if output.shape[1:].numel() != output.shape[1]:
+                return None
+            if name not in answers or answers[name].numel() != output.numel():
+                answers[name] = torch.randn(output.shape, generator=source).flatten(1)
+            return answers[name].reshape(output.shape).to(output, copy=True)
+
+        return answer
+
+    modes = {part: part.training for part in model.modules()}
+    hooks = [layer.register_forward_hook(answering(name)) for name, layer in candidates.items()]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs = model.eval()(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for part, training in modes.items():
+            part.training = training
+    if not isinstance(outputs, Tensor):
+        return None
+    logits = outputs.detach().cpu().float()
+    return next((name for name, answer in answers.items() if _same_but_for_scale(logits, answer)), None)
+
+
+def settle_classifier(
+    model: nn.Module, num_classes: int, image_shape: Sequence[int], name: str | None = None
+) -> str | None:
+    """Find the classifier of a network, and note it there for all that asks :func:`~oponm.models.find_classifier`.
+
+    A network that cannot take such images is left without a note.
+
+    Args:
+        model: (N, C, H, W) -> logits (N, K); only the note is new.
+        num_classes: K.
+        image_shape: (C, H, W).
+        name: of the layer, as ``named_modules`` has it, for a network whose classifier is not found, or is more than a
+            layer; None looks for it among the linear layers, 1x1 convolutions and cosine classifiers.
+
+    Returns:
+        The name; None where no such layer gives the logits.
+
+    Raises:
+        InputError: if there is no layer of that name, or its output is not the logits.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3))
+        >>> settle_classifier(model, 3, (1, 2, 2))
+        '3'
+        >>> settle_classifier(model, 3, (1, 2, 2), "1")
+        Traceback (most recent call last):
+        oponm.errors.InputError: classifier is 1, whose output is not the logits of Sequential: those are of 3
+    """
+    layers = dict(model.named_modules())
+    vars(model).pop(NOTED, None)
+    if name is not None and name not in layers:
+        close = get_close_matches(str(name), layers, n=3) or list(layers)[-3:]
+        raise InputError(
+            f"is {name!r}, and {type(model).__name__} has no such layer: close are {', '.join(close)}", "classifier"
+        )
+    fit = {path: layer for path, layer in layers.items() if isinstance(layer, KINDS)}
+    like = next((each for each in model.parameters() if each.is_floating_point()), torch.zeros(0))
+    images = torch.rand(_ROWS, *image_shape, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    try:
+        found = trace_classifier(model, images, fit if name is None else {name: layers[name]})
+        right = found if name is None or found is not None else trace_classifier(model, images, fit)
+    except Exception:  # whatever a network makes of images that it is not for; who trains it is told elsewhere
+        return None
+    if name is not None and found is None:
+        remedy = f": those are of {right or 'the network itself'}" if right is not None else ""
+        raise InputError(f"is {name}, whose output is not the logits of {type(model).__name__}{remedy}", "classifier")
+    vars(model)[NOTED] = found
+    if found is None:
+        _log.info("classifier: no single layer gives the logits of %s", type(model).__name__)
+    else:
+        _log.info("classifier: the logits are the output of %s, %s", found or "the network itself", layers[found])
+    return found
+
+
+def _same_but_for_scale(logits: Tensor, answer: Tensor) -> bool:
+    if logits.shape != answer.shape:
+        return False
+    logits, answer = (each - each.mean(1, keepdim=True) for each in (logits, answer))
+    factor = (logits * answer).sum() / (answer * answer).sum()
+    return bool(factor > 0) and torch.allclose(logits, factor * answer, rtol=1e-3, atol=1e-3 * float(factor))
