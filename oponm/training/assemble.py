@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_flag
-from oponm.nn import convert_batchnorm
+from oponm.losses import batch_loss, class_weights
+from oponm.nn import convert_batchnorm, noise_routing
 from oponm.rng import derived_randomness
 from oponm.training.margins import check_margins
 from oponm.training.module import LongTailModule
@@ -65,6 +67,9 @@ def assemble(
     _try("phases", lambda: rehearse(model, plan, classes))
     if plan.uses_noise:
         convert_batchnorm(model, **norm)
+    for number, phase in enumerate(plan.phases):
+        step = partial(_one_step, model, phase, number, data, (phase.loss or loss)(data.class_counts))
+        _try("model", step)
     _try("schedule", lambda: float(schedule(0)))
     if check_flag("compile", compile):
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
@@ -74,9 +79,6 @@ def assemble(
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
     module.has_idle_weights = idle
-    for phase in plan.phases:
-        module.follow(phase)
-        check_margins(module.loss, model, classes)
     _try("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
     _try("optimizer", lambda: optimizer(module.parameters()))
     _try("trainer", lambda: make_trainer(**trainer_options))
@@ -109,6 +111,38 @@ def _has_idle_weights(model: nn.Module, logits: torch.Tensor) -> bool:
             reached.add(id(getattr(step, "variable", None)))
             steps += [earlier for earlier, _ in step.next_functions]
     return any(each.requires_grad and id(each) not in reached for each in model.parameters())
+
+
+def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataModule, loss: nn.Module) -> None:
+    """Make a training step of a phase with a copy of the network: else what fails in the last one fails after hours.
+
+    Some networks give something else than logits in training; others reorder rows, which noise shows.
+    """
+    classes, rows = len(data.class_names), 4 if phase.noise else 2
+    check_margins(loss, model, classes)
+    copied = _in_phase(copy.deepcopy(model), phase, classes)
+    is_noise = torch.arange(rows) >= 2 if phase.noise else None
+    try:
+        with derived_randomness(0, "rehearsal"), noise_routing(is_noise):
+            logits = copied(torch.randn(rows, *data.image_shape))
+    except InputError as error:
+        if not phase.noise:
+            raise
+        raise InputError(
+            f"cannot take noise ({error}): take another one, or a method without noise", "model"
+        ) from error
+    given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+    if given != (rows, classes):
+        raise InputError(
+            f"gives {given} for {rows} images in training (phase {number}, {phase.name}), not logits ({rows}, "
+            f"{classes}): turn off what it adds there, such as auxiliary heads, or wrap it to return the logits alone",
+            "model",
+        )
+    weights = class_weights(
+        data.class_counts, phase.class_weights, **({} if phase.beta is None else {"beta": phase.beta})
+    )
+    targets = torch.arange(rows) % classes
+    batch_loss(loss, logits, targets, weights, is_noise=is_noise, noise_weight=phase.noise_loss).backward()
 
 
 def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], classes: int, compiles: bool) -> None:

@@ -60,9 +60,7 @@ def test_the_death_of_a_process_ends_the_reading_and_nothing_else(reading):
     time.sleep(0.5)
     assert sum(range(1000)) == 499500
     started = time.monotonic()
-    with pytest.raises(
-        DecodingFailed, match=r"num_workers lost one .*/dev/shm.* --shm-size"
-    ):
+    with pytest.raises(DecodingFailed, match=r"num_workers lost one .*/dev/shm.* --shm-size"):
         list(read)
     assert time.monotonic() - started < 60
 

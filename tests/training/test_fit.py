@@ -151,7 +151,8 @@ class Auxiliary(WithOthersOfThatSize):
 
 
 @pytest.mark.parametrize(
-    ("always", "words"), [(False, "model returns a tuple in training mode"), (True, "model gives a tuple for an image")]
+    ("always", "words"),
+    [(False, "model gives a tuple for 2 images in training"), (True, "model gives a tuple for an image")],
 )
 @pytest.mark.parametrize("method", ["erm", "crt"])
 def test_a_network_that_returns_more_than_logits_is_refused_in_one_line(data, always, words, method):
