@@ -12,6 +12,8 @@ from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from oponm.data import LongTailDataModule
+from oponm.data.module import EpochInput
 from oponm.data.samplers.parts import Part
 from oponm.errors import InputError
 from oponm.longtail import shot_groups
@@ -120,10 +122,11 @@ class LongTailModule(pl.LightningModule):
         return logits
 
     def setup(self, stage: str) -> None:
-        """Refuse torch's synchronised batch norm, which knows no noise rows.
+        """Have the data module sample and mix noise in as the phases ask for.
 
         Raises:
-            InputError: if the trainer would put it into the network.
+            InputError: if the trainer cannot train by phases, or would put torch's synchronised batch norm into the
+                network, which knows no noise rows.
         """
         if isinstance(getattr(self.trainer.strategy, "_layer_sync", None), TorchSyncBatchNorm):
             raise InputError(
@@ -131,6 +134,29 @@ class LongTailModule(pl.LightningModule):
                 "plugins=[oponm.training.BatchNormSync()]",
                 "sync_batchnorm",
             )
+        if stage == "fit":
+            self._lead(self.trainer)
+
+    def _lead(self, trainer: pl.Trainer) -> None:
+        plan, data = self.plan, getattr(trainer, "datamodule", None)
+        if not isinstance(data, LongTailDataModule):
+            raise InputError(
+                f"must be one of oponm.data, which samples and mixes noise in by the phase, got {data!r}", "datamodule"
+            )
+        if trainer.max_epochs != plan.max_epochs:
+            raise InputError(
+                f"of the trainer is {trainer.max_epochs}, and the module's plan has {plan.max_epochs} epochs: set "
+                "module.plan = PhasePlan(phases, max_epochs)",
+                "max_epochs",
+            )
+        if trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
+            raise InputError(
+                "of the trainer must be 1, as each epoch has an order and may have a sampler of its own",
+                "reload_dataloaders_every_n_epochs",
+            )
+        data.epoch_input = lambda epoch: EpochInput(
+            plan.at(epoch).sampler, plan.at(epoch).noise, plan.at(epoch).mixing, plan.progress(epoch)
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss over all rows of the batch, noise rows included, with the weights of the phase.

@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
 from oponm.data import LongTailDataModule
-from oponm.data.module import EpochInput
 from oponm.errors import check_choice
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
@@ -94,9 +93,6 @@ def train(
     module.plan = plan
     if NOTED not in vars(module.model):
         settle_classifier(module.model, len(data.class_names), data.image_shape)
-    data.epoch_input = lambda epoch: EpochInput(
-        plan.at(epoch).sampler, plan.at(epoch).noise, plan.at(epoch).mixing, plan.progress(epoch)
-    )
     for phase, start in zip(plan.phases, plan.starts, strict=True):
         log.info("phase %s from epoch %d", phase.name, start)
     folder, validating, history, stop = run_dir / "checkpoints", data.val != "none", History(), Stop()

@@ -61,6 +61,6 @@ def test_lightnings_own_synchronisation_is_refused():
         module._trainer = types.SimpleNamespace(strategy=types.SimpleNamespace(_layer_sync=sync))
         if refused:
             with pytest.raises(InputError, match="BatchNormSync"):
-                module.setup("fit")
+                module.setup("validate")
         else:
-            module.setup("fit")
+            module.setup("validate")
