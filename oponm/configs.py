@@ -12,7 +12,7 @@ from oponm.errors import InputError, check_choice
 _PACKAGE = Path(__file__).resolve().parent
 # Beside the package in a checkout, inside it once installed as a wheel.
 CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-_COMMAND_ALONE = ("hydra", "output_dir", "phase_cache", "resume")  # where a run goes is not what it is
+_COMMAND_ALONE = ("hydra", "output_dir", "phase_cache", "resume", "optimized_metric")  # which are not what a run is
 
 
 def groups() -> dict[str, list[str]]:

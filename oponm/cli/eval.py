@@ -38,7 +38,7 @@ def _own_keys() -> list[str]:
     return [f"{key}=" for key in (*_OWN, "checkpoint")]
 
 
-def _evaluate(config: DictConfig) -> float:
+def _evaluate(config: DictConfig) -> None:
     from oponm.cli.build import trainer_options
     from oponm.cli.loggers import open_loggers
     from oponm.cli.quiet import quiet_libraries
@@ -79,7 +79,6 @@ def _evaluate(config: DictConfig) -> float:
         }
         write_json(folder / RESULT_FILE, result)
         print_summary(result, folder)
-    return float(measured["metrics"]["balanced_accuracy"])
 
 
 def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:

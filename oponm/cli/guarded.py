@@ -33,13 +33,13 @@ class Guarded:
     """Calls a job so that its errors end in one line, and in a sweep do not end the other jobs.
 
     Args:
-        job: returns the figure that a sweeper may optimise; that of a job that failed is NaN.
+        job: returns the figure that a sweeper may optimize, if there is one; that of a job that failed is NaN.
     """
 
-    def __init__(self, job: Callable[[DictConfig], float]) -> None:
+    def __init__(self, job: Callable[[DictConfig], float | None]) -> None:
         self.job = job
 
-    def __call__(self, config: DictConfig) -> float:
+    def __call__(self, config: DictConfig) -> float | None:
         """Run the job; one of a sweep writes down how it ended."""
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             with one_line_errors():

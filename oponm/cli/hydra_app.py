@@ -16,13 +16,13 @@ from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
 
 
-def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], float]) -> None:
+def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], float | None]) -> None:
     """Compose the config of ``command`` from ``arguments`` and run ``job`` on it, or on each config of a sweep.
 
     Args:
         command: ``"train"`` or ``"eval"``, the name of a config file.
         arguments: overrides and Hydra's own options.
-        job: returns the figure that a sweeper may optimise.
+        job: returns the figure that a sweeper may optimize, if there is one.
 
     Raises:
         InputError: for a config group set to null, and for options of Hydra's that exclude each other.

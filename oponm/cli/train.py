@@ -15,6 +15,7 @@ from oponm.cli.hydra_app import launch
 from oponm.cli.kept import ending_at_signals
 from oponm.cli.keys import refuse_unknown_keys
 from oponm.cli.launched import lead, together
+from oponm.cli.optimized import check_optimized, optimized
 from oponm.cli.processes import run_in_processes
 from oponm.cli.resume import with_overrides_of_run
 from oponm.errors import InputError, check_int
@@ -34,7 +35,7 @@ def run(arguments: list[str]) -> None:
         command()
 
 
-def _train(config: DictConfig) -> float:
+def _train(config: DictConfig) -> float | None:
     from oponm.cli.quiet import quiet_libraries
     from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
@@ -46,13 +47,14 @@ def _train(config: DictConfig) -> float:
     with ending_at_signals(config), run_directory(config) as folder:
         begun = bool(config.resume) and (folder / CONFIG_FILE).is_file()
         refuse_unknown_keys(config)  # before anything that takes time is imported
+        check_optimized(config)
         quiet_libraries()
         if begun:
             from oponm.training.run_folder import finished_result
 
             if finished := finished_result(folder, config):
                 print_summary(finished, folder, one_line)
-                return float(finished["metrics"]["balanced_accuracy"])
+                return optimized(config, finished)
         start = _start_of(config)
         fill_in_wandb(config, identify(config)["choices"], folder, HydraConfig.get().sweep.dir if one_line else None)
         measured = start(config, folder, overrides, begun)
@@ -63,7 +65,7 @@ def _train(config: DictConfig) -> float:
         published = {key: settings[key] for key in PUBLISHED}
         result = finish(folder, identify(config), measured, started, published)
         print_summary(result, folder, one_line)
-    return float(measured["metrics"]["balanced_accuracy"])
+    return optimized(config, result)
 
 
 def _start_of(config: DictConfig) -> Callable[[DictConfig, Path, list[str], bool], dict[str, Any]]:

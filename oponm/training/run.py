@@ -68,6 +68,7 @@ def train(
         The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
         ``best``: epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
         ``reused`` tells of phases that were taken from the cache: their epochs, and the seconds it took to train them.
+        ``validation_metrics`` are those of the last epoch, by their names in the logs; none without validation.
         ``skipped_steps`` counts the steps that were taken back.
 
     Raises:
@@ -134,6 +135,7 @@ def train(
     result["phases"] = [
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
     ]
+    result["validation_metrics"] = history.last("val/")
     result["reused"], result["skipped_steps"] = keeper.reused, keeper.skipped
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)
