@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import textwrap
 
@@ -37,7 +38,24 @@ def main() -> None:
 
             raise InputError(f"there is no command {arguments[0]!r}: it is one of {', '.join(COMMANDS)}")
         import_leanly()
+        find_modules_here()
         importlib.import_module(f"oponm.cli.{arguments[0]}").run(arguments[1:])
+
+
+def find_modules_here() -> None:
+    """Let a network of one's own in the current folder be imported by its name, after all that is installed.
+
+    Raises:
+        InputError: if the folder is gone.
+    """
+    try:
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        from oponm.errors import InputError
+
+        raise InputError("the current folder has been deleted: change to one that exists") from error
+    if not {"", here} & set(sys.path):
+        sys.path.append(here)
 
 
 def usage() -> str:
