@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.cli.configuration import folder_name
 from oponm.cli.errors import explain, is_bad_input, one_line_errors
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, has_begun
+from oponm.cli.output import unfailing_output
 from oponm.cli.requeue import go_on_if_run_again
-from oponm.signals import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,10 @@ class Guarded:
 
     def __call__(self, config: DictConfig) -> float | None:
         """Run the job; one of a sweep writes down how it ended."""
+        with unfailing_output():  # in a launcher's process too
+            return self._run(config)
+
+    def _run(self, config: DictConfig) -> float | None:
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             with one_line_errors():
                 return self.job(go_on_if_run_again(config))
@@ -58,8 +62,8 @@ class Guarded:
                 level = logging.INFO if failed.bad_input or isinstance(error, ChildProcessError) else logging.ERROR
                 log.log(level, "failed: %s", failed.reason, exc_info=level == logging.ERROR)
                 return math.nan
-            except (KeyboardInterrupt, Stopped) as error:  # asks for the end of the sweep
-                reason = explain(error) if isinstance(error, Stopped) else "interrupted"
+            except BaseException as error:  # asks for the end of the sweep
+                reason = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
                 replace(outcome, status=FAILED, reason=reason).write(sweep)
                 raise
         replace(outcome, status=DONE).write(sweep)

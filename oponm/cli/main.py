@@ -6,10 +6,12 @@ import importlib
 import os
 import sys
 import textwrap
+from contextlib import nullcontext
 
 from oponm import __version__
 from oponm.cli.errors import one_line_errors
 from oponm.cli.lean import import_leanly
+from oponm.cli.output import unfailing_output
 from oponm.configs import groups
 
 COMMANDS = {
@@ -21,6 +23,7 @@ COMMANDS = {
     "cache": "the phases kept for other runs to go on from, and their size; oponm cache clear removes them",
     "report": "tables and a figure of finished runs: oponm report DIR...",
 }
+_RUNS = ("train", "eval")  # what they print is beside the point of them
 
 
 def main() -> None:
@@ -32,7 +35,7 @@ def main() -> None:
     if arguments[0] in ("-V", "--version"):
         print(f"oponm {__version__}")
         return
-    with one_line_errors():
+    with unfailing_output() if arguments[0] in _RUNS else nullcontext(), one_line_errors():
         if arguments[0] not in COMMANDS:
             from oponm.errors import InputError
 
