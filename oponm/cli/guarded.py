@@ -10,20 +10,15 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from oponm.cli.configuration import folder_name
+from oponm.cli.configuration import register_resolvers
 from oponm.cli.errors import explain, is_bad_input, one_line_errors
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, has_begun
 from oponm.cli.output import unfailing_output
 from oponm.cli.requeue import go_on_if_run_again
 
 log = logging.getLogger(__name__)
-
-
-def register_resolvers() -> None:
-    """Make what the config files use known to OmegaConf, in this process."""
-    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 
 
 register_resolvers()  # a launcher's process imports this module before it composes the job's config

@@ -9,7 +9,8 @@ import hydra
 from omegaconf import DictConfig
 
 from oponm.cli.arguments import options_first, quote_paths
-from oponm.cli.guarded import Guarded, register_resolvers
+from oponm.cli.configuration import register_resolvers
+from oponm.cli.guarded import Guarded
 from oponm.cli.launcher import gathering
 from oponm.cli.recorded import NAME, Recorded, compose_with
 from oponm.cli.sweep import Sweep, conclude
