@@ -73,7 +73,7 @@ def train(
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
-        Stopped: at SIGINT, SIGTERM, SIGUSR1 or SIGUSR2, after the step, with ``last.ckpt`` of it.
+        Stopped: at SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, after the step, with ``last.ckpt`` of it.
 
     Example:
         >>> import tempfile
