@@ -12,7 +12,7 @@ from oponm.errors import InputError, check_choice
 _PACKAGE = Path(__file__).resolve().parent
 # Beside the package in a checkout, inside it once installed as a wheel.
 CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-_COMMAND_ALONE = ("hydra", "output_dir", "phase_cache", "resume")  # where a run goes is not what it is
+_COMMAND_ALONE = ("hydra", "output_dir", "phase_cache", "resume", "optimized_metric")  # which are not what a run is
 
 
 def groups() -> dict[str, list[str]]:
@@ -58,24 +58,47 @@ def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str
     """
     from omegaconf import OmegaConf
 
-    root = _read(CONF_DIR / "train.yaml")
-    listed = [next(iter(item.items())) for item in root.pop("defaults") if isinstance(item, dict)]
-    chosen = {group: choice for group, choice in listed if choice is not None}
+    root, chosen = _read(CONF_DIR / "train.yaml"), default_choices()
     for group, choice in choices.items():
         check_choice("group", group, list(chosen))
         check_choice(group, choice, groups()[group])
-    chosen |= choices
-    for group in reversed(list(chosen)):  # a group may choose in those above it
-        chosen |= {other: to for other, to in _chooses(group, chosen[group]).items() if other not in choices}
+    chosen = also_chosen({**chosen, **choices}, choices)
     merged = OmegaConf.create({})
     for group, choice in chosen.items():
         merged.merge_with(_contents(group, choice))
-    merged.merge_with({key: value for key, value in root.items() if key not in _COMMAND_ALONE})
+    merged.merge_with({key: value for key, value in root.items() if key not in ("defaults", *_COMMAND_ALONE)})
     merged.merge_with({"seed": seed, "output_dir": ""})
     settings = OmegaConf.to_container(merged, resolve=True)
     assert isinstance(settings, dict)
     del settings["output_dir"]
     return chosen, {str(key): value for key, value in settings.items()}
+
+
+def default_choices() -> dict[str, str]:
+    """The choices of ``oponm train`` told nothing, in the order that its config is made in.
+
+    Example:
+        >>> default_choices()["method"]
+        'open'
+    """
+    return {group: choice for group, choice in _listed() if choice is not None}
+
+
+def also_chosen(chosen: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Choices, and those that their files make in other groups; a choice without a file here makes none.
+
+    Args:
+        chosen: a choice for some of the groups.
+        given: choices that no other changes.
+
+    Example:
+        >>> also_chosen({"loss": "focal", "method": "ldam_drw"}, {"method": "ldam_drw"})
+        {'loss': 'ldam', 'method': 'ldam_drw'}
+    """
+    found = dict(chosen)
+    for group in (group for group, _ in reversed(_listed()) if group in found):  # it may choose in those above it
+        found |= {other: to for other, to in _chooses(group, found[group]).items() if other not in given}
+    return found
 
 
 @cache
@@ -106,9 +129,15 @@ def _contents(group: str, choice: str) -> Any:
     return content
 
 
+def _listed() -> list[tuple[str, str | None]]:
+    """The groups in the order that the config is made in, each with its default."""
+    return [next(iter(item.items())) for item in _read(CONF_DIR / "train.yaml")["defaults"] if isinstance(item, dict)]
+
+
 def _chooses(group: str, choice: str) -> dict[str, str]:
     """What a choice chooses in other groups."""
-    defaults = _read(CONF_DIR / group / f"{choice}.yaml").get("defaults", [])
+    file = CONF_DIR / group / f"{choice}.yaml"
+    defaults = _read(file).get("defaults", []) if file.is_file() else []
     overridden = [next(iter(item.items())) for item in defaults if isinstance(item, dict)]
     return {key.removeprefix("override /"): value for key, value in overridden}
 

@@ -8,7 +8,7 @@ from typing import Any
 PUBLISHED = ("published", "published_leads", "published_fifths", "published_note")  # what others report of the same
 FREE = frozenset(
     {
-        *("resume", "output_dir", "phase_cache", "logger", *PUBLISHED),
+        *("resume", "output_dir", "phase_cache", "logger", "optimized_metric", *PUBLISHED),
         *("trainer.checkpoint_every_minutes", "trainer.checkpoint_every_n_steps"),
         *("trainer.max_restarts", "trainer.accelerator"),
     }

@@ -7,8 +7,10 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALLED = 128  # and the signal's number: 130 for SIGINT, 138 for SIGUSR1, 140 for SIGUSR2, 143 for SIGTERM
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALLED = (
+    128  # and the signal's number: 129 for SIGHUP, 130 for SIGINT, 138 for SIGUSR1, 140 for SIGUSR2, 143 for SIGTERM
+)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Stopped(BaseException):
@@ -106,4 +108,15 @@ def _handle(handler: Any) -> dict[int, Any]:
     """Put a handler in place for all signals; returns those that it replaces."""
     if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there
         return {}
-    return {number: signal.signal(number, handler) for number in SIGNALS}
+    return {number: signal.signal(number, handler) for number in heeded()}
+
+
+def heeded() -> list[signal.Signals]:
+    """Those of :data:`SIGNALS` that end a run; not SIGHUP where ``nohup`` has this process live on.
+
+    Example:
+        >>> signal.SIGTERM in heeded()
+        True
+    """
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]

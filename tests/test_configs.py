@@ -9,7 +9,7 @@ from oponm.configs import compose_choices, groups
 from oponm.errors import InputError
 from tests.cli.compose import compose_config
 
-WHERE = ("output_dir", "phase_cache", "resume")
+WHERE = ("output_dir", "phase_cache", "resume", "optimized_metric")
 NEEDED = {"image_folder": "data.root=photos", "custom": "model._target_=x", "wandb": ""}
 ALL = [(g, c) for g, cs in groups().items() if g not in ("experiment", "sweep") for c in cs if c not in NEEDED]
 

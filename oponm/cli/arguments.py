@@ -10,6 +10,7 @@ _PATHS = (
     *("checkpoint", "folder", "data.root", "data.lists", "data.draw", "data.pack", "model.weights"),
     *("output_dir", "phase_cache", "resume"),
 )
+_TAKING = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
 
 
@@ -23,6 +24,29 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
         ['output_dir="runs (new)/a=1"', 'data.draw=ldam,m2m']
     """
     return [_quote(argument) for argument in arguments]
+
+
+def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell Hydra's options, with their values, from overrides; its parser takes an option for the end of overrides.
+
+    Returns:
+        The options, and the overrides, each in order.
+
+    Example:
+        >>> options_first(["seed=1", "--config-dir", "mine", "model=net", "-m", "--info"])
+        (['--config-dir', 'mine', '-m', '--info'], ['seed=1', 'model=net'])
+    """
+    options, overrides, remaining = list[str](), list[str](), list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        options.append(argument)
+        takes = argument in _TAKING or (argument in ("--info", "-i") and remaining[:1] and "=" not in remaining[0])
+        if takes and remaining and not remaining[0].startswith("-"):
+            options.append(remaining.pop(0))
+    return options, overrides
 
 
 def _quote(argument: str) -> str:

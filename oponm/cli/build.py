@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -121,9 +122,7 @@ def build_model(
     try:
         make = instantiate({**settings, "_partial_": True})
     except InstantiationException as error:
-        raise InputError(
-            f"cannot be made: {' '.join(str(error).split()).partition(', set env var')[0]}", "model"
-        ) from error
+        raise InputError(f"cannot be made: {_in_its_words(error)}", "model") from error
     with derived_randomness(config.seed, "model"):
         return make_network(
             *(make, num_classes, in_channels, config.model.get("head", "linear"), config.model.get("weights")),
@@ -157,8 +156,23 @@ def _paths(node: Any, prefix: str = "") -> list[str]:
 
 def _explain(error: InstantiationException) -> str:
     """Say which config group is at fault, in the words of the cause."""
-    text = " ".join(str(error).split())
-    text, _, key = text.partition(" full_key: ")
+    text = _in_its_words(error)
+    key = " ".join(str(error).split()).partition(" full_key: ")[2]
     if unexpected := re.search(r"unexpected keyword argument '(\w+)'", text):
         return f"{key}.{unexpected[1]} is no setting of this choice; 'oponm train --cfg job' lists the keys"
-    return f"{key} cannot be made: {text.replace(', set env var HYDRA_FULL_ERROR=1 to see chained exception.', '')}"
+    return f"{key} cannot be made: {text}"
+
+
+def _in_its_words(error: InstantiationException) -> str:
+    """What Hydra says, without its advice, and of an import that failed the reason."""
+    text = " ".join(str(error).split()).partition(" full_key: ")[0].partition(", set env var")[0]
+    cause: BaseException = error
+    while cause.__cause__:
+        cause = cause.__cause__
+    if not text.startswith("Error locating target"):
+        return text
+    if str(cause).endswith("is not a package"):  # of what is a file, and has no such name
+        return text
+    where = traceback.extract_tb(cause.__traceback__)[-1] if cause.__traceback__ else None
+    line = f", line {where.lineno} of {where.filename}" if where and not isinstance(cause, ImportError) else ""
+    return f"{text} ({type(cause).__name__}: {' '.join(str(cause).split())}{line})"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
+from oponm.cli.recorded import Recorded, read_recorded
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
-from oponm.run_files import OVERRIDES_FILE, RESULT_FILE
+from oponm.run_files import RESULT_FILE
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
@@ -20,25 +22,21 @@ _OWN = ("split", "folder", "trust")  # settings that training does not have
 
 def run(arguments: list[str]) -> None:
     """Compose the config of the checkpoint's run with ``arguments`` on top, and evaluate."""
-    launch("eval", [*_overrides_of_run(arguments), *arguments], _evaluate)
+    recorded = _run_of_checkpoint(arguments)
+    launch("eval", arguments, partial(_evaluate, recorded=recorded), recorded)
 
 
-def _overrides_of_run(arguments: list[str]) -> list[str]:
-    """What the run that wrote the checkpoint had been told, but where its files should go."""
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key == "checkpoint" and (file := Path(value).expanduser().parent.parent / OVERRIDES_FILE).is_file():
-            overrides = [str(override) for override in OmegaConf.load(file)]
-            own = ("output_dir=", "sweep=", "resume=", "logger=", "logger.", "hydra.", "hydra/", "-", *_own_keys())
-            return [override for override in overrides if not override.lstrip("+~").startswith(own)]
-    return []
+def _run_of_checkpoint(arguments: list[str]) -> Recorded:
+    """What is recorded of the run that wrote the checkpoint, but where its files should go."""
+    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("checkpoint=")]
+    if not given:
+        return Recorded()
+    recorded = read_recorded(Path(given[-1]).expanduser().parent.parent, "checkpoint")
+    own = ("output_dir", "resume", "logger", *_OWN)
+    return Recorded({key: value for key, value in recorded.config.items() if key not in own}, recorded.overrides)
 
 
-def _own_keys() -> list[str]:
-    return [f"{key}=" for key in (*_OWN, "checkpoint")]
-
-
-def _evaluate(config: DictConfig) -> float:
+def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.cli.build import trainer_options
     from oponm.cli.loggers import open_loggers
     from oponm.cli.quiet import quiet_libraries
@@ -58,7 +56,7 @@ def _evaluate(config: DictConfig) -> float:
         check_choice("split", config.split, SPLITS)
         if not check_flag("trust", config.trust):
             check_targets(config)
-        identity = identify(config)
+        identity = identify(config, recorded)
         if config.folder is None:
             module, data = _of_run(config)
         else:
@@ -79,7 +77,6 @@ def _evaluate(config: DictConfig) -> float:
         }
         write_json(folder / RESULT_FILE, result)
         print_summary(result, folder)
-    return float(measured["metrics"]["balanced_accuracy"])
 
 
 def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:

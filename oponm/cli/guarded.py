@@ -10,20 +10,15 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from oponm.cli.configuration import folder_name
+from oponm.cli.configuration import register_resolvers
 from oponm.cli.errors import explain, is_bad_input, one_line_errors
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, has_begun
+from oponm.cli.output import unfailing_output
 from oponm.cli.requeue import go_on_if_run_again
-from oponm.signals import Stopped
 
 log = logging.getLogger(__name__)
-
-
-def register_resolvers() -> None:
-    """Make what the config files use known to OmegaConf, in this process."""
-    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 
 
 register_resolvers()  # a launcher's process imports this module before it composes the job's config
@@ -33,14 +28,18 @@ class Guarded:
     """Calls a job so that its errors end in one line, and in a sweep do not end the other jobs.
 
     Args:
-        job: returns the figure that a sweeper may optimise; that of a job that failed is NaN.
+        job: returns the figure that a sweeper may optimize, if there is one; that of a job that failed is NaN.
     """
 
-    def __init__(self, job: Callable[[DictConfig], float]) -> None:
+    def __init__(self, job: Callable[[DictConfig], float | None]) -> None:
         self.job = job
 
-    def __call__(self, config: DictConfig) -> float:
+    def __call__(self, config: DictConfig) -> float | None:
         """Run the job; one of a sweep writes down how it ended."""
+        with unfailing_output():  # in a launcher's process too
+            return self._run(config)
+
+    def _run(self, config: DictConfig) -> float | None:
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             with one_line_errors():
                 return self.job(go_on_if_run_again(config))
@@ -58,8 +57,8 @@ class Guarded:
                 level = logging.INFO if failed.bad_input or isinstance(error, ChildProcessError) else logging.ERROR
                 log.log(level, "failed: %s", failed.reason, exc_info=level == logging.ERROR)
                 return math.nan
-            except (KeyboardInterrupt, Stopped) as error:  # asks for the end of the sweep
-                reason = explain(error) if isinstance(error, Stopped) else "interrupted"
+            except BaseException as error:  # asks for the end of the sweep
+                reason = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
                 replace(outcome, status=FAILED, reason=reason).write(sweep)
                 raise
         replace(outcome, status=DONE).write(sweep)

@@ -8,21 +8,29 @@ from collections.abc import Callable, Sequence
 import hydra
 from omegaconf import DictConfig
 
-from oponm.cli.arguments import quote_paths
-from oponm.cli.guarded import Guarded, register_resolvers
+from oponm.cli.arguments import options_first, quote_paths
+from oponm.cli.configuration import register_resolvers
+from oponm.cli.guarded import Guarded
 from oponm.cli.launcher import gathering
+from oponm.cli.recorded import NAME, Recorded, compose_with
 from oponm.cli.sweep import Sweep, conclude
 from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
 
 
-def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], float]) -> None:
+def launch(
+    command: str,
+    arguments: Sequence[str],
+    job: Callable[[DictConfig], float | None],
+    recorded: Recorded = Recorded(),  # noqa: B008 (frozen)
+) -> None:
     """Compose the config of ``command`` from ``arguments`` and run ``job`` on it, or on each config of a sweep.
 
     Args:
         command: ``"train"`` or ``"eval"``, the name of a config file.
         arguments: overrides and Hydra's own options.
-        job: returns the figure that a sweeper may optimise.
+        recorded: a run whose config the arguments are put on top of.
+        job: returns the figure that a sweeper may optimize, if there is one.
 
     Raises:
         InputError: for a config group set to null, and for options of Hydra's that exclude each other.
@@ -31,13 +39,17 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], f
         if group not in ("sweep", "experiment") and f"{group}=null" in arguments:
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
     register_resolvers()
-    flags_first = sorted(quote_paths(arguments), key=lambda argument: argument not in ("-m", "--multirun"))
-    sys.argv = [f"oponm {command}", *flags_first]  # amid overrides, argparse would take the flag for their end
+    options, overrides = options_first(arguments)
+    overrides = quote_paths(overrides)
+    name = command
+    if recorded.config:
+        name, overrides = NAME, compose_with(recorded, overrides, command)
+    sys.argv = [f"oponm {command}", *options, *overrides]
 
     Sweep.folder = None
     try:
         with gathering():
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=command)(Guarded(job))()
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Guarded(job))()
     except BaseException as error:
         if Sweep.folder:
             conclude(Sweep.folder)

@@ -15,6 +15,7 @@ _KNOWN = {
     "shots": {"many_over", "few_under"},
     "": {"seed", "output_dir", "checkpoint", "optimizer", "schedule", "data", "model", "augmentation", "noise", "norm"}
     | {"logger", "trainer", "method", "shots", "loss", "mixing", "phase_cache", "published", "resume"}
+    | {"optimized_metric"}
     | {"published_leads", "published_fifths", "published_note"},
 }
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import textwrap
+from contextlib import nullcontext
 
 from oponm import __version__
 from oponm.cli.errors import one_line_errors
 from oponm.cli.lean import import_leanly
+from oponm.cli.output import unfailing_output
 from oponm.configs import groups
 
 COMMANDS = {
@@ -20,6 +23,7 @@ COMMANDS = {
     "cache": "the phases kept for other runs to go on from, and their size; oponm cache clear removes them",
     "report": "tables and a figure of finished runs: oponm report DIR...",
 }
+_RUNS = ("train", "eval")  # what they print is beside the point of them
 
 
 def main() -> None:
@@ -31,13 +35,30 @@ def main() -> None:
     if arguments[0] in ("-V", "--version"):
         print(f"oponm {__version__}")
         return
-    with one_line_errors():
+    with unfailing_output() if arguments[0] in _RUNS else nullcontext(), one_line_errors():
         if arguments[0] not in COMMANDS:
             from oponm.errors import InputError
 
             raise InputError(f"there is no command {arguments[0]!r}: it is one of {', '.join(COMMANDS)}")
         import_leanly()
+        find_modules_here()
         importlib.import_module(f"oponm.cli.{arguments[0]}").run(arguments[1:])
+
+
+def find_modules_here() -> None:
+    """Let a network of one's own in the current folder be imported by its name, after all that is installed.
+
+    Raises:
+        InputError: if the folder is gone.
+    """
+    try:
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        from oponm.errors import InputError
+
+        raise InputError("the current folder has been deleted: change to one that exists") from error
+    if not {"", here} & set(sys.path):
+        sys.path.append(here)
 
 
 def usage() -> str:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from oponm.cli.configuration import take_folder
 from oponm.cli.errors import BAD_INPUT
 from oponm.cli.outcomes import DONE, Outcome, forget_outcomes, read_outcomes
 
@@ -28,8 +29,13 @@ class Sweep(Callback):
 
     folder: Path | None = None
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the folder of a run, where it is named by the time."""
+        take_folder(config)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Take the folder, and what an earlier sweep that was killed left of its jobs out of it."""
+        take_folder(config)
         Sweep.folder = Path(config.hydra.sweep.dir).absolute()
         forget_outcomes(Sweep.folder)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -13,6 +15,11 @@ from torch import nn
 from oponm.configs import CONF_DIR
 from oponm.errors import InputError
 from oponm.inference.factory import known_factory, network_options
+
+_HARMLESS = {
+    *(f"builtins.{kind.__name__}" for kind in (bool, dict, float, frozenset, int, list, set, str, tuple)),
+    *("collections.OrderedDict", "datetime.timedelta", "fractions.Fraction", "pathlib.Path", "functools.partial"),
+}
 
 
 def network_factory(trust: bool) -> Callable[[Mapping[str, Any]], Callable[..., nn.Module]]:
@@ -28,18 +35,34 @@ def _any_factory(settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
 
 
 def check_targets(config: DictConfig) -> None:
-    """Refuse a config that has code imported which no config file of this package names.
+    """Refuse a config that has code imported which no config file of this package names, and which is not torch's.
+
+    Of torch, classes of networks, losses, optimizers and schedules need no trust. Functions do, and so does the
+    standard library, as much of it runs what it is given (``os.system``, ``torch.hub.load``).
 
     Raises:
         InputError: naming the code.
     """
     own = {name for file in CONF_DIR.rglob("*.yaml") for name in re.findall(r"_target_: *([\w.]+)", file.read_text())}
-    if foreign := [name for name in _targets(OmegaConf.to_container(config, resolve=True)) if name not in own]:
+    named = _targets(OmegaConf.to_container(config, resolve=True))
+    if foreign := [name for name in named if name not in own and not _harmless(name)]:
         raise InputError(
             f"comes with settings that import {foreign[0]}, code that is not part of oponm: if you trust its author, "
             "set trust=true",
             "checkpoint",
         )
+
+
+def _harmless(name: str) -> bool:
+    """Whether a name is that of a class that only holds settings or weights."""
+    if name in _HARMLESS:
+        return True
+    module, _, last = name.rpartition(".")
+    if not name.startswith(("torch.optim.", "torch.nn.")) or module not in sys.modules:
+        return False
+    found = getattr(sys.modules[module], last, None)
+    kinds = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+    return isinstance(found, type) and issubclass(found, kinds)
 
 
 def _targets(node: Any) -> Iterator[str]:

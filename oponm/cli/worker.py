@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input
 from oponm.cli.lean import import_leanly
+from oponm.cli.output import unfailing_output
 from oponm.cli.processes import JOB, MEASURED
 from oponm.cli.quiet import quiet_libraries, quiet_process
 from oponm.launched import restarted
@@ -81,4 +82,6 @@ def _log_to(file: Path) -> None:
 if __name__ == "__main__":
     end_with_parent()
     import_leanly()
-    sys.exit(be_worker(Path(sys.argv[1])))
+    with unfailing_output():
+        code = be_worker(Path(sys.argv[1]))
+    sys.exit(code)

@@ -130,7 +130,7 @@ def fit(
 
     Raises:
         InputError: naming what cannot be used; nothing is written then. A loss that diverges, later on.
-        Stopped: at SIGINT, SIGTERM, SIGUSR1 or SIGUSR2, after the step; ``resume=True`` goes on from there.
+        Stopped: at SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, after the step; ``resume=True`` goes on from there.
         ChildProcessError: if one of the processes that it started died.
 
     Example:

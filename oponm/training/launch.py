@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from oponm.errors import BAD_INPUT, InputError
-from oponm.signals import SIGNALLED, SIGNALS, Stopped
+from oponm.signals import SIGNALLED, Stopped, heeded
 from oponm.training.reasons import told
 
 GRACE = 120  # seconds that the processes have after a signal, for their step, a checkpoint and their loggers
@@ -49,7 +49,7 @@ def launch_processes(
         rdzv_endpoint="localhost:0",
         max_restarts=max_restarts,
         monitor_interval=0.2,
-        signals_to_handle=",".join(number.name for number in SIGNALS),  # the agent passes them on, and waits
+        signals_to_handle=",".join(number.name for number in heeded()),  # the agent passes them on, and waits
         shutdown_timeout=GRACE,
         logs_specs=DefaultLogsSpecs(str(job)),
     )
@@ -95,7 +95,7 @@ def explain(job: Path, error: Any = None) -> NoReturn:
 def _keeping_handlers() -> Iterator[None]:
     """Put the handlers of signals back that torch's agent replaces."""
     in_main = threading.current_thread() is threading.main_thread()  # elsewhere the agent replaces none
-    before = {number: signal.getsignal(number) for number in SIGNALS if in_main}
+    before = {number: signal.getsignal(number) for number in heeded() if in_main}
     try:
         yield
     finally:

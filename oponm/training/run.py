@@ -69,11 +69,12 @@ def train(
         The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
         ``best``: epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
         ``reused`` tells of phases that were taken from the cache: their epochs, and the seconds it took to train them.
+        ``validation_metrics`` are those of the last epoch, by their names in the logs; none without validation.
         ``skipped_steps`` counts the steps that were taken back.
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
-        Stopped: at SIGINT, SIGTERM, SIGUSR1 or SIGUSR2, after the step, with ``last.ckpt`` of it.
+        Stopped: at SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, after the step, with ``last.ckpt`` of it.
 
     Example:
         >>> import tempfile
@@ -134,6 +135,7 @@ def train(
     result["phases"] = [
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
     ]
+    result["validation_metrics"] = history.last("val/")
     result["reused"], result["skipped_steps"] = keeper.reused, keeper.skipped
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)

@@ -45,6 +45,20 @@ class History(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Hyperparameters are no part of the history."""
 
+    def last(self, prefix: str) -> dict[str, float]:
+        """What was logged last under names that begin so.
+
+        Example:
+            >>> history = History()
+            >>> history.log_metrics({"val/accuracy": 0.5, "lr": 0.1}, step=3)
+            >>> history.last("val/")
+            {'val/accuracy': 0.5}
+        """
+        found: dict[str, float] = {}
+        for _, metrics in self.rows:
+            found |= {name: float(value) for name, value in metrics.items() if name.startswith(prefix)}
+        return found
+
     def replay(self, rows: Sequence[tuple[int, Mapping[str, float]]], loggers: Sequence[Logger]) -> None:
         """Keep rows of before, and log them to this run's loggers."""
         for step, metrics in rows:

@@ -98,12 +98,16 @@ def test_settings_beside_a_checkpoint_run_no_code(folder, tmp_path):
     (tmp_path / "run/checkpoints").mkdir(parents=True)
     (tmp_path / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes())
     marker = tmp_path / "executed"
-    for overrides in (
-        [f"+optimizer={{_target_: os.mkdir, path: {marker}}}"],
-        ["model._target_=os.mkdir", f"+model.path={marker}"],
-        ["--config-dir=evil", "-m", "hydra/launcher=evil", "data=image_folder", "data.root=photos"],
+    config = yaml.safe_load((folder / "run/config.yaml").read_text())
+    for key, changed in (
+        ("optimizer", {"_target_": "os.mkdir", "path": str(marker)}),
+        ("model", {"_target_": "os.mkdir", "path": str(marker)}),
+        ("loss", {"_target_": "torch.hub.load", "repo_or_dir": str(tmp_path), "model": "x", "source": "local"}),
+        ("schedule", {"_target_": "functools.partial", "_args_": [{"_target_": "os.mkdir", "path": str(marker)}]}),
+        ("hydra", {"launcher": {"_target_": "os.mkdir", "path": str(marker)}}),
     ):
-        (tmp_path / "run/overrides.yaml").write_text(yaml.safe_dump(overrides))
+        (tmp_path / "run/config.yaml").write_text(yaml.safe_dump({**config, key: changed}))
+        (tmp_path / "run/overrides.yaml").write_text(yaml.safe_dump(["--config-dir=evil", "hydra/launcher=evil"]))
         done = oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=out", cwd=tmp_path)
         assert done.returncode == 2, done.stderr
         assert not marker.exists()

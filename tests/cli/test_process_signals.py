@@ -27,7 +27,9 @@ def until(there: Callable[[], bool], run: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("sent", "code", "restarts"), [(signal.SIGUSR1, 138, 1), (signal.SIGTERM, 143, 0)])
+@pytest.mark.parametrize(
+    ("sent", "code", "restarts"), [(signal.SIGUSR1, 138, 1), (signal.SIGTERM, 143, 0), (signal.SIGHUP, 129, 0)]
+)
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, sent, code, restarts):
     command = [sys.executable, *LONG, f"trainer.max_restarts={restarts}"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)

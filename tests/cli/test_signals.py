@@ -11,7 +11,7 @@ import pytest
 import torch
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_stopped_run(tmp_path, sent, code):
     command = [sys.executable, "-m", "oponm", "train", "trainer.max_epochs=100000", "output_dir=run"]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -28,3 +28,9 @@ def test_a_stopped_run(tmp_path, sent, code):
     checkpoint = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["epoch"] > 0
     assert len(checkpoint["split"]["split_digest"]) == 64
+
+
+def test_nohup_lives_on():
+    code = "import os, signal, oponm.signals as s\nwith s.Stop() as stop: os.kill(os.getpid(), 1)\nprint(stop.received)"
+    done = subprocess.run(["nohup", sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "None\n")

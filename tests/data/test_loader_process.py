@@ -39,7 +39,7 @@ def reading():
     worker.join(10)
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM", "USR1", "USR2"])
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "USR1", "USR2"])
 def test_a_signal_from_elsewhere_costs_no_batch(reading, name):
     read, worker = reading
     subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)

@@ -70,7 +70,7 @@ def test_it_is_the_command_to_the_bit(command, data, tmp_path):
         assert run.result[key] == theirs[key], key
     assert set(run.result["overrides"]) == {"trainer.max_epochs=3", "seed=1"} <= set(theirs["overrides"])
     ours, expected = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (run.folder, command / "run"))
-    for key in ("logger", "output_dir", "phase_cache", "resume"):
+    for key in ("logger", "output_dir", "phase_cache", "resume", "optimized_metric"):
         ours.pop(key, None), expected.pop(key, None)
     assert ours == expected
     rows, others = (list(csv.DictReader((folder / "metrics.csv").open())) for folder in (run.folder, command / "run"))

@@ -44,12 +44,26 @@ def test_the_best_epoch_is_kept_beside_the_last(validated):
     assert 0 <= result["best"]["epoch"] < 6
 
 
+def test_the_figures_of_the_last_epoch_are_those_of_the_last_weights(validated):
+    folder, _, data, result = validated
+    last = make_module(data, seed=3)
+    load_weights(last.model, folder / "checkpoints/last.ckpt")
+    measured = evaluate_on_validation(last, data)
+    assert result["validation_metrics"]["val/balanced_accuracy"] == pytest.approx(measured, abs=1e-5)
+
+
+def evaluate_on_validation(module, data):
+    tested, data.test_set = data.test_set, data.val_set
+    measured = evaluate(module, data, accelerator="cpu")["metrics"]["balanced_accuracy"]
+    data.test_set = tested
+    return measured
+
+
 def test_the_figure_of_the_best_epoch_is_that_of_the_validation_set(validated):
     folder, _, data, result = validated
     module = make_module(data, seed=3)
     load_weights(module.model, folder / "checkpoints/best.ckpt")
-    data.test_set = data.val_set
-    measured = evaluate(module, data, accelerator="cpu")["metrics"]["balanced_accuracy"]
+    measured = evaluate_on_validation(module, data)
     assert measured == pytest.approx(result["best"]["val/balanced_accuracy"], abs=1e-5)
 
 

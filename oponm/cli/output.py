@@ -1,0 +1,89 @@
+"""What is printed never ends or fails a run: a terminal, pipe or device that goes away costs the output alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+log = logging.getLogger(__name__)
+
+
+class Unfailing:
+    """A text stream that drops what can no longer be written.
+
+    Where rich ends the program when a pipe closes, and ``print`` raises, one warning is logged and the work goes on.
+
+    Args:
+        stream: standard output or error.
+        name: of it, for the warning.
+
+    Example:
+        >>> import io
+        >>> closed = io.StringIO()
+        >>> closed.close()
+        >>> print("nobody reads this", file=Unfailing(closed, "standard output"))
+    """
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self.stream, self.name, self.gone = stream, name, False
+
+    def write(self, text: str) -> int:
+        """Write a text, or drop it."""
+        self._try(lambda: self.stream.write(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts, or drop them."""
+        self._try(lambda: self.stream.writelines(lines))
+
+    def flush(self) -> None:
+        """Write what is buffered, or drop it."""
+        self._try(self.stream.flush)
+
+    def _try(self, write: Callable[[], object]) -> None:
+        if self.gone:
+            return
+        try:
+            write()
+        except (OSError, ValueError) as error:  # the latter of a file that has been closed
+            self.gone = True
+            _into_nothing(self.stream)
+            log.warning("%s cannot be written (%s): the run goes on without it", self.name, error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def unfailing_output() -> Iterator[None]:
+    """A block in which neither ``sys.stdout`` nor ``sys.stderr`` fails, not even where it is closed from the start."""
+    before = sys.stdout, sys.stderr
+    outer = isinstance(sys.stdout, Unfailing)
+    if not outer:
+        sys.stdout = _unfailing(sys.stdout, "standard output")
+        sys.stderr = _unfailing(sys.stderr, "standard error")
+    try:
+        yield
+    finally:
+        if not outer:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.stdout, sys.stderr = before
+
+
+def _unfailing(stream: TextIO | None, name: str) -> Any:
+    return Unfailing(stream or open(os.devnull, "w"), name)
+
+
+def _into_nothing(stream: TextIO) -> None:
+    """Let what is buffered, and what others write to the same descriptor, end nowhere."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+    except (OSError, ValueError, AttributeError):
+        pass

@@ -1,0 +1,130 @@
+"""The configuration of a run that is there already, as its folder records it, to be resumed or evaluated with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from oponm.configs import CONF_DIR, also_chosen, default_choices, groups
+from oponm.errors import InputError
+from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
+
+NAME = "recorded"  # of the primary config that Hydra composes with
+_LINKS = {"seed": "seed", "augmentation": "augmentation", "mixer": "noise", "mixing": "mixing"}  # of data, to groups
+_WITHIN = ("experiment", "sweep")  # groups without settings of their own
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run's folder says of how it was begun; nothing where there is none.
+
+    Attributes:
+        config: ``config.yaml``, resolved.
+        overrides: ``overrides.yaml``.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The choice in each config group, as the overrides and what they choose in turn have it."""
+        given = _choices(self.overrides) if self.config else {}
+        return {**also_chosen({**default_choices(), **given}, given)} if self.config else {}
+
+    def all_overrides(self, new: Sequence[str]) -> list[str]:
+        """What makes the run's config: what it was begun with, and what came since but for where it is."""
+        aside = ("resume=", "output_dir=")
+        since = [override for override in new if not (self.config and override.startswith(aside))]
+        return [*self.overrides, *(override for override in since if override not in self.overrides)]
+
+    def all_choices(self, new: Mapping[str, Any]) -> dict[str, str]:
+        """The choice in each config group; new ones win over those that the run was begun with."""
+        found = {name: choice for name, choice in new.items() if "/" not in name and choice}
+        return {**self.choices, **found}
+
+
+def read_recorded(folder: Path, key: str) -> Recorded:
+    """Read a run's folder; nothing in it is executed.
+
+    Args:
+        folder: of the run.
+        key: the setting that named it, for errors.
+
+    Raises:
+        InputError: naming the file that is damaged.
+    """
+    overrides = _load(folder / OVERRIDES_FILE, key, list)
+    return Recorded(_load(folder / CONFIG_FILE, key, dict), [str(override) for override in overrides])
+
+
+def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> list[str]:
+    """Let Hydra compose with what is recorded, in place of the files of choices, under :data:`NAME`.
+
+    Groups that an argument chooses in, and those that this choice chooses in, are composed as ever.
+
+    Args:
+        recorded: of the run.
+        arguments: of the command.
+        command: ``"train"``, or another whose settings come on top, with the run's loggers left out.
+
+    Returns:
+        The arguments, without choices that are the run's own.
+    """
+    train = _plain(CONF_DIR / "train.yaml")
+    defaults = train.pop("defaults")
+    node = {**train, **recorded.config}
+    node["trainer"] = {**_plain(CONF_DIR / "trainer/default.yaml"), **_mapping(recorded.config.get("trainer"))}
+    for own, group in _LINKS.items():
+        data = _mapping(node.get("data"))
+        if own in data and data[own] == node.get(group):
+            node["data"] = data = {**data, own: f"${{{group}}}"}
+    own_choices = recorded.choices
+    if command != "train":
+        own_choices["logger"] = "none"
+        node |= {"logger": {}, **_plain(CONF_DIR / f"{command}.yaml")}
+    arguments = [one for one in arguments if not (_choices([one]).items() & own_choices.items())]
+    given = _choices(arguments)
+    anew = also_chosen(given, given).keys()
+    order = [next(iter(entry)) for entry in defaults if isinstance(entry, Mapping)]
+    before = [{group: None} for group in order if group in anew and group not in _WITHIN]
+    for group in anew:
+        node.pop(group, None)
+    order_of_groups = [*before, "_self_", *({group: None} for group in _WITHIN)]
+    ConfigStore.instance().store(NAME, {**node, "defaults": order_of_groups, "hydra": train["hydra"]})
+    return arguments
+
+
+def _choices(overrides: Sequence[str]) -> dict[str, str]:
+    """Which overrides choose in a config group."""
+    pairs = [override.partition("=") for override in overrides]
+    return {key: value for key, _, value in pairs if key in groups() and value not in ("", "null")}
+
+
+def _load(file: Path, key: str, kind: type) -> Any:
+    if not file.is_file():
+        return kind()
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+        if isinstance(found, kind):
+            return found
+        reason = f"it holds no {kind.__name__}"
+    except (ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())[:100]
+    remedy = "put back a copy of it, or train again into another folder"
+    raise InputError(f"{file} is damaged ({reason}): {remedy}", key)
+
+
+def _plain(file: Path) -> dict[str, Any]:
+    return {str(key): value for key, value in OmegaConf.to_container(OmegaConf.load(file)).items()}  # type: ignore
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
