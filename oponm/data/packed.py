@@ -84,24 +84,25 @@ class PackedImages(StreamedImages):
         return RawBatch(pixels, self.targets[batch.indices], batch.epoch, batch.step)
 
 
-def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[[InputError], None]) -> Pool:
+def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., None]) -> Pool:
     """A pool that reads from a pack, which is opened when first read from.
 
     Args:
         packing: the pack.
         part: files and labels.
         size: side of the images in pixels.
-        refuse: is told of a file asked for that could not be decoded; it is left out if this returns.
+        refuse: is told of the files asked for that could not be decoded; they are left out if this returns.
     """
 
     def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Of the wanted files, rows in the pack and positions in the request."""
-        rows, kept = packing.rows(part.files[wanted]), []
+        rows, kept, refused = packing.rows(part.files[wanted]), [], []
         for position, (row, file) in enumerate(zip(rows, part.files[wanted], strict=True)):
             if error := packing.pack.entries[row].error:
-                refuse(InputError(f"{file}: {error}"))
+                refused.append(InputError(f"{file}: {error}"))
             else:
                 kept.append(position)
+        refuse(*refused)
         return rows[kept], np.array(kept, dtype=np.int64)
 
     def read(wanted: npt.NDArray[np.int64]) -> Images:

@@ -32,6 +32,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         size: side of the images in pixels.
         training: crop at random.
         seed: the run's seed.
+        pixel_max: see :func:`~oponm.data.decode.read_image`.
 
     References:
         Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (the crop).
@@ -46,16 +47,26 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         torch.Size([1, 3, 16, 16])
     """
 
-    def __init__(self, files: Files, targets: Tensor, size: int, training: bool, seed: int = 0) -> None:
+    def __init__(
+        self,
+        files: Files,
+        targets: Tensor,
+        size: int,
+        training: bool,
+        seed: int = 0,
+        pixel_max: float | None = None,
+    ) -> None:
         from torchvision.transforms.v2 import RandomResizedCrop
 
         self.files = FileNames.of(files)  # of which the processes that decode need no copy
-        self.targets, self.size, self.training, self.seed = targets, size, training, seed
+        self.targets, self.size, self.training, self.seed, self.pixel_max = targets, size, training, seed, pixel_max
         self.crop = RandomResizedCrop((size, size))
 
     def digest(self) -> str:
-        """SHA-256 of the labels and the files' last two folders and names, in order."""
+        """SHA-256 of the labels and the files' last two folders and names, in order, and of what is white in them."""
         digest = hashlib.sha256()
+        if self.pixel_max not in (None, 255):
+            digest.update(f"white {self.pixel_max:g}\n".encode())
         for label, file in zip(self.targets.tolist(), self.files.strings(), strict=True):
             name = "/".join(file.rsplit("/", 3)[-3:])
             digest.update(f"{label}\t{name}\n".encode(errors="surrogateescape"))
@@ -81,11 +92,11 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
             with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
                 images = [self._cropped(file) for file in files]
         else:
-            images = [read_image(file, self.size) for file in files]
+            images = [read_image(file, self.size, self.pixel_max) for file in files]
         return RawBatch(torch.stack(images), self.targets[batch.indices], batch.epoch, batch.step)
 
     def _cropped(self, file: Path) -> Tensor:
-        return torch.from_numpy(np.array(self.crop(open_rgb(file)))).permute(2, 0, 1)
+        return torch.from_numpy(np.array(self.crop(open_rgb(file, self.pixel_max)))).permute(2, 0, 1)
 
 
 def _stamps(files: FileNames) -> bytes:

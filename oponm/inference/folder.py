@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from oponm.data.class_folders import subfolders
 from oponm.data.pipeline import RawBatch
 from oponm.data.reading import ON_ERROR
 from oponm.errors import InputError, check_choice, check_int
@@ -41,6 +42,7 @@ class EvaluationFolder(pl.LightningDataModule):
         content_digest: of the images it was trained on.
         statistics: of the images it was trained on.
         image_shape: (C, H, W) of the images.
+        pixel_max: see :class:`~oponm.inference.Classifier`.
         skipped: what was left out, with the reason.
 
     Raises:
@@ -76,6 +78,7 @@ class EvaluationFolder(pl.LightningDataModule):
         self.class_names, self.class_counts = classifier.class_names, classifier.class_counts
         self.digest, self.content_digest = classifier.split_digest, classifier.content_digest
         self.statistics, self.image_shape = classifier.statistics, classifier.image_shape
+        self.pixel_max = classifier.pixel_max
         self.pipeline = classifier.pipeline()
         self.skipped: list[str] = []
         self.files: list[Path] = []
@@ -86,7 +89,7 @@ class EvaluationFolder(pl.LightningDataModule):
     def _list_files(self) -> None:
         if not self.folder.is_dir():
             raise InputError(f"names no folder: {self.folder}", "folder")
-        found = {path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        found = {path.name for path in subfolders(self.folder)}
         if unknown := sorted(found - set(self.class_names)):
             raise InputError(
                 f"{self.folder} has folders of classes that the checkpoint does not know: {_listed(unknown)}; it knows "
@@ -94,7 +97,7 @@ class EvaluationFolder(pl.LightningDataModule):
                 "folder",
             )
         for label, name in enumerate(self.class_names):
-            files, others = list_folder(self.folder / name)
+            files, others = list_folder(self.folder / name, self.folder)
             self._refuse(others)
             self.files += files
             self.labels += [label] * len(files)
@@ -116,7 +119,7 @@ class EvaluationFolder(pl.LightningDataModule):
     def read(self) -> Iterator[RawBatch]:
         """Stored pixels, a batch at a time, and no batch without an image."""
         labels = torch.tensor(self.labels)
-        for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size)):
+        for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size, self.pixel_max)):
             self._refuse(batch.refused.values())
             for position in batch.refused:
                 self.test_counts[self.labels[position]] -= 1

@@ -15,6 +15,7 @@ _APART |= {
     f"data.{key}"
     for key in ("seed", "augmentation", "mixer", "mixing", "num_workers", "pack", "verify", "on_error", "download")
 }
+_APART |= {f"data.{key}" for key in ("on_duplicate", "on_missing_class", "nested")}  # digests tell what they changed
 _PLACES = ("data.root", "data.lists")  # where a known content lies does not change it
 
 

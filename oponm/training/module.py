@@ -307,6 +307,7 @@ class LongTailModule(pl.LightningModule):
             "class_counts": data.class_counts,
             "statistics": {"mean": list(data.statistics.mean), "std": list(data.statistics.std)},
             "image_shape": list(data.image_shape),
+            "pixel_max": data.pixel_max,
         }
         checkpoint["model_config"] = self.model_config
 
