@@ -17,6 +17,7 @@ from typing_extensions import Self, TypedDict
 
 from oponm.data.augmentation import no_augmentation
 from oponm.data.decode import UnusableFiles
+from oponm.data.duplicates import shared_images
 from oponm.data.loader import Batches, Loader
 from oponm.data.mixers import MixerFactory, make_mixer, no_noise
 from oponm.data.mixing import no_mixing
@@ -179,6 +180,7 @@ class LongTailDataModule(pl.LightningDataModule):
         wanted += [] if held_out is None else [(source.val or source.train, held_out, False)]
         (self.train_set, drawn), (self.test_set, _), *rest = self._load_all(wanted)
         self.val_set = rest[0][0] if rest else self.test_set
+        drawn, duplicates = self._look_for_duplicates(source, drawn)
 
         self.class_names, self.skipped, self.pixel_max = source.class_names, source.skipped, source.pixel_max
         self.class_counts = self._count(self.train_set.targets, "training")
@@ -190,7 +192,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.statistics = self._statistics()
         self.pipeline = self._pipeline()
         own = self._measured()
-        self.facts = source.facts | {"validation": self._validation(source)}
+        self.facts = source.facts | {"validation": self._validation(source), "duplicates": duplicates}
         self.facts["normalised by"] = own if self.statistics_name == "own" else f"published {self.statistics_name}"
         self._ready = True
         log.info(
@@ -346,6 +348,59 @@ class LongTailDataModule(pl.LightningDataModule):
         if self.val != "split":
             return {"none": "none", "test": "the test set"}[self.val]
         return "held out of the training images" if source.val is None else source.val_origin or "own validation set"
+
+    def _look_for_duplicates(self, source: Source, drawn: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], str]:
+        """Compare the training set with the others, and do what ``on_duplicate`` says of what is in both.
+
+        Returns:
+            What is drawn then, and what was found, in words.
+        """
+        sets = {"test": self.test_set} | ({} if self.val_set is self.test_set else {"validation": self.val_set})
+        lines, doubled = [], np.zeros(len(drawn), dtype=bool)
+        for name, images in sets.items():
+            in_train, in_other = shared_images(self.train_set, images)
+            doubled |= in_train
+            number = f"{in_other.sum() or 'none'} of {len(images)} {name} images"
+            lines.append(f"{number} {'is' if in_other.sum() == 1 else 'are'} in training too")
+        found = "; ".join(lines)
+        if not doubled.any():
+            log.info("exact duplicates: %s", found)
+            return drawn, found
+        if self.on_duplicate == "raise":
+            raise InputError(f"is raise, and {found}: remove them, or choose drop or warn", "on_duplicate")
+        if self.on_duplicate == "drop":
+            found += f"; the {doubled.sum()} training images were left out"
+            drawn = drawn[~doubled]
+            if isinstance(self.train_set, ResidentImages):
+                kept = torch.from_numpy(~doubled)
+                self.train_set = ResidentImages(self.train_set.images[kept], self.train_set.targets[kept])
+            else:
+                self.train_set, drawn = self._load(source.train, drawn, training=True)
+        log.warning("exact duplicates: %s%s", found, "" if self.on_duplicate == "drop" else " (data.on_duplicate)")
+        return drawn, found
+
+    @property
+    def test_digest(self) -> str:
+        """SHA-256 of labels and pixels of the test set; of files, of labels and content."""
+        return self.test_set.contents_digest()
+
+    @property
+    def val_digest(self) -> str:
+        """The same of the validation set; empty where there is none."""
+        return "" if self.val == "none" else self.val_set.contents_digest()
+
+    def normalise_as(self, statistics: Statistics) -> None:
+        """Take the statistics that a network was trained with, whatever the training images have now.
+
+        Args:
+            statistics: of each channel.
+        """
+        if statistics != self.statistics:
+            log.warning("normalised as in training, by %s; the images now have %s", statistics, self.statistics)
+        if self.statistics_name == "own":
+            self._own_statistics = statistics
+        self.statistics = statistics
+        self.pipeline = self._pipeline()
 
     def _count(self, targets: Tensor, name: str, may_miss: bool = False) -> list[int]:
         counts: list[int] = torch.bincount(targets, minlength=len(self.class_names)).tolist()

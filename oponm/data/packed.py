@@ -69,6 +69,16 @@ class PackedImages(StreamedImages):
         """SHA-256 of the labels and the files' last two folders and names, in order, and of how they were packed."""
         return hashlib.sha256(f"{super().digest()} {self.pack.recipe}".encode()).hexdigest()
 
+    def contents_digest(self) -> str:
+        """SHA-256 of the labels and of the packed pixels, in order; read once."""
+        if self._contents is None:
+            digest = hashlib.sha256(self.targets.numpy().astype("<i8").tobytes())
+            for row in self.rows:
+                image = self.pack.image(row)
+                digest.update(str(image.shape).encode() + image.tobytes())
+            self._contents = digest.hexdigest()
+        return self._contents
+
     def fingerprint(self) -> str:
         """SHA-256 of the pack's manifest, which has a checksum of all pixels."""
         return self.pack.fingerprint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         self.files = FileNames.of(files)  # of which the processes that decode need no copy
         self.targets, self.size, self.training, self.seed, self.pixel_max = targets, size, training, seed, pixel_max
         self.crop = RandomResizedCrop((size, size))
+        self._contents: str | None = None
 
     def digest(self) -> str:
         """SHA-256 of the labels and the files' last two folders and names, in order, and of what is white in them."""
@@ -83,6 +85,12 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
                 digest.update(part)
         return digest.hexdigest()
 
+    def contents_digest(self) -> str:
+        """SHA-256 of the labels and of what is in the files, in order; read once."""
+        if self._contents is None:
+            self._contents = contents_digest(self.targets, self.files)
+        return self._contents
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -97,6 +105,37 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
 
     def _cropped(self, file: Path) -> Tensor:
         return torch.from_numpy(np.array(self.crop(open_rgb(file, self.pixel_max)))).permute(2, 0, 1)
+
+
+def contents_digest(labels: Tensor, files: Iterable[Path]) -> str:
+    """SHA-256 of labels, as little-endian int64, and of the SHA-256 of each file, in order.
+
+    Args:
+        labels: (N,), int64.
+        files: (N,); of one that cannot be read nothing is taken, as reading it will tell.
+    """
+    digest = hashlib.sha256(labels.cpu().numpy().astype("<i8").tobytes())
+    with ThreadPoolExecutor() as threads:
+        for part in threads.map(_content, files):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def hash_file(file: str | Path) -> bytes:
+    """SHA-256 of a file's content.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with open(file, "rb") as opened:
+        return hashlib.sha256(opened.read()).digest()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return hash_file(file)
+    except OSError:
+        return b""
 
 
 def _stamps(files: FileNames) -> bytes:

@@ -36,6 +36,8 @@ class Classifier:
         content_digest: SHA-256 of the training labels and pixels, or file names.
         pixel_max: the value that was white in training images of more than 8 bits; None where there were none, and an
             image of more is reduced by its own values.
+        test_digest: SHA-256 of labels and pixels, or the files' content, of the run's test set.
+        val_digest: the same of its validation set.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -55,6 +57,14 @@ class Classifier:
     split_digest: str
     content_digest: str
     pixel_max: float | None = None
+    test_digest: str = ""
+    val_digest: str = ""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the images of the run, by name; those that are not known are left out."""
+        names = ("content_digest", "test_digest", "val_digest")
+        return {name: digest for name in names if (digest := getattr(self, name))}
 
     def pipeline(self) -> DevicePipeline:
         """What turns stored pixels into the network's input, as in training's own evaluation."""
@@ -162,6 +172,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         "image_shape": (channels, height, width),
         "model_config": config or {},
         "pixel_max": pixel_max,
+        **{name: str(split.get(name, "")) for name in ("test_digest", "val_digest")},
         **digests,
     }
 

@@ -13,6 +13,7 @@ import torch
 from oponm.data.class_folders import subfolders
 from oponm.data.pipeline import RawBatch
 from oponm.data.reading import ON_ERROR
+from oponm.data.stream import contents_digest
 from oponm.errors import InputError, check_choice, check_int
 from oponm.inference.classifier import Classifier
 from oponm.inference.images import list_folder, read_batches
@@ -80,6 +81,7 @@ class EvaluationFolder(pl.LightningDataModule):
         self.statistics, self.image_shape = classifier.statistics, classifier.image_shape
         self.pixel_max = classifier.pixel_max
         self.pipeline = classifier.pipeline()
+        self.val_digest = ""
         self.skipped: list[str] = []
         self.files: list[Path] = []
         self.labels: list[int] = []
@@ -105,6 +107,11 @@ class EvaluationFolder(pl.LightningDataModule):
             raise InputError(f"{self.folder} holds no image in a folder named as a class", "folder")
         if missing := [name for label, name in enumerate(self.class_names) if label not in self.labels]:
             log.warning("%s has no image of %s: means over classes leave them out", self.folder, _listed(missing))
+
+    @property
+    def test_digest(self) -> str:
+        """SHA-256 of the labels and of what is in the files."""
+        return contents_digest(torch.tensor(self.labels), self.files)
 
     def _refuse(self, lines: Iterable[str]) -> None:
         for line in lines:

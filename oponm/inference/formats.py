@@ -49,7 +49,7 @@ class _Checked(nn.Module):
         self.network, self.shape, self.dtype = network, list(images.shape[1:]), images.dtype
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.shape[1:] != self.shape or images.dtype != self.dtype:
+        if list(images.shape[1:]) != self.shape or images.dtype != self.dtype:
             kind = "uint8" if self.dtype == torch.uint8 else "float32"
             raise ValueError(f"images must be {kind}, of shape (N, {self.shape}), got {list(images.shape)}")
         logits: Tensor = self.network(images)

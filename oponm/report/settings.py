@@ -91,8 +91,8 @@ def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         run: see :func:`settings_of`.
     """
-    data = (str(run.get("content_digest") or run.get("split_digest") or ""), str(run.get("test_counts", "")))
-    return (*data, *setting_lines(run))
+    digests = [run.get("content_digest") or run.get("split_digest"), run.get("test_digest"), run.get("val_digest")]
+    return (*(str(digest or "") for digest in digests), str(run.get("test_counts", "")), *setting_lines(run))
 
 
 def setting_lines(run: Mapping[str, Any]) -> list[str]:
