@@ -19,6 +19,7 @@ from oponm.data.augmentation import no_augmentation
 from oponm.data.decode import UnusableFiles
 from oponm.data.duplicates import shared_images
 from oponm.data.loader import Batches, Loader
+from oponm.data.memory import too_large
 from oponm.data.mixers import MixerFactory, make_mixer, no_noise
 from oponm.data.mixing import no_mixing
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
@@ -147,6 +148,8 @@ class LongTailDataModule(pl.LightningDataModule):
             raise InputError(f"must be null, as the images are listed in draw={draw}", "imbalance_ratio")
         self.imbalance_ratio, self.profile, self.draw = imbalance_ratio, profile, draw
         self.draw_seed = check_int("draw_seed", draw_seed, minimum=0)
+        if draw_seed >= 2**32:
+            raise InputError(f"must be below 2**32, got {draw_seed}", "draw_seed")
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
         self.seed = check_int("seed", seed, minimum=0)
         self.val, self.val_size = check_choice("val", val, VALIDATIONS), check_held_out("val_size", val_size)
@@ -458,7 +461,10 @@ class LongTailDataModule(pl.LightningDataModule):
         """The loader of a set, over some batches; one for as long as the trainer goes on."""
         images, device = getattr(self, name), self._device()
         if isinstance(images, ResidentImages):
-            images = images.to(device)
+            try:
+                images = images.to(device)
+            except torch.OutOfMemoryError as error:
+                raise too_large(images.images.nbytes, f"{device} has no room for them") from error
             setattr(self, name, images)  # moved once
         loader = self._standing.get(name)
         if loader is None or loader.images is not images:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from oponm.data.memory import room_for
 from oponm.data.pack import Pack
 from oponm.data.pipeline import RawBatch
 from oponm.data.prepare import Packing
@@ -118,7 +119,7 @@ def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., N
     def read(wanted: npt.NDArray[np.int64]) -> Images:
         rows, kept = readable(wanted)
         packing.verify(rows)
-        pixels = np.empty((len(rows), 3, size, size), dtype=np.uint8)
+        pixels = room_for(len(rows), size).numpy()
         for position, row in enumerate(rows):
             pixels[position] = packing.pack.image(row).transpose(2, 0, 1)
         return Images(torch.from_numpy(pixels), kept)

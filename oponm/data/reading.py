@@ -17,6 +17,7 @@ from torch import Tensor
 
 from oponm.data.decode import SKIP, UnusableFiles, read_image
 from oponm.data.file_names import FileNames
+from oponm.data.memory import room_for
 from oponm.data.packed import packed_pool
 from oponm.data.prepare import Packing, scaled, squares
 from oponm.data.progress import track
@@ -96,6 +97,7 @@ class FileReader:
         self.decode, self.pack, self.pixel_max = decode, pack, pixel_max
         self.skipped: list[str] = []
         self._listed: list[InputError] = []
+        self._bytes = 0  # of the images read so far
 
     def source(
         self,
@@ -185,7 +187,8 @@ class FileReader:
             title: names the progress bar.
 
         Raises:
-            InputError: naming all files that cannot be read, if ``on_error`` is ``"raise"``.
+            InputError: naming all files that cannot be read, if ``on_error`` is ``"raise"``; or if they do not fit in
+                memory.
         """
         decode = partial(read_image, pixel_max=self._white) if self.decode is read_image else self.decode
 
@@ -195,7 +198,8 @@ class FileReader:
             except InputError as error:
                 return error
 
-        pixels = torch.empty((len(files), 3, size, size), dtype=torch.uint8)
+        pixels = room_for(len(files), size, self._bytes)
+        self._bytes += pixels.nbytes
         kept: list[int] = []
         refused: list[InputError] = []
         with ThreadPoolExecutor() as threads:
