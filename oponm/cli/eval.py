@@ -82,14 +82,31 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
 def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     """The network with the checkpoint's weights, and the part of the run's data that is asked for."""
     from oponm.cli.build import build, with_full_keys
+    from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
     from oponm.training.checkpoint import check_split, load_weights
 
+    known = _preprocessing(config)
     module, data, _ = build(OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN]))
     trained_on = with_full_keys(config, lambda: load_weights(module.model, Path(str(config.checkpoint))))
     serve_split(data, config.split)
-    check_split(trained_on, data)
+    if "statistics" in known:
+        data.normalise_as(Statistics(*(tuple(known["statistics"][name]) for name in ("mean", "std"))))
+        module.class_counts = data.class_counts = list(known["class_counts"])  # which tell many- from few-shot
+    check_split(trained_on, data, config.split)
     return module, data
+
+
+def _preprocessing(config: DictConfig) -> dict[str, Any]:
+    """What the checkpoint says of its data; what the run found out from its images then, is not found out again."""
+    from oponm.models.weights import read_weights
+
+    known = dict(read_weights(Path(str(config.checkpoint)), "checkpoint")[1].get("split", {}))
+    found = {"image_size": known.get("image_shape", [None])[-1], "pixel_max": known.get("pixel_max")}
+    for key, value in found.items():
+        if key in config.data and config.data[key] is None:
+            config.data[key] = value
+    return known
 
 
 def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:

@@ -62,6 +62,7 @@ class Dashboard:
             }
         )
         split = {"split_digest": data.digest, "content_digest": data.content_digest, "validation": data.val}
+        split |= {"test_digest": data.test_digest, "val_digest": data.val_digest}
         for display in self.displays:
             with never_stopping("dashboard"):
                 display.log_hyperparams(dict(config))

@@ -19,7 +19,8 @@ class DataCheck:
         problems: what training would stop at.
         class_names: by label, as far as they are known.
         counts: images of each class, by split: after the draw, or as listed where there are problems.
-        facts: imbalance ratio, draw, split digest, mean and standard deviation, validation, files left out, pack.
+        facts: imbalance ratio, draw, digests, mean and standard deviation, validation, duplicates, files left out,
+            pack.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -84,7 +85,10 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
         f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
         f"split digest {data.digest}",
         colours if measured else "mean and std: own, measured when training starts",
+        f"test digest {data.test_digest}",
+        *([f"validation digest {data.val_digest}"] if data.val_digest else []),
         f"validation: {data.val}" + (f", which is {data.facts['validation']}" if data.val != "none" else ""),
+        *(f"{name}: {fact}" for name, fact in data.facts.items() if name not in ("validation", "normalised by")),
         *(f"left out: {line}" for line in data.skipped),
     ]
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from typing_extensions import Unpack
 
+from oponm.data.class_folders import find_splits, list_images, meant_below, subfolders
 from oponm.data.file_names import FileNames
 from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
-from oponm.data.source import Files, Part, Source
-from oponm.errors import InputError, check_choice, check_int, check_real
+from oponm.data.source import Part, Source
+from oponm.errors import InputError, check_choice, check_flag, check_int, check_real
 from oponm.longtail import stratified_split
 
 log = logging.getLogger(__name__)
-LARGEST_DEFAULT_SIZE = 224
-_LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
 
 
 class ImageFolderLT(LongTailDataModule):
@@ -32,20 +29,28 @@ class ImageFolderLT(LongTailDataModule):
     * ``root/train/<class>/*`` with ``root/test/<class>/*`` or with ``root/val/<class>/*``, which is the test set;
     * ``root/<class>/*``, from which a stratified test set is held out.
 
+    ``training``, ``valid``, ``validation``, ``dev`` and ``testing`` are understood too, in any case. What is hidden and
+    what systems leave behind (``@eaDir``, ``__MACOSX``) is passed over; links are followed inside ``root``.
+
     Images are decoded once, at one size, and kept in memory, unless ``in_memory=False``.
 
     Args:
         root: the folder.
-        image_size: side of the square images in pixels; None for the short side of the first image, 224 at most.
+        image_size: side of the square images in pixels; None for the median short side of a sample, 224 at most.
         test_fraction: share of each class held out where there is no test folder.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
         pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
             Images kept in memory are packed at ``image_size``.
+        pixel_max: the value that is white in images of more than 8 bits (16-bit grey, 32-bit TIFF, floats); None takes
+            it from a sample of the training images, see :func:`~oponm.data.decode.white`.
+        nested: True takes ``root/<class>/*`` also where every class folder holds nothing but folders; else that is
+            refused as a root one level too high.
         **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> root = Path(tempfile.mkdtemp())
         >>> for name, number in (("cat", 10), ("dog", 5)):
         ...     (root / name).mkdir()
@@ -65,6 +70,8 @@ class ImageFolderLT(LongTailDataModule):
         on_error: str = "raise",
         pack: str | Path | None = None,
         pack_size: int | None = 256,
+        pixel_max: float | None = None,
+        nested: bool = False,
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
@@ -75,39 +82,78 @@ class ImageFolderLT(LongTailDataModule):
             raise InputError(f"must lie between 0 and 1, got {test_fraction}", "test_fraction")
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
         self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
+        self.pixel_max = None if pixel_max is None else check_real("pixel_max", pixel_max, 1, 65535)
+        self.nested = check_flag("nested", nested)
 
     def load_source(self) -> Source:
-        """List the files; nothing but one image header is read yet."""
+        """List the files; nothing but the headers of a sample is read yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
-        reader = FileReader(self.on_error, pack=self.pack)
-        folders = {path.name.lower(): path for path in self.root.iterdir() if path.is_dir()}
-        if "train" not in folders:
+        reader = FileReader(self.on_error, pack=self.pack, pixel_max=self.pixel_max)
+        parts, others = find_splits(self.root)
+        if not parts:
             return self._split_here(reader)
-        parts = {name: folders[name] for name in ("train", "test", "val") if name in folders}
         if len(parts) == 1:
-            raise InputError(f"{self.root} has a folder train but neither test nor val: add one", "root")
+            train = parts["train"].name
+            raise InputError(f"{self.root} has a folder {train} but neither test nor val: add one", "root")
+        for folder in others:
+            log.warning("%s is not used: beside %s it is no split", folder, ", ".join(map(_name, parts.values())))
         names = _class_names(parts["train"])
-        for folder in parts.values():
-            if differing := sorted(set(names) ^ set(_class_names(folder))):
-                raise InputError(f"{self.root}: train and {folder.name} differ in classes: {', '.join(differing[:5])}")
-        listed = {name: _list_files(folder, names, reader) for name, folder in parts.items()}
+        for role, folder in parts.items():
+            self._compare(names, parts["train"], folder, role)
+        listed = {
+            role: self._list_files(folder, names, reader, may_miss=role != "train") for role, folder in parts.items()
+        }
         if "test" not in parts:
-            log.info("%s: there is no folder test, so val is the test set", self.root)
+            log.info("%s: there is no folder test, so %s is the test set", self.root, parts["val"].name)
             listed["test"] = listed.pop("val")
         elif "val" in parts and self.val != "split":
-            log.info("%s: the folder val is not used by data.val=%s, but by data.val=split", self.root, self.val)
-        size = self.image_size or _default_size(listed["train"].files)
+            used = (self.root, parts["val"].name, self.val)
+            log.info("%s: the folder %s is not used by data.val=%s, but by data.val=split", *used)
+        reader.finish_listing()
         origin = "own folder" if "val" in listed else ""
-        return reader.source(names, size, listed["train"], listed["test"], listed.get("val"), origin)
+        return reader.source(names, self.image_size, listed["train"], listed["test"], listed.get("val"), origin)
+
+    def _compare(self, names: list[str], train: Path, folder: Path, role: str) -> None:
+        """Refuse a split of other classes; some may be missing where ``on_missing_class`` allows it."""
+        found = _class_names(folder, least=2 if self.on_missing_class == "raise" else 1)
+        differing = sorted(set(names) ^ set(found))
+        if differing and (set(found) - set(names) or self.on_missing_class == "raise"):
+            remedy = "" if set(found) - set(names) else "; data.on_missing_class=warn takes it as it is"
+            which = ", ".join(differing[:5])
+            raise InputError(f"{self.root}: {train.name} and {folder.name} differ in classes: {which}{remedy}")
 
     def _split_here(self, reader: FileReader) -> Source:
+        folders = subfolders(self.root)
+        meant = None if self.nested else meant_below(self.root, folders)
+        if meant is not None:
+            more = "; data.nested=true takes them as classes" if len(folders) > 1 else ""
+            raise InputError(
+                f"{self.root} seems to be one level too high, as its folders hold folders of images: did you mean "
+                f"{meant}?{more}",
+                "root",
+            )
         names = _class_names(self.root)
-        files, labels = _list_files(self.root, names, reader)
+        files, labels = self._list_files(self.root, names, reader)
+        reader.finish_listing()
         self._check_share(names, np.bincount(labels).tolist())
         kept, out = stratified_split(labels, self.test_fraction, seed=0)
         train, test = (Part(files[part], labels[part]) for part in (kept, out))
-        return reader.source(names, self.image_size or _default_size(train.files), train, test)
+        return reader.source(names, self.image_size, train, test)
+
+    def _list_files(self, folder: Path, names: list[str], reader: FileReader, may_miss: bool = False) -> Part:
+        files: list[Path] = []
+        labels: list[int] = []
+        for label, name in enumerate(names):
+            images, others = list_images(folder / name, self.root)
+            for other in others:
+                reader.refuse_listed(InputError(f"{other}: is no image; remove it, or set data.on_error=skip"))
+            if not images and not (may_miss and self.on_missing_class == "warn"):
+                remedy = "set data.on_missing_class=warn" if may_miss else "remove it"
+                raise InputError(f"{folder / name}: holds no image; fill the class folder, or {remedy}")
+            files += images
+            labels += [label] * len(images)
+        return Part(FileNames.of(files), np.array(labels, dtype=np.int64))
 
     def order_classes(self, available: list[int]) -> list[int]:
         """Classes from head to tail: most to fewest images, so that a skewed folder keeps its head."""
@@ -124,28 +170,9 @@ class ImageFolderLT(LongTailDataModule):
                 )
 
 
-def _list_files(folder: Path, names: list[str], reader: FileReader) -> Part:
-    extensions = Image.registered_extensions()
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        inside = (folder / name).rglob("*")
-        found = sorted(
-            path for path in inside if not path.is_dir() and not _is_clutter(path.relative_to(folder / name))
-        )
-        images = [path for path in found if path.suffix.lower() in extensions]
-        for other in sorted(set(found) - set(images)):
-            reader.refuse(InputError(f"{other}: is no image; remove it, or set data.on_error=skip"))
-        if not images:
-            raise InputError(f"{folder / name}: holds no image; fill the class folder, or remove it")
-        files += images
-        labels += [label] * len(images)
-    return Part(FileNames.of(files), np.array(labels, dtype=np.int64))
-
-
-def _class_names(folder: Path) -> list[str]:
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(names) < 2:
+def _class_names(folder: Path, least: int = 2) -> list[str]:
+    names = [path.name for path in subfolders(folder)]
+    if len(names) < least:
         found = f"only one, {names[0]}" if names else "none"
         raise InputError(f"{folder} must hold a folder for each of at least two classes, found {found}", "root")
     if odd := [name for name in names if not name.isprintable()]:
@@ -153,12 +180,5 @@ def _class_names(folder: Path) -> list[str]:
     return names
 
 
-def _is_clutter(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts) or path.name.lower() in _LEFT_BY_SYSTEMS
-
-
-def _default_size(files: Files) -> int:
-    for path in files:
-        with suppress(Exception), Image.open(path) as image:  # a damaged one is named, or skipped, when it is decoded
-            return min(*image.size, LARGEST_DEFAULT_SIZE)
-    raise InputError(f"{files[0]}: no file beside it can be read as an image either")
+def _name(path: Path) -> str:
+    return path.name

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from typing_extensions import Self, TypedDict
 
 from oponm.data.augmentation import no_augmentation
+from oponm.data.decode import UnusableFiles
+from oponm.data.duplicates import shared_images
 from oponm.data.loader import Batches, Loader
+from oponm.data.memory import too_large
 from oponm.data.mixers import MixerFactory, make_mixer, no_noise
 from oponm.data.mixing import no_mixing
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
@@ -28,10 +31,12 @@ from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
 from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest, stratified_split
 from oponm.longtail.draws import DRAWS
+from oponm.longtail.split import check_held_out
 from oponm.noise import Batch
 
 log = logging.getLogger(__name__)
 VALIDATIONS = ("none", "split", "test")
+ON_DUPLICATE, ON_MISSING_CLASS = ("warn", "drop", "raise"), ("raise", "warn")
 
 
 class EpochInput(NamedTuple):
@@ -61,6 +66,8 @@ class DataOptions(TypedDict, total=False):
     seed: int
     val: str
     val_size: int | float
+    on_duplicate: str
+    on_missing_class: str
     statistics: str
     in_memory: bool
     num_workers: int
@@ -78,7 +85,9 @@ class LongTailDataModule(pl.LightningDataModule):
 
     After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
     ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
-    ``statistics``, ``image_shape``, ``skipped``, and ``facts``: in words, what results have to tell of the images.
+    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``: in
+    words, what results have to tell of the images. ``test_digest`` and ``val_digest`` are of labels and pixels, or of
+    labels and the files' content, of the test and validation set.
 
     Args:
         imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
@@ -93,6 +102,11 @@ class LongTailDataModule(pl.LightningDataModule):
             where it has one: a published list, a folder ``val``). ``"test"``: the test set itself, a habit of the
             literature that flatters.
         val_size: images of each class to hold out, a number or a share, for ``val="split"`` of sets without one.
+        on_duplicate: where test or validation images are among the drawn training images too, pixel by pixel (or byte
+            by byte of the files, for ``in_memory=False``): ``"warn"`` says how many, ``"drop"`` takes them out of
+            training, ``"raise"`` refuses them.
+        on_missing_class: a class without test or validation images: ``"raise"`` refuses it; ``"warn"`` names it, and
+            means over classes leave it out.
         statistics: for normalisation: ``"own"``, those of the drawn training images; or published ones by name,
             ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, for networks that were trained with them before. Noise has
             the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are those of the
@@ -119,6 +133,8 @@ class LongTailDataModule(pl.LightningDataModule):
         seed: int = 0,
         val: str = "none",
         val_size: int | float = 0.1,
+        on_duplicate: str = "warn",
+        on_missing_class: str = "raise",
         statistics: str = "own",
         in_memory: bool = True,
         num_workers: int = 0,
@@ -130,10 +146,15 @@ class LongTailDataModule(pl.LightningDataModule):
         if draw not in DRAWS and imbalance_ratio is not None:
             read_indices(draw, num_images=2**63 - 1)
             raise InputError(f"must be null, as the images are listed in draw={draw}", "imbalance_ratio")
-        self.imbalance_ratio, self.profile, self.draw, self.draw_seed = imbalance_ratio, profile, draw, draw_seed
+        self.imbalance_ratio, self.profile, self.draw = imbalance_ratio, profile, draw
+        self.draw_seed = check_int("draw_seed", draw_seed, minimum=0)
+        if draw_seed >= 2**32:
+            raise InputError(f"must be below 2**32, got {draw_seed}", "draw_seed")
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
         self.seed = check_int("seed", seed, minimum=0)
-        self.val, self.val_size = check_choice("val", val, VALIDATIONS), val_size
+        self.val, self.val_size = check_choice("val", val, VALIDATIONS), check_held_out("val_size", val_size)
+        self.on_duplicate = check_choice("on_duplicate", on_duplicate, ON_DUPLICATE)
+        self.on_missing_class = check_choice("on_missing_class", on_missing_class, ON_MISSING_CLASS)
         self.statistics_name = check_choice("statistics", statistics, ("own", *PUBLISHED))
         self.in_memory, self.num_workers = in_memory, check_int("num_workers", num_workers, minimum=0)
         if in_memory and num_workers:
@@ -157,22 +178,24 @@ class LongTailDataModule(pl.LightningDataModule):
         source = self.load_source()
         candidates, held_out = self._hold_out(source)
         drawn = candidates[self._draw(source.train.labels[candidates], len(source.class_names))]
-        self.train_set, drawn = self._load(source.train, drawn, training=True)
-        self.test_set, _ = self._load(source.test, np.arange(len(source.test.labels)))
-        self.val_set = self.test_set
-        if held_out is not None:
-            self.val_set, _ = self._load(source.val or source.train, held_out)
+        everything = np.arange(len(source.test.labels))
+        wanted = [(source.train, drawn, True), (source.test, everything, False)]
+        wanted += [] if held_out is None else [(source.val or source.train, held_out, False)]
+        (self.train_set, drawn), (self.test_set, _), *rest = self._load_all(wanted)
+        self.val_set = rest[0][0] if rest else self.test_set
+        drawn, duplicates = self._look_for_duplicates(source, drawn)
 
-        self.class_names, self.skipped = source.class_names, source.skipped
+        self.class_names, self.skipped, self.pixel_max = source.class_names, source.skipped, source.pixel_max
         self.class_counts = self._count(self.train_set.targets, "training")
-        self.test_counts = self._count(self.test_set.targets, "test")
-        self.val_counts = [] if self.val == "none" else self._count(self.val_set.targets, "validation")
+        missing = self.on_missing_class == "warn"
+        self.test_counts = self._count(self.test_set.targets, "test", missing)
+        self.val_counts = [] if self.val == "none" else self._count(self.val_set.targets, "validation", missing)
         self.digest, self.content_digest = split_digest(drawn), self.train_set.digest()
         self.image_shape = tuple(self.train_set.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:])
         self.statistics = self._statistics()
         self.pipeline = self._pipeline()
         own = self._measured()
-        self.facts = source.facts | {"validation": self._validation(source)}
+        self.facts = source.facts | {"validation": self._validation(source), "duplicates": duplicates}
         self.facts["normalised by"] = own if self.statistics_name == "own" else f"published {self.statistics_name}"
         self._ready = True
         log.info(
@@ -245,6 +268,21 @@ class LongTailDataModule(pl.LightningDataModule):
         """
         return list(range(len(available)))
 
+    def _load_all(self, parts: Iterable[tuple[Pool, npt.NDArray[np.int64], bool]]) -> list[Any]:
+        """Load all parts, and name the files of all that cannot be used."""
+        refused: list[InputError] = []
+
+        def attempt(part: tuple[Pool, npt.NDArray[np.int64], bool]) -> Any:
+            try:
+                return self._load(*part)
+            except UnusableFiles as error:
+                refused.extend(error.errors)
+
+        loaded = [attempt(part) for part in parts]
+        if refused:
+            raise UnusableFiles(refused)
+        return loaded
+
     def _load(
         self, pool: Pool, wanted: npt.NDArray[np.int64], training: bool = False
     ) -> tuple[ResidentImages | StreamedImages, npt.NDArray[np.int64]]:
@@ -303,7 +341,10 @@ class LongTailDataModule(pl.LightningDataModule):
             return everything, None
         if source.val is not None:
             return everything, np.arange(len(source.val.labels))
-        return stratified_split(source.train.labels, self.val_size, seed=self.draw_seed)
+        try:
+            return stratified_split(source.train.labels, self.val_size, seed=self.draw_seed)
+        except InputError as error:
+            raise InputError(f"asks for too much: {error.message}; lower it", "val_size") from error
 
     def _validation(self, source: Source) -> str:
         """The policy in words."""
@@ -311,10 +352,67 @@ class LongTailDataModule(pl.LightningDataModule):
             return {"none": "none", "test": "the test set"}[self.val]
         return "held out of the training images" if source.val is None else source.val_origin or "own validation set"
 
-    def _count(self, targets: Tensor, name: str) -> list[int]:
-        counts = torch.bincount(targets, minlength=len(self.class_names)).tolist()
-        if 0 in counts:
-            raise InputError(f"class {self.class_names[counts.index(0)]!r} has no {name} image left: add some")
+    def _look_for_duplicates(self, source: Source, drawn: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], str]:
+        """Compare the training set with the others, and do what ``on_duplicate`` says of what is in both.
+
+        Returns:
+            What is drawn then, and what was found, in words.
+        """
+        sets = {"test": self.test_set} | ({} if self.val_set is self.test_set else {"validation": self.val_set})
+        lines, doubled = [], np.zeros(len(drawn), dtype=bool)
+        for name, images in sets.items():
+            in_train, in_other = shared_images(self.train_set, images)
+            doubled |= in_train
+            number = f"{in_other.sum() or 'none'} of {len(images)} {name} images"
+            lines.append(f"{number} {'is' if in_other.sum() == 1 else 'are'} in training too")
+        found = "; ".join(lines)
+        if not doubled.any():
+            log.info("exact duplicates: %s", found)
+            return drawn, found
+        if self.on_duplicate == "raise":
+            raise InputError(f"is raise, and {found}: remove them, or choose drop or warn", "on_duplicate")
+        if self.on_duplicate == "drop":
+            found += f"; the {doubled.sum()} training images were left out"
+            drawn = drawn[~doubled]
+            if isinstance(self.train_set, ResidentImages):
+                kept = torch.from_numpy(~doubled)
+                self.train_set = ResidentImages(self.train_set.images[kept], self.train_set.targets[kept])
+            else:
+                self.train_set, drawn = self._load(source.train, drawn, training=True)
+        log.warning("exact duplicates: %s%s", found, "" if self.on_duplicate == "drop" else " (data.on_duplicate)")
+        return drawn, found
+
+    @property
+    def test_digest(self) -> str:
+        """SHA-256 of labels and pixels of the test set; of files, of labels and content."""
+        return self.test_set.contents_digest()
+
+    @property
+    def val_digest(self) -> str:
+        """The same of the validation set; empty where there is none."""
+        return "" if self.val == "none" else self.val_set.contents_digest()
+
+    def normalise_as(self, statistics: Statistics) -> None:
+        """Take the statistics that a network was trained with, whatever the training images have now.
+
+        Args:
+            statistics: of each channel.
+        """
+        if statistics != self.statistics:
+            log.warning("normalised as in training, by %s; the images now have %s", statistics, self.statistics)
+        if self.statistics_name == "own":
+            self._own_statistics = statistics
+        self.statistics = statistics
+        self.pipeline = self._pipeline()
+
+    def _count(self, targets: Tensor, name: str, may_miss: bool = False) -> list[int]:
+        counts: list[int] = torch.bincount(targets, minlength=len(self.class_names)).tolist()
+        if absent := [each for each, count in zip(self.class_names, counts, strict=True) if not count]:
+            listed = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+            if not may_miss or not any(counts):
+                remedy = "" if name == "training" else ", or set data.on_missing_class=warn"
+                raise InputError(f"class {listed} has no {name} image left: add some{remedy}")
+            log.warning("%s has no %s image: means over classes leave it out", listed, name)
         return counts
 
     def _device(self) -> torch.device:
@@ -363,7 +461,10 @@ class LongTailDataModule(pl.LightningDataModule):
         """The loader of a set, over some batches; one for as long as the trainer goes on."""
         images, device = getattr(self, name), self._device()
         if isinstance(images, ResidentImages):
-            images = images.to(device)
+            try:
+                images = images.to(device)
+            except torch.OutOfMemoryError as error:
+                raise too_large(images.images.nbytes, f"{device} has no room for them") from error
             setattr(self, name, images)  # moved once
         loader = self._standing.get(name)
         if loader is None or loader.images is not images:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from oponm.data.memory import room_for
 from oponm.data.pack import Pack
 from oponm.data.pipeline import RawBatch
 from oponm.data.prepare import Packing
@@ -69,6 +70,16 @@ class PackedImages(StreamedImages):
         """SHA-256 of the labels and the files' last two folders and names, in order, and of how they were packed."""
         return hashlib.sha256(f"{super().digest()} {self.pack.recipe}".encode()).hexdigest()
 
+    def contents_digest(self) -> str:
+        """SHA-256 of the labels and of the packed pixels, in order; read once."""
+        if self._contents is None:
+            digest = hashlib.sha256(self.targets.numpy().astype("<i8").tobytes())
+            for row in self.rows:
+                image = self.pack.image(row)
+                digest.update(str(image.shape).encode() + image.tobytes())
+            self._contents = digest.hexdigest()
+        return self._contents
+
     def fingerprint(self) -> str:
         """SHA-256 of the pack's manifest, which has a checksum of all pixels."""
         return self.pack.fingerprint
@@ -84,30 +95,31 @@ class PackedImages(StreamedImages):
         return RawBatch(pixels, self.targets[batch.indices], batch.epoch, batch.step)
 
 
-def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[[InputError], None]) -> Pool:
+def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., None]) -> Pool:
     """A pool that reads from a pack, which is opened when first read from.
 
     Args:
         packing: the pack.
         part: files and labels.
         size: side of the images in pixels.
-        refuse: is told of a file asked for that could not be decoded; it is left out if this returns.
+        refuse: is told of the files asked for that could not be decoded; they are left out if this returns.
     """
 
     def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Of the wanted files, rows in the pack and positions in the request."""
-        rows, kept = packing.rows(part.files[wanted]), []
+        rows, kept, refused = packing.rows(part.files[wanted]), [], []
         for position, (row, file) in enumerate(zip(rows, part.files[wanted], strict=True)):
             if error := packing.pack.entries[row].error:
-                refuse(InputError(f"{file}: {error}"))
+                refused.append(InputError(f"{file}: {error}"))
             else:
                 kept.append(position)
+        refuse(*refused)
         return rows[kept], np.array(kept, dtype=np.int64)
 
     def read(wanted: npt.NDArray[np.int64]) -> Images:
         rows, kept = readable(wanted)
         packing.verify(rows)
-        pixels = np.empty((len(rows), 3, size, size), dtype=np.uint8)
+        pixels = room_for(len(rows), size).numpy()
         for position, row in enumerate(rows):
             pixels[position] = packing.pack.image(row).transpose(2, 0, 1)
         return Images(torch.from_numpy(pixels), kept)

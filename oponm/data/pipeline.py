@@ -45,17 +45,26 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
 
     def __init__(self, images: Tensor, targets: Tensor) -> None:
         self.images, self.targets = images, targets
+        self._contents: str | None = None
 
     def to(self, device: torch.device) -> ResidentImages:
         """The same set in another device's memory; itself where it is there already."""
         if self.images.device == self.targets.device == device:
             return self
-        return ResidentImages(self.images.to(device), self.targets.to(device))
+        moved = ResidentImages(self.images.to(device), self.targets.to(device))
+        moved._contents = self._contents
+        return moved
 
     def digest(self) -> str:
         """SHA-256 of the labels and pixels, in order."""
         parts = (self.targets.cpu().numpy().astype("<i8"), self.images.cpu().contiguous().numpy())
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+    def contents_digest(self) -> str:
+        """:meth:`digest`, computed once."""
+        if self._contents is None:
+            self._contents = self.digest()
+        return self._contents
 
     def fingerprint(self) -> str:
         """Empty, as :meth:`digest` tells of every pixel already."""

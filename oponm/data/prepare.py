@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 
-from oponm.data.decode import open_rgb, read_image
+from oponm.data.decode import UnusableFiles, open_rgb, read_image
 from oponm.data.pack import Pack, Pixels, Stamp, UnusablePack
 from oponm.data.pack_writer import PackWriter
 from oponm.data.progress import track
@@ -42,19 +42,30 @@ class Recipe(NamedTuple):
     cropped: bool
 
 
-def squares(size: int, decode: Callable[[Path, int], Tensor] = read_image) -> Recipe:
+def squares(size: int, decode: Callable[[Path, int], Tensor] = read_image, pixel_max: float = 255) -> Recipe:
     """Images as a network is shown them, ``size`` by ``size`` pixels.
+
+    Args:
+        size: side in pixels.
+        decode: turns a path and a side into (3, side, side).
+        pixel_max: for :func:`~oponm.data.decode.read_image`.
 
     Example:
         >>> squares(32).name
         'squares of 32 pixels, by read_image'
     """
-    name = f"squares of {size} pixels, by {decode.__name__.lstrip('_')}"
+    name = f"squares of {size} pixels, by {decode.__name__.lstrip('_')}{_white(pixel_max)}"
+    if decode is read_image:
+        decode = partial(read_image, pixel_max=pixel_max)
     return Recipe(name, lambda path: decode(path, size).permute(1, 2, 0).numpy(), cropped=False)
 
 
-def scaled(short_side: int | None) -> Recipe:
+def scaled(short_side: int | None, pixel_max: float = 255) -> Recipe:
     """Whole images, scaled down to a short side of so many pixels; smaller ones, and all for None, as they are.
+
+    Args:
+        short_side: in pixels.
+        pixel_max: see :func:`~oponm.data.decode.read_image`.
 
     Example:
         >>> scaled(256).name, scaled(None).name
@@ -63,13 +74,17 @@ def scaled(short_side: int | None) -> Recipe:
     limit = "" if short_side is None else f", short side at most {short_side} pixels"
 
     def decode(path: Path) -> Pixels:
-        image = open_rgb(path)
+        image = open_rgb(path, pixel_max)
         if short_side is not None and min(image.size) > short_side:
             width, height = (max(short_side, round(side * short_side / min(image.size))) for side in image.size)
             image = image.resize((width, height), Image.Resampling.BICUBIC)
         return np.array(image)
 
-    return Recipe(f"whole images{limit}", decode, cropped=True)
+    return Recipe(f"whole images{limit}{_white(pixel_max)}", decode, cropped=True)
+
+
+def _white(pixel_max: float) -> str:
+    return "" if pixel_max == 255 else f", white at {pixel_max:g}"
 
 
 class Packing:
@@ -153,7 +168,7 @@ class Packing:
                 "pack",
             ) from error
         if not self.skip and (unreadable := self.unreadable(pack)):
-            raise unreadable[0]
+            raise UnusableFiles(unreadable)
         return pack
 
     def _make(self, stamps: list[Stamp]) -> Pack:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -13,16 +15,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from oponm.data.decode import read_image
+from oponm.data.decode import SKIP, UnusableFiles, read_image
 from oponm.data.file_names import FileNames
+from oponm.data.memory import room_for
 from oponm.data.packed import packed_pool
 from oponm.data.prepare import Packing, scaled, squares
 from oponm.data.progress import track
+from oponm.data.sample import sample_files
 from oponm.data.source import Files, Images, Part, Pool, Source, Stream
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
 
+log = logging.getLogger(__name__)
 ON_ERROR = ("raise", "skip")
+_EIGHT_BITS = 255
 
 
 class PackOptions(NamedTuple):
@@ -63,6 +69,8 @@ class FileReader:
         on_error: ``"raise"`` or ``"skip"``.
         decode: turns a path and a side in pixels into (3, side, side), uint8.
         pack: to read images from a pack; None to decode files.
+        pixel_max: the value that is white in images of more than 8 bits; None takes it from a sample of the training
+            images, see :func:`~oponm.data.sample.sample_files`.
 
     Attributes:
         skipped: what was left out, with the reason; see :attr:`oponm.data.source.Source.skipped`.
@@ -83,15 +91,18 @@ class FileReader:
         on_error: str = "raise",
         decode: Callable[[Path, int], Tensor] = read_image,
         pack: PackOptions | None = None,
+        pixel_max: float | None = None,
     ) -> None:
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.decode, self.pack = decode, pack
+        self.decode, self.pack, self.pixel_max = decode, pack, pixel_max
         self.skipped: list[str] = []
+        self._listed: list[InputError] = []
+        self._bytes = 0  # of the images read so far
 
     def source(
         self,
         class_names: list[str],
-        size: int,
+        size: int | None,
         train: Part,
         test: Part,
         val: Part | None = None,
@@ -101,15 +112,31 @@ class FileReader:
 
         Args:
             class_names: names in label order.
-            size: side in pixels.
+            size: side in pixels; None is the median short side of a sample, see :mod:`oponm.data.sample`.
             train: images to draw the training set from.
             test: the test set.
             val: the validation set, for data sets that define one.
             val_origin: where it is from; see :attr:`oponm.data.source.Source.val_origin`.
 
         Raises:
-            InputError: if images are to be packed smaller than ``size``.
+            InputError: if images are to be packed smaller than ``size``, or for values that cannot be reduced to 8
+                bits.
         """
+        facts: dict[str, str] = {}
+        if self.decode is read_image:
+            sample = sample_files(train.files, self.pixel_max)
+            self.pixel_max = sample.pixel_max
+            if sample.pixels:
+                facts["pixels"] = sample.pixels
+                log.warning("images %s", sample.pixels)
+            if size is None:
+                size = sample.default_size()
+                facts["image size"] = f"{size}, the median short side" + ("" if size < 224 else ", 224 at most")
+                log.info("image size %s", facts["image size"])
+            if apart := sample.apart():
+                log.warning("%s: all are scaled to %d and cut to a square", apart, size)
+        if not size:
+            raise InputError(f"{train.files[0]}: no file beside it can be read as an image either")
         given = {"training": train, "test": test, "validation": val}
         parts = {name: Part(FileNames.of(part.files), part.labels) for name, part in given.items() if part is not None}
         packing = self._packing(size, chain.from_iterable(part.files for part in parts.values()))
@@ -117,16 +144,25 @@ class FileReader:
             name: packed_pool(packing, part, size, self.refuse) if packing else self._pool(part, size, name)
             for name, part in parts.items()
         }
-        val_pool = pools.get("validation")
-        return Source(class_names, pools["training"], pools["test"], val_pool, self.skipped, packing, val_origin)
+        val_pool, test_pool = pools.get("validation"), pools["test"]
+        return Source(
+            *(class_names, pools["training"], test_pool, val_pool, self.skipped, packing, val_origin, facts),
+            pixel_max=self.pixel_max,
+        )
+
+    @property
+    def _white(self) -> float:
+        """White in images of more than 8 bits; of a set that seemed to have none, none may go beyond 8."""
+        return _EIGHT_BITS if self.pixel_max is None else self.pixel_max
 
     def _packing(self, size: int, files: Iterable[Path]) -> Packing | None:
         if self.pack is None:
             return None
         folder, root, in_memory, short_side = self.pack
-        recipe = squares(size, self.decode)
+        recipe = squares(size, self.decode, self._white)
         if not in_memory and self.decode is read_image:
-            recipe = scaled(None if short_side is None else check_int("pack_size", short_side, minimum=size))
+            short_side = None if short_side is None else check_int("pack_size", short_side, minimum=size)
+            recipe = scaled(short_side, self._white)
         return Packing(folder, recipe, root, files, skip=self.on_error == "skip")
 
     def _pool(self, part: Part, size: int, name: str) -> Pool:
@@ -135,7 +171,8 @@ class FileReader:
 
         def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Stream:
             targets = torch.from_numpy(part.labels[wanted])
-            return Stream(StreamedImages(part.files[wanted], targets, size, training, seed), np.arange(len(wanted)))
+            images = StreamedImages(part.files[wanted], targets, size, training, seed, self._white)
+            return Stream(images, np.arange(len(wanted)))
 
         # A file left out changes the split, so it must be known before the first batch: no stream for "skip".
         streamed = self.decode is read_image and self.on_error == "raise"
@@ -150,30 +187,42 @@ class FileReader:
             title: names the progress bar.
 
         Raises:
-            InputError: naming the file, for one that cannot be read, if ``on_error`` is ``"raise"``.
+            InputError: naming all files that cannot be read, if ``on_error`` is ``"raise"``; or if they do not fit in
+                memory.
         """
+        decode = partial(read_image, pixel_max=self._white) if self.decode is read_image else self.decode
 
         def attempt(path: Path) -> Tensor | InputError:
             try:
-                return self.decode(path, size)
+                return decode(path, size)
             except InputError as error:
                 return error
 
-        pixels = torch.empty((len(files), 3, size, size), dtype=torch.uint8)
+        pixels = room_for(len(files), size, self._bytes)
+        self._bytes += pixels.nbytes
         kept: list[int] = []
+        refused: list[InputError] = []
         with ThreadPoolExecutor() as threads:
             for position, result in enumerate(track(threads.map(attempt, files), len(files), title)):
                 if isinstance(result, InputError):
-                    if self.on_error == "raise":
-                        threads.shutdown(cancel_futures=True)
-                    self.refuse(result)
+                    refused.append(result)
                 else:
                     pixels[len(kept)] = result
                     kept.append(position)
+        self.refuse(*refused)
         return Images(pixels[: len(kept)], np.array(kept, dtype=np.int64))
 
-    def refuse(self, error: InputError) -> None:
-        """Raise the error, or list it."""
-        if self.on_error == "raise":
-            raise error
-        self.skipped.append(error.message.removesuffix(", or set data.on_error=skip"))
+    def refuse(self, *errors: InputError) -> None:
+        """Raise one error that names all files, or list them."""
+        if errors and self.on_error == "raise":
+            raise UnusableFiles(errors)
+        self.skipped += [error.message.removesuffix(SKIP) for error in errors]
+
+    def refuse_listed(self, error: InputError) -> None:
+        """Keep the error of a file for :meth:`finish_listing`."""
+        self._listed.append(error)
+
+    def finish_listing(self) -> None:
+        """Raise one error of all files found unusable so far, or list them."""
+        errors, self._listed = self._listed, []
+        self.refuse(*errors)

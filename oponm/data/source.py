@@ -83,6 +83,7 @@ class Source:
         packing: the pack that images are read from; None where they are not.
         val_origin: where ``val`` is from, for results to tell.
         facts: what else results have to tell of the images, by name.
+        pixel_max: the value that is white in images of more than 8 bits; None where there are none.
     """
 
     class_names: list[str]
@@ -93,3 +94,4 @@ class Source:
     packing: Packing | None = None
     val_origin: str = ""
     facts: dict[str, str] = field(default_factory=dict)
+    pixel_max: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         size: side of the images in pixels.
         training: crop at random.
         seed: the run's seed.
+        pixel_max: see :func:`~oponm.data.decode.read_image`.
 
     References:
         Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (the crop).
@@ -46,16 +48,27 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         torch.Size([1, 3, 16, 16])
     """
 
-    def __init__(self, files: Files, targets: Tensor, size: int, training: bool, seed: int = 0) -> None:
+    def __init__(
+        self,
+        files: Files,
+        targets: Tensor,
+        size: int,
+        training: bool,
+        seed: int = 0,
+        pixel_max: float | None = None,
+    ) -> None:
         from torchvision.transforms.v2 import RandomResizedCrop
 
         self.files = FileNames.of(files)  # of which the processes that decode need no copy
-        self.targets, self.size, self.training, self.seed = targets, size, training, seed
+        self.targets, self.size, self.training, self.seed, self.pixel_max = targets, size, training, seed, pixel_max
         self.crop = RandomResizedCrop((size, size))
+        self._contents: str | None = None
 
     def digest(self) -> str:
-        """SHA-256 of the labels and the files' last two folders and names, in order."""
+        """SHA-256 of the labels and the files' last two folders and names, in order, and of what is white in them."""
         digest = hashlib.sha256()
+        if self.pixel_max not in (None, 255):
+            digest.update(f"white {self.pixel_max:g}\n".encode())
         for label, file in zip(self.targets.tolist(), self.files.strings(), strict=True):
             name = "/".join(file.rsplit("/", 3)[-3:])
             digest.update(f"{label}\t{name}\n".encode(errors="surrogateescape"))
@@ -72,6 +85,12 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
                 digest.update(part)
         return digest.hexdigest()
 
+    def contents_digest(self) -> str:
+        """SHA-256 of the labels and of what is in the files, in order; read once."""
+        if self._contents is None:
+            self._contents = contents_digest(self.targets, self.files)
+        return self._contents
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -81,11 +100,42 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
             with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
                 images = [self._cropped(file) for file in files]
         else:
-            images = [read_image(file, self.size) for file in files]
+            images = [read_image(file, self.size, self.pixel_max) for file in files]
         return RawBatch(torch.stack(images), self.targets[batch.indices], batch.epoch, batch.step)
 
     def _cropped(self, file: Path) -> Tensor:
-        return torch.from_numpy(np.array(self.crop(open_rgb(file)))).permute(2, 0, 1)
+        return torch.from_numpy(np.array(self.crop(open_rgb(file, self.pixel_max)))).permute(2, 0, 1)
+
+
+def contents_digest(labels: Tensor, files: Iterable[Path]) -> str:
+    """SHA-256 of labels, as little-endian int64, and of the SHA-256 of each file, in order.
+
+    Args:
+        labels: (N,), int64.
+        files: (N,); of one that cannot be read nothing is taken, as reading it will tell.
+    """
+    digest = hashlib.sha256(labels.cpu().numpy().astype("<i8").tobytes())
+    with ThreadPoolExecutor() as threads:
+        for part in threads.map(_content, files):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def hash_file(file: str | Path) -> bytes:
+    """SHA-256 of a file's content.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with open(file, "rb") as opened:
+        return hashlib.sha256(opened.read()).digest()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return hash_file(file)
+    except OSError:
+        return b""
 
 
 def _stamps(files: FileNames) -> bytes:

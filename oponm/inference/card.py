@@ -37,7 +37,7 @@ def model_card(classifier: Classifier, file: str, format: str, takes: str, facts
         _FRONT_MATTER,
         f"# {title}, {len(classifier.class_names)} classes\n",
         f"`{file}`: {_what(facts)}Written by oponm {__version__} as {format}, with plain batch norm.\n",
-        _input(classifier, takes),
+        _input(classifier, takes, format),
         f"## Using it\n\n{usage(classifier, file, format, takes)}",
         _data(classifier, facts),
         _method(facts),
@@ -55,15 +55,17 @@ def _what(facts: RunFacts) -> str:
     return f"trained on {facts.choices.get('data')} by the method `{facts.choices.get('method')}`. "
 
 
-def _input(classifier: Classifier, takes: str) -> str:
+def _input(classifier: Classifier, takes: str, format: str) -> str:
     channels, height, width = classifier.image_shape
     mean, std = (", ".join(f"{value:.6f}" for value in values) for values in classifier.statistics)
     order = "R, G, B" if channels == 3 else "one, luma"
+    refused = "" if format == "state_dict" else "; other sizes and types of numbers are refused"
+    deep = "" if classifier.pixel_max is None else f"; of more than 8 bits, {classifier.pixel_max:g} is 255"
     return (
         "## Input and output\n\n"
-        f"- input `images`: (N, {channels}, {height}, {width}), N any number; {_TAKES[takes]}\n"
+        f"- input `images`: (N, {channels}, {height}, {width}), N any number; {_TAKES[takes]}{refused}\n"
         f"- channels: {order}\n"
-        f"- from a photograph: upright (EXIF), short side scaled to {height} pixels (bicubic), centre square\n"
+        f"- from a photograph: upright (EXIF), short side scaled to {height} pixels (bicubic), centre square{deep}\n"
         f"- mean {mean}; standard deviation {std} (of the training images, in [0, 1])\n"
         f"- output `logits`: (N, {len(classifier.class_names)}), in the order of `labels.txt`; their softmax is the "
         "probabilities\n"

@@ -34,6 +34,10 @@ class Classifier:
         model_config: the settings that the network was made from.
         split_digest: of the training indices, see :func:`~oponm.longtail.split_digest`.
         content_digest: SHA-256 of the training labels and pixels, or file names.
+        pixel_max: the value that was white in training images of more than 8 bits; None where there were none, and an
+            image of more is reduced by its own values.
+        test_digest: SHA-256 of labels and pixels, or the files' content, of the run's test set.
+        val_digest: the same of its validation set.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -52,6 +56,15 @@ class Classifier:
     model_config: Mapping[str, Any]
     split_digest: str
     content_digest: str
+    pixel_max: float | None = None
+    test_digest: str = ""
+    val_digest: str = ""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the images of the run, by name; those that are not known are left out."""
+        names = ("content_digest", "test_digest", "val_digest")
+        return {name: digest for name in names if (digest := getattr(self, name))}
 
     def pipeline(self) -> DevicePipeline:
         """What turns stored pixels into the network's input, as in training's own evaluation."""
@@ -146,6 +159,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         mean, std = (tuple(float(value) for value in split["statistics"][name]) for name in ("mean", "std"))
         channels, height, width = (int(value) for value in split["image_shape"])
         names, counts = [str(name) for name in split["class_names"]], [int(count) for count in split["class_counts"]]
+        pixel_max = None if split.get("pixel_max") is None else float(split["pixel_max"])
         digests = {name: str(split[name]) for name in ("split_digest", "content_digest")}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} holds a damaged description of its training data", "checkpoint") from error
@@ -158,6 +172,8 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         "statistics": Statistics(mean, std),
         "image_shape": (channels, height, width),
         "model_config": config or {},
+        "pixel_max": pixel_max,
+        **{name: str(split.get(name, "")) for name in ("test_digest", "val_digest")},
         **digests,
     }
 

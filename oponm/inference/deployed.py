@@ -42,8 +42,9 @@ class DeployedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> logits (N, K)."""
+        images = images.float()  # floats stay as they are, and torch.export refuses what was no such example
         if self.takes == "uint8":
-            images = images.float() / 255
+            images = images / 255
         if self.takes != "normalised":
             images = (images - self.mean) / self.std
         return self.network(images)

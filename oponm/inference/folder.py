@@ -10,8 +10,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from oponm.data.class_folders import subfolders
 from oponm.data.pipeline import RawBatch
 from oponm.data.reading import ON_ERROR
+from oponm.data.stream import contents_digest
 from oponm.errors import InputError, check_choice, check_int
 from oponm.inference.classifier import Classifier
 from oponm.inference.images import list_folder, read_batches
@@ -41,6 +43,7 @@ class EvaluationFolder(pl.LightningDataModule):
         content_digest: of the images it was trained on.
         statistics: of the images it was trained on.
         image_shape: (C, H, W) of the images.
+        pixel_max: see :class:`~oponm.inference.Classifier`.
         skipped: what was left out, with the reason.
 
     Raises:
@@ -76,7 +79,9 @@ class EvaluationFolder(pl.LightningDataModule):
         self.class_names, self.class_counts = classifier.class_names, classifier.class_counts
         self.digest, self.content_digest = classifier.split_digest, classifier.content_digest
         self.statistics, self.image_shape = classifier.statistics, classifier.image_shape
+        self.pixel_max = classifier.pixel_max
         self.pipeline = classifier.pipeline()
+        self.val_digest = ""
         self.skipped: list[str] = []
         self.files: list[Path] = []
         self.labels: list[int] = []
@@ -86,7 +91,7 @@ class EvaluationFolder(pl.LightningDataModule):
     def _list_files(self) -> None:
         if not self.folder.is_dir():
             raise InputError(f"names no folder: {self.folder}", "folder")
-        found = {path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        found = {path.name for path in subfolders(self.folder)}
         if unknown := sorted(found - set(self.class_names)):
             raise InputError(
                 f"{self.folder} has folders of classes that the checkpoint does not know: {_listed(unknown)}; it knows "
@@ -94,7 +99,7 @@ class EvaluationFolder(pl.LightningDataModule):
                 "folder",
             )
         for label, name in enumerate(self.class_names):
-            files, others = list_folder(self.folder / name)
+            files, others = list_folder(self.folder / name, self.folder)
             self._refuse(others)
             self.files += files
             self.labels += [label] * len(files)
@@ -102,6 +107,11 @@ class EvaluationFolder(pl.LightningDataModule):
             raise InputError(f"{self.folder} holds no image in a folder named as a class", "folder")
         if missing := [name for label, name in enumerate(self.class_names) if label not in self.labels]:
             log.warning("%s has no image of %s: means over classes leave them out", self.folder, _listed(missing))
+
+    @property
+    def test_digest(self) -> str:
+        """SHA-256 of the labels and of what is in the files."""
+        return contents_digest(torch.tensor(self.labels), self.files)
 
     def _refuse(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -116,7 +126,7 @@ class EvaluationFolder(pl.LightningDataModule):
     def read(self) -> Iterator[RawBatch]:
         """Stored pixels, a batch at a time, and no batch without an image."""
         labels = torch.tensor(self.labels)
-        for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size)):
+        for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size, self.pixel_max)):
             self._refuse(batch.refused.values())
             for position in batch.refused:
                 self.test_counts[self.labels[position]] -= 1

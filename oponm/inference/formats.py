@@ -41,9 +41,25 @@ def _state_dict(network: nn.Module, images: Tensor, labels: list[str], path: Pat
     return network
 
 
+class _Checked(nn.Module):
+    """A traced network that refuses what it was not traced for, as the other graphs do of themselves."""
+
+    def __init__(self, network: nn.Module, images: Tensor) -> None:
+        super().__init__()
+        self.network, self.shape, self.dtype = network, list(images.shape[1:]), images.dtype
+
+    def forward(self, images: Tensor) -> Tensor:
+        if list(images.shape[1:]) != self.shape or images.dtype != self.dtype:
+            kind = "uint8" if self.dtype == torch.uint8 else "float32"
+            raise ValueError(f"images must be {kind}, of shape (N, {self.shape}), got {list(images.shape)}")
+        logits: Tensor = self.network(images)
+        return logits
+
+
 def _torchscript(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> Run:
     traced = torch.jit.trace(network, images, check_trace=False)  # compared below, with other images
-    torch.jit.save(traced, str(path), _extra_files={"labels.json": json.dumps(labels)})
+    checked = torch.jit.script(_Checked(traced, images))
+    torch.jit.save(checked, str(path), _extra_files={"labels.json": json.dumps(labels)})
     return torch.jit.load(str(path))
 
 

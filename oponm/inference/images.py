@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from oponm.data.class_folders import list_images
 from oponm.data.decode import read_image
 from oponm.errors import InputError
 
 _AHEAD = 2  # batches decoded while the network is busy
-_LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
 
 
 class ReadBatch(NamedTuple):
@@ -72,29 +72,24 @@ def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     return list(files), others
 
 
-def list_folder(folder: Path) -> tuple[list[Path], list[str]]:
+def list_folder(folder: Path, root: Path | None = None) -> tuple[list[Path], list[str]]:
     """List the images in a folder, at any depth, in order of names; see :func:`find_images`.
 
     Args:
         folder: one that does not exist has none.
+        root: the folder that links must not leave; None is the folder itself.
     """
-    extensions = Image.registered_extensions()
-    inside = sorted(file for file in folder.rglob("*") if not file.is_dir() and not _is_clutter(file, folder))
-    images = [file for file in inside if file.suffix.lower() in extensions]
-    return images, [f"{file}: is no image" for file in inside if file.suffix.lower() not in extensions]
+    images, others = list_images(folder, folder if root is None else root)
+    return images, [f"{file}: is no image" for file in others]
 
 
-def _is_clutter(file: Path, folder: Path) -> bool:
-    parts = file.relative_to(folder).parts
-    return any(part.startswith(".") for part in parts) or file.name.lower() in _LEFT_BY_SYSTEMS
-
-
-def read_pixels(path: Path, shape: tuple[int, int, int]) -> Tensor:
+def read_pixels(path: Path, shape: tuple[int, int, int], pixel_max: float | None = None) -> Tensor:
     """Decode a file to a shape that a network was trained on; see :func:`~oponm.data.decode.read_image`.
 
     Args:
         path: an image.
         shape: (C, S, S); with C = 1 colours become their luma (ITU-R 601).
+        pixel_max: the value that was white in training images of more than 8 bits, if there were any.
 
     Returns:
         ``shape``, uint8.
@@ -109,20 +104,23 @@ def read_pixels(path: Path, shape: tuple[int, int, int]) -> Tensor:
         >>> read_pixels(file, (1, 2, 2)).tolist()
         [[[200, 200], [200, 200]]]
     """
-    pixels = read_image(path, shape[1])
+    pixels = read_image(path, shape[1], pixel_max)
     if shape[0] == 3:
         return pixels
     grey = Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L")
     return torch.from_numpy(np.array(grey))[None]
 
 
-def read_batches(files: Sequence[Path], shape: tuple[int, int, int], batch_size: int) -> Iterator[ReadBatch]:
+def read_batches(
+    files: Sequence[Path], shape: tuple[int, int, int], batch_size: int, pixel_max: float | None = None
+) -> Iterator[ReadBatch]:
     """Decode files in threads, in order, a few batches ahead of what takes them.
 
     Args:
         files: paths.
         shape: see :func:`read_pixels`.
         batch_size: files a batch.
+        pixel_max: see :func:`read_pixels`.
 
     Yields:
         Batches; a file that cannot be read is left out of its batch and listed there.
@@ -130,7 +128,7 @@ def read_batches(files: Sequence[Path], shape: tuple[int, int, int], batch_size:
 
     def attempt(path: Path) -> Tensor | InputError:
         try:
-            return read_pixels(path, shape)
+            return read_pixels(path, shape, pixel_max)
         except InputError as error:
             return error
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import numpy.typing as npt
 
 from oponm.errors import InputError
 from oponm.longtail.members import class_members
+
+
+def check_held_out(key: str, value: object) -> int | float:
+    """Return ``value`` if it says how many images to hold out of each class.
+
+    Raises:
+        InputError: if it is neither a whole number of at least 1 nor a share between 0 and 1.
+
+    Example:
+        >>> check_held_out("val_size", 0.1)
+        0.1
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not (value >= 1 if isinstance(value, Integral) else 0 < value < 1):  # type: ignore[operator]
+        raise InputError(f"must be a whole number of at least 1, or a share between 0 and 1, got {value!r}", key)
+    return value  # type: ignore[return-value]
 
 
 def stratified_split(
@@ -33,9 +49,7 @@ def stratified_split(
         >>> len(kept), len(held_out)
         (4, 2)
     """
-    whole = isinstance(held_out, Integral) and not isinstance(held_out, bool)
-    if not whole and not 0 < held_out < 1:
-        raise InputError(f"must be a whole number, or a share between 0 and 1, got {held_out!r}", "held_out")
+    whole = isinstance(check_held_out("held_out", held_out), Integral)
     labels = np.asarray(labels)
     held = np.zeros(len(labels), dtype=bool)
     for label, members in enumerate(class_members(labels, int(labels.max()) + 1)):

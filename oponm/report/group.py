@@ -55,10 +55,11 @@ class Group:
 
     @property
     def split(self) -> tuple[str, ...]:
-        """What was trained and tested on: digest, class counts and test counts; only equal ones may be compared."""
+        """What was trained and tested on: digests, class counts and test counts; only equal ones may be compared."""
         run = self.runs[0]
         digest = run.get("content_digest") or run.get("split_digest") or ""
-        return (str(digest), str(run["class_counts"]), str(run.get("test_counts", "")))
+        tested = (str(run.get("test_counts", "")), str(run.get("test_digest") or ""))
+        return (str(digest), str(run["class_counts"]), *tested)
 
     def recall(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean recall of each class over seeds, and its standard error; both (C,)."""

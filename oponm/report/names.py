@@ -16,7 +16,7 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     """A name for each group of runs: its experiment or method, and what else was chosen for it and not for all.
 
     Choices that make no difference between the groups are left out. Where names would be the same, the settings that
-    differ are added to them; where these are the same, the splits to all names.
+    differ are added to them; where these are the same, the splits to all names, and what was tested or validated on.
 
     Args:
         groups: runs of one setting each, see :func:`~oponm.report.settings.setting_key`.
@@ -37,9 +37,10 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     idle = {override for override in set().union(*said) if _makes_no_difference(override, groups, said)}
     names = [" ".join([label, *sorted(map(printable, own - idle))]) for label, own in zip(labels, said, strict=True)]
     names = _told_apart(names, groups)
-    for more in (_split, _test):
-        if len(set(names)) < len(names):
-            names = [f"{name} {more(runs[0])}" for name, runs in zip(names, groups, strict=True)]
+    for more in (_split, _test, _test_images, _val_images):
+        longer = [f"{name} {more(runs[0])}" for name, runs in zip(names, groups, strict=True)]
+        if len(set(names)) < len(set(longer)):
+            names = longer
     return names
 
 
@@ -75,6 +76,18 @@ def _split(run: Run) -> str:
 
 def _test(run: Run) -> str:
     return f"tested on {sum(run.get('test_counts') or [])} images"
+
+
+def _test_images(run: Run) -> str:
+    return f"test images {_start(run.get('test_digest'))}"
+
+
+def _val_images(run: Run) -> str:
+    return f"validation images {_start(run.get('val_digest'))}"
+
+
+def _start(digest: object) -> str:
+    return printable(str(digest or "unknown"))[:8]
 
 
 def _told_apart(names: Sequence[str], groups: Sequence[Sequence[Run]]) -> list[str]:

@@ -17,6 +17,7 @@ _APART |= {
     f"data.{key}"
     for key in ("seed", "augmentation", "mixer", "mixing", "num_workers", "pack", "verify", "on_error", "download")
 }
+_APART |= {f"data.{key}" for key in ("on_duplicate", "on_missing_class", "nested")}  # digests tell what they changed
 _PLACES = ("data.root", "data.lists")  # where a known content lies does not change it
 
 
@@ -97,8 +98,8 @@ def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         run: see :func:`settings_of`.
     """
-    data = (str(run.get("content_digest") or run.get("split_digest") or ""), str(run.get("test_counts", "")))
-    return (*data, *setting_lines(run))
+    digests = [run.get("content_digest") or run.get("split_digest"), run.get("test_digest"), run.get("val_digest")]
+    return (*(str(digest or "") for digest in digests), str(run.get("test_counts", "")), *setting_lines(run))
 
 
 def setting_lines(run: Mapping[str, Any]) -> list[str]:

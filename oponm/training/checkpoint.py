@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
         path: a checkpoint that a run wrote, or a plain state dict of the model.
 
     Returns:
-        What a run's checkpoint says of its training split: ``class_names``, ``split_digest`` and
-        ``content_digest``; else nothing.
+        What a run's checkpoint says of its data: ``class_names``, digests, ``statistics`` and others; else nothing.
 
     Raises:
         InputError: naming the file, if it is missing, is no checkpoint, or does not fit the model.
@@ -61,12 +60,13 @@ def load_state(path: Path) -> dict[str, Any]:
     return {**rest["training"], "trained_on": dict(rest.get("split", {}))}
 
 
-def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule) -> None:
+def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule, split: str = "test") -> None:
     """Compare what a network was trained on with what it is to be evaluated on, and warn if the images differ.
 
     Args:
-        trained_on: ``class_names`` and ``content_digest``, as far as they are known.
-        data: set up.
+        trained_on: ``class_names``, ``content_digest`` and others, as far as they are known, see :func:`load_weights`.
+        data: set up, and serving the part.
+        split: ``"test"``, ``"val"`` or ``"train"``: what is evaluated on.
 
     Raises:
         InputError: if the classes differ.
@@ -76,6 +76,14 @@ def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule) -> None
         raise InputError(f"was trained on the classes {classes}", "checkpoint")
     if trained_on.get("content_digest", data.content_digest) != data.content_digest:
         log.warning("the training split is not the one of the checkpoint: it may have been trained on test images")
+    if (known := trained_on.get(f"{split}_digest")) and known != data.test_digest:
+        log.warning("the %s images are not those of the run: its figures and these are of different images", split)
+    if (shape := trained_on.get("image_shape")) and [*shape] != [*data.image_shape]:
+        log.warning("images are %s; the network was trained on %s", _size(data.image_shape), _size(shape))
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]}x{shape[2]}"
 
 
 def _listed(names: list[str]) -> str:

@@ -353,6 +353,9 @@ class LongTailModule(pl.LightningModule):
             "statistics": {"mean": list(data.statistics.mean), "std": list(data.statistics.std)},
             "image_shape": list(data.image_shape),
             "code": self.code,
+            "pixel_max": data.pixel_max,
+            "test_digest": data.test_digest,
+            "val_digest": data.val_digest,
         }
         checkpoint["model_config"] = self.model_config
 

@@ -235,4 +235,6 @@ def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule)
         "test_counts": data.test_counts,
         "split_digest": data.digest,
         "content_digest": data.content_digest,
+        "test_digest": data.test_digest,
+        "val_digest": data.val_digest,
     }

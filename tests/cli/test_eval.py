@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from tests.cli.command import files_below, oponm
 from tests.cli.runs import CHECKPOINT, make_photos, make_run
@@ -121,3 +123,29 @@ def test_a_checkpoint_of_an_older_version(folder):
     expected = json.loads((folder / "run/result.json").read_text())
     assert result_of(folder, f"checkpoint={old}", name="old")["metrics"] == expected["metrics"]
     assert "older version" in refused(folder, f"checkpoint={old}", "folder=photos/test")
+
+
+def test_preprocessing_is_that_of_the_run_whatever_is_in_the_training_folder_now(tmp_path):
+    make_run(tmp_path, "data.image_size=null", "data.val=split", "data.val_size=3")
+    expected = json.loads((tmp_path / "run/result.json").read_text())
+    rng = np.random.default_rng(0)
+    for path in sorted((tmp_path / "photos/train").rglob("*.jpg")):
+        pixels = rng.integers(0, 40, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    (tmp_path / "photos/train").joinpath("ants/new.jpg").write_bytes(path.read_bytes())
+    done = oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "again/result.json").read_text())
+    same = ("metrics", "recall", "confusion_matrix", "class_counts", "test_digest", "noise_histogram")
+    assert {key: found[key] for key in same} == {key: expected[key] for key in same}
+    assert "normalised as in training" in done.stderr
+    assert "the test images are not those of the run" not in done.stderr
+
+
+def test_other_test_images_are_told_of(tmp_path):
+    make_run(tmp_path)
+    path = next((tmp_path / "photos/test").rglob("*.jpg"))
+    Image.new("RGB", (20, 20), "teal").save(path)
+    done = oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the test images are not those of the run" in done.stderr

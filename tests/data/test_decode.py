@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, features
 
-from oponm.data.decode import read_image
+from oponm.data.decode import read_image, to_rgb
 from oponm.errors import InputError
 
 COLOURS = np.array([[[250, 10, 20], [30, 240, 50]], [[40, 60, 230], [245, 235, 25]]], dtype=np.uint8)
@@ -312,3 +313,68 @@ def test_a_damaged_avif_is_named(tmp_path, damage):
         "lost table": content.replace(b"iloc", b"free"),
     }[damage]
     assert_refused(written(tmp_path, "a.avif", content))
+
+
+@pytest.mark.parametrize("pixel_max", [None, "set"])
+@pytest.mark.parametrize(
+    ("name", "dtype", "white"),
+    [
+        *(("a.tiff", "f4", 1), ("a.tiff", "f4", 255), ("a.tiff", "f4", 65535)),
+        *(("a.tiff", "i4", 255), ("a.tiff", "i4", 65535)),
+        *(("a.png", "u2", 4095), ("a.png", "u2", 65535), ("a.tiff", "u2", 1023), ("a.tiff", "u2", 16383)),
+    ],
+)
+def test_brightness_does_not_depend_on_the_depth(tmp_path, name, dtype, white, pixel_max):
+    values = np.random.default_rng(0).random((64, 64)) * white
+    path = saved(tmp_path, Image.fromarray(values.astype(dtype)), name)
+    result = read_image(path, 64, None if pixel_max is None else white).float()
+    assert abs(result.mean().item() - 127.5) < 2
+    assert np.abs(channels_last(result)[..., 0] - values * (255 / white)).max() <= 1.1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "words"),
+    [
+        ("i4", [-5, 3], "values from -5 to 3"),
+        ("i4", [0, 70000], "values from 0 to 70000"),
+        ("f4", [0, float("nan")], "values from nan"),
+        ("u2", [0, 5000], "up to 5000, where 4095 is white"),
+        ("f4", [0, 0.5], "up to 0.5, where 4095 is white"),
+    ],
+)
+def test_values_that_would_come_out_wrong_are_refused(tmp_path, dtype, values, words):
+    path = saved(tmp_path, Image.fromarray(np.array([values], dtype=dtype)), "a.tiff")
+    with pytest.raises(InputError, match=words) as error:
+        read_image(path, 8, 4095)
+    assert str(path) in error.value.message
+
+
+@pytest.mark.parametrize("mode", Image.MODES)
+def test_white_and_black_are_so_in_every_mode(mode):
+    level = {"I": 65535, "F": 1.0}.get(mode[0], 255)
+    many = len(Image.new(mode, (1, 1)).getbands())
+    values = {"CMYK": [(0, 0, 0, 0), (0, 0, 0, 255)], "YCbCr": [(255, 128, 128), (0, 128, 128)]}
+    values |= {"LAB": [(255, 128, 128), (0, 128, 128)], "HSV": [(0, 0, 255), (0, 0, 0)]}
+    black = (*[0] * (many - 1), 255) if mode in ("LA", "La", "PA", "RGBA", "RGBa") else (0,) * many
+    white, black = values.get(mode, [(level,) * many, black])
+    for colour, expected in ((white, 255), (black, 0)):
+        image = Image.new(mode, (2, 2))
+        if mode in ("P", "PA"):
+            image.putpalette([value for value in range(256) for _ in range(3)])
+        image.paste(colour if many > 1 else colour[0], (0, 0, 2, 2))
+        found = np.asarray(to_rgb(image, level if mode[0] in "IF" else None)).astype(int)
+        assert found.shape == (2, 2, 3)
+        assert np.abs(found - expected).max() <= 1
+
+
+def test_a_damaged_jpeg_says_what_is_wrong(tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    content = encoded("JPEG", noise)
+    error = assert_refused(written(tmp_path, "cut.jpg", content[: len(content) // 2]))
+    assert "truncated" in error.message
+    assert "Orientation" not in error.message
+
+
+def test_a_named_pipe_does_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "is no regular file" in assert_refused(tmp_path / "pipe.png").message

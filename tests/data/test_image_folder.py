@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -241,14 +242,22 @@ def test_a_file_of_indices_without_a_class_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("size", "default"), [((8, 8), 8), ((30, 20), 20), ((20, 30), 20), ((300, 250), 224), ((224, 500), 224)], ids=str
 )
-def test_the_size_is_the_short_side_of_the_first_image(tmp_path, size, default):
-    fill(tmp_path / "train", {"a": 1}, size=size)
-    fill(tmp_path / "train", {"b": 2}, size=(50, 12))
+def test_the_size_is_the_median_short_side(tmp_path, caplog, size, default):
+    fill(tmp_path / "train", {"a": 1}, size=(3000, 6))
+    fill(tmp_path / "train", {"b": 2}, size=size)
     fill(tmp_path / "test", {"a": 1, "b": 1}, size=(6, 6))
     data = load(tmp_path)
     assert data.image_shape == (3, default, default)
     assert data.train_set.images.shape == (3, 3, default, default)
     assert data.test_set.images.shape == (2, 3, default, default)
+    assert "sides from 6 to 3000 pixels" in caplog.text
+    assert data.facts["image size"].startswith(f"{default}, the median short side")
+
+
+def test_sides_that_differ_little_are_no_news(tmp_path, caplog):
+    fill(tmp_path, {"a": 5, "b": 5}, size=(32, 8))
+    load(tmp_path)
+    assert "pixels" not in caplog.text
 
 
 @pytest.mark.parametrize("size", [4, 16, 300])
@@ -295,11 +304,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, damage, part):
     assert "on_error=skip" in error.message
 
 
-def test_the_first_of_several_is_named(tmp_path):
+def test_all_of_several_are_named(tmp_path):
     split_in_two(tmp_path)
-    for name in ("emu/001.png", "cat/005.png", "dog/000.png"):
-        text(tmp_path / "train" / name)
-    assert str(tmp_path / "train" / "cat" / "005.png") in refusal(tmp_path).message
+    names = ("train/emu/001.png", "train/cat/005.png", "test/dog/200.png")
+    for name in names:
+        text(tmp_path / name)
+    message = refusal(tmp_path).message
+    assert message.startswith("3 files cannot be used: ")
+    assert message.endswith("replace them, or set data.on_error=skip")
+    assert all(f"{tmp_path / name}: is no image" in message for name in names)
+
+
+def test_all_files_that_are_no_images_are_named(tmp_path):
+    split_in_two(tmp_path)
+    names = ("train/emu/notes.txt", "test/cat/labels.csv")
+    for name in names:
+        text(tmp_path / name)
+    message = refusal(tmp_path).message
+    assert all(f"{tmp_path / name}: is no image" in message for name in names)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "labels.csv", "no_suffix", "000.png.bak"])
@@ -491,3 +513,158 @@ def test_a_tail_drawn_from_a_skewed_folder_keeps_its_head(tmp_path):
     other = ImageFolderLT(tmp_path, imbalance_ratio=9, draw_seed=1)
     other.setup()
     assert other.content_digest != data.content_digest
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "val"),
+    [("Training", "Testing", "validation"), ("TRAIN", "TEST", "valid"), ("train", "test", "dev")],
+)
+def test_usual_names_of_splits_are_understood_in_any_case(tmp_path, train, test, val):
+    fill(tmp_path / train, COUNTS)
+    fill(tmp_path / test, dict.fromkeys(COUNTS, 3), first=200)
+    fill(tmp_path / val, dict.fromkeys(COUNTS, 2), first=100)
+    data = load(tmp_path, val="split")
+    assert (data.class_counts, data.test_counts, data.val_counts) == ([10, 6, 4], [3, 3, 3], [2, 2, 2])
+    assert data.facts["validation"] == "own folder"
+
+
+@pytest.mark.parametrize("names", [("train", "Train"), ("test", "testing"), ("val", "validation")])
+def test_two_folders_of_a_kind_are_refused(tmp_path, names):
+    split_in_two(tmp_path)
+    for name in names:
+        fill(tmp_path / name, COUNTS) if not (tmp_path / name).exists() else None
+    error = refusal(tmp_path)
+    assert error.key == "root"
+    assert all(name in error.message for name in names)
+
+
+def test_a_split_without_train_is_refused(tmp_path):
+    fill(tmp_path, COUNTS)
+    fill(tmp_path / "validation", COUNTS)
+    assert "has a folder validation but no folder train" in refusal(tmp_path).message
+
+
+def test_folders_beside_the_splits_are_told_of(tmp_path, caplog):
+    split_in_two(tmp_path)
+    fill(tmp_path / "TEST_SIMPLE", {"cat": 1})
+    fill(tmp_path / "old", {"cat": 1})
+    assert load(tmp_path).class_counts == [10, 6, 4]
+    lines = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
+    assert [line.partition(" ")[0] for line in lines] == [str(tmp_path / "TEST_SIMPLE"), str(tmp_path / "old")]
+
+
+@pytest.mark.parametrize("system", ["@eaDir", "__MACOSX", "__pycache__", "$RECYCLE.BIN"])
+@pytest.mark.parametrize("two_folders", [True, False])
+def test_folders_of_systems_are_absent(tmp_path, caplog, two_folders, system):
+    root = split_in_two(tmp_path) if two_folders else fill(tmp_path, COUNTS)
+    before = load(root).class_counts
+    for folder in [path for path in [root, *root.rglob("*")] if path.is_dir()]:
+        fill(folder / system, {"cat": 1})
+        text(folder / system / "notes.txt")
+    caplog.clear()
+    data = load(root)
+    assert (data.class_names, data.class_counts) == (["cat", "dog", "emu"], before)
+    assert system not in caplog.text
+
+
+@pytest.mark.parametrize("level", ["class", "below"])
+def test_links_inside_the_root_are_followed(tmp_path, level):
+    split_in_two(tmp_path)
+    target = tmp_path / ".store"
+    source = tmp_path / "train" / "dog"
+    if level == "below":
+        source = source / "more"
+        fill(tmp_path / "train" / "dog", {"more": 2}, first=50)
+    source.rename(target)
+    source.symlink_to(target, target_is_directory=True)
+    (tmp_path / "train" / "dog" / "loop").symlink_to(tmp_path / "train" / "dog", target_is_directory=True)
+    assert load(tmp_path).class_counts == [10, 6 if level == "class" else 8, 4]
+
+
+@pytest.mark.parametrize("place", ["train/dog", "train/dog/more", "test"])
+def test_links_out_of_the_root_are_named(tmp_path, place):
+    root = split_in_two(tmp_path / "root")
+    outside = tmp_path / "outside"
+    (root / place).rename(outside) if (root / place).exists() else fill(outside, {"x": 1})
+    (root / place).symlink_to(outside, target_is_directory=True)
+    message = refusal(root, on_error="skip").message
+    assert f"{root / place}" in message
+    assert f"is a link that leaves {root} (to {outside}" in message
+
+
+@pytest.mark.parametrize("inside", [{"train": COUNTS, "test": COUNTS}, {"": COUNTS}])
+@pytest.mark.parametrize("others", [[], ["docs"], ["other"]])
+def test_a_root_one_level_too_high_is_refused(tmp_path, inside, others):
+    for name, counts in inside.items():
+        fill(tmp_path / "birds" / name, counts)
+    for other in others:
+        fill(tmp_path / other, {} if other == "docs" else COUNTS)
+        (tmp_path / other).mkdir(exist_ok=True)
+    error = refusal(tmp_path)
+    assert error.key == "root"
+    assert f"did you mean {tmp_path / 'birds'}?" in error.message
+
+
+def test_classes_of_folders_alone_are_taken_where_that_is_said(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, {"one": 5, "two": 5})
+    assert "data.nested=true" in refusal(tmp_path).message
+    assert load(tmp_path, nested=True).class_names == ["cat", "dog"]
+    assert refusal(tmp_path, nested="yes").key == "nested"
+
+
+def test_a_class_may_be_named_as_a_split_where_there_is_a_folder_train(tmp_path):
+    split_in_two(tmp_path, {"car": 3, "train": 4})
+    data = load(tmp_path)
+    assert (data.class_names, data.class_counts) == (["car", "train"], [3, 4])
+
+
+def test_a_named_pipe_is_no_image(tmp_path):
+    split_in_two(tmp_path)
+    pipe = tmp_path / "train" / "dog" / "pipe.png"
+    os.mkfifo(pipe)
+    assert refusal(tmp_path).message == f"{pipe}: is no image; remove it, or set data.on_error=skip"
+    assert load(tmp_path, on_error="skip").class_counts == [10, 6, 4]
+
+
+@pytest.mark.parametrize(("in_memory", "on_error"), [(True, "raise"), (True, "skip"), (False, "raise")])
+def test_white_is_that_of_the_training_set(tmp_path, caplog, in_memory, on_error):
+    for part, largest in (("train", 4095), ("test", 2000)):
+        for label, name in enumerate(("a", "b")):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for number in range(3):
+                value = 1000 if label or number else largest
+                Image.new("I;16", (8, 8), value).save(folder / f"{number}.png")
+    data = load(tmp_path, in_memory=in_memory, on_error=on_error)
+    test = data.test_set.__getitems__(IndexBatch(torch.arange(6), 0, 0)).images
+    assert data.pixel_max == 4095
+    assert test[:, 0, 0, 0].tolist() == [2000 // 16, *[1000 // 16] * 5]
+    assert caplog.text.count("4095 is taken for white") == 1
+    assert "4095 is taken for white" in data.facts["pixels"]
+    said = load(tmp_path, in_memory=in_memory, on_error=on_error, pixel_max=65535)
+    assert said.test_set.__getitems__(IndexBatch(torch.arange(1), 0, 0)).images[0, 0, 0, 0] == 2000 // 256
+
+
+def test_a_deep_image_in_a_set_of_eight_bits_is_refused(tmp_path):
+    split_in_two(tmp_path)
+    path = tmp_path / "test" / "dog" / "200.png"
+    Image.new("I;16", (8, 8), 4000).save(path)
+    message = refusal(tmp_path).message
+    assert str(path) in message
+    assert "data.pixel_max" in message
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_class_may_be_missing_from_the_test_set_where_that_is_said(tmp_path, caplog, empty):
+    split_in_two(tmp_path)
+    for path in (tmp_path / "test" / "dog").iterdir():
+        path.unlink()
+    if not empty:
+        (tmp_path / "test" / "dog").rmdir()
+        assert "data.on_missing_class=warn" in refusal(tmp_path).message
+    data = load(tmp_path, on_missing_class="warn")
+    assert data.test_counts == [3, 0, 3]
+    assert "'dog' has no test image: means over classes leave it out" in caplog.text
+    fill(tmp_path / "test", {"hound": 1})
+    assert "hound" in refusal(tmp_path, on_missing_class="warn").message

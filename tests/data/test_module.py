@@ -317,6 +317,26 @@ def test_bad_settings_are_refused_at_once(option, value):
     assert error.value.key == option
 
 
+@pytest.mark.parametrize("value", [1.0, 0, 0.0, -1, -0.5, float("nan"), True, "half", None])
+def test_a_bad_val_size_is_named(value):
+    with pytest.raises(InputError, match="val_size must be a whole number of at least 1, or a share") as error:
+        DigitsLT(val="split", val_size=value)
+    assert error.value.key == "val_size"
+
+
+def test_a_val_size_that_leaves_nothing_is_named():
+    with pytest.raises(InputError, match="val_size asks for too much: class 0 has"):
+        digits(val="split", val_size=1000)
+
+
+@pytest.mark.parametrize("draw", ["ldam", "random"])
+def test_a_bad_draw_seed_is_named(draw):
+    for value in (-1, 2**32, 1.5):
+        with pytest.raises(InputError, match="draw_seed must be"):
+            DigitsLT(imbalance_ratio=50, draw=draw, draw_seed=value)
+    assert digits(draw=draw, draw_seed=2**32 - 1, val="split").val_counts[0] > 0
+
+
 def test_only_the_images_drawn_are_read():
     data = Tiny(imbalance_ratio=3, draw="m2m")
     data.setup()

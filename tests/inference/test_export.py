@@ -185,6 +185,28 @@ def test_onnx_knows_its_labels_and_takes_any_batch(tmp_path):
         assert logits.shape == (number, 3)
 
 
+@pytest.mark.parametrize("takes", ["unit", "uint8", "normalised"])
+@pytest.mark.parametrize("format", ["onnx", "torchscript", "torch_export"])
+def test_graphs_refuse_what_they_were_not_made_for(tmp_path, format, takes):
+    file = export_classifier(make(tmp_path), tmp_path / f"out/model{FORMATS[format].extension}", format, takes)[-1]
+    assert "other sizes and types of numbers are refused" in (file.parent / "MODEL_CARD.md").read_text()
+    if format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(file)
+
+        def run(images):
+            return session.run(["logits"], {"images": images.numpy()})[0]
+    else:
+        run = torch.jit.load(file) if format == "torchscript" else torch.export.load(file).module()
+    floats, whole = torch.rand(2, 3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    right, wrong = (whole, floats) if takes == "uint8" else (floats, whole)
+    assert run(right).shape == (2, 3)
+    for images in (wrong, right.repeat(1, 1, 2, 2), right[..., :7], right[:, :1], right.double()):
+        with pytest.raises(Exception):  # noqa: B017, PT011  # each library's own
+            run(images)
+
+
 class _Forgetful(torch.nn.Module):
     """Depends on something that no graph records."""
 

@@ -68,8 +68,8 @@ def test_a_number_of_numpys_is_a_number():
     ("labels", "held_out", "words"),
     [
         (LABELS, 2, "class 3 has 2 images: holding out 2 leaves one side without any"),
-        (LABELS, 0, "class 0 has 50 images: holding out 0"),
-        (LABELS, -1, "holding out -1"),
+        (LABELS, 0, "held_out must be"),
+        (LABELS, -1, "held_out must be"),
         (LABELS, 1.0, "held_out must be"),
         ([0, 0, 1], 0.5, "class 1 has 1 images"),
         ([0, 0, 2, 2], 1, "class 1 has 0 images"),

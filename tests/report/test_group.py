@@ -10,6 +10,7 @@ import yaml
 from oponm.configs import compose_choices
 from oponm.configs import groups as choice_groups
 from oponm.report import Group, group_runs
+from oponm.report.compare import compare
 from oponm.report.group import standard_error
 from oponm.report.settings import result_settings
 from tests.report.runs import result
@@ -208,7 +209,9 @@ def test_a_class_without_test_images_has_no_recall():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"content_digest": "b"}, {"class_counts": [100, 11]}, {"test_counts": [9, 9]}], ids=str
+    "changes",
+    [{"content_digest": "b"}, {"class_counts": [100, 11]}, {"test_counts": [9, 9]}, {"test_digest": "b"}],
+    ids=str,
 )
 def test_splits_differ_in_what_is_trained_or_tested_on(changes):
     one, other = result(content_digest="a"), result(**{"content_digest": "a", **changes})
@@ -222,3 +225,17 @@ def test_the_split_is_told_only_of_groups_that_nothing_else_tells_apart():
 
     assert named(("erm", "a"), ("open", "b")) == ["erm", "open"]
     assert named(("erm", "a"), ("erm", "b")) == ["erm split aaaaaaaa", "erm split bbbbbbbb"]
+
+
+@pytest.mark.parametrize("which", ["test", "validation"])
+def test_runs_on_other_test_or_validation_images_are_groups_of_their_own(which):
+    key = f"{which[:3]}_digest" if which == "validation" else "test_digest"
+    runs = [result(seed=seed, **{key: digest * 8}) for seed, digest in enumerate("aab")]
+    groups = group_runs(runs)
+    assert [len(group.runs) for group in groups] == [2, 1]
+    assert names(groups) == [f"erm {which} images aaaaaaaa", f"erm {which} images bbbbbbbb"]
+
+
+def test_runs_tested_on_other_images_are_not_compared():
+    runs = [result(method, test_digest=digest) for method, digest in (("drs", "a"), ("open", "a"), ("rs", "b"))]
+    assert [(one.group.name, one.baseline.name) for one in compare(group_runs(runs))] == [("open", "drs")]

@@ -1,0 +1,63 @@
+"""Whether decoded images fit in memory, before hours are spent on decoding them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from oponm.errors import InputError
+
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
+
+
+def total_memory() -> int:
+    """Bytes of the machine, or of the container if these are fewer."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _LIMITS:
+        with suppress(OSError, ValueError):  # there is none, or it is "max"
+            total = min(total, int(Path(path).read_text()))
+    return total
+
+
+def room_for(number: int, size: int, taken: int = 0) -> Tensor:
+    """Memory for colour images that are to be decoded.
+
+    Args:
+        number: N.
+        size: S.
+        taken: bytes of other images that are kept beside them.
+
+    Returns:
+        (N, 3, S, S), uint8, not filled.
+
+    Raises:
+        InputError: if they cannot fit.
+
+    Example:
+        >>> room_for(2, 8).shape
+        torch.Size([2, 3, 8, 8])
+    """
+    needed, there = 3 * number * size**2 + taken, total_memory()
+    if needed <= there:
+        with suppress(RuntimeError, MemoryError):
+            return torch.empty((number, 3, size, size), dtype=torch.uint8)
+    raise too_large(needed, f"this machine has {there / 1e9:.1f} GB")
+
+
+def too_large(needed: int, there: str) -> InputError:
+    """The error of images that do not fit.
+
+    Args:
+        needed: bytes.
+        there: what there is, in words.
+
+    Example:
+        >>> too_large(10**10, "this machine has 8.0 GB").key
+        'in_memory'
+    """
+    told = f"must be false: decoded, the images take {needed / 1e9:.1f} GB, and {there}"
+    return InputError(f"{told}; or choose a smaller data.image_size", "in_memory")
