@@ -87,7 +87,7 @@ class Loader(Iterable[RawBatch]):
             self._reader = DataLoader(
                 self.images,
                 batch_sampler=_BatchesOf(self),  # type: ignore[arg-type]
-                collate_fn=_handed_over,
+                collate_fn=_handed_over,  # type: ignore[arg-type]
                 num_workers=self.num_workers,
                 pin_memory=self.pin_memory,
                 persistent_workers=self.num_workers > 0,

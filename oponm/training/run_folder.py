@@ -21,6 +21,7 @@ from oponm.training.checkpoints import LAST
 from oponm.training.result import environment, write_json
 
 log = logging.getLogger(__name__)
+_DIGESTS = {"content_digest": "training", "test_digest": "test", "val_digest": "validation"}
 
 
 def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
@@ -124,15 +125,15 @@ def require_same_input(
 
     Args:
         folder: of the run.
-        before: what its checkpoint or ``result.json`` says: ``class_names``, ``class_counts``, ``content_digest`` and
-            ``code``, as far as they are known.
+        before: what its checkpoint or ``result.json`` says: ``class_names``, ``class_counts``, ``content_digest``,
+            ``test_digest``, ``val_digest`` and ``code``, as far as they are known.
         data: of the run that is to go on with it, set up.
         code: see :func:`code_of_run`.
 
     Raises:
         InputError: naming the first thing that changed.
     """
-    now: dict[str, Any] = {name: getattr(data, name) for name in ("class_names", "class_counts", "content_digest")}
+    now: dict[str, Any] = {name: getattr(data, name) for name in ("class_names", "class_counts", *_DIGESTS)}
     change = _changed_images({name: before.get(name) or value for name, value in now.items()}, now)
     if not change and code is not None and before.get("code") is not None:
         known = before["code"]  # a file that only one of them has is named by a file that changed as well
@@ -153,7 +154,8 @@ def _changed_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for name, old, new_count in zip(now["class_names"], before["class_counts"], now["class_counts"], strict=True):
         if old != new_count:
             return f"class {name!r} had {old} training images and has {new_count}"
-    return "" if before["content_digest"] == now["content_digest"] else "some training images are others than they were"
+    changed = [part for name, part in _DIGESTS.items() if before[name] != now[name]]
+    return f"some {changed[0]} images are others than they were" if changed else ""
 
 
 def _require_same_settings(file: Path, config: Mapping[str, Any]) -> None:
