@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -65,12 +65,34 @@ class Loader(Iterable[RawBatch]):
     ) -> None:
         self.images, self.num_workers, self.pin_memory = images, num_workers, pin_memory
         self.batches: Batches = []
+        self._batches_of: Callable[[int], Batches] | None = None
         self._reader: DataLoader[RawBatch] | None = None
 
     def over(self, batches: Batches) -> Loader:
-        """Read these batches from now on; returns itself."""
-        self.batches = batches
+        """Read these batches from now on, in every epoch; returns itself."""
+        self.batches, self._batches_of = batches, None
         return self
+
+    def by_epoch(self, batches_of: Callable[[int], Batches]) -> Loader:
+        """Read the batches of the epoch that the trainer is in from now on; returns itself.
+
+        Args:
+            batches_of: gives them.
+        """
+        self._batches_of = batches_of
+        return self
+
+    @property
+    def sampler(self) -> Loader:
+        """Itself, where Lightning looks for :meth:`set_epoch`."""
+        return self
+
+    batch_sampler = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        if self._batches_of:
+            self.batches = self._batches_of(epoch)
 
     def close(self) -> None:
         """Let the processes go; another iteration starts new ones."""

@@ -76,10 +76,6 @@ class DataOptions(TypedDict, total=False):
     mixing: Callable[[list[int]], nn.Module | None]
 
 
-def _without_phases(epoch: int) -> EpochInput:
-    return EpochInput()
-
-
 class LongTailDataModule(pl.LightningDataModule):
     """Draws a long-tailed training set from a source and serves it from the device's memory.
 
@@ -160,7 +156,6 @@ class LongTailDataModule(pl.LightningDataModule):
         if in_memory and num_workers:
             raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
         self.make_augmentation, self.make_mixer, self.make_mixing = augmentation, mixer, mixing
-        self.epoch_input: Callable[[int], EpochInput] = _without_phases
         self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
         self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False
@@ -415,6 +410,15 @@ class LongTailDataModule(pl.LightningDataModule):
             log.warning("%s has no %s image: means over classes leave it out", listed, name)
         return counts
 
+    def epoch_input(self, epoch: int) -> EpochInput:
+        """What the training input of an epoch is made of: what the trainer's module asks for, if it has phases.
+
+        Args:
+            epoch: zero-based.
+        """
+        ask = getattr(getattr(self.trainer, "lightning_module", None), "epoch_input", None)
+        return EpochInput() if ask is None else ask(epoch)
+
     def _device(self) -> torch.device:
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
@@ -423,18 +427,20 @@ class LongTailDataModule(pl.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def train_dataloader(self) -> Loader:
-        """The batches of the trainer's current epoch: to be asked for each epoch anew, and one loader for all."""
+        """One loader for all epochs, which the trainer tells the epoch."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        return self._loader("train_set", self._batches_of(epoch)).by_epoch(self._batches_of)
+
+    def _batches_of(self, epoch: int) -> EpochBatches:
         asked = self.epoch_input(epoch)
-        labels = self.train_set.targets.cpu()
         rank, world_size = self._place()
         self.batches = EpochBatches(
-            *(labels, self.batch_size, asked.sampler, self.seed, epoch, asked.progress),
+            *(self.train_set.targets.cpu(), self.batch_size, asked.sampler, self.seed, epoch, asked.progress),
             first_step=self.first_batch,
             rank=rank,
             world_size=world_size,
         )
-        return self._loader("train_set", self.batches)
+        return self.batches
 
     def val_dataloader(self) -> Loader | list[Any]:
         """The validation set in order; empty for ``val="none"``."""

@@ -122,7 +122,7 @@ class LongTailModule(pl.LightningModule):
         return logits
 
     def setup(self, stage: str) -> None:
-        """Have the data module sample and mix noise in as the phases ask for.
+        """See that the trainer and its data module follow the phases.
 
         Raises:
             InputError: if the trainer cannot train by phases, or would put torch's synchronised batch norm into the
@@ -149,14 +149,15 @@ class LongTailModule(pl.LightningModule):
                 "module.plan = PhasePlan(phases, max_epochs)",
                 "max_epochs",
             )
-        if trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
-            raise InputError(
-                "of the trainer must be 1, as each epoch has an order and may have a sampler of its own",
-                "reload_dataloaders_every_n_epochs",
-            )
-        data.epoch_input = lambda epoch: EpochInput(
-            plan.at(epoch).sampler, plan.at(epoch).noise, plan.at(epoch).mixing, plan.progress(epoch)
-        )
+
+    def epoch_input(self, epoch: int) -> EpochInput:
+        """What the data module makes the batches of an epoch of.
+
+        Args:
+            epoch: zero-based.
+        """
+        phase = self.plan.at(epoch)
+        return EpochInput(phase.sampler, phase.noise, phase.mixing, self.plan.progress(epoch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss over all rows of the batch, noise rows included, with the weights of the phase.
