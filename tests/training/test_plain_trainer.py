@@ -42,7 +42,7 @@ def test_a_plain_trainer_trains_the_phases_to_the_same_bits(tmp_path, reload):
 
 
 def test_a_trainer_of_another_length_is_refused():
-    with pytest.raises(InputError, match="^max_epochs of the trainer is 8, and the module's plan has 4 epochs"):
+    with pytest.raises(InputError, match=r"^max_epochs of the trainer is 8, and the module's plan has 4 epochs"):
         pl.Trainer(max_epochs=8, logger=False, **OPTIONS).fit(*planned())
 
 
