@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection
 from numbers import Integral, Real
+from pathlib import Path
 
 BAD_INPUT = 2  # the command line's exit code for it
 
@@ -61,6 +63,21 @@ def check_real(key: str, value: object, low: float, high: float = math.inf) -> f
     if not low <= number <= high or math.isinf(number):
         raise InputError(f"must {bounds}, got {value!r}", key)
     return number
+
+
+def check_path(key: str, value: str | os.PathLike[str]) -> Path:
+    """Return ``value`` as a path, ``~`` for the home folder.
+
+    Raises:
+        InputError: if it is empty, as it is from a shell variable that is not set: that would be the current folder.
+
+    Example:
+        >>> check_path("root", "photos").name
+        'photos'
+    """
+    if not os.fspath(value).strip():
+        raise InputError("is empty: name a file or folder (. is the current one)", key)
+    return Path(value).expanduser()
 
 
 def check_flag(key: str, value: object) -> bool:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from oponm.errors import check_path
+
 _PATHS = (
     *("checkpoint", "folder", "data.root", "data.lists", "data.draw", "data.pack", "model.weights"),
-    *("output_dir", "phase_cache", "resume"),
+    *("output_dir", "phase_cache", "resume", "logger.csv.save_dir", "logger.tensorboard.save_dir"),
 )
 _TAKING = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
@@ -18,6 +20,9 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
     """Quote the values of path settings that hold characters with a meaning in Hydra's grammar.
 
     A list such as ``data.draw=ldam,m2m`` stays a list: for settings other than ``output_dir`` the path must exist.
+
+    Raises:
+        InputError: for a path setting that is empty.
 
     Example:
         >>> quote_paths(["output_dir=runs (new)/a=1", "data.draw=ldam,m2m"])
@@ -51,6 +56,8 @@ def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _quote(argument: str) -> str:
     key, equals, value = argument.partition("=")
+    if equals and key.lstrip("+") in _PATHS and not key.startswith("~"):
+        check_path(key.lstrip("+"), value.strip("\"'"))
     if key in _PATHS and value.startswith("~"):
         value = str(Path(value).expanduser())
         argument = f"{key}={value}"

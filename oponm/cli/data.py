@@ -25,12 +25,12 @@ from oponm.data.download import Fetching
 from oponm.data.mixers import no_noise
 from oponm.errors import InputError
 
-SHEET = Path("data.png")
+SHEET = "data.png"
 HELP = """oponm data check|prepare|show [data=...] [key=value ...]
 
   check     what is there and what is missing, hashes, class counts, split digest; writes nothing
   prepare   download what can be; decode all images once and keep them in the folder data.pack=...
-  show      as check, and data.png: class counts, augmented images, noise beside them"""
+  show      as check, and data.png in output_dir: class counts, augmented images, noise beside them"""
 
 
 def run(arguments: list[str]) -> None:
@@ -112,13 +112,18 @@ def _prepare_data(config: DictConfig) -> None:
 
 
 def _show(config: DictConfig) -> None:
+    from oponm.inference.new_files import new_files
     from oponm.report.sheet import data_sheet
 
+    file = Path(str(config.output_dir)).expanduser() / SHEET
+    if file.exists():
+        raise InputError(f"holds {SHEET} already: choose another folder", "output_dir")
     data = build_data(config)
     _print_table(data.class_names, {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts})
     _print(*describe_data(data))
-    data_sheet(data, SHEET)
-    _print(f"files: {SHEET}")
+    with new_files([file]) as (sheet,):
+        data_sheet(data, sheet)
+    _print(f"files: {file}")
 
 
 def _print(*lines: str) -> None:

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.configs import CONF_DIR
-from oponm.errors import InputError, check_choice
+from oponm.errors import InputError, check_choice, check_path
 
 
 def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -36,6 +36,7 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
     known = OmegaConf.load(CONF_DIR / f"{command}.yaml")
     files, overrides, paths = [], [], {}
     for argument in arguments:
+        check_path("a file name", argument)
         key, equals, value = argument.partition("=")
         if not equals or (key not in known and Path(argument).exists()):
             files.append(argument)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from oponm.errors import InputError
+from oponm.errors import InputError, check_path
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,6 +32,8 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help="where the files go; default: the first folder there is"
     )
+    for argument in arguments:
+        check_path("a folder's name", argument)
     options = parser.parse_args(arguments)
 
     from oponm.report import notes, read_report, terminal_differences, terminal_table, terminal_tail

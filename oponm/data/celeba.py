@@ -20,7 +20,7 @@ from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.source import Part, Source
 from oponm.data.survey import Survey
-from oponm.errors import InputError, check_choice, check_int
+from oponm.errors import InputError, check_choice, check_int, check_path
 
 log = logging.getLogger(__name__)
 CLASSES = ("Bald", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -86,7 +86,7 @@ class CelebA5(LongTailDataModule):
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
-        self.root = Path(root).expanduser()
+        self.root = check_path("root", root)
         self.variant = check_choice("variant", variant, VARIANTS)
         self.image_size = check_int("image_size", image_size, minimum=4)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)

@@ -20,7 +20,7 @@ from oponm.data.download import check_md5, download, scratch_folder
 from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.source import Images, Pool, Source
 from oponm.data.survey import Survey
-from oponm.errors import InputError
+from oponm.errors import InputError, check_path
 
 PUBLISHED: dict[int, Any] = {10: CIFAR10, 100: CIFAR100}  # for their addresses, file names and checksums
 REPLACE = "delete it and get it anew, or set data.verify=false to take it as it is"
@@ -81,7 +81,8 @@ class CifarLT(LongTailDataModule):
         for key, value in (("download", download), ("verify", verify)):
             if not isinstance(value, bool):
                 raise InputError(f"must be true or false, got {value!r}", key)
-        self.root, self.num_classes, self.download, self.verify = Path(root).expanduser(), num_classes, download, verify
+        self.root = check_path("root", root)
+        self.num_classes, self.download, self.verify = num_classes, download, verify
 
     def prepare_data(self) -> None:
         """Download the files, or unpack their archive, unless they are there."""

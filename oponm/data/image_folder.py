@@ -13,7 +13,7 @@ from oponm.data.file_names import FileNames
 from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.source import Part, Source
-from oponm.errors import InputError, check_choice, check_flag, check_int, check_real
+from oponm.errors import InputError, check_choice, check_flag, check_int, check_path, check_real
 from oponm.longtail import stratified_split
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class ImageFolderLT(LongTailDataModule):
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
-        self.root = Path(root).expanduser()
+        self.root = check_path("root", root)
         self.image_size = None if image_size is None else check_int("image_size", image_size, minimum=4)
         self.test_fraction = check_real("test_fraction", test_fraction, 0, 1)
         if test_fraction in (0, 1):

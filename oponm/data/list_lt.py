@@ -15,7 +15,7 @@ from oponm.data.module import DataOptions, LongTailDataModule
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.source import Part, Source
 from oponm.data.survey import Survey
-from oponm.errors import InputError, check_choice, check_int
+from oponm.errors import InputError, check_choice, check_int, check_path
 
 LISTS = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"  # of Liu et al.
 _IMAGENET_TRAIN, _IMAGENET_VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -79,8 +79,8 @@ class ListLT(LongTailDataModule):
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
-        self.root = Path(root).expanduser()
-        self.lists = self.root if lists is None else Path(lists).expanduser()
+        self.root = check_path("root", root)
+        self.lists = self.root if lists is None else check_path("lists", lists)
         if not isinstance(verify, bool):
             raise InputError(f"must be true or false, got {verify!r}", "verify")
         self.verify = verify

@@ -182,15 +182,17 @@ class LongTailDataModule(pl.LightningDataModule):
 
         self.class_names, self.skipped, self.pixel_max = source.class_names, source.skipped, source.pixel_max
         self.class_counts = self._count(self.train_set.targets, "training")
-        missing = self.on_missing_class == "warn"
-        self.test_counts = self._count(self.test_set.targets, "test", missing)
-        self.val_counts = [] if self.val == "none" else self._count(self.val_set.targets, "validation", missing)
+        self.test_counts = self._count(self.test_set.targets, "test")
+        self.val_counts = [] if self.val == "none" else self._count(self.val_set.targets, "validation")
         self.digest, self.content_digest = split_digest(drawn), self.train_set.digest()
         self.image_shape = tuple(self.train_set.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:])
         self.statistics = self._statistics()
         self.pipeline = self._pipeline()
         own = self._measured()
         self.facts = source.facts | {"validation": self._validation(source), "duplicates": duplicates}
+        if missing := self._missing({"test": self.test_counts, "validation": self.val_counts}):
+            self.facts["missing classes"] = missing
+            log.warning("%s: means over classes leave them out", missing)
         self.facts["normalised by"] = own if self.statistics_name == "own" else f"published {self.statistics_name}"
         self._ready = True
         log.info(
@@ -400,14 +402,11 @@ class LongTailDataModule(pl.LightningDataModule):
         self.statistics = statistics
         self.pipeline = self._pipeline()
 
-    def _count(self, targets: Tensor, name: str, may_miss: bool = False) -> list[int]:
+    def _count(self, targets: Tensor, name: str) -> list[int]:
         counts: list[int] = torch.bincount(targets, minlength=len(self.class_names)).tolist()
-        if absent := [each for each, count in zip(self.class_names, counts, strict=True) if not count]:
-            listed = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-            if not may_miss or not any(counts):
-                remedy = "" if name == "training" else ", or set data.on_missing_class=warn"
-                raise InputError(f"class {listed} has no {name} image left: add some{remedy}")
-            log.warning("%s has no %s image: means over classes leave it out", listed, name)
+        if 0 in counts and (name == "training" or self.on_missing_class == "raise" or not any(counts)):
+            remedy = "" if name == "training" else ", or set data.on_missing_class=warn"
+            raise InputError(f"class {self._absent(counts)} has no {name} image left: add some{remedy}")
         return counts
 
     def epoch_input(self, epoch: int) -> EpochInput:
@@ -418,6 +417,16 @@ class LongTailDataModule(pl.LightningDataModule):
         """
         ask = getattr(getattr(self.trainer, "lightning_module", None), "epoch_input", None)
         return EpochInput() if ask is None else ask(epoch)
+
+    def _absent(self, counts: list[int]) -> str:
+        """The classes without an image, at most five of them by name."""
+        absent = [repr(name) for name, count in zip(self.class_names, counts, strict=True) if not count]
+        return ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+
+    def _missing(self, counts: dict[str, list[int]]) -> str:
+        """Which classes are missing from the sets that are evaluated on, in words; empty if none is."""
+        lines = {name: self._absent(own) for name, own in counts.items() if 0 in own}
+        return "; ".join(f"no {name} images of {absent}" for name, absent in lines.items())
 
     def _device(self) -> torch.device:
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device

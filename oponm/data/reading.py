@@ -24,7 +24,7 @@ from oponm.data.progress import track
 from oponm.data.sample import sample_files
 from oponm.data.source import Files, Images, Part, Pool, Source, Stream
 from oponm.data.stream import StreamedImages
-from oponm.errors import InputError, check_choice, check_int
+from oponm.errors import InputError, check_choice, check_int, check_path
 
 log = logging.getLogger(__name__)
 ON_ERROR = ("raise", "skip")
@@ -59,7 +59,7 @@ class PackOptions(NamedTuple):
             >>> PackOptions.checked(None, Path("photos"), in_memory=True)
         """
         short_side = None if pack_size is None else check_int("pack_size", pack_size, minimum=4)
-        return None if pack is None else cls(Path(pack).expanduser(), root, in_memory, short_side)
+        return None if pack is None else cls(check_path("pack", pack), root, in_memory, short_side)
 
 
 class FileReader:

@@ -6,11 +6,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
-from pathlib import Path
 
 from torch import nn
 
-from oponm.errors import InputError
+from oponm.errors import InputError, check_path
 from oponm.models.classifier import with_head
 from oponm.models.logits import settle_classifier
 from oponm.models.weights import load_initial_weights
@@ -56,7 +55,7 @@ def make_network(
         raise InputError("needs image_size, of the images that show whether its output is the logits", "classifier")
     model = with_head(model, head, num_classes=num_classes)
     if weights is not None:
-        load_initial_weights(model, Path(weights).expanduser(), num_classes)
+        load_initial_weights(model, check_path("weights", weights), num_classes)
     return model
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tempfile
 import time
@@ -20,7 +19,7 @@ from torch import nn
 
 from oponm.data import LongTailDataModule
 from oponm.data.mixers import MixerFactory
-from oponm.errors import InputError, check_choice, check_int
+from oponm.errors import InputError, check_choice, check_int, check_path
 from oponm.launched import launched_elsewhere, restarted
 from oponm.run_files import CONFIG_FILE, left_of_start
 from oponm.training.assemble import assemble
@@ -269,7 +268,7 @@ def _folder(output_dir: str | PathLike[str] | None, resume: bool) -> tuple[Path,
         folder = Path(tempfile.mkdtemp(prefix="oponm-run-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return folder, True
-    folder = Path(output_dir).expanduser()
+    folder = check_path("output_dir", output_dir)
     others = [path.name for path in folder.iterdir() if not left_of_start(path.name)] if folder.is_dir() else []
     if others and not (resume and (folder / CONFIG_FILE).is_file()):
         raise InputError(f"{folder} holds {others[0]}: choose an empty or new folder, or resume=True", "output_dir")
@@ -279,7 +278,7 @@ def _folder(output_dir: str | PathLike[str] | None, resume: bool) -> tuple[Path,
 def _cache(phase_cache: PhaseCache | str | PathLike[str] | None) -> PhaseCache | None:
     if phase_cache is None or isinstance(phase_cache, PhaseCache):
         return phase_cache
-    return PhaseCache(Path(os.fspath(phase_cache)).expanduser())
+    return PhaseCache(check_path("phase_cache", phase_cache))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from oponm.cli.arguments import quote_paths
 from oponm.cli.configuration import folder_name
+from oponm.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,13 @@ def test_names_of_folders_are_short_distinct_and_plain():
     assert all(len(name) <= 150 for name in long)
     assert folder_name("a=[1,2],b={c: d/e}") == "a-_1_2__b-_c__d_e_"
     assert folder_name("") == "run"
+
+
+@pytest.mark.parametrize(
+    "key", ["data.root", "data.pack", "output_dir", "phase_cache", "resume", "checkpoint", "folder"]
+)
+@pytest.mark.parametrize("value", ["", " ", "''", '""'])
+def test_an_empty_path_is_refused(key, value):
+    with pytest.raises(InputError, match=f"{key} is empty: name a file or folder"):
+        quote_paths(["seed=1", f"{key}={value}"])
+    assert quote_paths([f"{key}=.", "~data.root", "data.val="]) == [f"{key}=.", "~data.root", "data.val="]

@@ -22,9 +22,18 @@ def test_check_tells_what_is_there_and_writes_nothing(tmp_path):
 
 
 def test_show_draws_a_sheet(tmp_path):
-    done = oponm("data", "show", cwd=tmp_path)
+    (tmp_path / "data.png").write_text("mine")
+    done = oponm("data", "show", "output_dir=looks", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    with Image.open(tmp_path / "data.png") as sheet:
+    assert "files: looks/data.png" in done.stdout
+    assert files_below(tmp_path) == {"data.png", "looks/data.png"}
+    assert (tmp_path / "data.png").read_text() == "mine"
+    again = oponm("data", "show", "output_dir=looks", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (
+        2,
+        "oponm: output_dir holds data.png already: choose another folder\n",
+    )
+    with Image.open(tmp_path / "looks" / "data.png") as sheet:
         assert min(sheet.size) > 500
         assert len(sheet.convert("L").getcolors()) > 50
 
@@ -38,6 +47,10 @@ def test_show_draws_a_sheet(tmp_path):
         (["show", "data.imbalance_ratio=1000"], "data.imbalance_ratio"),
         (["check", "data=image_folder", "data.root=nowhere"], "data.root"),
         (["prepare", "data=image_folder", "data.root=nowhere"], "data.pack must name a folder"),
+        (["check", "data=image_folder", "data.root="], "data.root is empty"),
+        (["check", "data.draw_seed=-1"], "data.draw_seed must be"),
+        (["check", "data.val_size=1.0"], "data.val_size must be"),
+        (["check", "data.on_duplicate=keep"], "data.on_duplicate must be one of warn, drop, raise"),
     ],
     ids=str,
 )

@@ -665,6 +665,7 @@ def test_a_class_may_be_missing_from_the_test_set_where_that_is_said(tmp_path, c
         assert "data.on_missing_class=warn" in refusal(tmp_path).message
     data = load(tmp_path, on_missing_class="warn")
     assert data.test_counts == [3, 0, 3]
-    assert "'dog' has no test image: means over classes leave it out" in caplog.text
+    assert "no test images of 'dog': means over classes leave them out" in caplog.text
+    assert data.facts["missing classes"] == "no test images of 'dog'"
     fill(tmp_path / "test", {"hound": 1})
     assert "hound" in refusal(tmp_path, on_missing_class="warn").message

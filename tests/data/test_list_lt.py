@@ -279,3 +279,10 @@ def test_a_survey_without_a_folder_or_classes(kind, tmp_path):
     survey = kind(tmp_path).survey()
     assert all(word in error.message for word, error in zip(("expected", "line 1"), survey.problems, strict=True))
     assert "training" not in survey.counts
+
+
+@pytest.mark.parametrize("key", ["root", "lists", "pack"])
+def test_an_empty_path_is_refused(key):
+    with pytest.raises(InputError, match=f"{key} is empty: name a file or folder") as error:
+        PlacesLT(**{"root": "photos", key: ""})
+    assert error.value.key == key

@@ -5,11 +5,12 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 from oponm.data.decode import read_image
 from oponm.inference import Predictions, find_images, load_classifier
 from oponm.inference.predict import write_csv, write_json
-from tests.inference.small import NAMES, photos, save
+from tests.inference.small import NAMES, checkpoint, photos, save
 
 
 @pytest.fixture
@@ -64,3 +65,17 @@ def test_names_that_are_no_utf_8(classifier, files, tmp_path):
     write_json(tmp_path / "p.json", Predictions(classifier, [odd]))
     assert b"caf\xe9.png" in (tmp_path / "p.csv").read_bytes()
     assert b"caf\xe9.png" in (tmp_path / "p.json").read_bytes()
+
+
+def test_white_is_that_of_the_training_images(tmp_path):
+    content = checkpoint()
+    content["split"]["pixel_max"] = 4095
+    trained, plain = (load_classifier(save(tmp_path, each, name)) for each, name in ((content, "a"), (None, "b")))
+    assert (trained.pixel_max, plain.pixel_max) == (4095, None)
+    Image.new("I;16", (8, 8), 800).save(tmp_path / "dark.png")
+    Image.new("L", (8, 8), 800 * 256 // 4096).save(tmp_path / "the_same.png")
+    Image.new("I;16", (8, 8), 9000).save(tmp_path / "beyond.png")
+    predictions = Predictions(trained, [tmp_path / "dark.png", tmp_path / "the_same.png", tmp_path / "beyond.png"])
+    one, other = predictions
+    assert one.probabilities == other.probabilities
+    assert "holds values up to 9000, where 4095 is white" in predictions.skipped[0]
