@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from oponm.cli.configuration import register_resolvers
 from oponm.cli.errors import explain, is_bad_input, one_line_errors
-from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, has_begun
+from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, belong_to, has_begun, sweep_name
 from oponm.cli.output import unfailing_output
 from oponm.cli.requeue import go_on_if_run_again
 
@@ -32,10 +32,11 @@ class Guarded:
     """
 
     def __init__(self, job: Callable[[DictConfig], float | None]) -> None:
-        self.job = job
+        self.job, self.sweep_name = job, sweep_name()
 
     def __call__(self, config: DictConfig) -> float | None:
         """Run the job; one of a sweep writes down how it ended."""
+        belong_to(self.sweep_name)
         with unfailing_output():  # in a launcher's process too
             return self._run(config)
 

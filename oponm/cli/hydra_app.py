@@ -38,6 +38,11 @@ def launch(
     for group, choices in groups().items():
         if group not in ("sweep", "experiment") and f"{group}=null" in arguments:
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
+    sweeps = {"-m", "--multirun"} & set(arguments) or any(argument.startswith("sweep=") for argument in arguments)
+    if sweeps and any(_is_list(argument) for argument in arguments):
+        raise InputError(
+            "names one folder, that of the sweep, in which each run has its own: give it once", "output_dir"
+        )
     register_resolvers()
     options, overrides = options_first(arguments)
     overrides = quote_paths(overrides)
@@ -58,3 +63,9 @@ def launch(
         raise
     if Sweep.folder and (code := conclude(Sweep.folder)):
         sys.exit(code)
+
+
+def _is_list(argument: str) -> bool:
+    """Whether an override of ``output_dir`` would be swept over."""
+    key, _, value = argument.partition("=")
+    return key == "output_dir" and "," in value and value[:1] not in "\"'"

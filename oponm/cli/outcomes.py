@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-FOLDER = ".jobs"  # below the sweep's, while it runs
+FOLDER = ".jobs"  # below the sweep's, while it runs; in it a folder for each sweep that runs there
 NOT_RUN, RUNNING, DONE, FAILED = "not run", "running", "done", "failed"
 UNENDED = {NOT_RUN: "the sweep ended before it began", RUNNING: "had not ended when the sweep's command did"}
+_own = f"{socket.gethostname()}-{os.getpid()}"
+
+
+def sweep_name() -> str:
+    """What tells the sweep of this process from others in the same folder."""
+    return _own
+
+
+def belong_to(name: str) -> None:
+    """Make this process, which a launcher has started, one of another's sweep.
+
+    Args:
+        name: :func:`sweep_name` in the process of the command.
+    """
+    global _own
+    _own = name
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,7 @@ class Outcome:
         """Write it down below the folder of the sweep, in place of what was known of the job before."""
         from oponm.training.result import write_json
 
-        folder = sweep / FOLDER
+        folder = _folder(sweep)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / f"{self.number}.json", asdict(self))
 
@@ -52,7 +70,7 @@ def read_outcomes(sweep: Path) -> list[Outcome]:
         >>> [(outcome.folder, outcome.status, outcome.reason) for outcome in read_outcomes(sweep)]
         [('seed-0', 'done', ''), ('', 'not run', 'the sweep ended before it began')]
     """
-    found = [_read(file) for file in (sweep / FOLDER).glob("*.json")]
+    found = [_read(file) for file in _folder(sweep).glob("*.json")]
     ended = [replace(one, reason=UNENDED.get(one.status, one.reason)) for one in found]
     return sorted(ended, key=lambda outcome: outcome.number)
 
@@ -74,7 +92,7 @@ def lose(sweep: Path, number: int, reason: str) -> None:
         >>> [(outcome.status, outcome.reason) for outcome in read_outcomes(sweep)]
         [('failed', 'its process ended without a word')]
     """
-    outcome = _read(sweep / FOLDER / f"{number}.json")
+    outcome = _read(_folder(sweep) / f"{number}.json")
     if outcome.status in UNENDED:
         replace(outcome, status=FAILED, reason=reason).write(sweep)
 
@@ -93,7 +111,7 @@ def has_begun(sweep: Path, number: int) -> bool:
         >>> has_begun(sweep, 0), has_begun(sweep, 1)
         (True, False)
     """
-    file = sweep / FOLDER / f"{number}.json"
+    file = _folder(sweep) / f"{number}.json"
     return file.is_file() and bool(_read(file).folder)
 
 
@@ -102,5 +120,24 @@ def _read(file: Path) -> Outcome:
 
 
 def forget_outcomes(sweep: Path) -> None:
-    """Remove what the jobs wrote."""
-    shutil.rmtree(sweep / FOLDER, ignore_errors=True)
+    """Remove what the jobs of this sweep wrote, and those of sweeps of this machine that were killed."""
+    for folder in (sweep / FOLDER).glob("*"):
+        host, _, process = folder.name.rpartition("-")
+        if folder.name == _own or (host == socket.gethostname() and not _is_alive(int(process))):
+            shutil.rmtree(folder, ignore_errors=True)
+    if (sweep / FOLDER).is_dir() and not any((sweep / FOLDER).iterdir()):
+        shutil.rmtree(sweep / FOLDER, ignore_errors=True)
+
+
+def _folder(sweep: Path) -> Path:
+    return sweep / FOLDER / _own
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True

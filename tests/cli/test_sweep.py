@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from oponm.cli.outcomes import DONE, FAILED, NOT_RUN, RUNNING, Outcome
+from oponm.cli.outcomes import DONE, FAILED, NOT_RUN, RUNNING, Outcome, sweep_name
 from oponm.cli.sweep import conclude
 from tests.cli.command import QUICK, ROOT, oponm
 
@@ -116,3 +116,27 @@ def test_what_was_in_the_folder_stays(tmp_path, capsys):
     Outcome(0, "run0", [], FAILED, "no", bad_input=True).write(tmp_path)
     assert conclude(tmp_path) == 2
     assert (tmp_path / "notes.txt").is_file()
+
+
+def test_two_sweeps_in_one_folder_count_their_own(tmp_path, monkeypatch):
+    """Each in a process of its own; the one that ends first leaves the other's jobs alone."""
+    first, second = "host-1", sweep_name()
+    for name, seeds in ((first, 3), (second, 2)):
+        monkeypatch.setattr("oponm.cli.outcomes._own", name)
+        outcomes(tmp_path, *[(DONE, "")] * seeds) if name == first else [
+            Outcome(seed, f"run{seed}", [f"seed={seed}"], DONE).write(tmp_path) for seed in range(seeds)
+        ]
+    assert conclude(tmp_path) == 0
+    assert len(json.loads((tmp_path / "sweep.json").read_text())["jobs"]) == 2
+    monkeypatch.setattr("oponm.cli.outcomes._own", first)
+    assert conclude(tmp_path) == 0
+    assert len(json.loads((tmp_path / "sweep.json").read_text())["jobs"]) == 3
+    assert not (tmp_path / ".jobs").exists()
+
+
+def test_a_sweep_has_one_folder(tmp_path):
+    for arguments in (["-m", "seed=0,1", "output_dir=a,b"], ["sweep=demo", "output_dir=a,b"]):
+        done = oponm("train", *QUICK, *arguments, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "output_dir names one folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
