@@ -36,6 +36,7 @@ def assemble(
     channels_last: bool = False,
     compile: bool = False,
     split_noise: bool | str = "auto",
+    confusion_matrix: bool | str = "auto",
     **trainer_options: Any,
 ) -> LongTailModule:
     """Make the module of a run, and see that each of its parts can be used with the others.
@@ -53,6 +54,7 @@ def assemble(
         channels_last: see there, as the next two.
         compile: see there.
         split_noise: see there; true where it cannot be done is an error.
+        confusion_matrix: see there.
         **trainer_options: for :func:`~oponm.training.make_trainer`.
 
     Raises:
@@ -70,7 +72,7 @@ def assemble(
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
-    execution = (check_flag("channels_last", channels_last), compile, split_noise)
+    execution = (check_flag("channels_last", channels_last), compile, split_noise, confusion_matrix)
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
     module.has_idle_weights = idle

@@ -67,6 +67,7 @@ def fit(
     channels_last: bool = False,
     compile: bool = False,
     split_noise: bool | str = "auto",
+    confusion_matrix: bool | str = "auto",
     sync_batchnorm: bool = False,
     num_threads: int | None = None,
     checkpoint_every: timedelta = timedelta(minutes=5),
@@ -118,6 +119,8 @@ def fit(
         channels_last: see :class:`~oponm.training.LongTailModule`, as the next two.
         compile: see there.
         split_noise: see there; true where it cannot be done is an error.
+        confusion_matrix: whether the test set's is counted, see :attr:`Run.confusion_matrix`; ``"auto"`` counts it for
+            1,000 classes at most.
         sync_batchnorm: see :func:`~oponm.training.make_trainer`.
         num_threads: of the CPU, meanwhile; sums, and so results in the last digits, depend on it. None is what the
             command takes for the data: 1 for the digits, else torch's.
@@ -167,6 +170,7 @@ def fit(
         "channels_last": channels_last,
         "compile": compile,
         "split_noise": split_noise,
+        "confusion_matrix": confusion_matrix,
         "sync_batchnorm": sync_batchnorm,
         "num_threads": num_threads,
         "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
@@ -246,6 +250,7 @@ def _train(
         channels_last=settings["trainer"]["channels_last"],
         compile=settings["trainer"]["compile"],
         split_noise=settings["trainer"]["split_noise"],
+        confusion_matrix=settings["trainer"]["confusion_matrix"],
         **{name: options[name] for name in ("accelerator", "precision", "sync_batchnorm")},
     )
     module.model_config = recipe.model_config
