@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,6 +73,8 @@ def assemble(
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
+    for make in (loss, *(phase.loss for phase in plan.phases if phase.loss)):
+        _try("loss", partial(_two_losses, make, data.class_counts))
     execution = (check_flag("channels_last", channels_last), compile, split_noise, confusion_matrix)
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
@@ -99,6 +102,20 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.
     if given != (1, classes):
         raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
     return logits
+
+
+def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> None:
+    """Make a loss and ask it for that of two rows."""
+    if isinstance(make, nn.Module):
+        name = type(make).__name__
+        raise InputError(f"must be what makes it from the class counts, got a {name}: lambda counts: {name}()", "loss")
+    losses = make(class_counts)(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]))
+    if tuple(losses.shape) != (2,):
+        raise InputError(
+            f"gives {tuple(losses.shape)} for two rows, and must give a loss for each, (2,): reduction='none' in place "
+            "of a mean, as rows are weighted here",
+            "loss",
+        )
 
 
 def _has_idle_weights(model: nn.Module, logits: torch.Tensor) -> bool:

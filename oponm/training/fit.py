@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from torch import nn
 
 from oponm.data import LongTailDataModule
+from oponm.data.datasets import as_data_module
 from oponm.data.mixers import MixerFactory
 from oponm.errors import InputError, check_choice, check_int
 from oponm.launched import launched_elsewhere, restarted
@@ -36,9 +37,11 @@ from oponm.training.recipe import Recipe, make_recipe
 from oponm.training.run_folder import finish, finished_result
 from oponm.training.runs import Run
 
+LIBRARIES = ("timm", "torchvision")  # whose networks have a name of their own, after a slash
+
 
 def fit(
-    data: LongTailDataModule,
+    data: LongTailDataModule | str | PathLike[str] | Any,
     model: str | nn.Module | Callable[..., nn.Module] = "small_cnn",
     method: str | Sequence[Phase] = "open",
     *,
@@ -58,7 +61,7 @@ def fit(
     output_dir: str | PathLike[str] | None = None,
     resume: bool = False,
     phase_cache: PhaseCache | str | PathLike[str] | None = None,
-    loggers: Sequence[Logger] | None = None,
+    loggers: Logger | Sequence[Logger] | None = None,
     accelerator: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -87,8 +90,11 @@ def fit(
     started in as many processes each of them calls it, the first one writes, and all return the run.
 
     Args:
-        data: the data module, with its augmentation, mixing and noise. It stays as it is, and serves many runs.
-        model: a name; or what makes the network when called with ``num_classes`` and ``in_channels``; or a network,
+        data: the data module, with its augmentation, mixing and noise. It stays as it is, and serves many runs. Or a
+            folder of images, see :class:`~oponm.data.ImageFolderLT`; or a dataset of torch or torchvision, see
+            :class:`~oponm.data.DatasetLT`.
+        model: a name, ``"timm/..."`` and ``"torchvision/..."`` for their networks;
+            or what makes the network when called with ``num_classes`` and ``in_channels``; or a network,
             which is trained in place.
         method: a name, or the phases of a method of one's own.
         max_epochs: length of the run; phases and schedule scale with it.
@@ -109,7 +115,7 @@ def fit(
         output_dir: the run's folder, empty or new; None makes a temporary one, kept until the program ends.
         resume: go on with the run that was begun in ``output_dir``, if there is one; one that is done is read.
         phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None does without.
-        loggers: Lightning's; None writes ``metrics.csv`` into the folder.
+        loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
         devices: processes on each machine, each with a device of its own and a part of each batch.
         num_nodes: machines; the script is launched on each.
@@ -146,6 +152,7 @@ def fit(
         >>> run.network(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 10])
     """
+    data, loggers = as_data_module(data), _listed(loggers)
     arguments = dict(locals())
     started = time.perf_counter()
     check_int("max_restarts", max_restarts, minimum=0)
@@ -178,6 +185,9 @@ def fit(
         "on_nonfinite": check_choice("on_nonfinite", on_nonfinite, REACTIONS),
     }
     of_network = {"head": head, "weights": weights, "classifier": classifier}
+    if isinstance(model, str) and "/" in model:  # a network of a library
+        library, _, of_network["name"] = model.partition("/")
+        chosen["model"] = check_choice("model", library, LIBRARIES)
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
     recipe = make_recipe(data, chosen, seed, own)
@@ -202,6 +212,14 @@ def fit(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return run
+
+
+def _listed(loggers: Any) -> list[Logger] | None:
+    """One logger or several as a list."""
+    listed = [loggers] if isinstance(loggers, Logger) else loggers
+    if listed is None or (isinstance(listed, Sequence) and all(isinstance(each, Logger) for each in listed)):
+        return None if listed is None else list(listed)
+    raise InputError(f"must be Lightning's, one or a list of them, got {loggers!r}", "loggers")
 
 
 def _begin_in(output_dir: str | PathLike[str] | None, resume: bool, recipe: Recipe) -> tuple[Path, bool, bool, bool]:

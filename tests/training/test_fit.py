@@ -13,7 +13,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from pytorch_lightning.loggers import CSVLogger
 from torch import nn
+from torchvision.datasets import ImageFolder
 
 from oponm.configs import compose_choices
 from oponm.data import DigitsLT, LongTailDataModule, Pool, Source
@@ -201,6 +203,56 @@ def test_the_confusion_matrix_of_a_run_of_an_older_version(data, tmp_path):
     assert Run.load(tmp_path / "run").confusion_matrix.toarray().tolist() == written
     with pytest.raises(InputError, match="confusion_matrix must be auto, true or false"):
         fit(data, max_epochs=1, method="erm", confusion_matrix="yes")
+
+
+def test_a_folder_and_a_dataset_in_place_of_a_data_module(tmp_path):
+    random = np.random.default_rng(0)
+    for name, number in (("cat", 12), ("dog", 6)):
+        (tmp_path / name).mkdir()
+        for index in range(number):
+            Image.fromarray(random.integers(256, size=(8, 8, 3)).astype(np.uint8)).save(
+                tmp_path / name / f"{index}.png"
+            )
+    folder = fit(str(tmp_path), method="erm", max_epochs=1)
+    assert folder.result["class_names"] == ["cat", "dog"]
+    dataset = fit(ImageFolder(str(tmp_path)), method="erm", max_epochs=1)
+    assert dataset.result["content_digest"] == folder.result["content_digest"]
+    assert dataset.evaluate()["metrics"] == dataset.metrics
+    with pytest.raises(InputError, match="data names no folder: nowhere"):
+        fit("nowhere")
+
+
+def test_a_network_of_a_library_by_its_name(data):
+    run = fit(data, model="timm/resnet18", method="erm", max_epochs=1)
+    assert run.result["choices"]["model"] == "timm"
+    assert type(run.network).__module__.startswith("timm.")
+    with pytest.raises(InputError, match="name is no network of timm, got 'resnet_18'"):
+        fit(data, model="timm/resnet_18")
+    with pytest.raises(InputError, match="model must be one of timm, torchvision, got 'keras'"):
+        fit(data, model="keras/resnet18")
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda counts: nn.CrossEntropyLoss(), r"loss gives \(\) for two rows, .* reduction='none'"),
+        (nn.CrossEntropyLoss(), "loss must be what makes it from the class counts, got a CrossEntropyLoss: lambda"),
+        (nn.CrossEntropyLoss, "loss cannot be used"),
+    ],
+)
+def test_a_loss_that_cannot_be_used(data, loss, words):
+    with pytest.raises(InputError, match=words):
+        fit(data, max_epochs=2, loss=loss)
+    with pytest.raises(InputError, match=words):
+        fit(data, max_epochs=2, method=[Phase(1), Phase(1, loss=loss)])
+
+
+def test_a_single_logger(data, tmp_path):
+    logger = CSVLogger(tmp_path, name="", version="")
+    fit(data, method="erm", max_epochs=1, loggers=logger)
+    assert (tmp_path / "metrics.csv").is_file()
+    with pytest.raises(InputError, match="loggers must be Lightning's, one or a list of them, got 'csv'"):
+        fit(data, max_epochs=1, loggers="csv")
 
 
 def test_phases_of_one_s_own(data):
