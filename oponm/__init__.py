@@ -8,11 +8,7 @@ framework around it is started by ``oponm train``, or by :func:`oponm.fit`. Each
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from oponm.training.fit import fit
-    from oponm.training.runs import Run
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [

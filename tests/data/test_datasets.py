@@ -121,5 +121,5 @@ def test_choices_by_name():
     assert data.make_augmentation.keywords == {"padding": 4}
     assert data.make_mixer.keywords["distribution"] == "uniform"
     assert data.make_mixing.keywords["alpha"] == 1.0
-    with pytest.raises(InputError, match="augmentation must be one of autoaugment, .*got 'flip'"):
+    with pytest.raises(InputError, match=r"augmentation must be one of autoaugment, .*got 'flip'"):
         DigitsLT(augmentation="flip")
