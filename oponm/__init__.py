@@ -1,19 +1,39 @@
 """Oversampling with pure noise images (OPeN) and distribution-aware routing batch norm (DAR-BN).
 
-The library is in :mod:`oponm.nn`, :mod:`oponm.noise`, :mod:`oponm.longtail` and :mod:`oponm.rng`; each is imported when
-first used, so that ``import oponm`` costs nothing. The experiment framework around it is started by ``oponm train``.
+The library is in :mod:`oponm.nn`, :mod:`oponm.noise`, :mod:`oponm.longtail` and :mod:`oponm.rng`; the experiment
+framework around it is started by ``oponm train``, or by :func:`oponm.fit`. Each is imported when first used, so that
+``import oponm`` costs nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "longtail", "nn", "noise", "rng"]
+__all__ = [
+    "Run",
+    "__version__",
+    "data",
+    "errors",
+    "fit",
+    "inference",
+    "longtail",
+    "losses",
+    "metrics",
+    "models",
+    "nn",
+    "noise",
+    "report",
+    "rng",
+    "training",
+]
+_OF_TRAINING = ("Run", "fit")
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name in _OF_TRAINING:
+        return getattr(importlib.import_module("oponm.training"), name)
     if name in __all__:
         return importlib.import_module(f"oponm.{name}")
     raise AttributeError(f"module 'oponm' has no attribute {name!r}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,30 @@ def also_chosen(chosen: Mapping[str, str], given: Mapping[str, str]) -> dict[str
     for group in (group for group, _ in reversed(_listed()) if group in found):  # it may choose in those above it
         found |= {other: to for other, to in _chooses(group, found[group]).items() if other not in given}
     return found
+
+
+def chosen(group: str, choice: Any) -> Any:
+    """What makes the thing that a choice of a config group names; anything but a name is given back as it is.
+
+    Args:
+        group: its name, of one whose choices are ``{_target_: ..., _partial_: true}``.
+        choice: a name in it, or an object in place of one.
+
+    Raises:
+        InputError: for a name that there is not.
+
+    Example:
+        >>> chosen("augmentation", "flip_crop").keywords
+        {'padding': 4}
+        >>> chosen("augmentation", print) is print
+        True
+    """
+    if not isinstance(choice, str):
+        return choice
+    settings = choice_settings(group, check_choice(group, choice, groups()[group]))
+    module, _, name = settings["_target_"].rpartition(".")
+    options = {key: value for key, value in settings.items() if not key.startswith("_")}
+    return partial(getattr(importlib.import_module(module), name), **options)
 
 
 @cache

@@ -10,7 +10,7 @@ FREE = frozenset(
     {
         *("resume", "output_dir", "phase_cache", "logger", "optimized_metric", *PUBLISHED),
         *("trainer.checkpoint_every_minutes", "trainer.checkpoint_every_n_steps"),
-        *("trainer.max_restarts", "trainer.accelerator"),
+        *("trainer.max_restarts", "trainer.accelerator", "trainer.confusion_matrix"),
     }
 )
 

@@ -31,5 +31,19 @@ def test_rooms_are_reached_from_the_package():
 
     assert oponm.nn.DARBatchNorm2d(3).num_features == 3
     assert set(oponm.__all__) <= set(dir(oponm))
+    assert {"fit", "Run"} <= set(dir(oponm))
+    for name in oponm.__all__:
+        assert getattr(oponm, name) is not None
+    from oponm.training import Run, fit
+
+    assert oponm.fit is fit
+    assert oponm.Run is Run
     with pytest.raises(AttributeError, match="elsewhere"):
         _ = oponm.elsewhere
+
+
+def test_dir_shows_what_is_public():
+    import oponm.training
+
+    assert dir(oponm.training) == sorted(oponm.training.__all__)
+    assert dir(oponm) == sorted(oponm.__all__)

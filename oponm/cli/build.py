@@ -94,6 +94,7 @@ def _build(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, Phas
         channels_last=config.trainer.channels_last,
         compile=config.trainer.compile,
         split_noise=config.trainer.split_noise,
+        confusion_matrix=config.trainer.confusion_matrix,
         **trainer_options(config),
     )
     module.model_config = _plain(config.model)

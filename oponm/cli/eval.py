@@ -47,6 +47,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.cli.wandb_defaults import fill_in_wandb
     from oponm.dashboard import Dashboard
     from oponm.inference.split import SPLITS
+    from oponm.metrics import write_confusion
     from oponm.training import evaluate
     from oponm.training.result import environment, write_json
     from oponm.training.run_folder import begin
@@ -70,6 +71,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         result = {
             **identity,
             **measured,
+            "confusion_matrix": write_confusion(folder, measured["confusion_matrix"]),
             "checkpoint": str(Path(str(config.checkpoint)).resolve()),
             "evaluated": config.split if config.folder is None else str(Path(config.folder).resolve()),
             "skipped_files": data.skipped,
@@ -121,5 +123,6 @@ def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     on_error = config.data.get("on_error", "raise")
     data = EvaluationFolder(str(config.folder), classifier, config.data.batch_size, on_error, config.seed)
     shots = OmegaConf.to_container(config.shots, resolve=True)
-    module = LongTailModule(classifier.network, classifier.class_counts, seed=config.seed, shots=cast(Any, shots))
+    options: dict[str, Any] = {"shots": shots, "confusion_matrix": config.trainer.confusion_matrix}
+    module = LongTailModule(classifier.network, classifier.class_counts, seed=config.seed, **options)
     return module, cast(LongTailDataModule, data)  # it has what an evaluation asks of one

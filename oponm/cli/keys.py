@@ -9,7 +9,7 @@ from oponm.errors import InputError
 # Where a key that nobody reads would go unnoticed; what is under the others is passed on by name, and refused there.
 _KNOWN = {
     "trainer": {"max_epochs", "accelerator", "num_threads", "precision"}
-    | {"channels_last", "compile", "split_noise", "sync_batchnorm"}
+    | {"channels_last", "compile", "split_noise", "sync_batchnorm", "confusion_matrix"}
     | {"checkpoint_every_minutes", "checkpoint_every_n_steps", "devices", "num_nodes", "max_restarts", "on_nonfinite"},
     "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},

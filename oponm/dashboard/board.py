@@ -17,6 +17,7 @@ from oponm.dashboard.phases import phase_table
 from oponm.dashboard.tensorboard_logger import TensorBoardLogger
 from oponm.dashboard.wandb_logger import WandbLogger
 from oponm.data import LongTailDataModule
+from oponm.metrics import MOST_CONFUSED, read_confusion
 from oponm.report.sheet import sheet_figure
 from oponm.training import LongTailModule
 from oponm.training.checkpoints import BEST, LAST
@@ -25,6 +26,7 @@ from oponm.training.state import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from scipy.sparse import csr_array
 
 
 class Dashboard:
@@ -78,7 +80,7 @@ class Dashboard:
             result: see :func:`~oponm.training.evaluate`.
         """
         if self.displays:
-            self._show(*self._of_classes(result))
+            self._show(*self._of_classes(result, result["confusion_matrix"]))
 
     def end_training(
         self, module: LongTailModule, data: LongTailDataModule, result: Mapping[str, Any], folder: Path
@@ -93,7 +95,10 @@ class Dashboard:
         """
         if not self.displays:
             return
-        figures, tables, charts = self._of_classes(result)
+        matrix = None
+        with never_stopping("dashboard"):
+            matrix = read_confusion(folder, result["confusion_matrix"])
+        figures, tables, charts = self._of_classes(result, matrix)
         with never_stopping("dashboard"):
             tables["phases"] = phase_table(self.history.rows, result["phases"], result["epochs"])
         with never_stopping("dashboard"):
@@ -114,17 +119,19 @@ class Dashboard:
                     display.keep(file, {**kept, "split_digest": data.digest}, "best" if best else "last")
 
     def _of_classes(
-        self, result: Mapping[str, Any]
+        self, result: Mapping[str, Any], matrix: csr_array | None
     ) -> tuple[dict[str, Figure], dict[str, list[Any]], dict[str, Chart]]:
         names, counts, noise = result["class_names"], result["class_counts"], result["noise_histogram"]
-        order, matrix = head_to_tail(counts), result["confusion_matrix"]
-        figures = self._draw(
-            {
-                "test/class_accuracy": lambda: accuracy_figure(names, counts, result["recall"]),
-                "test/confusion_matrix": lambda: confusion_figure(names, counts, matrix),
-                "test/noise_histogram": lambda: noise_figure(names, counts, noise),
-            }
-        )
+        order = head_to_tail(counts)
+        drawn = {
+            "test/class_accuracy": lambda: accuracy_figure(names, counts, result["recall"]),
+            "test/noise_histogram": lambda: noise_figure(names, counts, noise),
+        }
+        # Of more classes no picture shows any.
+        confusions = None if matrix is None or len(names) > MOST_CONFUSED else matrix.toarray().tolist()
+        if confusions is not None:
+            drawn["test/confusion_matrix"] = lambda: confusion_figure(names, counts, confusions)
+        figures = self._draw(drawn)
         sorted_names = [names[label] for label in order]
         charts = {
             "charts/class_accuracy": bar_chart(
@@ -134,8 +141,9 @@ class Dashboard:
                 "what pure noise is taken for", sorted_names, "noise images", [noise[label] for label in order]
             ),
         }
-        if confusion := confusion_chart("confusion matrix of the test set", names, matrix):
-            charts["charts/confusion_matrix"] = confusion
+        title = "confusion matrix of the test set"
+        if confusions is not None and (chart := confusion_chart(title, names, confusions)):
+            charts["charts/confusion_matrix"] = chart
         columns = [names, counts, *(result[key] for key in ("test_counts", "recall", "precision", "noise_histogram"))]
         head = ["class", "training images", "test images", "recall", "precision", "noise images taken for it"]
         return figures, {"test/classes": [head, *([column[k] for column in columns] for k in order)]}, charts

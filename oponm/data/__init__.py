@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from oponm.data.celeba import CelebA5
     from oponm.data.check import DataCheck, check_data
     from oponm.data.cifar import CifarLT
+    from oponm.data.datasets import DatasetLT
     from oponm.data.digits import DigitsLT
     from oponm.data.image_folder import ImageFolderLT
     from oponm.data.list_lt import ImageNetLT, PlacesLT
@@ -22,6 +23,7 @@ __all__ = [
     "CelebA5",
     "CifarLT",
     "DataCheck",
+    "DatasetLT",
     "DigitsLT",
     "ImageFolderLT",
     "ImageNetLT",
@@ -35,6 +37,7 @@ _HOMES = {
     "CelebA5": "celeba",
     "CifarLT": "cifar",
     "DataCheck": "check",
+    "DatasetLT": "datasets",
     "DigitsLT": "digits",
     "ImageFolderLT": "image_folder",
     "ImageNetLT": "list_lt",

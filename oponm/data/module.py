@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self, TypedDict
 
+from oponm.configs import chosen
 from oponm.data.augmentation import no_augmentation
 from oponm.data.decode import UnusableFiles
 from oponm.data.duplicates import shared_images
@@ -71,9 +72,9 @@ class DataOptions(TypedDict, total=False):
     statistics: str
     in_memory: bool
     num_workers: int
-    augmentation: Callable[[tuple[int, int]], nn.Module]
-    mixer: MixerFactory
-    mixing: Callable[[list[int]], nn.Module | None]
+    augmentation: str | Callable[[tuple[int, int]], nn.Module]
+    mixer: str | MixerFactory
+    mixing: str | Callable[[list[int]], nn.Module | None]
 
 
 class LongTailDataModule(pl.LightningDataModule):
@@ -110,7 +111,8 @@ class LongTailDataModule(pl.LightningDataModule):
         in_memory: keep all images decoded in the device's memory; False decodes the files of each batch anew, with a
             random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
         num_workers: processes that decode, for ``in_memory=False``.
-        augmentation: makes the augmentation from (H, W).
+        augmentation: makes the augmentation from (H, W); or the name of a choice of the command line, as in the next
+            two.
         mixer: makes what mixes noise in, from the training set's statistics, its class counts, and a function that
             gives the statistics of each class, see :func:`~oponm.data.mixers.make_mixer`.
         mixing: makes what mixes images with each other, from the class counts; see :mod:`oponm.data.mixing`.
@@ -134,9 +136,9 @@ class LongTailDataModule(pl.LightningDataModule):
         statistics: str = "own",
         in_memory: bool = True,
         num_workers: int = 0,
-        augmentation: Callable[[tuple[int, int]], nn.Module] = no_augmentation,
-        mixer: MixerFactory = make_mixer,
-        mixing: Callable[[list[int]], nn.Module | None] = no_mixing,
+        augmentation: str | Callable[[tuple[int, int]], nn.Module] = no_augmentation,
+        mixer: str | MixerFactory = make_mixer,
+        mixing: str | Callable[[list[int]], nn.Module | None] = no_mixing,
     ) -> None:
         super().__init__()
         if draw not in DRAWS and imbalance_ratio is not None:
@@ -155,12 +157,35 @@ class LongTailDataModule(pl.LightningDataModule):
         self.in_memory, self.num_workers = in_memory, check_int("num_workers", num_workers, minimum=0)
         if in_memory and num_workers:
             raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
-        self.make_augmentation, self.make_mixer, self.make_mixing = augmentation, mixer, mixing
+        self.make_augmentation, self.make_mixer = chosen("augmentation", augmentation), chosen("noise", mixer)
+        self.make_mixing = chosen("mixing", mixing)
         self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
         self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False
         self._own_statistics: Statistics | None = None  # once they are measured
         self._standing: dict[str, Loader] = {}  # whose processes stay from epoch to epoch
+
+    @classmethod
+    def from_datasets(  # type: ignore[override]
+        cls, train_dataset: Any, val_dataset: Any = None, test_dataset: Any = None, **options: Any
+    ) -> LongTailDataModule:
+        """A data module of datasets, see :class:`~oponm.data.DatasetLT`.
+
+        Args:
+            train_dataset: to draw the training set from.
+            val_dataset: for ``val="split"``; None holds it out of the training images.
+            test_dataset: None holds it out of the training images.
+            **options: of :class:`~oponm.data.DatasetLT`.
+
+        Raises:
+            InputError: for anything that is no dataset; and on a data set of its own, such as
+                :class:`~oponm.data.DigitsLT`, whose images are no others.
+        """
+        from oponm.data.datasets import DatasetLT
+
+        if not issubclass(DatasetLT, cls):
+            raise InputError(f"{cls.__name__} has images of its own: call oponm.data.DatasetLT.from_datasets")
+        return DatasetLT(train_dataset, test_dataset, val_dataset, **options)
 
     @abstractmethod
     def load_source(self) -> Source:
@@ -423,7 +448,7 @@ class LongTailDataModule(pl.LightningDataModule):
         absent = [repr(name) for name, count in zip(self.class_names, counts, strict=True) if not count]
         return ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
 
-    def _missing(self, counts: dict[str, list[int]]) -> str:
+    def _missing_classes(self, counts: dict[str, list[int]]) -> str:
         """Which classes are missing from the sets that are evaluated on, in words; empty if none is."""
         lines = {name: self._absent(own) for name, own in counts.items() if 0 in own}
         return "; ".join(f"no {name} images of {absent}" for name, absent in lines.items())

@@ -1,13 +1,24 @@
 """What a classifier is measured by."""
 
 from oponm.metrics.calibration import ExpectedCalibrationError
-from oponm.metrics.confusion import class_precision, class_recall, geometric_mean, macro_f1, mean_recall
-from oponm.metrics.evaluation import Evaluation, evaluation_metrics, summarise
+from oponm.metrics.class_counts import (
+    ClassCounts,
+    class_precision,
+    class_recall,
+    geometric_mean,
+    macro_f1,
+    mean_recall,
+)
+from oponm.metrics.confusion import Confusions, read_confusion, write_confusion
+from oponm.metrics.evaluation import MOST_CONFUSED, Evaluation, evaluation_metrics, summarise
 from oponm.metrics.fifths import class_fifths
 from oponm.metrics.noise import noise_histogram
 from oponm.metrics.rows import RowMetrics
 
 __all__ = [
+    "MOST_CONFUSED",
+    "ClassCounts",
+    "Confusions",
     "Evaluation",
     "ExpectedCalibrationError",
     "RowMetrics",
@@ -19,5 +30,7 @@ __all__ = [
     "macro_f1",
     "mean_recall",
     "noise_histogram",
+    "read_confusion",
     "summarise",
+    "write_confusion",
 ]

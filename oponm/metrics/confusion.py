@@ -1,122 +1,163 @@
-"""What a confusion matrix tells: all that is counted by class.
-
-Entry (i, j) of the matrix is the number of images of class i that were taken for class j. A class without images has no
-recall, and one that is never predicted no precision; both are NaN here, and means leave them out.
-"""
+"""The confusion matrix, of which most entries are 0: counted, kept and read as what is not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
-from oponm.errors import check_real
+from oponm.errors import check_int
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-def class_recall(confusion: Tensor) -> Tensor:
-    r"""The share of each class's images that are recognised.
-
-    .. math:: r_i = M_{ii} \Big/ \sum_j M_{ij}
-
-    Args:
-        confusion: (K, K), counts.
-
-    Returns:
-        (K,), float64, in [0, 1]; NaN for a class without images.
-
-    Example:
-        >>> class_recall(torch.tensor([[3, 1], [0, 0]]))
-        tensor([0.7500,    nan], dtype=torch.float64)
-    """
-    return confusion.diagonal().double() / confusion.sum(1)
+CONFUSION_FILE = "confusion_matrix.npz"
 
 
-def class_precision(confusion: Tensor) -> Tensor:
-    r"""The share of the images taken for each class that are of it.
-
-    .. math:: p_j = M_{jj} \Big/ \sum_i M_{ij}
+class Confusions(Metric):
+    """How often images of one class are taken for another; a number an image in memory, whatever the classes.
 
     Args:
-        confusion: (K, K), counts.
-
-    Returns:
-        (K,), float64, in [0, 1]; NaN for a class that is never predicted.
-
-    Example:
-        >>> class_precision(torch.tensor([[3, 0], [1, 0]]))
-        tensor([0.7500,    nan], dtype=torch.float64)
-    """
-    return confusion.diagonal().double() / confusion.sum(0)
-
-
-def macro_f1(confusion: Tensor) -> Tensor:
-    r"""The mean over classes of the harmonic mean of precision and recall.
-
-    .. math:: \frac{1}{|S|} \sum_{i \in S} \frac{2 M_{ii}}{\sum_j M_{ij} + \sum_j M_{ji}}, \quad
-        S = \text{classes that have images or are predicted}
-
-    As scikit-learn's ``f1_score(average="macro")``: a class is 0 if only one of its two terms is defined.
-
-    Args:
-        confusion: (K, K), counts, not all 0.
-
-    Returns:
-        A scalar, float64, in [0, 1].
-
-    Example:
-        >>> macro_f1(torch.tensor([[3, 0, 0], [1, 0, 0], [0, 0, 0]]))
-        tensor(0.4286, dtype=torch.float64)
-    """
-    return (2 * confusion.diagonal().double() / (confusion.sum(0) + confusion.sum(1))).nanmean()
-
-
-def geometric_mean(recall: Tensor, correction: float = 0.0) -> Tensor:
-    r"""The geometric mean of the classes' recalls.
-
-    .. math:: \Big( \prod_{i=1}^{K} \max(r_i, c) \Big)^{1 / K}
-
-    One class that is never recognised makes it 0, whatever the others are, which on long tails is common; a correction
-    above 0 stands in for such recalls, and 0.001 is usual. Numbers with different corrections do not compare.
-
-    Args:
-        recall: of each class, (K,); NaN is left out.
-        correction: c, the least that a recall counts, in [0, 1].
-
-    Returns:
-        A scalar, in [0, 1].
+        num_classes: number of classes K.
 
     Raises:
-        InputError: for a correction out of range.
-
-    References:
-        Kubat, Matwin, "Addressing the Curse of Imbalanced Training Sets: One-Sided Selection", ICML 1997. The
-        correction is that of imbalanced-learn's ``geometric_mean_score``.
+        InputError: for fewer than one class.
 
     Example:
-        >>> geometric_mean(torch.tensor([0.9, 0.4])), geometric_mean(torch.tensor([0.9, 0.0]))
-        (tensor(0.6000), tensor(0.))
-        >>> geometric_mean(torch.tensor([0.9, 0.0]), correction=0.001)
-        tensor(0.0300)
+        >>> confusions = Confusions(2)
+        >>> confusions.update(torch.tensor([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0]]), torch.tensor([0, 1, 1]))
+        >>> confusions.compute()
+        tensor([[0, 0, 1],
+                [1, 0, 2]])
     """
-    return recall.clamp(min=check_real("correction", correction, 0, 1)).log().nanmean().exp()
+
+    full_state_update = False
+    is_differentiable = False
+    places: list[Tensor]
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = check_int("num_classes", num_classes, minimum=1)
+        self.add_state("places", [], dist_reduce_fx="cat")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        # Of a process without images torchmetrics would send an empty tensor of floating point.
+        self.places = [torch.zeros(0, dtype=torch.int64, device=self.device)]
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            logits: (N, K).
+            targets: (N,), int64, below K.
+        """
+        self.places.append(targets * self.num_classes + logits.argmax(1))
+
+    def compute(self) -> Tensor:
+        """(M, 3), int64: class, class that it was taken for, and how often, where that is above 0; sorted."""
+        places = self.places if isinstance(self.places, Tensor) else torch.cat(self.places)
+        found, number = places.unique(return_counts=True)
+        return torch.stack([found // self.num_classes, found % self.num_classes, number], 1)
 
 
-def mean_recall(recall: Tensor, classes: Sequence[int]) -> float | None:
-    """The mean recall of some classes.
+def sparse_matrix(confusions: Tensor, num_classes: int) -> csr_array:
+    """The confusion matrix of what :class:`Confusions` counted.
 
     Args:
-        recall: of each class, (K,); NaN is left out.
-        classes: labels.
+        confusions: (M, 3).
+        num_classes: number of classes K.
 
     Returns:
-        In [0, 1]; None if no class has a recall.
+        (K, K), int64; row i, column j: how many images of class i were taken for class j.
 
     Example:
-        >>> recall = torch.tensor([0.75, 0.25, float("nan")])
-        >>> mean_recall(recall, [0, 1]), mean_recall(recall, [2])
-        (0.5, None)
+        >>> sparse_matrix(torch.tensor([[0, 0, 1], [1, 0, 2]]), 2).toarray()
+        array([[1, 0],
+               [2, 0]])
     """
-    known = recall[torch.tensor(classes, dtype=torch.long)]
-    known = known[~known.isnan()]
-    return float(known.mean()) if len(known) else None
+    from scipy.sparse import csr_array
+
+    true, taken, number = confusions.cpu().numpy().T
+    return csr_array((number, (true, taken)), shape=(num_classes, num_classes))
+
+
+def write_confusion(folder: Path, matrix: csr_array | None) -> str | None:
+    """Write a confusion matrix beside ``result.json``, whole or not at all; ``scipy.sparse.load_npz`` reads it.
+
+    Args:
+        folder: of the result; must exist.
+        matrix: (K, K); None writes nothing, and removes one of before.
+
+    Returns:
+        What ``result.json`` is to say of it: the name of the file, or None.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> said = write_confusion(folder, sparse_matrix(torch.tensor([[0, 1, 5]]), 2))
+        >>> said, read_confusion(folder, said).toarray().tolist()
+        ('confusion_matrix.npz', [[0, 5], [0, 0]])
+    """
+    from scipy.sparse import save_npz
+
+    path = folder / CONFUSION_FILE
+    if matrix is None:
+        path.unlink(missing_ok=True)
+        return None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            save_npz(file, matrix)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path.name
+
+
+def read_confusion(folder: Path, said: Any) -> csr_array | None:
+    """Read the confusion matrix of a result; nothing in the file is executed.
+
+    Args:
+        folder: of the result.
+        said: what its ``result.json`` has as ``confusion_matrix``: the name of the file, None, or the matrix itself as
+            a list of rows, as older versions wrote it.
+
+    Returns:
+        (K, K); None where there is none.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it holds no such matrix, or ``said`` is none of these.
+
+    Example:
+        >>> int(read_confusion(Path(), [[3, 1], [0, 4]]).trace())
+        7
+    """
+    from scipy.sparse import csr_array, load_npz
+
+    if said is None:
+        return None
+    if isinstance(said, str) and said != CONFUSION_FILE:
+        raise ValueError(f"must name {CONFUSION_FILE}, got {said!r}")
+    try:
+        matrix = csr_array(load_npz(folder / said) if isinstance(said, str) else np.array(said))
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged file makes zipfile, numpy and scipy say
+        raise ValueError(f"holds no confusion matrix ({type(error).__name__}: {error})") from error
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iuf":
+        raise ValueError(f"holds no confusion matrix, but {matrix.dtype} of {matrix.shape}")
+    if not np.all(np.isfinite(matrix.data) & (matrix.data >= 0)):
+        raise ValueError("holds no confusion matrix, but numbers that count nothing")
+    return matrix

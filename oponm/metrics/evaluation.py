@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassAccuracy
 
 from oponm.errors import InputError
 from oponm.longtail import shot_groups
 from oponm.metrics.calibration import ExpectedCalibrationError
-from oponm.metrics.confusion import class_precision, class_recall, geometric_mean, macro_f1, mean_recall
+from oponm.metrics.class_counts import (
+    ClassCounts,
+    class_precision,
+    class_recall,
+    geometric_mean,
+    macro_f1,
+    mean_recall,
+)
+from oponm.metrics.confusion import Confusions, sparse_matrix
 from oponm.metrics.fifths import class_fifths
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+MOST_CONFUSED = 1000  # classes; of more, confusions are counted where that is asked for
 
 
 class Evaluation(NamedTuple):
@@ -28,39 +41,42 @@ class Evaluation(NamedTuple):
         precision: of each class; None for a class that is never predicted.
         fifths: mean recall of each fifth of the classes, the rarest in training first, see
             :func:`~oponm.metrics.class_fifths`; None for a fifth without test images.
-        confusion_matrix: row i, column j: how many images of class i were taken for class j.
+        confusion_matrix: (K, K), sparse; row i, column j: how many images of class i were taken for class j. None where
+            that was not counted.
     """
 
     scalars: dict[str, float]
     recall: list[float | None]
     precision: list[float | None]
     fifths: list[float | None]
-    confusion_matrix: list[list[int]]
+    confusion_matrix: csr_array | None
 
 
-def evaluation_metrics(num_classes: int) -> MetricCollection:
-    """All that :func:`summarise` needs, in K x K + 4 K + 16 numbers, whatever the number of images.
+def evaluation_metrics(num_classes: int, confusions: bool = False) -> MetricCollection:
+    """All that :func:`summarise` needs, in a number of numbers that grows with the classes K, not with their square.
 
-    Every state is a sum, also over processes. All that is counted by class follows from the confusion matrix.
+    That is 7 K + 16 of them, whatever the number of images, and one an image for confusions. They add up over
+    processes.
 
     Args:
         num_classes: number of classes K, at least 2.
+        confusions: whether to count what each class is taken for.
 
     Returns:
-        A collection to be updated with logits (N, K) and targets (N,); it has the keys ``confusion_matrix`` ((K, K),
-        int64), ``ece``, and for more than five classes ``top5_accuracy``.
+        A collection to be updated with logits (N, K) and targets (N,); it has the keys ``class_counts``, see
+        :class:`~oponm.metrics.ClassCounts`, ``ece``, for more than five classes ``top5_accuracy``, and with
+        ``confusions`` these, see :class:`~oponm.metrics.Confusions`.
 
     Example:
         >>> import torch
         >>> metrics = evaluation_metrics(2)
         >>> metrics.update(torch.tensor([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0]]), torch.tensor([0, 1, 1]))
-        >>> metrics.compute()["confusion_matrix"]
-        tensor([[1, 0], [1, 1]])
+        >>> metrics.compute()["class_counts"].tolist()
+        [[1, 1], [1, 2], [2, 1]]
     """
-    metrics: dict[str, Metric] = {
-        "confusion_matrix": MulticlassConfusionMatrix(num_classes),
-        "ece": ExpectedCalibrationError(),
-    }
+    metrics: dict[str, Metric] = {"class_counts": ClassCounts(num_classes), "ece": ExpectedCalibrationError()}
+    if confusions:
+        metrics["confusions"] = Confusions(num_classes)
     if num_classes > 5:
         metrics["top5_accuracy"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
     # None could share a state; torchmetrics would look for that by comparing states, which may agree by chance.
@@ -87,22 +103,22 @@ def summarise(
 
     Example:
         >>> import torch
-        >>> values = {"confusion_matrix": torch.tensor([[4, 0], [1, 1]]), "ece": torch.tensor(0.25)}
+        >>> values = {"class_counts": torch.tensor([[4, 1], [4, 2], [5, 1]]), "ece": torch.tensor(0.25)}
         >>> summary = summarise(values, class_counts=[200, 5])
         >>> summary.recall, summary.precision
         ([1.0, 0.5], [0.8, 1.0])
         >>> {name: summary.scalars[name] for name in ("accuracy", "balanced_accuracy", "many", "few", "ece")}
         {'accuracy': 0.833333, 'balanced_accuracy': 0.75, 'many': 1.0, 'few': 0.5, 'ece': 0.25}
     """
-    confusion = values["confusion_matrix"].cpu()
-    if not confusion.any():
+    hits, images, taken = values["class_counts"].cpu()
+    if not images.any():
         raise InputError("there is no image to evaluate on: give the set at least one")
-    recall, groups = class_recall(confusion), shot_groups(class_counts, many_over, few_under)
+    recall, groups = class_recall(hits, images), shot_groups(class_counts, many_over, few_under)
     scalars = {
-        "accuracy": confusion.trace() / confusion.sum(),
+        "accuracy": hits.sum() / images.sum(),
         "top5_accuracy": values.get("top5_accuracy"),
         "balanced_accuracy": recall.nanmean(),
-        "macro_f1": macro_f1(confusion),
+        "macro_f1": macro_f1(hits, images, taken),
         "geometric_mean": geometric_mean(recall),
         **{name: mean_recall(recall, classes) for name, classes in groups.items()},
         "ece": values["ece"],
@@ -110,9 +126,9 @@ def summarise(
     return Evaluation(
         {name: round(float(value), 6) for name, value in scalars.items() if value is not None},
         _rounded(recall.tolist()),
-        _rounded(class_precision(confusion).tolist()),
+        _rounded(class_precision(hits, taken).tolist()),
         _rounded([mean_recall(recall, classes) for classes in class_fifths(class_counts)]),
-        confusion.tolist(),
+        sparse_matrix(values["confusions"], len(class_counts)) if "confusions" in values else None,
     )
 
 

@@ -43,7 +43,8 @@ def trace_classifier(model: nn.Module, images: Tensor, candidates: Mapping[str, 
         >>> trace_classifier(model, torch.rand(2, 1, 2, 2), dict(model.named_children()))
         'fc'
     """
-    source, answers = torch.Generator().manual_seed(0), {}
+    source = torch.Generator().manual_seed(0)
+    answers: dict[str, Tensor] = {}
     outputs: Any = None
 
     def answering(name: str) -> Callable[..., Tensor | None]:

@@ -72,7 +72,7 @@ class AddNoise(nn.Module):
             The batch, without ``is_noise``; ``images`` itself is left as it was.
 
         Raises:
-            InputError: if the images are integers, or for a progress outside [0, 1].
+            InputError: if the images are integers or a label is that of no class, or for a progress outside [0, 1].
         """
         probability = self.probability * ramp_factor(self.ramp, progress)
         chosen = choose_rows(images, targets, probability, generator)

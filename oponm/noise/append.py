@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from oponm.errors import check_choice, check_int, check_real
 from oponm.noise.batch import Batch
 from oponm.noise.ramp import RAMPS, ramp_factor
+from oponm.noise.rows import check_targets
 
 
 class AppendNoise(nn.Module):
@@ -55,8 +56,9 @@ class AppendNoise(nn.Module):
             The batch with its natural rows first.
 
         Raises:
-            InputError: for a progress outside [0, 1].
+            InputError: for a progress outside [0, 1], or labels that are none.
         """
+        check_targets(targets, self.num_classes)
         extra = round(self.ratio * ramp_factor(self.ramp, progress) * len(targets))
         labels = torch.randint(self.num_classes, (extra,), generator=generator, device=generator.device)
         labels = labels.to(targets)

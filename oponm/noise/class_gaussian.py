@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from oponm.errors import InputError
+from oponm.noise.rows import check_targets
 
 
 class ClassGaussianNoise(nn.Module):
@@ -62,10 +63,11 @@ class ClassGaussianNoise(nn.Module):
             (N, C, H, W), float32, on the device of ``targets``.
 
         Raises:
-            InputError: if the images have another number of channels than the statistics.
+            InputError: if the images have another number of channels than the statistics, or a label is that of none.
         """
         if image_shape[0] != self.mean.shape[1]:
             raise InputError(f"has {self.mean.shape[1]} channels, the images have {image_shape[0]}", "mean")
+        check_targets(targets, len(self.mean))
         unit = torch.randn((len(targets), *image_shape), generator=generator, device=generator.device)
         mean, std = (table.to(targets.device)[targets] for table in (self.mean, self.std))
         images = mean + unit.to(targets.device) * std

@@ -76,7 +76,7 @@ class ReplaceWithNoise(nn.Module):
             The batch with ``is_noise``; ``images`` and ``targets`` themselves are left as they were.
 
         Raises:
-            InputError: if the images are integers, or for a progress outside [0, 1].
+            InputError: if the images are integers or a label is that of no class, or for a progress outside [0, 1].
         """
         probability = self.probability * ramp_factor(self.ramp, progress)
         is_noise = choose_rows(images, targets, probability, generator)

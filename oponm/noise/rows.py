@@ -8,6 +8,31 @@ from torch import Tensor
 from oponm.errors import InputError
 
 
+def check_targets(targets: Tensor, num_classes: int) -> None:
+    """See that labels are whole numbers of a class; on an accelerator only their type, as to look would wait for it.
+
+    Args:
+        targets: (N,).
+        num_classes: K; labels lie in 0 to K - 1.
+
+    Raises:
+        InputError: if one does not.
+
+    Example:
+        >>> check_targets(torch.tensor([0, 3]), num_classes=3)
+        Traceback (most recent call last):
+        oponm.errors.InputError: targets must lie in 0 to 2, one for each of 3 classes, got 3
+    """
+    if targets.dtype != torch.int64:
+        raise InputError(f"must be int64, got {targets.dtype}", "targets")
+    if targets.device.type == "cpu" and targets.numel():
+        wrong = [each for each in (int(targets.min()), int(targets.max())) if not 0 <= each < num_classes]
+        if wrong:
+            raise InputError(
+                f"must lie in 0 to {num_classes - 1}, one for each of {num_classes} classes, got {wrong[0]}", "targets"
+            )
+
+
 def choose_rows(images: Tensor, targets: Tensor, probability: Tensor, generator: torch.Generator) -> Tensor:
     """Choose each row independently, with its class's probability.
 
@@ -21,7 +46,8 @@ def choose_rows(images: Tensor, targets: Tensor, probability: Tensor, generator:
         (N,), bool, on the device of ``images``.
 
     Raises:
-        InputError: if the images are integers, as noise in [0, 1] would be black among them.
+        InputError: if the images are integers, as noise in [0, 1] would be black among them; and see
+            :func:`check_targets`.
 
     Example:
         >>> source = torch.Generator().manual_seed(0)
@@ -30,5 +56,6 @@ def choose_rows(images: Tensor, targets: Tensor, probability: Tensor, generator:
     """
     if not images.is_floating_point():
         raise InputError(f"must be floating point in [0, 1], got {images.dtype}: divide by 255", "images")
+    check_targets(targets, len(probability))
     uniform = torch.rand(len(targets), generator=generator, device=generator.device).to(images.device)
     return uniform < probability.to(images.device)[targets]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from oponm.metrics import class_fifths
+from oponm.metrics import class_fifths, read_confusion
 from oponm.report.compare import Comparison
 from oponm.report.group import Group, standard_error
 from oponm.report.paired import paired_difference
 from oponm.report.text import printable
 
 BINS, MATRIX_BINS = 100, 50
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:
     if histograms := [run["noise_histogram"] for run in group.runs if run.get("noise_histogram")]:
         shares = _shares(np.array(histograms, dtype=float)).mean(0)
         series["noise"] = _percent([shares[labels].sum() for labels in classes.bins(BINS)])
-    if matrices := [run["confusion_matrix"] for run in group.runs if run.get("confusion_matrix")]:
+    if matrices := [matrix for run in group.runs if (matrix := _matrix(run)) is not None]:
         series["confusion"] = confusion(matrices, classes)
     return series
 
@@ -123,26 +125,52 @@ def confusion(matrices: Sequence[Any], classes: Classes) -> dict[str, Any]:
     """The mean confusion matrix of runs.
 
     Args:
-        matrices: (C, C) each; rows are true classes, columns predicted ones.
+        matrices: (C, C) each, sparse or not; rows are true classes, columns predicted ones.
         classes: the C classes.
 
     Returns:
         ``cells``, bytes in base64 row by row, head to tail, 255 for all images of a (bin of) true classes; and
         ``worst``, the three most frequent confusions as (true, taken for, percent of the true class).
     """
-    mean = np.mean([_shares(np.array(matrix, dtype=float)) for matrix in matrices], axis=0)
+    from scipy.sparse import coo_array, csr_array, diags_array
+
+    number = len(classes.names)
+    mean = csr_array((number, number))
+    for matrix in map(csr_array, matrices):
+        sums = matrix.sum(1)
+        mean = mean + diags_array(np.divide(1.0, sums, out=np.zeros(number), where=sums > 0)) @ matrix
+    mean = mean / len(matrices)
     bins = classes.bins(MATRIX_BINS)
-    cells = np.array([[mean[np.ix_(true, taken)].sum(1).mean() for taken in bins] for true in bins])
-    apart = np.where(np.eye(len(mean), dtype=bool), 0, mean)
-    worst = [np.unravel_index(place, apart.shape) for place in np.argsort(-apart, axis=None, kind="stable")[:3]]
+    bin_of = np.empty(number, dtype=int)
+    for place, labels in enumerate(bins):
+        bin_of[labels] = place
+    members = csr_array((np.ones(number), (bin_of, np.arange(number))), shape=(len(bins), number))
+    cells = (members @ mean @ members.T).toarray() / members.sum(1)[:, None]
+    shares = coo_array(mean)
+    apart = np.where(shares.row == shares.col, 0, shares.data)
+    order = np.lexsort((shares.col, shares.row, -apart))[:3]
     return {
         "cells": base64.b64encode((255 * cells).round().astype(np.uint8).tobytes()).decode(),
         "worst": [
-            (classes.names[true], classes.names[taken], round(float(100 * apart[true, taken]), 1))
-            for true, taken in worst
-            if apart[true, taken] > 0
+            (classes.names[true], classes.names[taken], round(float(100 * share), 1))
+            for true, taken, share in zip(shares.row[order], shares.col[order], apart[order], strict=True)
+            if share > 0
         ],
     }
+
+
+def _matrix(run: Mapping[str, Any]) -> Any:
+    """The confusion matrix of a run; None if it has none that can be read."""
+    said = run.get("confusion_matrix")
+    if not isinstance(said, str):
+        return said or None
+    try:
+        matrix = read_confusion(run["folder"], said)
+    except (OSError, ValueError) as error:
+        log.warning("%s: %s is not drawn: %s", run["folder"], said, error)
+        return None
+    fits = matrix is not None and matrix.shape[0] == len(run["class_names"])
+    return matrix if fits else None
 
 
 def _known_mean(values: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from oponm.errors import InputError
+from oponm.metrics.confusion import CONFUSION_FILE
 from oponm.report.find import find_runs
 from oponm.report.settings import read_settings, run_name, setting_key
 from oponm.report.shape import check_result
@@ -89,6 +90,9 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         return None, [f"{folder}: {f'failed: {reason}' if reason else 'not finished'}"]
     except (OSError, ValueError, OverflowError, RecursionError) as error:
         return None, [f"{result}: left out ({error})"]
+    if content.get("confusion_matrix") == CONFUSION_FILE and not (folder / CONFUSION_FILE).is_file():
+        del content["confusion_matrix"]
+        complaints.append(f"{CONFUSION_FILE} is missing, and is not drawn")
     return {**content, "folder": folder, "settings": settings}, [f"{folder}: {line}" for line in complaints]
 
 

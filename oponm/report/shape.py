@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from oponm.metrics.confusion import CONFUSION_FILE
+
 
 def check_result(content: Any) -> list[str]:
     """Check what tables and figures are made of; figures that cannot be drawn are taken out.
@@ -110,7 +112,8 @@ _OPTIONAL = {
     "reused": lambda value: isinstance(value, dict) and _number(value.get("seconds", 0)),
 }
 _DRAWN = {
-    "confusion_matrix": lambda value, classes: _amounts(value, classes, classes),
+    # Older versions wrote the matrix itself.
+    "confusion_matrix": lambda value, classes: value == CONFUSION_FILE or _amounts(value, classes, classes),
     "noise_histogram": _amounts,
     "phases": lambda value, _: (
         isinstance(value, list)

@@ -38,6 +38,7 @@ def assemble(
     channels_last: bool = False,
     compile: bool = False,
     split_noise: bool | str = "auto",
+    confusion_matrix: bool | str = "auto",
     **trainer_options: Any,
 ) -> LongTailModule:
     """Make the module of a run, and see that each of its parts can be used with the others.
@@ -55,6 +56,7 @@ def assemble(
         channels_last: see there, as the next two.
         compile: see there.
         split_noise: see there; true where it cannot be done is an error.
+        confusion_matrix: see there.
         **trainer_options: for :func:`~oponm.training.make_trainer`.
 
     Raises:
@@ -75,7 +77,9 @@ def assemble(
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
-    execution = (check_flag("channels_last", channels_last), compile, split_noise)
+    for make in (loss, *(phase.loss for phase in plan.phases if phase.loss)):
+        _try("loss", partial(_two_losses, make, data.class_counts))
+    execution = (check_flag("channels_last", channels_last), compile, split_noise, confusion_matrix)
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
     module.has_idle_weights = idle
@@ -99,6 +103,20 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.
     if given != (1, classes):
         raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
     return logits
+
+
+def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> None:
+    """Make a loss and ask it for that of two rows."""
+    if isinstance(make, nn.Module):
+        name = type(make).__name__
+        raise InputError(f"must be what makes it from the class counts, got a {name}: lambda counts: {name}()", "loss")
+    losses = make(class_counts)(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]))
+    if tuple(losses.shape) != (2,):
+        raise InputError(
+            f"gives {tuple(losses.shape)} for two rows, and must give a loss for each, (2,): reduction='none' in place "
+            "of a mean, as rows are weighted here",
+            "loss",
+        )
 
 
 def _has_idle_weights(model: nn.Module, logits: torch.Tensor) -> bool:

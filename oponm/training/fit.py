@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from torch import nn
 
 from oponm.data import LongTailDataModule
+from oponm.data.datasets import as_data_module
 from oponm.data.mixers import MixerFactory
 from oponm.errors import InputError, check_choice, check_int, check_path
 from oponm.launched import launched_elsewhere, restarted
@@ -35,9 +36,11 @@ from oponm.training.recipe import Recipe, make_recipe
 from oponm.training.run_folder import code_of_run, finish, finished_result, require_same_input
 from oponm.training.runs import Run
 
+LIBRARIES = ("timm", "torchvision")  # whose networks have a name of their own, after a slash
+
 
 def fit(
-    data: LongTailDataModule,
+    data: LongTailDataModule | str | PathLike[str] | Any,
     model: str | nn.Module | Callable[..., nn.Module] = "small_cnn",
     method: str | Sequence[Phase] = "open",
     *,
@@ -57,7 +60,7 @@ def fit(
     output_dir: str | PathLike[str] | None = None,
     resume: bool = False,
     phase_cache: PhaseCache | str | PathLike[str] | None = None,
-    loggers: Sequence[Logger] | None = None,
+    loggers: Logger | Sequence[Logger] | None = None,
     accelerator: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -66,6 +69,7 @@ def fit(
     channels_last: bool = False,
     compile: bool = False,
     split_noise: bool | str = "auto",
+    confusion_matrix: bool | str = "auto",
     sync_batchnorm: bool = False,
     num_threads: int | None = None,
     checkpoint_every: timedelta = timedelta(minutes=5),
@@ -85,8 +89,11 @@ def fit(
     started in as many processes each of them calls it, the first one writes, and all return the run.
 
     Args:
-        data: the data module, with its augmentation, mixing and noise. It stays as it is, and serves many runs.
-        model: a name; or what makes the network when called with ``num_classes`` and ``in_channels``; or a network,
+        data: the data module, with its augmentation, mixing and noise. It stays as it is, and serves many runs. Or a
+            folder of images, see :class:`~oponm.data.ImageFolderLT`; or a dataset of torch or torchvision, see
+            :class:`~oponm.data.DatasetLT`.
+        model: a name, ``"timm/..."`` and ``"torchvision/..."`` for their networks;
+            or what makes the network when called with ``num_classes`` and ``in_channels``; or a network,
             which is trained in place.
         method: a name, or the phases of a method of one's own.
         max_epochs: length of the run; phases and schedule scale with it.
@@ -107,7 +114,7 @@ def fit(
         output_dir: the run's folder, empty or new; None makes a temporary one, kept until the program ends.
         resume: go on with the run that was begun in ``output_dir``, if there is one; one that is done is read.
         phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None does without.
-        loggers: Lightning's; None writes ``metrics.csv`` into the folder.
+        loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
         devices: processes on each machine, each with a device of its own and a part of each batch.
         num_nodes: machines; the script is launched on each.
@@ -117,6 +124,8 @@ def fit(
         channels_last: see :class:`~oponm.training.LongTailModule`, as the next two.
         compile: see there.
         split_noise: see there; true where it cannot be done is an error.
+        confusion_matrix: whether the test set's is counted, see :attr:`Run.confusion_matrix`; ``"auto"`` counts it for
+            1,000 classes at most.
         sync_batchnorm: see :func:`~oponm.training.make_trainer`.
         num_threads: of the CPU, meanwhile; sums, and so results in the last digits, depend on it. None is what the
             command takes for the data: 1 for the digits, else torch's.
@@ -142,6 +151,7 @@ def fit(
         >>> run.network(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 10])
     """
+    data, loggers = as_data_module(data), _listed(loggers)
     arguments = dict(locals())
     started = time.perf_counter()
     check_int("max_restarts", max_restarts, minimum=0)
@@ -166,6 +176,7 @@ def fit(
         "channels_last": channels_last,
         "compile": compile,
         "split_noise": split_noise,
+        "confusion_matrix": confusion_matrix,
         "sync_batchnorm": sync_batchnorm,
         "num_threads": num_threads,
         "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
@@ -173,6 +184,9 @@ def fit(
         "on_nonfinite": check_choice("on_nonfinite", on_nonfinite, REACTIONS),
     }
     of_network = {"head": head, "weights": weights, "classifier": classifier}
+    if isinstance(model, str) and "/" in model:  # a network of a library
+        library, _, of_network["name"] = model.partition("/")
+        chosen["model"] = check_choice("model", library, LIBRARIES)
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
     recipe = make_recipe(data, chosen, seed, own)
@@ -197,6 +211,14 @@ def fit(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return run
+
+
+def _listed(loggers: Any) -> list[Logger] | None:
+    """One logger or several as a list."""
+    listed = [loggers] if isinstance(loggers, Logger) else loggers
+    if listed is None or (isinstance(listed, Sequence) and all(isinstance(each, Logger) for each in listed)):
+        return None if listed is None else list(listed)
+    raise InputError(f"must be Lightning's, one or a list of them, got {loggers!r}", "loggers")
 
 
 def _begin_in(
@@ -251,6 +273,7 @@ def _train(
         channels_last=settings["trainer"]["channels_last"],
         compile=settings["trainer"]["compile"],
         split_noise=settings["trainer"]["split_noise"],
+        confusion_matrix=settings["trainer"]["confusion_matrix"],
         **{name: options[name] for name in ("accelerator", "precision", "sync_batchnorm")},
     )
     module.model_config = recipe.model_config

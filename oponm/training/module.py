@@ -19,7 +19,7 @@ from oponm.errors import InputError
 from oponm.longtail import shot_groups
 from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
 from oponm.losses.precision import at_least_float32
-from oponm.metrics import Evaluation, RowMetrics, evaluation_metrics, summarise
+from oponm.metrics import MOST_CONFUSED, Evaluation, RowMetrics, evaluation_metrics, summarise
 from oponm.models import LearnableScale
 from oponm.models.classifier import find_classifier
 from oponm.nn import noise_routing
@@ -54,6 +54,8 @@ class LongTailModule(pl.LightningModule):
             same: under the reading ``none``, see :func:`~oponm.training.noise_pass.split_obstacle`. It saves their part
             of the backward pass, and waits for the device once a step. ``"auto"`` does so on the CPU where noise rows
             are last anyway. Several processes and ``compile`` do without.
+        confusion_matrix: count what each class of the test set is taken for; ``"auto"`` does so for
+            :data:`~oponm.metrics.MOST_CONFUSED` classes at most.
 
     Attributes:
         plan: the phases; one that trains everything, until :func:`~oponm.training.train` sets them.
@@ -86,11 +88,13 @@ class LongTailModule(pl.LightningModule):
         channels_last: bool = False,
         compile: bool = False,
         split_noise: bool | str = "auto",
+        confusion_matrix: bool | str = "auto",
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
-        if not isinstance(split_noise, bool) and split_noise != "auto":
-            raise InputError(f"must be auto, true or false, got {split_noise!r}", "split_noise")
+        for key, value in {"split_noise": split_noise, "confusion_matrix": confusion_matrix}.items():
+            if not isinstance(value, bool) and value != "auto":
+                raise InputError(f"must be auto, true or false, got {value!r}", key)
         self.compiles, self.split_noise = compile, split_noise
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model
         if compile:
@@ -107,7 +111,8 @@ class LongTailModule(pl.LightningModule):
         # Without its search for NaN, which waits for the device at each step, it knows no weights: losses come by row.
         self.train_loss, self.train_rows = MeanMetric(nan_strategy="disable"), RowMetrics()
         self.val_metrics = evaluation_metrics(len(self.class_counts))
-        self.test_metrics = evaluation_metrics(len(self.class_counts))
+        confusions = len(self.class_counts) <= MOST_CONFUSED if confusion_matrix == "auto" else bool(confusion_matrix)
+        self.test_metrics = evaluation_metrics(len(self.class_counts), confusions)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 
 from oponm.data import LongTailDataModule
 from oponm.errors import check_choice
+from oponm.metrics import write_confusion
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
@@ -66,8 +67,9 @@ def train(
         **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
-        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; with validation also
-        ``best``: epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
+        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; the confusion matrix is
+        written to ``run_dir``, see :func:`~oponm.metrics.write_confusion`. With validation also ``best``:
+        epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
         ``reused`` tells of phases that were taken from the cache: their epochs, and the seconds it took to train them.
         ``validation_metrics`` are those of the last epoch, by their names in the logs; none without validation.
         ``skipped_steps`` counts the steps that were taken back.
@@ -136,10 +138,13 @@ def train(
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
     ]
     result["validation_metrics"] = history.last("val/")
+    tested = _test(trainer, module, data)
+    matrix = tested.pop("confusion_matrix")
+    tested["confusion_matrix"] = write_confusion(run_dir, matrix) if rank() == 0 else None
     result["reused"], result["skipped_steps"] = keeper.reused, keeper.skipped
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)
-    return {**_test(trainer, module, data), **result}
+    return {**tested, **result}
 
 
 def _test_best(
@@ -171,8 +176,8 @@ def evaluate(
         **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
-        ``metrics`` (scalars in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix``, see
-        :class:`~oponm.metrics.Evaluation`; ``noise_histogram``, see
+        ``metrics`` (scalars in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix`` (sparse, or
+        None), see :class:`~oponm.metrics.Evaluation`; ``noise_histogram``, see
         :func:`~oponm.training.noise_answers.noise_answers`; and the split they refer to: ``class_names``,
         ``class_counts``, ``test_counts``, ``split_digest``.
 
@@ -182,7 +187,7 @@ def evaluate(
         >>> data = DigitsLT(imbalance_ratio=50)
         >>> data.setup()
         >>> result = evaluate(LongTailModule(SmallCNN(in_channels=1), data.class_counts), data, accelerator="cpu")
-        >>> sum(map(sum, result["confusion_matrix"])), sum(result["noise_histogram"])
+        >>> int(result["confusion_matrix"].sum()), sum(result["noise_histogram"])
         (500, 1000)
     """
     return _test(make_trainer(loggers=loggers, **trainer_options), module, data)

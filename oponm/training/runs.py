@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -28,11 +28,16 @@ from oponm.inference import (
     read_run_facts,
     serve_split,
 )
+from oponm.metrics import read_confusion
+from oponm.metrics.confusion import CONFUSION_FILE
 from oponm.run_files import CONFIG_FILE, RESULT_FILE
 from oponm.training.checkpoint import check_split
 from oponm.training.module import LongTailModule
 from oponm.training.quiet import quiet
 from oponm.training.run import evaluate
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 WEIGHTS = ("last", "best")
 
@@ -125,6 +130,20 @@ class Run:
     def recall(self) -> list[float | None]:
         """Accuracy of each class on the test set."""
         return list((self.result if self.weights == "last" else self._best)["recall"])
+
+    @cached_property
+    def confusion_matrix(self) -> csr_array | None:
+        """(K, K), sparse: row i, column j: how many test images of class i the last weights took for class j.
+
+        None where the run did not count them, as runs on more than 1,000 classes do unless they are told to.
+
+        Raises:
+            InputError: if its file is missing or damaged.
+        """
+        try:
+            return read_confusion(self.folder, self.result.get("confusion_matrix"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.folder / CONFUSION_FILE} cannot be read: {error}") from error
 
     @property
     def _best(self) -> dict[str, Any]:
@@ -224,7 +243,7 @@ class Run:
             >>> run = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1)
             >>> run.evaluate()["metrics"] == run.metrics
             True
-            >>> sum(map(sum, run.evaluate(split="train")["confusion_matrix"]))  # images
+            >>> int(run.evaluate(split="train")["confusion_matrix"].sum())  # images
             353
         """
         data = self.data if data is None else data
@@ -245,7 +264,9 @@ class Run:
             raise InputError(f"is {split}, a part of a data module: leave it out for a folder", "split")
         else:
             served = EvaluationFolder(os.fspath(data), self.classifier, seed=config["seed"])
-        module = LongTailModule(self.network, served.class_counts, seed=config["seed"], shots=config["shots"])
+        counted = config["trainer"].get("confusion_matrix", "auto")  # which runs of older versions lack
+        options_of_module = {"seed": config["seed"], "shots": config["shots"], "confusion_matrix": counted}
+        module = LongTailModule(self.network, served.class_counts, **options_of_module)
         with quiet():
             return evaluate(module, served, **options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from oponm.cli.main import main
+from oponm.metrics import read_confusion
 from tests.cli.command import files_below, oponm
 
 NAMES = ["ants", "bees", "flies"]
@@ -51,3 +53,11 @@ def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     assert (stop.value.code, line.count("\n")) == (2, 1), line
     assert files_below(folder) == before
     return line
+
+
+def confusions(folder: Path) -> list[list[int]]:
+    """The confusion matrix beside a result."""
+    said = json.loads((folder / "result.json").read_text())["confusion_matrix"]
+    matrix = read_confusion(folder, said)
+    assert matrix is not None
+    return matrix.toarray().tolist()

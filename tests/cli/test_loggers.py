@@ -21,6 +21,7 @@ from oponm.cli.job import run_job
 from oponm.cli.loggers import open_loggers
 from oponm.cli.wandb_defaults import fill_in_wandb
 from oponm.errors import InputError
+from oponm.metrics import read_confusion
 from tests.cli.command import oponm
 from tests.cli.compose import compose_config
 from tests.dashboard.wandb_files import Recorded, read_offline
@@ -108,9 +109,10 @@ def test_charts_of_weights_and_biases_are_there(finished, recorded):
         "charts/confusion_matrix": "wandb/confusion_matrix/v1",
     }
     tables = {name: _table(finished[0], end[f"{name}_table"]) for name in specs}
+    matrix = read_confusion(finished[0], result["confusion_matrix"]).toarray().tolist()
     assert [row[1] for row in tables["charts/class_accuracy"]] == result["recall"]
     assert [row[1] for row in tables["charts/noise_histogram"]] == result["noise_histogram"]
-    assert [row[2] for row in tables["charts/confusion_matrix"]] == [*chain.from_iterable(result["confusion_matrix"])]
+    assert [row[2] for row in tables["charts/confusion_matrix"]] == [*chain.from_iterable(matrix)]
 
 
 def _table(folder: Path, shown: dict) -> list:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.cli.command import files_below, oponm
-from tests.cli.runs import CHECKPOINT, NAMES, make_photos, make_run, refusal
+from tests.cli.runs import CHECKPOINT, NAMES, confusions, make_photos, make_run, refusal
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_predictions_add_up_to_the_run_s_confusion_matrix(folder):
     confusion = [[0] * 3 for _ in NAMES]
     for row in rows:
         confusion[NAMES.index(Path(row["path"]).parent.name)][NAMES.index(row["prediction"])] += 1
-    assert confusion == json.loads((folder / "run/result.json").read_text())["confusion_matrix"]
+    assert confusion == confusions(folder / "run")
     assert "21 predictions: out/test.csv" in done.stdout
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.cli.command import QUICK, oponm
+from tests.cli.runs import confusions
 
 TWO = ["trainer.devices=2", "trainer.accelerator=cpu", "phase_cache=off"]
 
@@ -28,7 +29,7 @@ def test_two_processes_train_one_run(tmp_path):
     assert (done.stdout.count("balanced accuracy"), done.stderr) == (1, "")
     assert (tmp_path / "run/run.log").read_text().count("phase instance from epoch 0") == 1
     result = json.loads((tmp_path / "run/result.json").read_text())
-    assert sum(sum(row) for row in result["confusion_matrix"]) == sum(result["test_counts"])
+    assert [sum(row) for row in confusions(tmp_path / "run")] == result["test_counts"]
     with (tmp_path / "run/metrics.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "4"]
 
@@ -84,7 +85,7 @@ def test_eight_processes_train_one_run(tmp_path):
     done = oponm("train", *TWO, "trainer.devices=8", *QUICK, "output_dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "run/result.json").read_text())
-    assert sum(sum(row) for row in result["confusion_matrix"]) == sum(result["test_counts"])
+    assert [sum(row) for row in confusions(tmp_path / "run")] == result["test_counts"]
 
 
 def test_what_they_cannot_use_is_said_once(tmp_path):

@@ -3,70 +3,63 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score, precision_score, recall_score
+from scipy.sparse import csr_array, load_npz, save_npz
 
-from oponm.errors import InputError
-from oponm.metrics import class_precision, class_recall, geometric_mean, macro_f1, mean_recall
-from tests.metrics.answers import confusion_of
-
-NAN = float("nan")
-CASES = {
-    "all right": ([0, 0, 1, 2, 2], [0, 0, 1, 2, 2]),
-    "all wrong": ([0, 0, 1, 2, 2], [1, 2, 0, 0, 1]),
-    "one answer": ([0, 0, 1, 2, 2], [1, 1, 1, 1, 1]),
-    "one image": ([2], [0]),
-    "a class without images": ([0, 0, 2, 2], [0, 2, 2, 0]),
-    "a class without images that is predicted": ([0, 0, 2, 2], [0, 1, 2, 1]),
-    "random": (np.random.default_rng(0).integers(3, size=200), np.random.default_rng(1).integers(3, size=200)),
-}
-each_case = pytest.mark.parametrize(("targets", "predicted"), CASES.values(), ids=CASES)
+from oponm.metrics import Confusions, read_confusion, write_confusion
+from oponm.metrics.confusion import CONFUSION_FILE, sparse_matrix
+from tests.metrics.answers import answers, confusion_of
 
 
-@each_case
-def test_recall_and_precision_are_those_of_scikit_learn(targets, predicted):
-    confusion = confusion_of(targets, predicted, 3)
-    options = {"average": None, "labels": range(3), "zero_division": np.nan}
-    np.testing.assert_allclose(class_recall(confusion), recall_score(targets, predicted, **options))
-    np.testing.assert_allclose(class_precision(confusion), precision_score(targets, predicted, **options))
+def test_batches_add_up_to_the_matrix():
+    logits, targets = answers(10)
+    confusions = Confusions(10)
+    for part, labels in zip(logits.split(70), targets.split(70), strict=True):
+        confusions.update(part, labels)
+    expected = confusion_of(targets.tolist(), logits.argmax(1).tolist(), 10)
+    assert sparse_matrix(confusions.compute(), 10).toarray().tolist() == expected.tolist()
+    confusions.reset()
+    assert confusions.compute().shape == (0, 3)
+    assert sparse_matrix(confusions.compute(), 10).sum() == 0
 
 
-@each_case
-def test_macro_f1_is_that_of_scikit_learn(targets, predicted):
-    expected = f1_score(targets, predicted, average="macro")
-    assert float(macro_f1(confusion_of(targets, predicted, 3))) == pytest.approx(expected)
+def test_the_file_is_scipy_s(tmp_path):
+    matrix = csr_array(np.array([[5, 0, 1], [0, 0, 0], [2, 0, 7]]))
+    assert write_confusion(tmp_path, matrix) == "confusion_matrix.npz"
+    assert load_npz(tmp_path / CONFUSION_FILE).toarray().tolist() == matrix.toarray().tolist()
+    assert [path.name for path in tmp_path.iterdir()] == [CONFUSION_FILE]
+    assert write_confusion(tmp_path, None) is None
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("recall", "correction", "expected"),
-    [
-        ([0.9, 0.4], 0.0, 0.6),
-        ([1.0, 1.0, 1.0], 0.0, 1.0),
-        ([0.9, 0.0], 0.0, 0.0),
-        ([0.9, 0.0], 0.4, 0.6),
-        ([0.9, 0.1], 0.4, 0.6),
-        ([0.9, 0.4], 0.4, 0.6),
-        ([0.0, 0.0], 0.001, 0.001),
-        ([0.9, NAN, 0.4], 0.0, 0.6),
-        ([0.9, NAN, 0.4], 0.001, 0.6),
-    ],
-)
-def test_the_geometric_mean_by_hand(recall, correction, expected):
-    result = geometric_mean(torch.tensor(recall, dtype=torch.float64), correction)
-    assert float(result) == pytest.approx(expected, abs=1e-12)
+def test_many_classes_take_little_room(tmp_path):
+    classes = torch.arange(4000)
+    write_confusion(tmp_path, sparse_matrix(torch.stack([classes, classes.roll(1), classes + 1], 1), 4000))
+    assert (tmp_path / CONFUSION_FILE).stat().st_size < 100_000
 
 
-def test_the_geometric_mean_of_many_small_recalls_does_not_underflow():
-    assert float(geometric_mean(torch.full((1000,), 0.01))) == pytest.approx(0.01, rel=1e-4)
+def test_results_of_older_versions_hold_the_matrix_itself(tmp_path):
+    assert read_confusion(tmp_path, [[3, 1], [0, 4]]).toarray().tolist() == [[3, 1], [0, 4]]
+    assert read_confusion(tmp_path, None) is None
 
 
-@pytest.mark.parametrize("correction", [-0.1, 1.1, NAN])
-def test_corrections_that_cannot_be(correction):
-    with pytest.raises(InputError, match="correction must lie in"):
-        geometric_mean(torch.tensor([0.5]), correction)
+@pytest.mark.parametrize("said", ["../elsewhere.npz", [[1, 2]], [[1, 2], [3]], [["1"]], {"a": 1}, [[-1]], 3])
+def test_what_is_no_matrix(tmp_path, said):
+    save_npz(tmp_path.parent / "elsewhere.npz", csr_array(np.eye(2)))
+    with pytest.raises(ValueError, match="confusion"):
+        read_confusion(tmp_path, said)
 
 
-@pytest.mark.parametrize(
-    ("classes", "expected"), [([0], 0.9), ([0, 1], 0.6), ([0, 1, 2], 0.6), ([2], None), ([], None)]
-)
-def test_the_mean_recall_of_some_classes(classes, expected):
-    assert mean_recall(torch.tensor([0.9, 0.3, NAN]), classes) == pytest.approx(expected)
+@pytest.mark.parametrize("content", [b"", b"PK", b"nothing"])
+def test_a_damaged_file(tmp_path, content):
+    (tmp_path / CONFUSION_FILE).write_bytes(content)
+    with pytest.raises(ValueError, match="holds no confusion matrix"):
+        read_confusion(tmp_path, CONFUSION_FILE)
+    (tmp_path / CONFUSION_FILE).unlink()
+    with pytest.raises(FileNotFoundError):
+        read_confusion(tmp_path, CONFUSION_FILE)
+
+
+def test_nothing_in_the_file_is_executed(tmp_path):
+    np.savez(tmp_path / CONFUSION_FILE, data=np.array([print], dtype=object), format=np.array("csr"))
+    with pytest.raises(ValueError, match="holds no confusion matrix"):
+        read_confusion(tmp_path, CONFUSION_FILE)

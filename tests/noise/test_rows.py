@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from oponm.errors import InputError
+from oponm.noise import AddNoise, AppendNoise, ClassGaussianNoise, GaussianNoise, ReplaceWithNoise
 from oponm.noise.rows import choose_rows
 
 PROBABILITY = torch.tensor([0.0, 0.1, 0.5, 1.0])
@@ -35,3 +36,26 @@ def test_the_images_have_no_part_in_it():
 def test_integer_images_are_refused(dtype):
     with pytest.raises(InputError, match="images must be floating point in"):
         choose_rows(torch.zeros(1, 1, 1, 1, dtype=dtype), torch.tensor([0]), PROBABILITY, generator())
+
+
+@pytest.mark.parametrize("make", ["replace", "append", "add", "class_gaussian"])
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        ([0, 4], "targets must lie in 0 to 3, one for each of 4 classes, got 4"),
+        ([-1, 0], "targets must lie in 0 to 3, .*got -1"),
+        ([0.0, 1.0], "targets must be int64, got torch.float32"),
+    ],
+)
+def test_labels_of_no_class_are_refused(make, targets, words):
+    noise, counts = GaussianNoise([0.5], [0.2]), [9, 5, 3, 1]
+    mix = {
+        "replace": ReplaceWithNoise(counts, delta=0.5, noise=noise),
+        "append": AppendNoise(0.5, num_classes=4, noise=noise),
+        "add": AddNoise(counts, delta=0.5, std=[0.2]),
+        "class_gaussian": lambda images, labels, source: ClassGaussianNoise([[0.5]] * 4, [[0.2]] * 4)(
+            labels, images.shape[1:], source
+        ),
+    }[make]
+    with pytest.raises(InputError, match=words):
+        mix(torch.zeros(2, 1, 8, 8), torch.tensor(targets), generator())

@@ -3,11 +3,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from oponm.errors import InputError
+from oponm.metrics import write_confusion
 from oponm.report import collect_runs, group_runs
-from tests.report.runs import result, store
+from oponm.report.classes import class_series
+from tests.report.runs import full_result, result, store
 
 
 def told(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -235,6 +239,25 @@ def test_a_figure_that_cannot_be_drawn_costs_no_run(tmp_path):
     runs, problems = collect_runs([tmp_path])
     assert told(runs) == [result(noise_histogram=[3, 4])]
     assert problems == [f"{folder}: confusion_matrix is not what a training run writes, and is not drawn"]
+
+
+def test_a_confusion_matrix_lies_beside_the_result(tmp_path):
+    matrix = [[6, 1, 3], [0, 10, 0], [4, 0, 4]]
+    older = store(tmp_path / "older", full_result("erm", classes=3, confusion_matrix=matrix))
+    newer = store(tmp_path / "newer", full_result("erm", classes=3, confusion_matrix="confusion_matrix.npz"))
+    write_confusion(newer, csr_array(np.array(matrix)))
+    drawn = []
+    for folder in (older, newer):
+        runs, problems = collect_runs([folder])
+        assert problems == []
+        drawn.append(class_series(group_runs(runs)[0], None)["confusion"])
+    assert drawn[0] == drawn[1]
+    (newer / "confusion_matrix.npz").write_bytes(b"damaged")
+    assert "confusion" not in class_series(group_runs(collect_runs([newer])[0])[0], None)
+    (newer / "confusion_matrix.npz").unlink()
+    runs, problems = collect_runs([newer])
+    assert problems == [f"{newer}: confusion_matrix.npz is missing, and is not drawn"]
+    assert "confusion" not in class_series(group_runs(runs)[0], None)
 
 
 def test_problems_are_single_lines_whatever_names_hold(tmp_path):

@@ -8,18 +8,23 @@ import pickle
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
+from pytorch_lightning.loggers import CSVLogger
 from torch import nn
+from torchvision.datasets import ImageFolder
 
 from oponm.configs import compose_choices
-from oponm.data import DigitsLT
+from oponm.data import DigitsLT, LongTailDataModule, Pool, Source
 from oponm.data.augmentation import flip_crop
 from oponm.data.mixers import make_mixer
+from oponm.data.source import Images
 from oponm.errors import InputError
 from oponm.losses import Focal
+from oponm.metrics import MOST_CONFUSED
 from oponm.models import SmallCNN
 from oponm.report import read_report
 from oponm.training import Phase, Run, fit
@@ -158,6 +163,97 @@ class Auxiliary(WithOthersOfThatSize):
 def test_a_network_that_returns_more_than_logits_is_refused_in_one_line(data, always, words, method):
     with pytest.raises(InputError, match=words):
         fit(data, partial(Auxiliary, always), method=method, max_epochs=3, norm="standard")
+
+
+class ManyClasses(LongTailDataModule):
+    """More classes than confusions are counted for, an image or two of each."""
+
+    def load_source(self) -> Source:
+        classes = MOST_CONFUSED + 1
+        labels = np.arange(classes).repeat(2)
+        images = torch.randint(
+            256, (2 * classes, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        )
+        pool = Pool(labels, lambda wanted: Images(images[wanted], np.arange(len(wanted))))
+        return Source([str(label) for label in range(classes)], pool, pool)
+
+
+@pytest.mark.parametrize("asked", ["auto", True])
+def test_of_many_classes_confusions_are_counted_where_that_is_asked_for(tmp_path, asked):
+    options = {"max_epochs": 1, "method": "erm", "norm": "standard", "confusion_matrix": asked}
+    run = fit(ManyClasses(val="test"), partial(SmallCNN, width=2), output_dir=tmp_path / "run", **options)
+    assert (tmp_path / "run/result.json").stat().st_size < 200 * MOST_CONFUSED
+    if asked == "auto":
+        assert run.confusion_matrix is run.result["confusion_matrix"] is run.evaluate()["confusion_matrix"] is None
+        assert not (tmp_path / "run/confusion_matrix.npz").exists()
+    else:
+        assert run.result["confusion_matrix"] == "confusion_matrix.npz"
+        assert run.confusion_matrix.sum(1).tolist() == [2] * (MOST_CONFUSED + 1)
+        assert (run.evaluate()["confusion_matrix"] != run.confusion_matrix).nnz == 0
+        assert "trainer.confusion_matrix=true" in run.result["overrides"]
+        (tmp_path / "run/confusion_matrix.npz").write_bytes(b"damaged")
+        with pytest.raises(InputError, match=r"confusion_matrix\.npz cannot be read"):
+            _ = Run.load(tmp_path / "run").confusion_matrix
+
+
+def test_the_confusion_matrix_of_a_run_of_an_older_version(data, tmp_path):
+    run = fit(data, max_epochs=1, method="erm", output_dir=tmp_path / "run")
+    written = run.confusion_matrix.toarray().tolist()
+    assert [sum(row) for row in written] == run.result["test_counts"]
+    (tmp_path / "run/result.json").write_text(json.dumps({**run.result, "confusion_matrix": written}))
+    assert Run.load(tmp_path / "run").confusion_matrix.toarray().tolist() == written
+    with pytest.raises(InputError, match="confusion_matrix must be auto, true or false"):
+        fit(data, max_epochs=1, method="erm", confusion_matrix="yes")
+
+
+def test_a_folder_and_a_dataset_in_place_of_a_data_module(tmp_path):
+    random = np.random.default_rng(0)
+    for name, number in (("cat", 12), ("dog", 6)):
+        (tmp_path / name).mkdir()
+        for index in range(number):
+            Image.fromarray(random.integers(256, size=(8, 8, 3)).astype(np.uint8)).save(
+                tmp_path / name / f"{index}.png"
+            )
+    folder = fit(str(tmp_path), method="erm", max_epochs=1)
+    assert folder.result["class_names"] == ["cat", "dog"]
+    dataset = fit(ImageFolder(str(tmp_path)), method="erm", max_epochs=1)
+    assert dataset.result["content_digest"] == folder.result["content_digest"]
+    assert dataset.evaluate()["metrics"] == dataset.metrics
+    with pytest.raises(InputError, match="data names no folder: nowhere"):
+        fit("nowhere")
+
+
+def test_a_network_of_a_library_by_its_name(data):
+    run = fit(data, model="timm/resnet18", method="erm", max_epochs=1)
+    assert run.result["choices"]["model"] == "timm"
+    assert type(run.network).__module__.startswith("timm.")
+    with pytest.raises(InputError, match="name is no network of timm, got 'resnet_18'"):
+        fit(data, model="timm/resnet_18")
+    with pytest.raises(InputError, match="model must be one of timm, torchvision, got 'keras'"):
+        fit(data, model="keras/resnet18")
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda counts: nn.CrossEntropyLoss(), r"loss gives \(\) for two rows, .* reduction='none'"),
+        (nn.CrossEntropyLoss(), "loss must be what makes it from the class counts, got a CrossEntropyLoss: lambda"),
+        (nn.CrossEntropyLoss, "loss cannot be used"),
+    ],
+)
+def test_a_loss_that_cannot_be_used(data, loss, words):
+    with pytest.raises(InputError, match=words):
+        fit(data, max_epochs=2, loss=loss)
+    with pytest.raises(InputError, match=words):
+        fit(data, max_epochs=2, method=[Phase(1), Phase(1, loss=loss)])
+
+
+def test_a_single_logger(data, tmp_path):
+    logger = CSVLogger(tmp_path, name="", version="")
+    fit(data, method="erm", max_epochs=1, loggers=logger)
+    assert (tmp_path / "metrics.csv").is_file()
+    with pytest.raises(InputError, match="loggers must be Lightning's, one or a list of them, got 'csv'"):
+        fit(data, max_epochs=1, loggers="csv")
 
 
 def test_phases_of_one_s_own(data):
