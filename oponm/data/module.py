@@ -215,7 +215,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.pipeline = self._pipeline()
         own = self._measured()
         self.facts = source.facts | {"validation": self._validation(source), "duplicates": duplicates}
-        if missing := self._missing({"test": self.test_counts, "validation": self.val_counts}):
+        if missing := self._missing_classes({"test": self.test_counts, "validation": self.val_counts}):
             self.facts["missing classes"] = missing
             log.warning("%s: means over classes leave them out", missing)
         self.facts["normalised by"] = own if self.statistics_name == "own" else f"published {self.statistics_name}"
