@@ -65,6 +65,7 @@ def test_the_default_file_is_here_and_is_kept(folder, tmp_path, monkeypatch, cap
         (["only_text"], "no image found in only_text"),
         (["only_damaged"], "none of 1 images could be read; the first: only_damaged/0.jpg: is no image"),
         ([], "predict needs image files, or folders"),
+        ([""], "a file name is empty"),
         (["photos/test", "accelerator=abacus"], "accelerator cannot be used"),
         (["photos/test", "batch_size=0"], "batch_size must be a whole number of at least 1"),
         (["photos/test", "trust=maybe"], "trust must be true or false"),
