@@ -69,6 +69,8 @@ def assemble(
     _try("phases", lambda: rehearse(model, plan, classes))
     if plan.uses_noise:
         convert_batchnorm(model, **norm)
+    for make in (loss, *(phase.loss for phase in plan.phases if phase.loss)):
+        _try("loss", partial(_two_losses, make, data.class_counts))
     for number, phase in enumerate(plan.phases):
         step = partial(_one_step, model, phase, number, data, (phase.loss or loss)(data.class_counts))
         _try("model", step)
@@ -77,8 +79,6 @@ def assemble(
         _try("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
-    for make in (loss, *(phase.loss for phase in plan.phases if phase.loss)):
-        _try("loss", partial(_two_losses, make, data.class_counts))
     execution = (check_flag("channels_last", channels_last), compile, split_noise, confusion_matrix)
     of_classes = (data.class_counts, optimizer, schedule, seed, dict(shots or {}), loss)
     module = LongTailModule(model, *of_classes, *execution)
