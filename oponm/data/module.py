@@ -215,7 +215,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.pipeline = self._pipeline()
         own = self._measured()
         self.facts = source.facts | {"validation": self._validation(source), "duplicates": duplicates}
-        if missing := self._missing_classes({"test": self.test_counts, "validation": self.val_counts}):
+        if missing := self._classes_missing({"test": self.test_counts, "validation": self.val_counts}):
             self.facts["missing classes"] = missing
             log.warning("%s: means over classes leave them out", missing)
         self.facts["normalised by"] = own if self.statistics_name == "own" else f"published {self.statistics_name}"
@@ -448,7 +448,7 @@ class LongTailDataModule(pl.LightningDataModule):
         absent = [repr(name) for name, count in zip(self.class_names, counts, strict=True) if not count]
         return ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
 
-    def _missing_classes(self, counts: dict[str, list[int]]) -> str:
+    def _classes_missing(self, counts: dict[str, list[int]]) -> str:
         """Which classes are missing from the sets that are evaluated on, in words; empty if none is."""
         lines = {name: self._absent(own) for name, own in counts.items() if 0 in own}
         return "; ".join(f"no {name} images of {absent}" for name, absent in lines.items())
