@@ -58,7 +58,7 @@ def ours(data: RandomPixels, steps: int, warmup: int, precision: str = "32-true"
     """Seconds of a step of ``oponm``'s module on its own data module, by its own trainer."""
     torch.manual_seed(0)
     model = convert_batchnorm(resnet32(len(data.class_names)))
-    module = LongTailModule(model, data.class_counts, partial(SGD, fused=True), **execution)
+    module = LongTailModule(model, class_counts=data.class_counts, optimizer=partial(SGD, fused=True), **execution)
     trainer = make_trainer(
         accelerator="cpu", precision=precision, max_epochs=1, limit_train_batches=steps, limit_val_batches=0
     )

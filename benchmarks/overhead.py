@@ -75,7 +75,7 @@ def measure(shape: tuple[int, int, int], steps: int, batch_size: int) -> tuple[T
     """Steps of the trainer, steps of the bare model, and the mean seconds of each part of the former."""
     data = RandomPixels([max(2, steps * batch_size // 10)] * 10, shape, batch_size=batch_size)
     data.setup()
-    module = LongTailModule(resnet32(10, shape[0]), data.class_counts, SGD)
+    module = LongTailModule(resnet32(10, shape[0]), class_counts=data.class_counts, optimizer=SGD)
     model = resnet32(10, shape[0])
     optimizer = SGD(model.parameters())
 

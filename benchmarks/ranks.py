@@ -89,7 +89,7 @@ def work(this: int, setting: Setting, port: int, steps: int, batch_size: int, ep
     data.setup()
     data.epoch_input = lambda epoch: EpochInput("class_balanced", True, False, 1.0)
     torch.manual_seed(0)
-    module = LongTailModule(convert_batchnorm(resnet20(10)), data.class_counts, SGD)
+    module = LongTailModule(convert_batchnorm(resnet20(10)), class_counts=data.class_counts, optimizer=SGD)
     times = StepTimes(min(WARMUP, epochs * steps // 2))
     trainer = make_trainer(
         sync_batchnorm=setting.sync_batchnorm, accelerator="cpu", max_epochs=epochs, limit_val_batches=0

@@ -124,5 +124,5 @@ def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     data = EvaluationFolder(str(config.folder), classifier, config.data.batch_size, on_error, config.seed)
     shots = OmegaConf.to_container(config.shots, resolve=True)
     options: dict[str, Any] = {"shots": shots, "confusion_matrix": config.trainer.confusion_matrix}
-    module = LongTailModule(classifier.network, classifier.class_counts, seed=config.seed, **options)
+    module = LongTailModule(classifier.network, class_counts=classifier.class_counts, seed=config.seed, **options)
     return module, cast(LongTailDataModule, data)  # it has what an evaluation asks of one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -45,6 +46,10 @@ class Loader(Iterable[RawBatch]):
         num_workers: processes that decode; 0 decodes in this one.
         pin_memory: put batches where an accelerator can fetch them while it computes.
 
+    Attributes:
+        batches: those of the epoch.
+        ahead: those that have not been read yet.
+
     Example:
         >>> data = ResidentImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4))
         >>> loader = Loader(data)
@@ -65,6 +70,8 @@ class Loader(Iterable[RawBatch]):
     ) -> None:
         self.images, self.num_workers, self.pin_memory = images, num_workers, pin_memory
         self.batches: Batches = []
+        self.ahead: Iterator[IndexBatch] = iter(())
+        self._read = self._read_before = 0
         self._batches_of: Callable[[int], Batches] | None = None
         self._reader: DataLoader[RawBatch] | None = None
 
@@ -94,6 +101,14 @@ class Loader(Iterable[RawBatch]):
         if self._batches_of:
             self.batches = self._batches_of(epoch)
 
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the epoch have been read."""
+        return {"read": self._read}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next epoch after as many batches; after all of them, at the start."""
+        self._read_before = state["read"] % max(len(self), 1)
+
     def close(self) -> None:
         """Let the processes go; another iteration starts new ones."""
         self._reader = None
@@ -102,8 +117,15 @@ class Loader(Iterable[RawBatch]):
         return len(self.batches)
 
     def __iter__(self) -> Iterator[RawBatch]:
+        self._read, self._read_before = self._read_before, 0
+        self.ahead = islice(self.batches, self._read, None)
+        for batch in self._all():
+            self._read += 1
+            yield batch
+
+    def _all(self) -> Iterator[RawBatch]:
         if isinstance(self.images, ResidentImages):
-            yield from map(self.images.__getitems__, self.batches)
+            yield from map(self.images.__getitems__, self.ahead)
             return
         if self._reader is None:
             self._reader = DataLoader(
@@ -136,13 +158,13 @@ class Loader(Iterable[RawBatch]):
 
 
 class _BatchesOf:
-    """What a ``DataLoader`` takes for its one batch sampler: the batches that the loader has at the time."""
+    """What a ``DataLoader`` takes for its one batch sampler: the batches that lie ahead of the loader at the time."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
 
     def __iter__(self) -> Iterator[IndexBatch]:
-        return iter(self.loader.batches)
+        return self.loader.ahead
 
     def __len__(self) -> int:
         return len(self.loader)

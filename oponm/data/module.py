@@ -484,6 +484,10 @@ class LongTailDataModule(pl.LightningDataModule):
         """The test set in order."""
         return self._in_order("test_set")
 
+    def predict_dataloader(self) -> Loader:
+        """The test set in order, for ``trainer.predict``."""
+        return self.test_dataloader()
+
     def teardown(self, stage: str | None = None) -> None:
         """Let the processes go that decode, when training or testing is over."""
         for loader in self._standing.values():

@@ -124,6 +124,24 @@ def load_classifier(
     return Classifier(network.float().eval().requires_grad_(False), **known)
 
 
+def network_of_checkpoint(
+    content: Mapping[str, Any],
+    make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]] = known_factory,
+    path: Path = Path("the checkpoint"),
+) -> nn.Module:
+    """The network that a run's checkpoint describes, with weights at random.
+
+    Args:
+        content: of the checkpoint.
+        make: from the model config to what makes the network.
+        path: names the checkpoint in errors.
+
+    Raises:
+        InputError: if the checkpoint does not describe a network, or one that ``make`` refuses.
+    """
+    return _make(make, _read_description(content, path), path)
+
+
 def _make(
     make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]], known: Mapping[str, Any], path: Path
 ) -> nn.Module:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -16,6 +18,8 @@ from oponm.data import LongTailDataModule
 from oponm.data.module import EpochInput
 from oponm.data.samplers.parts import Part
 from oponm.errors import InputError
+from oponm.inference.classifier import network_of_checkpoint
+from oponm.inference.factory import known_factory
 from oponm.longtail import shot_groups
 from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
 from oponm.losses.precision import at_least_float32
@@ -31,6 +35,8 @@ from oponm.training.parts import enter_part, exported_weights, finish_classifier
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
 from oponm.training.processes import world_size
+from oponm.training.recipe import make_recipe
+from oponm.training.rehearsal import try_parts
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +44,35 @@ log = logging.getLogger(__name__)
 class LongTailModule(pl.LightningModule):
     """Trains a classifier, phase by phase, on batches that carry their route.
 
+    What the data determines, such as the number of classes and of channels, comes from the trainer's data module in
+    :meth:`setup`, as does the length of the run from the trainer. What is not given is what ``oponm train`` takes for
+    the same data, and the weights come out the same to the bit.
+
     Args:
-        model: (N, C, H, W) -> logits (N, K); for DAR-BN, converted by :func:`~oponm.nn.convert_batchnorm`.
-        class_counts: training images of each class, length K.
-        optimizer: makes the optimiser from the parameters.
-        schedule: factor of the learning rate for each epoch.
-        seed: the run's seed; dropout is a function of it, the epoch and the step.
+        model: a name of the command line (``oponm --help`` lists them); or what makes the network when called with
+            ``num_classes`` and ``in_channels``; or a network, (N, C, H, W) -> logits (N, K), which is trained in place.
+        method: a name, or the phases of a method.
+        class_counts: training images of each class, length K. With them the module is complete at once, for use
+            without the data module; ``model`` must be a network then, already converted by
+            :func:`~oponm.nn.convert_batchnorm`, ``optimizer``, ``schedule`` and ``loss`` objects, and :attr:`plan` has
+            to be set.
+        optimizer: a name, or what makes the optimizer from the parameters.
+        schedule: a name, or what makes the factor of the learning rate by epoch from ``max_epochs``; None is what the
+            command takes for the data. With ``class_counts``, the factor itself.
+        seed: of initial weights and dropout, which is a function of it, the epoch and the step. None is the data
+            module's.
         shots: thresholds of :func:`~oponm.longtail.shot_groups`.
-        loss: makes the loss of each row from the class counts, see :mod:`oponm.losses`; phases may have their own.
+        loss: a name, or what makes the loss of each row from the class counts, see :mod:`oponm.losses`; phases may have
+            their own. None is the method's.
+        norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
+        noise_grad: how far gradients of noise rows reach; None is ``"none"`` for DAR-BN, else ``"full"``.
+        head: ``"linear"`` or ``"cosine"``; None is the method's.
+        weights: a file of initial weights.
+        classifier: the name of the layer that gives the logits; None looks for it.
+        tau: of :class:`~oponm.training.PhasePlan`, for the classifier's weights at the end; None is the method's.
         channels_last: keep weights and images in that memory format. Noise rows are then put last, as they are under
             autocast: batch norm is faster so, and what dropout strikes is something else.
-        compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled anew and
+        compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled again and
             kept, so that shapes stay fixed; the number of noise rows is no part of them.
         split_noise: give noise rows a pass of their own, without a graph below the classifier, where that comes to the
             same: under the reading ``none``, see :func:`~oponm.training.noise_pass.split_obstacle`. It saves their part
@@ -58,7 +82,7 @@ class LongTailModule(pl.LightningModule):
             :data:`~oponm.metrics.MOST_CONFUSED` classes at most.
 
     Attributes:
-        plan: the phases; one that trains everything, until :func:`~oponm.training.train` sets them.
+        plan: the phases over the epochs of the run; of a module that is complete at once, one that trains everything.
         evaluation: what was measured on the test set, there after a test.
         has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
@@ -66,25 +90,42 @@ class LongTailModule(pl.LightningModule):
         code: digests of the user's own code that the run executes, for checkpoints, see
             :func:`~oponm.own_code.own_code`; None if unknown.
 
+    Raises:
+        InputError: naming what cannot be used; of a module that waits for its data, in :meth:`setup`.
+
     Example:
-        >>> from oponm.models import SmallCNN
-        >>> module = LongTailModule(SmallCNN(in_channels=1), [10] * 10)
+        >>> from oponm.data import DigitsLT
+        >>> trainer = pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+        ...                      enable_progress_bar=False, enable_model_summary=False)
+        >>> module = LongTailModule("small_cnn", method="open")
+        >>> trainer.fit(module, datamodule=DigitsLT(imbalance_ratio=50))
+        >>> [phase.name for phase in module.plan.phases]
+        ['instance', 'class_balanced+noise']
         >>> module(torch.zeros(2, 1, 8, 8)).shape
         torch.Size([2, 10])
     """
 
     evaluation: Evaluation
+    model: nn.Module
     _can_split: bool | None
 
     def __init__(
         self,
-        model: nn.Module,
-        class_counts: Sequence[int],
-        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.SGD,
-        schedule: Callable[[int], float] = lambda epoch: 1.0,
-        seed: int = 0,
-        shots: dict[str, int] | None = None,
-        loss: Callable[[Sequence[int]], nn.Module] = CrossEntropy,
+        model: str | nn.Module | Callable[..., nn.Module] = "small_cnn",
+        method: str | Sequence[Phase] = "open",
+        *,
+        class_counts: Sequence[int] | None = None,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "sgd",
+        schedule: str | Callable[..., Any] | None = None,
+        seed: int | None = None,
+        shots: Mapping[str, int] | None = None,
+        loss: str | Callable[[Sequence[int]], nn.Module] | None = None,
+        norm: str = "dar",
+        noise_grad: str | None = None,
+        head: str | None = None,
+        weights: str | PathLike[str] | None = None,
+        classifier: str | None = None,
+        tau: float | None = None,
         channels_last: bool = False,
         compile: bool = False,
         split_noise: bool | str = "auto",
@@ -95,24 +136,81 @@ class LongTailModule(pl.LightningModule):
         for key, value in {"split_noise": split_noise, "confusion_matrix": confusion_matrix}.items():
             if not isinstance(value, bool) and value != "auto":
                 raise InputError(f"must be auto, true or false, got {value!r}", key)
-        self.compiles, self.split_noise = compile, split_noise
-        self.model = model.to(memory_format=torch.channels_last) if channels_last else model
-        if compile:
-            model.compile(dynamic=False)
-        self.class_counts, self.seed, self.shots = list(class_counts), seed, shots or {}
-        shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
-        self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
-        self.plan = PhasePlan([Phase(1)], max_epochs=1)
+        self.compiles, self.split_noise, self.confusions = compile, split_noise, confusion_matrix
         self.has_idle_weights = self.scales_loss = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
-        self.follow(self.plan.at(0))
         self.first_batch = 0  # of the current epoch; above 0 where a run goes on within one
+        self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
+        self._chosen |= {"schedule": schedule, "loss": loss}
+        self._settings: dict[str, Any] = {"norm": {"noise_grad": noise_grad}, "method": {"tau": tau}}
+        self._settings |= {"model": {"head": head, "weights": weights, "classifier": classifier}}
+        self._settings |= {"shots": shots or {}}
+        self.given_seed = seed
+        self._waits = class_counts is None
+        if class_counts is not None:
+            made: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
+            made |= {name: thing for name, thing in self._chosen.items() if name in made and callable(thing)}
+            assert isinstance(model, nn.Module)
+            self._complete(
+                model, class_counts, PhasePlan([Phase(1)], max_epochs=1), seed or 0, dict(shots or {}), **made
+            )
+
+    def _complete(
+        self,
+        model: nn.Module,
+        class_counts: Sequence[int],
+        plan: PhasePlan,
+        seed: int,
+        shots: Mapping[str, int],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        schedule: Callable[[int], float],
+        loss: Callable[[Sequence[int]], nn.Module],
+    ) -> None:
+        """Take the parts that are known once there are data."""
+        if self.memory_format == torch.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        self.model = model
+        if self.compiles:
+            model.compile(dynamic=False)
+        self.class_counts, self.seed, self.shots = list(class_counts), seed, dict(shots)
+        shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
+        self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
+        self.plan = plan
+        self.follow(plan.at(0))
         # Without its search for NaN, which waits for the device at each step, it knows no weights: losses come by row.
         self.train_loss, self.train_rows = MeanMetric(nan_strategy="disable"), RowMetrics()
         self.val_metrics = evaluation_metrics(len(self.class_counts))
-        confusions = len(self.class_counts) <= MOST_CONFUSED if confusion_matrix == "auto" else bool(confusion_matrix)
+        confusions = len(self.class_counts) <= MOST_CONFUSED if self.confusions == "auto" else bool(self.confusions)
         self.test_metrics = evaluation_metrics(len(self.class_counts), confusions)
+        self._waits = False
+
+    def prepare(self, data: LongTailDataModule, max_epochs: int) -> None:
+        """Make what depends on the data, each part tried out with the others; done once, by :meth:`setup` or before.
+
+        Args:
+            data: set up.
+            max_epochs: length of the run.
+
+        Raises:
+            InputError: naming what cannot be used.
+        """
+        if not self._waits:
+            return
+        seed = data.seed if self.given_seed is None else self.given_seed
+        if seed != data.seed:
+            raise InputError(f"of the module is {seed}, and of the data {data.seed}: give it to the data alone", "seed")
+        settings = {**self._settings, "trainer": {"max_epochs": max_epochs}}
+        recipe = make_recipe(data, self._chosen, seed, settings)
+        plan, settings = recipe.plan(), recipe.settings
+        network = recipe.network(len(data.class_names), data.image_shape)
+        parts = {name: recipe.part(name) for name in ("optimizer", "schedule", "loss")}
+        parts["schedule"] = parts["schedule"](max_epochs=plan.max_epochs)
+        self.has_idle_weights = try_parts(
+            *(data, network, plan, *parts.values(), settings["norm"], self.compiles, self.split_noise)
+        )
+        self.model_config = recipe.model_config or self.model_config
+        self._complete(network, data.class_counts, plan, seed, settings["shots"], **parts)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""
@@ -143,11 +241,13 @@ class LongTailModule(pl.LightningModule):
             self._lead(self.trainer)
 
     def _lead(self, trainer: pl.Trainer) -> None:
-        plan, data = self.plan, getattr(trainer, "datamodule", None)
+        data = getattr(trainer, "datamodule", None)
         if not isinstance(data, LongTailDataModule):
             raise InputError(
                 f"must be one of oponm.data, which samples and mixes noise in by the phase, got {data!r}", "datamodule"
             )
+        self.prepare(data, int(trainer.max_epochs or -1))
+        plan = self.plan
         if trainer.max_epochs != plan.max_epochs:
             raise InputError(
                 f"of the trainer is {trainer.max_epochs}, and the module's plan has {plan.max_epochs} epochs: set "
@@ -310,6 +410,15 @@ class LongTailModule(pl.LightningModule):
             previous = plan.at(epoch - 1).trainable if epoch else "all"
             if {previous, phase.trainable} != {"all"} or phase.reset_classifier:
                 self.trainer.optimizers = [self._optimizer()]
+        self._enter_epoch(epoch)
+
+    def on_train_start(self) -> None:
+        """Enter an epoch that a checkpoint was written in, whose start was then."""
+        self._enter_epoch(self.current_epoch)
+
+    def _enter_epoch(self, epoch: int) -> None:
+        plan = self.plan
+        phase = plan.at(epoch)
         set_modes(self.model, phase.trainable, phase.batchnorm, len(self.class_counts))
         factor = plan.rate(epoch, self.schedule)
         for group in self.trainer.optimizers[0].param_groups:
@@ -365,6 +474,35 @@ class LongTailModule(pl.LightningModule):
         }
         checkpoint["model_config"] = self.model_config
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make the network that the checkpoint describes, in a module that waits for its data.
+
+        What the module was given as its model has precedence: a network, or what makes one.
+        """
+        if self._waits:
+            model, split = self._chosen["model"], checkpoint["split"]
+            if not isinstance(model, nn.Module):
+                given = model
+                make = (lambda settings: given) if callable(given) else known_factory
+                model = self._chosen["model"] = network_of_checkpoint(checkpoint, make)
+            plan, seed = PhasePlan([Phase(1)], max_epochs=1), self.given_seed or 0
+            parts: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
+            self._complete(model, split["class_counts"], plan, seed, self._settings["shots"], **parts)
+            self.model_config, self._waits = checkpoint["model_config"], True  # for what training it further takes
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._go_on_in(self.plan.at(checkpoint["epoch"]))
+        own_state = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("model.")}
+        checkpoint["state_dict"] = {**own_state, **checkpoint["state_dict"]}
+
+    def _go_on_in(self, phase: Phase) -> None:
+        if phase.trainable != "all":
+            raise InputError(
+                f"is of a phase that trains the {phase.trainable} alone, which Lightning's checkpoint does not tell "
+                "enough of: go on with oponm.fit(..., resume=True), or from an earlier phase",
+                "ckpt_path",
+            )
+        self.follow(phase)
+
     def on_validation_epoch_start(self) -> None:
         """Validate what the finished model would be."""
         self._unfinished = finish_classifier(self.model, self.plan.tau, len(self.class_counts))
@@ -383,6 +521,11 @@ class LongTailModule(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the test set."""
         self.test_metrics.update(self(batch.images), batch.targets)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The logits of a batch, (N, K)."""
+        logits: Tensor = self(batch.images)
+        return logits
 
     def on_test_epoch_end(self) -> None:
         """Sum the test set up in ``evaluation`` and log the scalars."""

@@ -86,7 +86,7 @@ def train(
         >>> from oponm.training import Phase
         >>> data = DigitsLT(imbalance_ratio=50)
         >>> data.setup()
-        >>> module = LongTailModule(convert_batchnorm(SmallCNN(in_channels=1)), data.class_counts)
+        >>> module = LongTailModule(convert_batchnorm(SmallCNN(in_channels=1)), class_counts=data.class_counts)
         >>> plan = PhasePlan([Phase(1), Phase(1, "class_balanced", noise=True)], max_epochs=2)
         >>> folder = Path(tempfile.mkdtemp())
         >>> result = train(module, data, plan, folder, accelerator="cpu")
@@ -186,7 +186,8 @@ def evaluate(
         >>> from oponm.models import SmallCNN
         >>> data = DigitsLT(imbalance_ratio=50)
         >>> data.setup()
-        >>> result = evaluate(LongTailModule(SmallCNN(in_channels=1), data.class_counts), data, accelerator="cpu")
+        >>> module = LongTailModule(SmallCNN(in_channels=1), class_counts=data.class_counts)
+        >>> result = evaluate(module, data, accelerator="cpu")
         >>> int(result["confusion_matrix"].sum()), sum(result["noise_histogram"])
         (500, 1000)
     """

@@ -266,7 +266,7 @@ class Run:
             served = EvaluationFolder(os.fspath(data), self.classifier, seed=config["seed"])
         counted = config["trainer"].get("confusion_matrix", "auto")  # which runs of older versions lack
         options_of_module = {"seed": config["seed"], "shots": config["shots"], "confusion_matrix": counted}
-        module = LongTailModule(self.network, served.class_counts, **options_of_module)
+        module = LongTailModule(self.network, class_counts=served.class_counts, **options_of_module)
         with quiet():
             return evaluate(module, served, **options)
 

@@ -165,7 +165,7 @@ def test_a_trained_run_does_not_depend_on_the_workers(photos, tmp_path):
         data = ImageFolderLT(photos, imbalance_ratio=4, num_workers=workers, statistics="imagenet", **options)
         data.setup()
         with derived_randomness(0, "model"):
-            module = LongTailModule(SmallCNN(2, in_channels=3, width=2), data.class_counts)
+            module = LongTailModule(SmallCNN(2, in_channels=3, width=2), class_counts=data.class_counts)
         plan = PhasePlan([Phase(1), Phase(1, "class_balanced", noise=True)], 2)
         train(module, data, plan, tmp_path / str(workers), accelerator="cpu")
         weights.append(module.model.state_dict())

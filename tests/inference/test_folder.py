@@ -15,7 +15,7 @@ def classifier(tmp_path):
 
 
 def measure(data, classifier):
-    module = LongTailModule(classifier.network, classifier.class_counts)
+    module = LongTailModule(classifier.network, class_counts=classifier.class_counts)
     return evaluate(module, data, accelerator="cpu")
 
 

@@ -25,7 +25,7 @@ def make_module(data: DigitsLT, seed: int = 0, noise_grad: str = "none") -> Long
         )
     convert_batchnorm(model, noise_grad=noise_grad)
     optimizer = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
-    return LongTailModule(model, data.class_counts, optimizer, seed=seed)
+    return LongTailModule(model, class_counts=data.class_counts, optimizer=optimizer, seed=seed)
 
 
 def make_data(seed: int = 0, **options: Any) -> DigitsLT:

@@ -18,7 +18,7 @@ def trained(folder, epochs=2, **options):
     data = make_data()
     made = make_module(data)
     made.model[1].p = 0.0  # what dropout strikes depends on the order of rows
-    module = LongTailModule(made.model, data.class_counts, made.make_optimizer, **options)
+    module = LongTailModule(made.model, class_counts=data.class_counts, optimizer=made.make_optimizer, **options)
     return module, train(module, data, PhasePlan(OPEN, epochs), folder, accelerator="cpu")
 
 

@@ -13,7 +13,7 @@ from oponm.training import LongTailModule, Phase
 
 def make(shots: dict[str, int] | None = None) -> LongTailModule:
     model = convert_batchnorm(SmallCNN(in_channels=1, width=4), noise_grad="full")
-    module = LongTailModule(model, [100] * 5 + [5] * 5, shots=shots)
+    module = LongTailModule(model, class_counts=[100] * 5 + [5] * 5, shots=shots)
     module._trainer = None
     return module
 
@@ -124,6 +124,6 @@ def test_thresholds_are_checked_before_training():
 
 
 def test_a_network_of_which_nothing_can_be_trained_is_refused():
-    module = LongTailModule(SmallCNN(10, in_channels=1).requires_grad_(False), [10] * 10)
+    module = LongTailModule(SmallCNN(10, in_channels=1).requires_grad_(False), class_counts=[10] * 10)
     with pytest.raises(InputError, match="model has no parameter that requires a gradient"):
         module.configure_optimizers()

@@ -35,7 +35,7 @@ def module_and_batch(name: str, place: int) -> tuple[LongTailModule, Batch]:
     network = nn.Sequential(nn.Flatten(), nn.Linear(9, len(COUNTS), bias=False)).double()
     with torch.no_grad():
         network[1].weight.copy_(torch.randn(len(COUNTS), 9, generator=generator))
-    module = LongTailModule(network, COUNTS)
+    module = LongTailModule(network, class_counts=COUNTS)
     module.to(torch.float64)
     module._trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=1)
     module.follow(PHASES[place])

@@ -258,7 +258,9 @@ def trained(folder, noise_grad="none", phases=OPEN, precision="32-true", **optio
     data = make_data()
     torch.manual_seed(0)
     model = convert_batchnorm(SmallCNN(10, in_channels=1, width=4), noise_grad=noise_grad)
-    module = LongTailModule(model, data.class_counts, partial(torch.optim.SGD, lr=0.1, momentum=0.9), **options)
+    module = LongTailModule(
+        model, class_counts=data.class_counts, optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9), **options
+    )
     train(module, data, PhasePlan(phases, 2), folder, accelerator="cpu", precision=precision)
     return module
 
@@ -323,7 +325,7 @@ def test_asking_for_it_is_judged_by_the_phases_that_have_noise(tmp_path, passes)
 
 
 def test_a_module_of_ones_own_says_that_it_does_not_follow(caplog):
-    module = LongTailModule(convert_batchnorm(SmallCNN(5), noise_grad="full"), [10] * 5, split_noise=True)
+    module = LongTailModule(convert_batchnorm(SmallCNN(5), noise_grad="full"), class_counts=[10] * 5, split_noise=True)
     batch = Batch(images(), torch.arange(NATURAL + NOISE) % 5, torch.arange(NATURAL + NOISE) >= NATURAL)
     for _ in range(2):
         module.training_step(batch, 0)
@@ -349,7 +351,7 @@ def test_a_step_that_computes_its_first_half_again_comes_back_to_the_natural_row
     model = Checkpointed()
     model.stem[1] = nn.BatchNorm2d(4, track_running_stats=False)
     model(images())
-    module = LongTailModule(convert_batchnorm(model), [10] * 5, split_noise=True)
+    module = LongTailModule(convert_batchnorm(model), class_counts=[10] * 5, split_noise=True)
     batch = Batch(images(), torch.arange(NATURAL + NOISE) % 5, torch.arange(NATURAL + NOISE) >= NATURAL)
     module.training_step(batch, 0).backward()
     assert module._can_split

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
+from torch import nn
 from torch.utils.data import DataLoader
 
+from oponm.data import DigitsLT
 from oponm.errors import InputError
-from oponm.training import PhasePlan, train
+from oponm.losses import Focal
+from oponm.models import SmallCNN
+from oponm.training import LongTailModule, Phase, PhasePlan, train
+from tests.cli.command import oponm
 from tests.training.small import OPEN, make_data, make_module
 
 OPTIONS = {"accelerator": "cpu", "enable_checkpointing": False}
 OPTIONS |= {"enable_progress_bar": False, "enable_model_summary": False}
+
+
+def small_network(num_classes: int, in_channels: int) -> nn.Module:
+    body = SmallCNN(16, in_channels, width=4)
+    return nn.Sequential(body, nn.Dropout(0.2), nn.Linear(16, num_classes))
 
 
 def planned(epochs: int = 4):
@@ -50,3 +61,115 @@ def test_loaders_without_a_data_module_are_refused():
     module, data = planned()
     with pytest.raises(InputError, match=r"^datamodule must be one of oponm\.data"):
         pl.Trainer(max_epochs=4, logger=False, **OPTIONS).fit(module, DataLoader(data.train_set.targets))
+
+
+@pytest.mark.parametrize("method", ["open", "ldam_drw", "crt"])
+def test_a_name_for_a_network_and_a_method_is_all_it_takes(tmp_path, method):
+    """The weights are those of the command line, with its defaults for the data."""
+    threads = torch.get_num_threads()
+    done = oponm("train", f"method={method}", "trainer.max_epochs=5", "seed=3", "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    expected = torch.load(tmp_path / "run/checkpoints/last.ckpt")["state_dict"]
+    torch.set_num_threads(1)
+    try:
+        module = LongTailModule("small_cnn", method=method)
+        pl.Trainer(max_epochs=5, logger=False, **OPTIONS).fit(module, datamodule=DigitsLT(imbalance_ratio=50, seed=3))
+    finally:
+        torch.set_num_threads(threads)
+    weights = module.model.state_dict()
+    assert all(torch.equal(weights[name.removeprefix("model.")], tensor) for name, tensor in expected.items())
+
+
+def test_networks_factories_and_phases_take_the_place_of_names():
+    trained = []
+    for model in (partial(SmallCNN, width=4), SmallCNN(in_channels=1, width=4)):
+        module = LongTailModule(
+            model, OPEN, optimizer=partial(torch.optim.SGD, lr=0.05), schedule="cosine", loss="focal"
+        )
+        pl.Trainer(max_epochs=2, logger=False, **OPTIONS).fit(module, datamodule=make_data())
+        trained.append(module)
+    assert [phase.noise for phase in trained[0].plan.phases] == [False, True]
+    assert isinstance(trained[1].loss, Focal)
+    assert trained[1].model is model
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "small"}, "^model has no choice 'small'|^model must be one of"),
+        ({"method": "opne"}, "^method"),
+        ({"seed": 4}, "^seed of the module is 4, and of the data 0"),
+        ({"loss": "ldam"}, r"model\.head=cosine"),
+    ],
+)
+def test_what_cannot_be_used_is_named_before_training(options, words):
+    module, trainer = LongTailModule(**options), pl.Trainer(max_epochs=2, logger=False, **OPTIONS)
+    with pytest.raises(InputError, match=words):
+        trainer.fit(module, datamodule=DigitsLT(imbalance_ratio=50))
+
+
+def test_test_validate_and_predict_as_lightning_has_them():
+    data = make_data(val="split", val_size=5)
+    module, trainer = LongTailModule(partial(SmallCNN, width=4)), pl.Trainer(max_epochs=2, logger=False, **OPTIONS)
+    trainer.fit(module, datamodule=data)
+    (tested,) = trainer.test(module, datamodule=data, verbose=False)
+    (validated,) = trainer.validate(module, datamodule=data, verbose=False)
+    predicted = trainer.predict(module, datamodule=data)
+    assert tested["test/balanced_accuracy"] == pytest.approx(module.evaluation.scalars["balanced_accuracy"])
+    assert 0 <= validated["val/balanced_accuracy"] <= 1
+    logits, labels = torch.cat(predicted), data.test_set.targets
+    assert logits.shape == (500, 10)
+    assert float((logits.argmax(1) == labels).float().mean()) == pytest.approx(tested["test/accuracy"])
+
+
+def test_a_checkpoint_of_lightnings_is_loaded_into_a_new_module(tmp_path):
+    data, trainer = make_data(), pl.Trainer(max_epochs=2, logger=False, **OPTIONS)
+    module = LongTailModule("small_cnn")
+    trainer.fit(module, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    (expected,) = trainer.test(module, datamodule=data, verbose=False)
+    loaded = LongTailModule.load_from_checkpoint(tmp_path / "own.ckpt", weights_only=True)
+    (found,) = pl.Trainer(logger=False, **OPTIONS).test(loaded, datamodule=make_data(), verbose=False)
+    assert found == expected
+    again = LongTailModule.load_from_checkpoint(
+        tmp_path / "own.ckpt", weights_only=True, model=SmallCNN(in_channels=1), map_location="cpu"
+    )
+    (found,) = pl.Trainer(logger=False, **OPTIONS).test(again, datamodule=make_data(), verbose=False)
+    assert found == expected
+
+
+class SaveAt(pl.Callback):
+    """Writes a checkpoint after a step, as Lightning's own callbacks do."""
+
+    def __init__(self, step, path):
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 7, 8, 10])
+def test_a_run_goes_on_from_lightnings_checkpoint_to_the_same_bits(tmp_path, step):
+    """Within an epoch too: with the images, noise and dropout that were left, in either phase."""
+
+    def fit(ckpt_path=None, callbacks=()):
+        module = LongTailModule(small_network, OPEN, optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9))
+        trainer = pl.Trainer(max_epochs=4, logger=False, callbacks=list(callbacks), **OPTIONS)
+        trainer.fit(module, datamodule=make_data(), ckpt_path=ckpt_path, weights_only=True)
+        return module.model.state_dict()
+
+    whole = fit(callbacks=[SaveAt(step, tmp_path / "some.ckpt")])
+    resumed = fit(tmp_path / "some.ckpt")
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def test_a_checkpoint_within_a_phase_that_trains_a_part_is_refused(tmp_path):
+    def trainer(*callbacks):
+        return pl.Trainer(max_epochs=4, logger=False, callbacks=list(callbacks), **OPTIONS)
+
+    phases = [Phase(1), Phase(1, trainable="classifier")]
+    file = tmp_path / "some.ckpt"
+    trainer(SaveAt(8, file)).fit(LongTailModule(small_network, phases), datamodule=make_data())
+    with pytest.raises(InputError, match=r"^ckpt_path is of a phase that trains the classifier alone"):
+        trainer().fit(LongTailModule(small_network, phases), datamodule=make_data(), ckpt_path=file, weights_only=True)

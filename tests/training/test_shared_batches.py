@@ -52,7 +52,7 @@ def make_module(name: str) -> LongTailModule:
     network = nn.Sequential(nn.Flatten(), CosineClassifier(9, len(COUNTS))).double()
     with torch.no_grad():
         network[1].weight.copy_(torch.randn(len(COUNTS), 9, generator=generator))
-    module = LongTailModule(network, COUNTS, loss=loss)
+    module = LongTailModule(network, class_counts=COUNTS, loss=loss)
     module.to(torch.float64)
     module._trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=1)
     module.follow(phase)

@@ -1,0 +1,193 @@
+"""Each part of a run tried out with the others before anything is written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from oponm.data import LongTailDataModule
+from oponm.errors import InputError, check_flag
+from oponm.losses import batch_loss, class_weights
+from oponm.nn import convert_batchnorm, noise_routing
+from oponm.rng import derived_randomness
+from oponm.training.margins import check_margins
+from oponm.training.noise_pass import split_obstacle
+from oponm.training.parts import enter_part, rehearse, set_modes
+from oponm.training.phases import Phase, PhasePlan
+from oponm.training.processes import world_size
+
+
+def try_parts(
+    data: LongTailDataModule,
+    model: nn.Module,
+    plan: PhasePlan,
+    optimizer: Callable[..., torch.optim.Optimizer],
+    schedule: Callable[[int], float],
+    loss: Callable[[Sequence[int]], nn.Module],
+    norm: Mapping[str, str],
+    compile: bool = False,
+    split_noise: bool | str = "auto",
+) -> bool:
+    """See that each part of a run can be used with the others, and convert the network's batch norm.
+
+    Args:
+        data: set up.
+        model: with its initial weights; its batch norm is converted in place where the plan has noise.
+        plan: the phases.
+        optimizer: makes the optimizer from the parameters.
+        schedule: factor of the learning rate for each epoch.
+        loss: makes the loss of each row from the class counts.
+        norm: ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
+        compile: whether the network will run through ``torch.compile``.
+        split_noise: whether noise rows get a pass of their own; true where it cannot be done is an error.
+
+    Returns:
+        Whether some weights never get a gradient, such as those of a head that the logits do without.
+
+    Raises:
+        InputError: naming the part that cannot be used.
+    """
+    classes = len(data.class_names)
+    try_part("augmentation", lambda: _augmented(data))
+    logits = try_part("model", lambda: _one_image(model, data.image_shape, classes))
+    idle = _has_idle_weights(model, logits)
+    try_part("phases", lambda: rehearse(model, plan, classes))
+    if plan.uses_noise:
+        convert_batchnorm(model, **norm)
+    for make in (loss, *(phase.loss for phase in plan.phases if phase.loss)):
+        try_part("loss", partial(_two_losses, make, data.class_counts))
+    for number, phase in enumerate(plan.phases):
+        step = partial(_one_step, model, phase, number, data, (phase.loss or loss)(data.class_counts))
+        try_part("model", step)
+    try_part("schedule", lambda: float(schedule(0)))
+    if check_flag("compile", compile):
+        try_part("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
+    if split_noise is True and plan.uses_noise:
+        _check_split(model, plan, data.image_shape, classes, compile)
+    try_part("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
+    try_part("optimizer", lambda: optimizer(model.parameters()))
+    return idle
+
+
+def try_part(key: str, make: Callable[[], Any]) -> Any:
+    """Make a thing before anything is written, to see whether its settings can be used.
+
+    Args:
+        key: of the setting at fault.
+        make: makes it.
+
+    Raises:
+        InputError: by that key, for whatever goes wrong.
+    """
+    try:
+        return make()
+    except InputError as error:
+        if error.key == key:
+            raise
+        raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+        raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
+
+
+def _augmented(data: LongTailDataModule) -> torch.Tensor:
+    """Augment two black images, as some recipes take colour images only."""
+    with derived_randomness(0, "trial"):
+        return data.pipeline.augmentation(torch.zeros(2, *data.image_shape))
+
+
+def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.Tensor:
+    """Show the network a black image, as some take one size only, or are made for other classes."""
+    logits = model.eval()(torch.zeros(1, *shape))
+    model.train()
+    given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+    if given != (1, classes):
+        raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
+    return logits
+
+
+def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> None:
+    """Make a loss and ask it for that of two rows."""
+    if isinstance(make, nn.Module):
+        name = type(make).__name__
+        raise InputError(f"must be what makes it from the class counts, got a {name}: lambda counts: {name}()", "loss")
+    losses = make(class_counts)(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]))
+    if tuple(losses.shape) != (2,):
+        raise InputError(
+            f"gives {tuple(losses.shape)} for two rows, and must give a loss for each, (2,): reduction='none' in place "
+            "of a mean, as rows are weighted here",
+            "loss",
+        )
+
+
+def _has_idle_weights(model: nn.Module, logits: torch.Tensor) -> bool:
+    """Whether some of its weights have no part in the logits, such as those of a head for another task."""
+    reached, seen, steps = set(), set(), [logits.grad_fn]
+    while steps:
+        step = steps.pop()
+        if step is not None and step not in seen:
+            seen.add(step)
+            reached.add(id(getattr(step, "variable", None)))
+            steps += [earlier for earlier, _ in step.next_functions]
+    return any(each.requires_grad and id(each) not in reached for each in model.parameters())
+
+
+def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataModule, loss: nn.Module) -> None:
+    """Make a training step of a phase with a copy of the network: else what fails in the last one fails after hours.
+
+    Some networks give something else than logits in training; others reorder rows, which noise shows.
+    """
+    classes, rows = len(data.class_names), 4 if phase.noise else 2
+    check_margins(loss, model, classes)
+    copied = _in_phase(copy.deepcopy(model), phase, classes)
+    is_noise = torch.arange(rows) >= 2 if phase.noise else None
+    try:
+        with derived_randomness(0, "rehearsal"), noise_routing(is_noise):
+            logits = copied(torch.randn(rows, *data.image_shape))
+    except InputError as error:
+        if not phase.noise:
+            raise
+        raise InputError(
+            f"cannot take noise ({error}): take another one, or a method without noise", "model"
+        ) from error
+    given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+    if given != (rows, classes):
+        raise InputError(
+            f"gives {given} for {rows} images in training (phase {number}, {phase.name}), not logits ({rows}, "
+            f"{classes}): turn off what it adds there, such as auxiliary heads, or wrap it to return the logits alone",
+            "model",
+        )
+    weights = class_weights(
+        data.class_counts, phase.class_weights, **({} if phase.beta is None else {"beta": phase.beta})
+    )
+    targets = torch.arange(rows) % classes
+    batch_loss(loss, logits, targets, weights, is_noise=is_noise, noise_weight=phase.noise_loss).backward()
+
+
+def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], classes: int, compiles: bool) -> None:
+    """Refuse ``split_noise=true`` where noise rows cannot have a pass of their own in each phase that has some."""
+    if compiles:
+        obstacle: str | None = "torch.compile needs batches of one shape: leave one of the two out"
+    elif world_size() > 1:
+        obstacle = "it is for one process: use devices=1"
+    else:
+        tried = {(phase.trainable, phase.batchnorm): phase for phase in plan.phases if phase.noise}.values()
+        found = (split_obstacle(_in_phase(model, phase, classes), torch.zeros(1, *shape), classes) for phase in tried)
+        obstacle = next(filter(None, found), None)
+    if obstacle:
+        raise InputError(f"cannot be true: {obstacle}", "split_noise")
+
+
+def _in_phase(model: nn.Module, phase: Phase, classes: int) -> nn.Module:
+    """A network as a phase trains it."""
+    if phase.trainable == "all":
+        return model.train()
+    copied = copy.deepcopy(model)
+    enter_part(copied, phase.trainable, False, classes)
+    set_modes(copied, phase.trainable, phase.batchnorm, classes)
+    return copied
