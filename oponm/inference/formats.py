@@ -113,9 +113,11 @@ def write_format(
                 apart = float((expected - found).abs().max())
                 if not apart <= TOLERANCE * max(1.0, float(expected.abs().max())):
                     raise InputError(f"gives other logits than the network, by {apart:.1e}: choose another", "format")
-    except InputError:
+    except (InputError, OSError):  # the latter of a device that is full, or gone: no fault of the format
         raise
     except Exception as error:  # whatever a compiler says of a network that it cannot take
+        if "failed writing file" in str(error):  # torch's RuntimeError
+            raise InputError(f"{path.name} could not be written, as of a full disk: make room", "output") from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         others = ", ".join(other for other in FORMATS if other != name)
         raise InputError(f"{name} cannot hold this network ({reason}): choose {others}", "format") from error
