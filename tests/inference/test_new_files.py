@@ -51,7 +51,12 @@ def test_data_beside_a_file_goes_with_it(tmp_path):
         temporary.with_name("model.onnx.data").write_text("weights")
     assert (place.read_text(), data.read_text()) == ("graph", "weights")
     place.unlink()
-    with pytest.raises(InputError, match=r"model.onnx.data exists"), new_files([place]) as (temporary,):
-        temporary.write_text("another")
-        temporary.with_name("model.onnx.data").write_text("another's")
+
+    def another():
+        with new_files([place]) as (temporary,):
+            temporary.write_text("another")
+            temporary.with_name("model.onnx.data").write_text("another's")
+
+    with pytest.raises(InputError, match=r"model.onnx.data exists"):
+        another()
     assert (place.exists(), data.read_text()) == (False, "weights")
