@@ -44,12 +44,17 @@ def _export(config: DictConfig, command: str) -> None:
     if config.output is not None:
         output = Path(str(config.output))
     overwrite = check_flag("overwrite", config.overwrite)
-    if config.output is None and output.exists() and not overwrite:
-        other = f"exported/{checkpoint.absolute().parent.parent.name}/{output.name}"
-        raise InputError(f"{output} exists, exported before: choose output={other}, or overwrite=true", "output")
     classifier = load_classifier(checkpoint, network_factory(check_flag("trust", config.trust)))
     facts = read_run_facts(checkpoint, classifier.content_digest)
-    files = export_classifier(classifier, output, config.format, config.input, facts, command, overwrite)
+    try:
+        files = export_classifier(classifier, output, config.format, config.input, facts, command, overwrite)
+    except InputError as error:
+        if error.key != "output" or config.output is not None or not output.exists():
+            raise
+        other = f"exported/{checkpoint.absolute().parent.parent.name}/{output.name}"
+        raise InputError(
+            f"{output} exists, exported before: choose output={other}, or overwrite=true", "output"
+        ) from error
     console = Console(markup=False, highlight=False)
     names = ", ".join(file.name for file in files[:-1])
     size = f"{files[-1].stat().st_size / 2**20:.1f} MiB"
