@@ -31,6 +31,18 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
     return [_quote(argument) for argument in arguments]
 
 
+def checkpoint_of(path: str) -> str:
+    """The file that ``checkpoint=`` means: itself, or of a run's folder its last checkpoint.
+
+    Example:
+        >>> checkpoint_of("nowhere/last.ckpt")
+        'nowhere/last.ckpt'
+    """
+    folder = Path(path).expanduser()
+    files = [folder / "checkpoints/last.ckpt", folder / "last.ckpt"]
+    return str(next(filter(Path.is_file, files), path)) if path and folder.is_dir() else path
+
+
 def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Tell Hydra's options, with their values, from overrides; its parser takes an option for the end of overrides.
 
@@ -64,6 +76,16 @@ def _quote(argument: str) -> str:
     is_path = key in _PATHS and (key == "output_dir" or (value != "" and Path(value).expanduser().exists()))
     if not is_path or _PLAIN.fullmatch(value) or value[:1] in "\"'" or "${" in value:
         return argument
+    return f"{key}{equals}{in_quotes(value)}"
+
+
+def in_quotes(value: str) -> str:
+    """A value as one text in Hydra's grammar.
+
+    Example:
+        >>> in_quotes("two, or three")
+        '"two, or three"'
+    """
     # In Hydra's quotes a backslash is itself, unless quotes follow.
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', re.sub(r"(\\+)$", r"\1\1", value))
-    return f'{key}{equals}"{escaped}"'
+    return f'"{escaped}"'

@@ -5,21 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from oponm.cli.arguments import in_quotes
+from oponm.cli.nearest import did_you_mean
 from oponm.cli.requeue import requeue
 from oponm.errors import BAD_INPUT
 from oponm.signals import SIGNALLED, Stopped
 
 __all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]
 
+ROOM = "make room, and run the command again"
+
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(full: str = ROOM) -> Iterator[None]:
     """Catch what the user can mend, print it in one line, and exit.
+
+    Args:
+        full: what to do where a device is full.
 
     Caught are :class:`~oponm.errors.InputError`, and the errors of Hydra and OmegaConf about configs and overrides.
     Anything else is a defect and keeps its traceback.
@@ -36,7 +44,7 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if not is_bad_input(error) or os.environ.get("OPONM_DEBUG") == "1":
             raise
-        print(f"oponm: {_in_one_line(error)}", file=sys.stderr)
+        print(f"oponm: {_in_one_line(error, full)}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except Stopped as stopped:
         print(f"oponm: {stopped}{_kept(stopped.step)}", file=sys.stderr)
@@ -60,10 +68,10 @@ def is_bad_input(error: BaseException) -> bool:
     return _at_file(error) or _full(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
 
 
-def explain(error: BaseException) -> str:
-    """Why a job failed, in one line; of a defect, its kind too."""
+def explain(error: BaseException, full: str = ROOM) -> str:
+    """Why a job failed, in one line; of a defect, its kind too. Where a device is full, ``full`` says what to do."""
     if isinstance(error, Exception) and is_bad_input(error):
-        return _in_one_line(error)
+        return _in_one_line(error, full)
     text = " ".join(str(error).split())
     expected = isinstance(error, (ChildProcessError, Stopped))
     return text if expected else f"{type(error).__name__}: {text}"
@@ -77,21 +85,32 @@ def _full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: Exception, full: str) -> str:
     if _full(error):
-        return f"a file could not be written ({os.strerror(error.errno)}): make room; resume=RUN_DIR goes on"  # type: ignore[attr-defined]
+        return f"a file could not be written ({os.strerror(error.errno)}): {full}"  # type: ignore[attr-defined]
     if _at_file(error):
         return f"{error.filename}: {error.strerror}"  # type: ignore[attr-defined]
     text = re.sub(r"\s*\n\s*", " ", str(error).strip())
     text = re.sub(r"^Caught .* Original Traceback .*InputError: ", "", text)  # from a process that decodes
     text = re.sub(r" See https?://\S+ for details", "", text)
     if override := getattr(error, "override", None):
-        text = f"{override} cannot be read as key=value: {text}"
+        return f"{override} cannot be read as key=value: {text}{_how_to_quote(override)}"
+    if ambiguous := re.match(r"Ambiguous value for argument '(.*?)' 1\. ", text):
+        return f"{ambiguous[1]} names several values, which takes -m, a sweep{_how_to_quote(ambiguous[1])}"
     text = re.sub(r" full_key: (\S+) object_type=\S+", r" (\1)", text)
     text = re.sub(r" ?Config search path:.*", "", text)
     text = re.sub(r"^In '[^']*': ", "", text)
     text = re.sub(r" Available options in '[^']*':", ": choose one of", text)
     text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # what choices share is no choice
     text = re.sub(r"Missing mandatory value: (\S+)( \(\1\))?", r"\1 must be given: \1=...", text)
+    if unknown := re.match(r"Could not override '([^']*)'", text):
+        meant = did_you_mean(unknown[1])
+        return f"{unknown[1]} is no setting{meant or ';'} 'oponm train --cfg job' lists the keys"
     text = re.sub(r"\.? To append to your config use \S+", "; 'oponm train --cfg job' lists the keys", text)
     return text.replace(".;", ";")
+
+
+def _how_to_quote(override: str) -> str:
+    """How an override is written whose value holds characters with a meaning in Hydra's grammar."""
+    key, equals, value = override.partition("=")
+    return f"; as one text it is {shlex.quote(f'{key}={in_quotes(value)}')}" if equals else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from oponm.cli.arguments import checkpoint_of
 from oponm.cli.hydra_app import launch
 from oponm.cli.recorded import Recorded, read_recorded
 from oponm.data import LongTailDataModule
@@ -22,6 +23,8 @@ _OWN = ("split", "folder", "trust")  # settings that training does not have
 
 def run(arguments: list[str]) -> None:
     """Compose the config of the checkpoint's run with ``arguments`` on top, and evaluate."""
+    named = [argument.partition("checkpoint=") for argument in arguments]
+    arguments = [before + key + (path if before else checkpoint_of(path)) for before, key, path in named]
     recorded = _run_of_checkpoint(arguments)
     launch("eval", arguments, partial(_evaluate, recorded=recorded), recorded)
 

@@ -43,10 +43,18 @@ def _export(config: DictConfig, command: str) -> None:
     output = Path("exported", config.format, f"model{chosen.extension}")
     if config.output is not None:
         output = Path(str(config.output))
+    overwrite = check_flag("overwrite", config.overwrite)
     classifier = load_classifier(checkpoint, network_factory(check_flag("trust", config.trust)))
     facts = read_run_facts(checkpoint, classifier.content_digest)
-    overwrite = check_flag("overwrite", config.overwrite)
-    files = export_classifier(classifier, output, config.format, config.input, facts, command, overwrite)
+    try:
+        files = export_classifier(classifier, output, config.format, config.input, facts, command, overwrite)
+    except InputError as error:
+        if error.key != "output" or config.output is not None or not output.exists():
+            raise
+        other = f"exported/{checkpoint.absolute().parent.parent.name}/{output.name}"
+        raise InputError(
+            f"{output} exists, exported before: choose output={other}, or overwrite=true", "output"
+        ) from error
     console = Console(markup=False, highlight=False)
     names = ", ".join(file.name for file in files[:-1])
     size = f"{files[-1].stat().st_size / 2**20:.1f} MiB"

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from oponm.cli.configuration import register_resolvers
-from oponm.cli.errors import explain, is_bad_input, one_line_errors
+from oponm.cli.errors import ROOM, explain, is_bad_input, one_line_errors
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, belong_to, has_begun, sweep_name
 from oponm.cli.output import unfailing_output
 from oponm.cli.requeue import go_on_if_run_again
@@ -29,10 +29,11 @@ class Guarded:
 
     Args:
         job: returns the figure that a sweeper may optimize, if there is one; that of a job that failed is NaN.
+        full: what to do where a device is full.
     """
 
-    def __init__(self, job: Callable[[DictConfig], float | None]) -> None:
-        self.job, self.sweep_name = job, sweep_name()
+    def __init__(self, job: Callable[[DictConfig], float | None], full: str = ROOM) -> None:
+        self.job, self.full, self.sweep_name = job, full, sweep_name()
 
     def __call__(self, config: DictConfig) -> float | None:
         """Run the job; one of a sweep writes down how it ended."""
@@ -42,18 +43,20 @@ class Guarded:
 
     def _run(self, config: DictConfig) -> float | None:
         if HydraConfig.get().mode != RunMode.MULTIRUN:
-            with one_line_errors():
+            with one_line_errors(self.full):
                 return self.job(go_on_if_run_again(config))
         hydra = HydraConfig.get()
         sweep = Path(hydra.runtime.cwd, hydra.sweep.dir)
         go_on_if_run_again(config, has_begun(sweep, hydra.job.num))
         outcome = Outcome(hydra.job.num, hydra.sweep.subdir, list(hydra.overrides.task), RUNNING)
         outcome.write(sweep)
-        with one_line_errors():
+        with one_line_errors(self.full):
             try:
                 value = self.job(config)
             except Exception as error:
-                failed = replace(outcome, status=FAILED, reason=explain(error), bad_input=is_bad_input(error))
+                failed = replace(
+                    outcome, status=FAILED, reason=explain(error, self.full), bad_input=is_bad_input(error)
+                )
                 failed.write(sweep)
                 level = logging.INFO if failed.bad_input or isinstance(error, ChildProcessError) else logging.ERROR
                 log.log(level, "failed: %s", failed.reason, exc_info=level == logging.ERROR)

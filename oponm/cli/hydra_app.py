@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from oponm.cli.arguments import options_first, quote_paths
 from oponm.cli.configuration import register_resolvers
+from oponm.cli.errors import ROOM
 from oponm.cli.guarded import Guarded
 from oponm.cli.launcher import gathering
 from oponm.cli.recorded import NAME, Recorded, compose_with
@@ -36,7 +37,9 @@ def launch(
         InputError: for a config group set to null, and for options of Hydra's that exclude each other.
     """
     for group, choices in groups().items():
-        if group not in ("sweep", "experiment") and f"{group}=null" in arguments:
+        if {f"{group}=null", f"+{group}=null", f"{group}=", f"+{group}="} & set(arguments):
+            if group in ("sweep", "experiment"):
+                raise InputError(f"is null: leave it out for none; 'oponm help' lists the choices of {group}", group)
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
     sweeps = {"-m", "--multirun"} & set(arguments) or any(argument.startswith("sweep=") for argument in arguments)
     if sweeps and any(_is_list(argument) for argument in arguments):
@@ -46,7 +49,7 @@ def launch(
     register_resolvers()
     options, overrides = options_first(arguments)
     overrides = quote_paths(overrides)
-    name = command
+    name, full = command, ROOM if command != "train" else "make room; resume=RUN_DIR goes on"
     if recorded.config:
         name, overrides = NAME, compose_with(recorded, overrides, command)
     sys.argv = [f"oponm {command}", *options, *overrides]
@@ -54,7 +57,7 @@ def launch(
     Sweep.folder = None
     try:
         with gathering():
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Guarded(job))()
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Guarded(job, full))()
     except BaseException as error:
         if Sweep.folder:
             conclude(Sweep.folder)

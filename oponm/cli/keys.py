@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, OmegaConf
 
+from oponm.cli.nearest import did_you_mean
 from oponm.errors import InputError
 
 # Where a key that nobody reads would go unnoticed; what is under the others is passed on by name, and refused there.
@@ -33,4 +34,5 @@ def refuse_unknown_keys(config: DictConfig) -> None:
         unknown = [str(key) for key in node if key not in known]
         if unknown:
             path = f"{group}.{unknown[0]}" if group else unknown[0]
-            raise InputError("is no setting; 'oponm train --cfg job' lists them", path)
+            meant = did_you_mean(path)
+            raise InputError(f"is no setting{meant or '; '}{meant and ' '}'oponm train --cfg job' lists them", path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from oponm.cli.arguments import checkpoint_of
 from oponm.configs import CONF_DIR
 from oponm.errors import InputError, check_choice, check_path
 
@@ -43,7 +44,7 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
         elif key in ("checkpoint", "output"):
             if not value:
                 raise InputError("must name a file", key)
-            paths[key] = str(Path(value).expanduser())
+            paths[key] = str(Path(checkpoint_of(value) if key == "checkpoint" else value).expanduser())
         else:
             check_choice("setting", key, [str(name) for name in known])
             overrides.append(argument)

@@ -129,7 +129,7 @@ def _licence(classifier: Classifier) -> str:
 
 
 def _reproduce(facts: RunFacts, command: str) -> str:
-    train = ["oponm", "train", *(word for word in facts.overrides if not word.startswith("output_dir="))]
+    train = ["oponm", "train", *(word for word in facts.overrides if not word.startswith(("output_dir=", "resume=")))]
     lines = ["# trained from code; as a command, as far as it has names:"] if facts.from_code else []
     lines += [shlex.join(train)] if facts.choices else []
     lines += [command] if command else []

@@ -8,7 +8,7 @@ from oponm.errors import InputError, check_choice
 from oponm.inference.card import model_card
 from oponm.inference.classifier import Classifier
 from oponm.inference.deployed import INPUTS, DeployedNetwork
-from oponm.inference.formats import FORMATS, write_format
+from oponm.inference.formats import FORMATS, check_in_place, write_format
 from oponm.inference.network_code import NETWORK_FILE, network_code
 from oponm.inference.new_files import new_files
 from oponm.inference.run_facts import RunFacts
@@ -43,7 +43,7 @@ def export_classifier(
         overwrite: whether files that exist are replaced.
 
     Returns:
-        The files: labels, model card, ``network.py`` if there is one, and the network last.
+        The files: labels, model card, ``network.py`` and ``*.onnx.data`` if there are any, and the network last.
 
     Raises:
         InputError: for a format or input that there is not, a file that exists, or see
@@ -84,4 +84,6 @@ def export_classifier(
         for file in code:
             file.write_text(str(source), encoding="utf-8")
         write_format(format, network, classifier.image_shape, takes, names, model)
-    return files
+    check_in_place(network, classifier.image_shape, takes, path)
+    data = path.with_name(f"{path.name}.data")  # of a network too large for one file of ONNX
+    return [*files[:-1], *([data] if data.is_file() else []), path]

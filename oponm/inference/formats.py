@@ -71,7 +71,7 @@ def _torch_export(network: nn.Module, images: Tensor, labels: list[str], path: P
 def _onnx(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> Run:
     try:
         import onnx  # noqa: F401
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         message = f'is onnx, which needs {error.name}: pip install "oponm[export]", or choose another format'
@@ -82,6 +82,12 @@ def _onnx(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> 
     assert program is not None  # as it is with dynamo=True
     program.model.metadata_props["labels"] = json.dumps(labels)
     program.save(path)
+    return _open_onnx(path)
+
+
+def _open_onnx(path: Path) -> Run:
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
 
@@ -123,18 +129,48 @@ def write_format(
     try:
         with _quiet(), torch.no_grad():
             run = FORMATS[name].write(network, _random_images((2, *shape), takes, generator), labels, path)
-            for size in _BATCHES:
-                images = _random_images((size, *shape), takes, generator)
-                expected, found = network(images), run(images)
-                apart = float((expected - found).abs().max())
-                if not apart <= TOLERANCE * max(1.0, float(expected.abs().max())):
-                    raise InputError(f"gives other logits than the network, by {apart:.1e}: choose another", "format")
-    except InputError:
+            _compare(run, network, shape, takes, generator)
+    except (InputError, OSError):  # the latter of a device that is full, or gone: no fault of the format
         raise
     except Exception as error:  # whatever a compiler says of a network that it cannot take
+        if "failed writing file" in str(error):  # torch's RuntimeError
+            raise InputError(f"{path.name} could not be written, as of a full disk: make room", "output") from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         others = ", ".join(other for other in FORMATS if other != name)
         raise InputError(f"{name} cannot hold this network ({reason}): choose {others}", "format") from error
+
+
+def check_in_place(network: nn.Module, shape: tuple[int, ...], takes: str, path: Path) -> None:
+    """Open a file with its data beside it (``model.onnx.data``), where it has some, from its place, and compare again.
+
+    Args:
+        network: see :func:`write_format`, as the next two.
+        shape: see there.
+        takes: see there.
+        path: the file where it is to stay.
+
+    Raises:
+        InputError: if it cannot be opened, or gives other logits.
+    """
+    if not path.with_name(f"{path.name}.data").is_file():
+        return
+    try:
+        with torch.no_grad():
+            _compare(_open_onnx(path), network, shape, takes, torch.Generator().manual_seed(1))
+    except InputError:
+        raise
+    except Exception as error:  # of onnxruntime, or of a file that was cut short
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"{path} cannot be read from its place ({reason}): export it again", "output") from error
+
+
+def _compare(run: Run, network: nn.Module, shape: tuple[int, ...], takes: str, generator: torch.Generator) -> None:
+    for size in _BATCHES:
+        images = _random_images((size, *shape), takes, generator)
+        expected, found = network(images), run(images)
+        apart = float((expected - found).abs().max())
+        if not apart <= TOLERANCE * max(1.0, float(expected.abs().max())):
+            raise InputError(f"gives other logits than the network, by {apart:.1e}: choose another", "format")
 
 
 def _random_images(shape: tuple[int, ...], takes: str, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,8 @@ def new_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[P
     """Give temporary paths to write to; they are moved to their places, in order, when nothing went wrong.
 
     Args:
-        paths: files to be; folders that are missing are made at the end.
+        paths: files to be; folders that are missing are made at the end. A file that is written beside one of
+            them, under its name and ``.data``, goes with it.
         overwrite: whether files that exist are replaced.
 
     Raises:
@@ -40,8 +41,22 @@ def new_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[P
     try:
         temporary = [folder / path.name for path in paths]
         yield temporary
+        _move_data(folder, paths, overwrite)
         for source, path in zip(temporary, paths, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             source.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move_data(folder: Path, paths: Sequence[Path], overwrite: bool) -> None:
+    """Move ``NAME.data`` beside ``NAME``; where a file is replaced that had some and now has none, that goes."""
+    for path in paths:
+        written, place = folder / f"{path.name}.data", path.with_name(f"{path.name}.data")
+        if place.exists() and written.exists() and not overwrite:
+            raise InputError(f"{place} exists: choose another output, or set overwrite=true", "output")
+        if written.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written.replace(place)
+        elif path.exists():
+            place.unlink(missing_ok=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,6 +12,7 @@ from torch import nn
 
 from oponm.errors import InputError
 
+_CLIENT = "huggingface_hub"
 _AUXILIARY = ("googlenet", "inception_v3")  # in training they also return the logits of side branches
 
 
@@ -46,7 +49,10 @@ def timm_model(
     if not isinstance(name, str) or not timm.is_model(name):
         raise InputError(_unknown(name, "timm", timm.list_models()), "name")
     try:
-        model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **options)
+        with _without_retries_told():
+            model = timm.create_model(
+                name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **options
+            )
     except Exception as error:  # of timm, the network, the hub or its HTTP client
         if pretrained and not isinstance(error, TypeError):
             raise InputError(
@@ -135,6 +141,20 @@ def use_small_stem(model: nn.Module) -> nn.Module:
         model.conv1 = _like(model.conv1, model.conv1.in_channels, kernel_size=3, stride=1, padding=1, bias=False)
     model.maxpool = nn.Identity()
     return model
+
+
+@contextmanager
+def _without_retries_told() -> Iterator[None]:
+    """Keep the hub's client from saying each attempt at a download; the last one's error is said by who asked."""
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(_CLIENT)]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _like(old: nn.Conv2d, in_channels: int, **changes: Any) -> nn.Conv2d:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from oponm.models.classifier import find_classifier
 
 # Of Lightning modules, DataParallel and torch.compile.
 _PREFIXES = ("model.", "module.", "_orig_mod.")
+_UNDER = ("state_dict", "model_state_dict", "model")  # where checkpoints have their weights
+_HOSTILE = ("builtins.", "os.", "posix.", "nt.", "subprocess.", "sys.")  # of which nobody is told how to run them
 _SHOWN = 4
 _log = logging.getLogger(__name__)
 
@@ -24,8 +27,8 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any
     """Read a file of weights; nothing in it is executed.
 
     Args:
-        path: a file of ``torch.save`` (a state dict, or one under ``"state_dict"`` as in checkpoints), or of
-            safetensors if it is named ``*.safetensors``.
+        path: a file of ``torch.save`` (a state dict, or one under ``"state_dict"``, ``"model_state_dict"`` or
+            ``"model"`` as in checkpoints), or of safetensors if it is named ``*.safetensors``.
         key: the setting that errors name.
 
     Returns:
@@ -48,15 +51,32 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any
     try:
         loaded = _read(path)
     except Exception as error:  # whatever a damaged or hostile file makes the reader say
-        raise InputError(f"{path} is no checkpoint, is damaged, or holds more than tensors", key) from error
+        raise InputError(_why_not(path, error), key) from error
     rest = dict(loaded) if isinstance(loaded, dict) else {}
-    weights = rest.pop("state_dict", loaded)
-    named = isinstance(weights, dict) and all(isinstance(n, str) and isinstance(v, Tensor) for n, v in weights.items())
-    if not named or not weights:
+    name = next((name for name in _UNDER if _is_weights(rest.get(name))), "")
+    weights = rest.pop(name, loaded)
+    if not _is_weights(weights):
         raise InputError(f"{path} holds no weights", key)
     if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
         raise InputError(f"{path} holds weights that are not finite: its training had diverged", key)
     return dict(weights), {} if weights is loaded else rest
+
+
+def _is_weights(thing: Any) -> bool:
+    named = isinstance(thing, dict) and all(isinstance(n, str) and isinstance(v, Tensor) for n, v in thing.items())
+    return named and bool(thing)
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """Of objects beside the weights, which would run code to be read, what they are and how to leave them out."""
+    found = re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
+    if not found or "." not in found[1] or found[1].startswith(_HOSTILE):
+        return f"{path} is no checkpoint, is damaged, or holds more than tensors"
+    return (
+        f"{path} holds a {found[1]} beside its weights, not read as that may run code: if you trust its author, "
+        "save the weights alone: python -c \"import torch; f = torch.load('FILE', map_location='cpu', "
+        "weights_only=False); torch.save(f.get('state_dict') or f.get('model'), 'WEIGHTS')\""
+    )
 
 
 def _read(path: Path) -> Any:

@@ -75,7 +75,7 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = 
     if not layers:
         raise InputError(
             f"{kind} needs batch norm, and {type(model).__name__} has no batch-norm layer: "
-            "use kind=standard, or another network",
+            "choose norm=standard, or another network",
             "kind",
         )
     revert_batchnorm(model)

@@ -54,7 +54,11 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         InputError: naming the file, if it is missing, damaged, or holds weights alone.
     """
-    _, rest = read_weights(path, "resume")
+    try:
+        _, rest = read_weights(path, "resume")
+    except InputError as error:
+        remedy = "put back a copy of it, or remove it, and the run begins again"
+        raise InputError(f"{error.message}: {remedy}", "resume") from error
     if not isinstance(rest.get("training"), dict):
         raise InputError(f"{path} holds weights, but no state of training to go on from", "resume")
     return {**rest["training"], "trained_on": dict(rest.get("split", {}))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -91,7 +92,7 @@ def try_part(key: str, make: Callable[[], Any]) -> Any:
         if error.key == key:
             raise
         raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
-    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError, ImportError, MisconfigurationException) as error:
         raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
 
 
@@ -103,12 +104,22 @@ def _augmented(data: LongTailDataModule) -> torch.Tensor:
 
 def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.Tensor:
     """Show the network a black image, as some take one size only, or are made for other classes."""
-    logits = model.eval()(torch.zeros(1, *shape))
+    try:
+        logits = model.eval()(torch.zeros(1, *shape))
+    except AssertionError as error:  # of a transformer, whose positions are those of one size
+        raise InputError(_size_remedy(model, shape[-1], str(error)), "model") from error
     model.train()
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
     if given != (1, classes):
         raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
     return logits
+
+
+def _size_remedy(model: nn.Module, size: int, reason: str) -> str:
+    option = "image_size" if type(model).__module__.startswith("torchvision.") else "img_size"
+    expected = [number for number in re.findall(r"\d+", reason) if int(number) != size]
+    resized = f"data.image_size={expected[0]}" if expected else "another data.image_size"
+    return f"cannot take images of {size}x{size} ({reason.rstrip('.')}): set +model.{option}={size}, or {resized}"
 
 
 def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> None:

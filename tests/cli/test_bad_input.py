@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from oponm.cli.errors import ROOM, one_line_errors
 from tests.cli.command import files_below, oponm
 
 FOLDER = ["data=image_folder", "data.root=photos"]
@@ -66,6 +68,17 @@ def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
         ("logger=wandb", ["wandb login", "logger.wandb.offline=true"]),
         ("model._target_=nowhere.Net", ["model", "nowhere"]),
         ("loss=ldam", ["model.head must be cosine"]),
+        ("experiment=null", ["experiment is null", "leave it out"]),
+        ("sweep=null", ["sweep is null", "leave it out"]),
+        ("+model=null", ["model must be one of", "small_cnn"]),
+        ("lr=0.1", ["lr is no setting", "did you mean optimizer.lr?"]),
+        ("epochs=3", ["did you mean trainer.max_epochs?"]),
+        ("+kind=standard", ["did you mean norm.kind?"]),
+        ("+trainer.max_epoch=3", ["did you mean trainer.max_epochs?"]),
+        ("logger.csv.name=two,words", ['logger.csv.name="two,words"']),
+        ("logger.csv.name=two (words", ['logger.csv.name="two (words"']),
+        ("trainer.precision=transformer-engine", ["trainer", "transformer_engine"]),
+        ("trainer.accelerator=tpu", ["trainer", "torch_xla"]),
     ],
     ids=str,
 )
@@ -153,3 +166,28 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
 def test_dangling_link(photos):
     (photos / "bees/9.png").symlink_to("nowhere.png")
     check_refused(photos.parent, FOLDER, "bees/9.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model=timm", "model.name=vit_tiny_patch16_224"], ["8x8", "+model.img_size=8", "data.image_size=224"]),
+        (["model=torchvision", "model.name=vit_b_16"], ["8x8", "+model.image_size=8", "data.image_size=224"]),
+        (
+            ["model=timm", "model.name=vit_tiny_patch16_224", "+model.img_size=8", "+model.patch_size=4"],
+            ["norm.kind", "choose norm=standard"],
+        ),
+    ],
+    ids=["timm", "torchvision", "no batch norm"],
+)
+def test_transformers(tmp_path, arguments, words):
+    check_refused(tmp_path, arguments, *words)
+
+
+@pytest.mark.parametrize(("full", "words"), [("make room; resume=RUN_DIR goes on", "resume"), (ROOM, "again")])
+def test_a_full_disk_is_no_reason_to_resume_what_is_no_run(capsys, full, words):
+    with pytest.raises(SystemExit), one_line_errors(full):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    line = capsys.readouterr().err
+    assert words in line
+    assert ("resume" in line) == (full != ROOM)

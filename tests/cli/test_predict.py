@@ -107,3 +107,21 @@ def test_a_network_of_one_s_own_is_imported_on_trust_alone(tmp_path):
     assert "is of mynet.Net, code that is not part of oponm" in refused.stderr
     assert predict(tmp_path, "photos/test", "trust=true").returncode == 0
     assert oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=e", "trust=true", cwd=tmp_path).returncode == 0
+
+
+def test_the_folder_of_a_run_stands_for_its_last_checkpoint(folder):
+    for number, named in enumerate(("run", "run/checkpoints", CHECKPOINT)):
+        output = f"output=named{number}.csv"
+        done = oponm("predict", f"checkpoint={named}", "photos/test", output, "accelerator=cpu", cwd=folder)
+        assert done.returncode == 0, done.stderr
+    assert (folder / "named0.csv").read_bytes() == (folder / "named2.csv").read_bytes()
+    assert (folder / "named1.csv").read_bytes() == (folder / "named2.csv").read_bytes()
+    done = oponm("eval", "checkpoint=run", "output_dir=evaluated", cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_network_is_exported_elsewhere(folder):
+    assert oponm("export", "checkpoint=run", "format=state_dict", cwd=folder).returncode == 0
+    done = oponm("export", "checkpoint=run", "format=state_dict", cwd=folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "choose output=exported/run/model.pt, or overwrite=true" in done.stderr

@@ -66,6 +66,7 @@ def test_a_tampered_checkpoint_is_refused_and_nothing_in_it_runs(tmp_path):
     done = oponm("train", "resume=run", cwd=tmp_path)
     assert done.returncode == 2
     assert "last.ckpt" in done.stderr
+    assert "put back a copy of it, or remove it" in done.stderr
 
 
 def test_cache_lists_and_clears(tmp_path):

@@ -13,7 +13,7 @@ FACTS = RunFacts(
     epochs=10,
     phases=[{"epochs": 160}, {"epochs": 40, "sampler": "class_balanced", "noise": True, "loss": None}],
     starts=[0, 8],
-    overrides=["data=image_folder", "data.root=my photos", "output_dir=runs/7"],
+    overrides=["data=image_folder", "data.root=my photos", "output_dir=runs/7", "resume=auto"],
     versions={"kornia": "0.9"},
     git_commit="abc",
 )

@@ -12,6 +12,8 @@ import torch
 
 from oponm.errors import InputError
 from oponm.inference import FORMATS, Classifier, export_classifier, load_classifier
+from oponm.inference.deployed import DeployedNetwork
+from oponm.inference.formats import check_in_place
 from oponm.models import ResNetCifar, WideResNet, resnet20, resnet32, timm_model, torchvision_model, with_head
 from tests.cli.command import files_below
 from tests.inference.small import MODEL, checkpoint, save, shaken
@@ -255,3 +257,31 @@ def test_bad_input(tmp_path, arguments, words):
     with pytest.raises(InputError, match=words):
         export_classifier(classifier, path, **options)
     assert files_below(tmp_path) == {"last.ckpt"}
+
+
+def test_weights_too_large_for_one_file_of_onnx_go_beside_it(tmp_path, monkeypatch):
+    """From 1.5 GB on, for which a small network stands here; a smaller one in its place takes them away."""
+    classifier = make(tmp_path)
+    file = tmp_path / "out/model.onnx"
+    with monkeypatch.context() as small:
+        small.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 1000)
+        files = export_classifier(classifier, file, "onnx")
+    assert [one.name for one in files] == ["labels.txt", "MODEL_CARD.md", "model.onnx.data", "model.onnx"]
+    assert all(one.is_file() for one in files)
+    check_by_its_card(classifier, file, pixels_for(classifier), "unit", "torch")
+    export_classifier(classifier, file, "onnx", overwrite=True)
+    assert not files[-2].exists()
+    check_by_its_card(classifier, file, pixels_for(classifier), "unit", "torch")
+
+
+def test_data_that_is_not_what_was_written_is_noticed(tmp_path, monkeypatch):
+    classifier = make(tmp_path)
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 1000)
+    (*_, data, file) = export_classifier(classifier, tmp_path / "out/model.onnx", "onnx")
+    data.write_bytes(bytes(data.stat().st_size))
+    network = DeployedNetwork(classifier.network, classifier.statistics, "unit").eval()
+    with pytest.raises(InputError, match="gives other logits"):
+        check_in_place(network, classifier.image_shape, "unit", file)
+    data.write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be read from its place"):
+        check_in_place(network, classifier.image_shape, "unit", file)

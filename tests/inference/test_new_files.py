@@ -42,3 +42,21 @@ def test_files_are_replaced_on_demand_alone(tmp_path):
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(InputError, match="output names a folder"), new_files([tmp_path], overwrite=True):
         pass
+
+
+def test_data_beside_a_file_goes_with_it(tmp_path):
+    place, data = tmp_path / "out/model.onnx", tmp_path / "out/model.onnx.data"
+    with new_files([place]) as (temporary,):
+        temporary.write_text("graph")
+        temporary.with_name("model.onnx.data").write_text("weights")
+    assert (place.read_text(), data.read_text()) == ("graph", "weights")
+    place.unlink()
+
+    def another():
+        with new_files([place]) as (temporary,):
+            temporary.write_text("another")
+            temporary.with_name("model.onnx.data").write_text("another's")
+
+    with pytest.raises(InputError, match=r"model.onnx.data exists"):
+        another()
+    assert (place.exists(), data.read_text()) == (False, "weights")

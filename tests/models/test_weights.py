@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import logging
 
 import pytest
@@ -234,3 +235,18 @@ def test_a_network_converted_afterwards_predicts_the_same(tmp_path):
     torch.save(source.state_dict(), tmp_path / "w.pt")
     load_initial_weights(model, tmp_path / "w.pt")
     assert torch.equal(predict(convert_batchnorm(model, "aux")), predict(source))
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model"])
+def test_weights_are_found_under_the_names_that_others_give_them(tmp_path, name):
+    linear = nn.Linear(2, 3)
+    torch.save({name: linear.state_dict(), "epoch": 3}, tmp_path / "weights.pt")
+    weights, rest = read_weights(tmp_path / "weights.pt", "weights")
+    assert torch.equal(weights["weight"], linear.weight)
+    assert rest == {"epoch": 3}
+
+
+def test_objects_beside_the_weights_are_named_with_the_remedy(tmp_path):
+    torch.save({"model": nn.Linear(2, 3).state_dict(), "args": argparse.Namespace(lr=1)}, tmp_path / "weights.pt")
+    with pytest.raises(InputError, match=r"argparse.Namespace beside its weights.*save the weights alone"):
+        read_weights(tmp_path / "weights.pt", "weights")
