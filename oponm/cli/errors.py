@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from oponm.cli.arguments import in_quotes
 from oponm.cli.nearest import did_you_mean
 from oponm.cli.requeue import requeue
-from oponm.errors import BAD_INPUT
+from oponm.errors import BAD_INPUT, InputError
 from oponm.signals import SIGNALLED, Stopped
 
 __all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]
@@ -63,9 +63,15 @@ def is_bad_input(error: BaseException) -> bool:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from oponm.errors import InputError
-
+    if _behind(error) is not error:
+        return True
     return _at_file(error) or _full(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
+
+
+def _behind(error: BaseException) -> BaseException:
+    """The error at a file that made a library say that it cannot be configured; else the error itself."""
+    cause = error.__cause__
+    return cause if isinstance(error, ValueError) and cause is not None and _at_file(cause) else error
 
 
 def explain(error: BaseException, full: str = ROOM) -> str:
@@ -85,7 +91,8 @@ def _full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _in_one_line(error: Exception, full: str) -> str:
+def _in_one_line(error: BaseException, full: str) -> str:
+    error = error if isinstance(error, InputError) else _behind(error)
     if _full(error):
         return f"a file could not be written ({os.strerror(error.errno)}): {full}"  # type: ignore[attr-defined]
     if _at_file(error):

@@ -13,6 +13,7 @@ from oponm.cli.errors import one_line_errors
 from oponm.cli.lean import import_leanly
 from oponm.cli.output import unfailing_output
 from oponm.configs import groups
+from oponm.errors import check_path
 
 COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",
@@ -36,6 +37,7 @@ def main() -> None:
         print(f"oponm {__version__}")
         return
     with unfailing_output() if arguments[0] in _RUNS else nullcontext(), one_line_errors():
+        check_path("OPONM_DATA", os.environ.get("OPONM_DATA", "data"))
         if arguments[0] not in COMMANDS:
             from oponm.errors import InputError
 

@@ -1,9 +1,12 @@
-"""A progress bar over the steps of a run."""
+"""What a run shows while it trains: a bar on a terminal, a line for each epoch elsewhere."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,10 +15,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from oponm.data.progress import shows_bars
 from oponm.noise import Batch
+from oponm.training.checkpoints import MONITOR
 from oponm.training.module import LongTailModule
 from oponm.training.phases import PhasePlan
 
+log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # seconds over which images are counted, and between two looks at what was measured
+LINE_EVERY = 2.0  # seconds between two lines on standard error, at least
 
 
 class TrainingProgress(pl.Callback):
@@ -91,3 +97,79 @@ class TrainingProgress(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         """Take the bar away, so that the error stands on a line of its own."""
         self.bar.stop()
+
+
+class EpochLines(pl.Callback):
+    """Writes a line for each epoch to the log, and where no bar is shown to standard error.
+
+    A line tells the epoch, the phase, loss and accuracy, the validation figure, the learning rate, the noise share,
+    images per second, and the time left. On standard error at most one comes every :data:`LINE_EVERY` seconds, and none
+    in a notebook.
+
+    Args:
+        plan: the phases of the run.
+        name: put in front of each line on standard error, for runs side by side.
+        console: where a bar would be shown; None is standard error.
+
+    Example:
+        >>> from oponm.training import Phase
+        >>> EpochLines(PhasePlan([Phase(4)], 4)).line(0, {"train/loss": 0.5, "lr": 0.1}, seconds=60, images=600)
+        'epoch 1/4 instance loss 0.500 lr 0.1 10 images/s 0:03:00 left'
+    """
+
+    def __init__(self, plan: PhasePlan, name: str = "", console: Console | None = None) -> None:
+        self.plan, self.name = plan, name
+        console = console or Console(stderr=True)
+        self.speaks = not (shows_bars(console) or console.is_jupyter)
+        self.ended: int | None = None  # the last epoch that was trained, until its line is written
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.said = self.since = time.perf_counter()
+        self.images = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count the images."""
+        self.images += len(batch.targets) * trainer.world_size
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note the epoch; its figures are complete when the next one begins."""
+        self.ended = trainer.current_epoch
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the line of the epoch before."""
+        self._write(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the line of the last epoch."""
+        self._write(trainer, last=True)
+
+    def _write(self, trainer: pl.Trainer, last: bool = False) -> None:
+        if self.ended is None:
+            return
+        now = time.perf_counter()
+        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        line = self.line(self.ended, measured, now - self.since, self.images)
+        log.info(line)
+        self.ended, self.since, self.images = None, now, 0
+        if self.speaks and now - self.said >= LINE_EVERY:
+            self.said = now
+            print(f"{self.name}: {line}" if self.name else line, file=sys.stderr, flush=True)
+
+    def line(self, epoch: int, measured: Mapping[str, float], seconds: float, images: int) -> str:
+        """The line of an epoch.
+
+        Args:
+            epoch: zero-based.
+            measured: what was logged of it, by name; what there is not is left out.
+            seconds: that it took, with its validation.
+            images: that were trained on in it, noise images included.
+        """
+        formats = {"train/loss": "loss {:.3f}", "train/accuracy": "accuracy {:.1%}"}
+        formats |= {MONITOR: "validation {:.1%}", "lr": "lr {:.3g}", "noise_share": "noise {:.0%}"}
+        parts = [f"epoch {epoch + 1}/{self.plan.max_epochs} {self.plan.at(epoch).name}"]
+        parts += [form.format(measured[name]) for name, form in formats.items() if name in measured]
+        left = timedelta(seconds=round(seconds * (self.plan.max_epochs - epoch - 1)))
+        return " ".join([*parts, f"{images / seconds:,.0f} images/s", f"{left} left"])

@@ -26,7 +26,7 @@ from oponm.training.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.processes import largest, process_options, rank
-from oponm.training.progress import TrainingProgress
+from oponm.training.progress import EpochLines, TrainingProgress
 from oponm.training.state import History, OptimizerState, restore
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def train(
     check_choice("on_nonfinite", on_nonfinite, REACTIONS)
     keeper = Checkpoints(folder, history, validating, checkpoint_every, checkpoint_every_n_steps, stop, on_nonfinite)
     trainer = make_trainer(
-        [*([TrainingProgress(plan)] if rank() == 0 else []), keeper.guard, keeper],
+        [*([TrainingProgress(plan), EpochLines(plan, _name(run_dir))] if rank() == 0 else []), keeper.guard, keeper],
         [*(loggers or []), history],
         max_epochs=plan.max_epochs,
         reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
@@ -145,6 +145,11 @@ def train(
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)
     return {**tested, **result}
+
+
+def _name(run_dir: Path) -> str:
+    """What tells the lines of a run from those of others beside it; empty for a run that is none of a sweep."""
+    return run_dir.name if (run_dir.parent / "multirun.yaml").is_file() else ""
 
 
 def _test_best(

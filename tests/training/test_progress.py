@@ -78,3 +78,34 @@ def test_the_device_is_not_asked_at_each_step(tmp_path, monkeypatch, every, term
 def test_it_is_quiet_elsewhere(tmp_path, monkeypatch, terminal, ci):
     monkeypatch.setenv("CI", ci)
     assert shown(tmp_path, monkeypatch, terminal, epochs=2).strip() == ""
+
+
+LINE = re.compile(
+    r"epoch (?P<epoch>\d+)/6 (?P<phase>\S+) loss (?P<loss>[\d.]+) accuracy (?P<accuracy>[\d.]+)% (?P<validation>.*%)? ?"
+    r"lr 0\.1 noise (?P<noise>\d+)% [\d,]+ images/s \d:\d\d:\d\d left"
+)
+
+
+def test_without_a_terminal_a_line_tells_of_each_epoch(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    small.run(tmp_path, epochs=6, loggers=[CSVLogger(tmp_path, name="", version="")])
+    lines = [LINE.fullmatch(line) for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert [line["epoch"] for line in lines] == list("123456")
+    assert [line["phase"] for line in lines] == 3 * ["instance"] + 3 * ["class_balanced+noise"]
+    for line, known in zip(lines, logged(tmp_path), strict=True):
+        assert numbers(line) == pytest.approx(known, abs=6e-3)
+
+
+def test_lines_are_few_where_epochs_are_short_and_the_log_has_all(tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.setattr(progress, "LINE_EVERY", 1e9)
+    with caplog.at_level("INFO", logger="oponm.training.progress"):
+        small.run(tmp_path, epochs=6)
+    assert "epoch" not in capsys.readouterr().err
+    assert len([record for record in caplog.records if record.message.startswith("epoch")]) == 6
+
+
+def test_a_line_of_a_sweep_names_its_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    (tmp_path / "multirun.yaml").touch()
+    small.run(tmp_path / "seed=1")
+    assert all(line.startswith("seed=1: epoch ") for line in capsys.readouterr().err.splitlines() if "loss" in line)
