@@ -27,7 +27,12 @@ def test_python(block, tmp_path, monkeypatch):
     loader = [(torch.rand(8, 3, 32, 32), torch.arange(8) % 3) for _ in range(2)]
     namespace = {"loader": loader}
     exec(block, namespace)
-    measured = namespace["run"].metrics["balanced_accuracy"] if "run" in namespace else namespace["loss"]
+    if "run" in namespace:
+        measured = namespace["run"].metrics["balanced_accuracy"]
+    elif "trainer" in namespace:
+        measured = namespace["trainer"].callback_metrics["test/balanced_accuracy"]
+    else:
+        measured = namespace["loss"]
     assert torch.isfinite(torch.as_tensor(measured))
 
 
