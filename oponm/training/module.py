@@ -147,7 +147,8 @@ class LongTailModule(pl.LightningModule):
         self._settings |= {"model": {"head": head, "weights": weights, "classifier": classifier}}
         self._settings |= {"shots": shots or {}}
         self.given_seed = seed
-        self._waits = class_counts is None
+        self._waits = self._finishes = class_counts is None
+        self._finished = False
         if class_counts is not None:
             made: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
             made |= {name: thing for name, thing in self._chosen.items() if name in made and callable(thing)}
@@ -239,6 +240,8 @@ class LongTailModule(pl.LightningModule):
             )
         if stage == "fit":
             self._lead(self.trainer)
+        elif not hasattr(self, "model"):
+            raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
 
     def _lead(self, trainer: pl.Trainer) -> None:
         data = getattr(trainer, "datamodule", None)
@@ -451,13 +454,25 @@ class LongTailModule(pl.LightningModule):
             leave_part(self.model)
         self.first_batch = self.trainer.datamodule.first_batch = 0  # type: ignore[attr-defined]
 
+    def on_fit_start(self) -> None:
+        """Begin with a classifier that the method has yet to finish."""
+        self._finished = False
+
+    def on_fit_end(self) -> None:
+        """Finish the classifier, of a module that has its phases from its method; else who set them does."""
+        if self._finishes:
+            leave_part(self.model)  # where training ended before its phase
+            self.finish()
+            self._finished = True
+
     def finish(self) -> None:
         """What the method does to the classifier when training is over."""
         finish_classifier(self.model, self.plan.tau, len(self.class_counts))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the weights as a plain network has them, what they were trained on, and what using them takes."""
-        weights = exported_weights(self.model, self.plan.tau, len(self.class_counts))
+        tau = None if self._finished else self.plan.tau
+        weights = exported_weights(self.model, tau, len(self.class_counts))
         checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in weights.items()}
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["split"] = {
@@ -505,7 +520,8 @@ class LongTailModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Validate what the finished model would be."""
-        self._unfinished = finish_classifier(self.model, self.plan.tau, len(self.class_counts))
+        tau = None if self._finished else self.plan.tau
+        self._unfinished = finish_classifier(self.model, tau, len(self.class_counts))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the validation set."""

@@ -153,7 +153,7 @@ def test_code_of_ones_own_that_changed_reuses_no_phase_and_no_result(tmp_path):
     told = ["trainer.max_epochs=6", "loss._target_=own_loss.Loss", "~loss.label_smoothing", "phase_cache=cache"]
 
     def train(folder: str, *more: str):
-        return oponm("train", *told, f"output_dir={folder}", *more, cwd=tmp_path, fresh=True, PYTHONPATH=str(tmp_path))
+        return oponm("train", *told, f"output_dir={folder}", *more, cwd=tmp_path)
 
     for folder in ("first", "again"):
         done = train(folder)

@@ -63,7 +63,7 @@ def test_loaders_without_a_data_module_are_refused():
         pl.Trainer(max_epochs=4, logger=False, **OPTIONS).fit(module, DataLoader(data.train_set.targets))
 
 
-@pytest.mark.parametrize("method", ["open", "ldam_drw", "crt"])
+@pytest.mark.parametrize("method", ["open", "ldam_drw", "crt", "lws", "tau_norm"])
 def test_a_name_for_a_network_and_a_method_is_all_it_takes(tmp_path, method):
     """The weights are those of the command line, with its defaults for the data."""
     threads = torch.get_num_threads()
@@ -106,6 +106,22 @@ def test_what_cannot_be_used_is_named_before_training(options, words):
     module, trainer = LongTailModule(**options), pl.Trainer(max_epochs=2, logger=False, **OPTIONS)
     with pytest.raises(InputError, match=words):
         trainer.fit(module, datamodule=DigitsLT(imbalance_ratio=50))
+
+
+def test_a_normalised_classifier_is_normalised_once(tmp_path):
+    data, trainer = make_data(val="split", val_size=5), pl.Trainer(max_epochs=1, logger=False, **OPTIONS)
+    module = LongTailModule("small_cnn", method="tau_norm", tau=0.7)
+    trainer.fit(module, datamodule=data)
+    (before,) = trainer.validate(module, datamodule=data, verbose=False)
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    loaded = LongTailModule.load_from_checkpoint(tmp_path / "own.ckpt", weights_only=True)
+    (after,) = pl.Trainer(logger=False, **OPTIONS).validate(loaded, datamodule=data, verbose=False)
+    assert after == before
+
+
+def test_a_module_without_weights_is_not_tested():
+    with pytest.raises(InputError, match=r"^model has no weights yet: fit the module"):
+        pl.Trainer(logger=False, **OPTIONS).test(LongTailModule("small_cnn"), datamodule=make_data(), verbose=False)
 
 
 def test_test_validate_and_predict_as_lightning_has_them():
