@@ -13,8 +13,14 @@ from evidence.study import Study
 from oponm.report.table import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = "cifar10_long"
-VARIED = {"digits": "imbalance_ratio", "cifar10": "augmentation", LONG: "epochs", "wrn": "imbalance_ratio"}
+LONG, PAPER = "cifar10_long", "cifar10_paper"
+VARIED = {
+    "digits": "imbalance_ratio",
+    "cifar10": "augmentation",
+    LONG: "epochs",
+    PAPER: "epochs",
+    "wrn": "imbalance_ratio",
+}
 MARKED = re.compile(r"(?<=<!-- evidence -->\n).*?(?=<!-- /evidence -->)", re.DOTALL)
 
 
@@ -48,7 +54,7 @@ def _render(template: str, studies: dict[str, Study]) -> str:
     text = Path(__file__).with_name(template).read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     names = {"d": _difference, "mean": _mean, "tables": tables, "readme_methods": README}
-    return environment.from_string(text).render({"wrn": None, **studies, **names})
+    return environment.from_string(text).render({"wrn": None, PAPER: None, **studies, **names})
 
 
 def _difference(study: Study, method: str, other: str, condition: str | None = None) -> str:
@@ -68,7 +74,7 @@ def main() -> None:
     file = ROOT / "README.md"
     file.write_text(readme(file.read_text(encoding="utf-8"), studies), encoding="utf-8")
     for name, study in studies.items():
-        if name != LONG:
+        if name not in (LONG, PAPER):
             figures.differences(study, docs / f"evidence_{name}.png")
         for condition in study.conditions[-1:] if name == LONG else study.conditions:  # the others are figures already
             figures.by_class(study, condition, docs / f"evidence_{name}_{condition}.png")

@@ -29,7 +29,9 @@ def test_every_figure_is_there_and_named():
     assert {file for file in named if not (ROOT / "docs" / file).is_file()} == set()
 
 
-@pytest.mark.parametrize("sweep", ["study_digits", "study_cifar10", "study_cifar10_long", "study_wrn"])
+@pytest.mark.parametrize(
+    "sweep", ["study_digits", "study_cifar10", "study_cifar10_long", "study_cifar10_paper", "study_wrn"]
+)
 def test_methods_are_the_experiments_of_the_sweeps(sweep):
     text = (CONF_DIR / f"sweep/{sweep}.yaml").read_text()
     assert set(re.findall(r"study/(\w+)", text)) <= set(METHODS)
