@@ -37,7 +37,8 @@ def main() -> None:
         print(f"oponm {__version__}")
         return
     with unfailing_output() if arguments[0] in _RUNS else nullcontext(), one_line_errors():
-        check_path("OPONM_DATA", os.environ.get("OPONM_DATA", "data"))
+        for variable in ("OPONM_DATA", "OPONM_CACHE"):
+            check_path(variable, os.environ.get(variable, "."))
         if arguments[0] not in COMMANDS:
             from oponm.errors import InputError
 

@@ -23,6 +23,9 @@ _OF_SYSTEMS |= {"thumbs.db", "desktop.ini"}
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, links to folders included, in order of names; hidden ones and those of systems are not.
 
+    Raises:
+        InputError: for a link to nothing, which may have been a folder.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -31,7 +34,10 @@ def subfolders(folder: Path) -> list[Path]:
         >>> [found.name for found in subfolders(folder)]
         ['cat']
     """
-    return sorted(path for path in folder.iterdir() if not _is_clutter(path.name) and path.is_dir())
+    entries = sorted(path for path in folder.iterdir() if not _is_clutter(path.name))
+    if dead := [path for path in entries if path.is_symlink() and not path.exists()]:
+        raise InputError(f"{dead[0]} is a link to nothing: remove it, or put back what it leads to", "root")
+    return [path for path in entries if path.is_dir()]
 
 
 def list_images(folder: Path, root: Path) -> tuple[list[Path], list[Path]]:

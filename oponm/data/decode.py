@@ -14,7 +14,7 @@ from torch import Tensor
 from oponm.errors import InputError
 
 INTEGER_WHITES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
-FLOAT_WHITES = (1, 255, 65535)
+FLOAT_WHITES = (1, 255, 1023, 4095, 16383, 65535)
 SKIP = ", or set data.on_error=skip"
 _NAMED = 100  # files in one error
 
@@ -112,7 +112,7 @@ def is_deep(image: Image.Image) -> bool:
 def white(largest: float, floating: bool) -> float:
     """The value that is taken for white, by the largest that occurs.
 
-    Of whole numbers the least of 255, 1023, 4095, 16383 and 65535 that is not exceeded, of floats of 1, 255 and 65535.
+    It is the least of 255, 1023, 4095, 16383 and 65535 that is not exceeded; of floats, 1 is among them.
 
     Example:
         >>> white(4000, floating=False), white(0.98, floating=True)

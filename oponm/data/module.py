@@ -192,9 +192,14 @@ class LongTailDataModule(pl.LightningDataModule):
         """List the data set's images and labels, decoding nothing yet."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Draw the tail and decode it; called again, it does nothing."""
-        if self._ready:
-            return
+        """Draw the tail and decode it, once; then let the trainer's module make what depends on the data."""
+        if not self._ready:
+            self._draw_and_load()
+        prepare = getattr(getattr(self.trainer, "lightning_module", None), "prepare", None)
+        if stage == "fit" and prepare is not None:
+            prepare(self, self.trainer)
+
+    def _draw_and_load(self) -> None:
         source = self.load_source()
         candidates, held_out = self._hold_out(source)
         drawn = candidates[self._draw(source.train.labels[candidates], len(source.class_names))]

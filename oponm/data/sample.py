@@ -21,6 +21,7 @@ HEADERS, DECODED = 1000, 200  # files looked at, and of those with more than 8 b
 LARGEST_DEFAULT_SIZE = 224
 MOST_APART = 4
 _UPPER_BITS = 63  # of images of 16 bits a channel, Pillow keeps the upper 8: these come from 14 bits or fewer
+_NO_WHITE_BELOW = 64  # a float above 1 and below this is neither of 0..1 nor likely of 0..255
 Found = TypeVar("Found")
 
 
@@ -72,8 +73,9 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
         pixel_max: the value that is white, where it is known.
 
     Raises:
-        InputError: for a set of which Pillow would leave next to nothing: colour images of fewer than 15 bits in files
-            of 16; or one that mixes floats and whole numbers of more than 8 bits.
+        InputError: for floats whose largest value, such as 2, tells no white; for a set of which Pillow would leave
+            next to nothing: colour images of fewer than 15 bits in files of 16; or one that mixes floats and whole
+            numbers of more than 8 bits.
 
     Example:
         >>> import tempfile
@@ -100,7 +102,14 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
     largest = max(value for value, _ in looked_at)
     if not 0 <= largest <= 65535:
         return Sample(sizes, None, "")  # which decoding refuses, by name
-    level = white(largest, kinds.pop())
+    floating = kinds.pop()
+    if floating and 1 < largest < _NO_WHITE_BELOW:
+        raise InputError(
+            f"must be given, the value that is white, as the largest in {len(looked_at)} images of floats is {largest:g}, "
+            "far from any that is usual",
+            "pixel_max",
+        )
+    level = white(largest, floating)
     what = f"of more than 8 bits, {level:g} is taken for white: the largest value in {len(looked_at)} of them is"
     return Sample(sizes, level, f"{what} {largest:g}; data.pixel_max says otherwise")
 

@@ -39,6 +39,7 @@ from oponm.training.recipe import make_recipe
 from oponm.training.rehearsal import try_parts
 
 log = logging.getLogger(__name__)
+_MOST_PHASES = 10  # of a method that is chosen by name
 
 
 class LongTailModule(pl.LightningModule):
@@ -186,35 +187,51 @@ class LongTailModule(pl.LightningModule):
         self.test_metrics = evaluation_metrics(len(self.class_counts), confusions)
         self._waits = False
 
-    def prepare(self, data: LongTailDataModule, max_epochs: int) -> None:
-        """Make what depends on the data, each part tried out with the others; done once, by :meth:`setup` or before.
+    def prepare(self, data: LongTailDataModule, trainer: pl.Trainer) -> None:
+        """Make what depends on the data, each part tried out with the others.
+
+        The data module calls it at the end of its ``setup``, so that callbacks find the network in theirs.
 
         Args:
             data: set up.
-            max_epochs: length of the run.
+            trainer: of the fit that begins; its ``max_epochs`` is the length of the run.
 
         Raises:
-            InputError: naming what cannot be used.
+            InputError: naming what cannot be used; for a module that was trained on other classes; and for a strategy
+                that brings no network back from the processes that it starts.
         """
         if not self._waits:
+            if self._finishes and list(data.class_counts) != self.class_counts:
+                raise InputError("has other class counts than the module was made for: make a new module", "datamodule")
             return
+        if trainer.world_size > 1 and "MultiProcessing" in type(trainer.strategy.launcher).__name__:
+            raise InputError(
+                "starts processes that keep the network to themselves: take ddp, in a script, or torchrun", "strategy"
+            )
         seed = data.seed if self.given_seed is None else self.given_seed
         if seed != data.seed:
             raise InputError(f"of the module is {seed}, and of the data {data.seed}: give it to the data alone", "seed")
-        settings = {**self._settings, "trainer": {"max_epochs": max_epochs}}
-        recipe = make_recipe(data, self._chosen, seed, settings)
-        plan, settings = recipe.plan(), recipe.settings
+        if trainer.max_epochs is None or trainer.max_epochs < 1:
+            raise InputError("of the trainer must be given, as the phases are laid out over it", "max_epochs")
+        chosen, settings = self._chosen, {**self._settings, "trainer": {"max_epochs": trainer.max_epochs}}
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # an epoch of the first phase
+            listed = 1 if isinstance(chosen["method"], str) else len(chosen["method"])
+            settings["trainer"] = {"max_epochs": max(_MOST_PHASES, listed)}
+        recipe = make_recipe(data, chosen, seed, settings)
+        plan, made = recipe.plan(), recipe.settings
         network = recipe.network(len(data.class_names), data.image_shape)
         parts = {name: recipe.part(name) for name in ("optimizer", "schedule", "loss")}
         parts["schedule"] = parts["schedule"](max_epochs=plan.max_epochs)
         self.has_idle_weights = try_parts(
-            *(data, network, plan, *parts.values(), settings["norm"], self.compiles, self.split_noise)
+            *(data, network, plan, *parts.values(), made["norm"], self.compiles, self.split_noise)
         )
         self.model_config = recipe.model_config or self.model_config
-        self._complete(network, data.class_counts, plan, seed, settings["shots"], **parts)
+        self._complete(network, data.class_counts, plan, seed, made["shots"], **parts)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""
+        if self._waits and not hasattr(self, "model"):
+            raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
         logits = self.model(images.to(self.dtype, memory_format=self.memory_format))
         if not isinstance(logits, Tensor):
             mode = "training" if self.training else "evaluation"
@@ -249,9 +266,9 @@ class LongTailModule(pl.LightningModule):
             raise InputError(
                 f"must be one of oponm.data, which samples and mixes noise in by the phase, got {data!r}", "datamodule"
             )
-        self.prepare(data, int(trainer.max_epochs or -1))
+        self.prepare(data, trainer)
         plan = self.plan
-        if trainer.max_epochs != plan.max_epochs:
+        if trainer.max_epochs != plan.max_epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise InputError(
                 f"of the trainer is {trainer.max_epochs}, and the module's plan has {plan.max_epochs} epochs: set "
                 "module.plan = PhasePlan(phases, max_epochs)",
@@ -464,6 +481,10 @@ class LongTailModule(pl.LightningModule):
             leave_part(self.model)  # where training ended before its phase
             self.finish()
             self._finished = True
+            missed = [phase.name for phase, start in zip(self.plan.phases, self.plan.starts, strict=True)]
+            missed = missed[self.plan.number(max(self.current_epoch - 1, 0)) + 1 :]
+            if missed:
+                log.warning("training ended before the method's last phase: %s not reached", ", ".join(missed))
 
     def finish(self) -> None:
         """What the method does to the classifier when training is over."""
@@ -488,6 +509,7 @@ class LongTailModule(pl.LightningModule):
             "val_digest": data.val_digest,
         }
         checkpoint["model_config"] = self.model_config
+        checkpoint["run"] = self._run()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the network that the checkpoint describes, in a module that waits for its data.
@@ -505,18 +527,36 @@ class LongTailModule(pl.LightningModule):
             self._complete(model, split["class_counts"], plan, seed, self._settings["shots"], **parts)
             self.model_config, self._waits = checkpoint["model_config"], True  # for what training it further takes
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            self._go_on_in(self.plan.at(checkpoint["epoch"]))
+            self._go_on_from(checkpoint)
         own_state = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("model.")}
         checkpoint["state_dict"] = {**own_state, **checkpoint["state_dict"]}
 
-    def _go_on_in(self, phase: Phase) -> None:
-        if phase.trainable != "all":
+    def _go_on_from(self, checkpoint: Mapping[str, Any]) -> None:
+        """Follow the phase that a checkpoint was written in.
+
+        Raises:
+            InputError: if it is of another run, or does not hold enough to go on from.
+        """
+        own = self.trainer.datamodule  # type: ignore[attr-defined]
+        now = {"content_digest": own.content_digest, "class_names": own.class_names, "run": self._run()}
+        before = {**checkpoint["split"], "run": checkpoint.get("run", now["run"])}
+        told = {"content_digest": "training images", "class_names": "classes", "run": "seed or phases"}
+        for name, what in told.items():
+            if before[name] != now[name]:
+                raise InputError(f"is of a run with other {what}: undo that, or train from the start", "ckpt_path")
+        phase = self.plan.at(checkpoint["epoch"])
+        if phase.trainable != "all" or self.plan.tau is not None:
+            what = "normalises the classifier" if phase.trainable == "all" else f"trains the {phase.trainable} alone"
             raise InputError(
-                f"is of a phase that trains the {phase.trainable} alone, which Lightning's checkpoint does not tell "
-                "enough of: go on with oponm.fit(..., resume=True), or from an earlier phase",
+                f"is of a method or phase that {what}, which Lightning's checkpoint does not tell enough of: resume "
+                "with oponm.fit(..., resume=True)",
                 "ckpt_path",
             )
         self.follow(phase)
+
+    def _run(self) -> dict[str, Any]:
+        """What a run must have in common with one that it goes on from, beside its images."""
+        return {"seed": self.seed, "phases": [phase.name for phase in self.plan.phases], "starts": self.plan.starts}
 
     def on_validation_epoch_start(self) -> None:
         """Validate what the finished model would be."""

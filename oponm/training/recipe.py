@@ -16,6 +16,7 @@ from oponm.data import LongTailDataModule
 from oponm.data.mixers import make_mixer
 from oponm.data.module import DataOptions
 from oponm.data.reading import PackOptions
+from oponm.errors import InputError
 from oponm.models import make_network
 from oponm.rng import derived_randomness
 from oponm.training.phases import Phase, PhasePlan
@@ -93,6 +94,11 @@ def make_recipe(
         del parts["noise"]
     chosen = {**parts, **{group: choice for group, choice in chosen.items() if choice is not None}}
     given = {group: choice for group, choice in chosen.items() if not isinstance(choice, str)}
+    for group, thing in given.items():
+        listed = group == "method" and isinstance(thing, Sequence) and all(isinstance(each, Phase) for each in thing)
+        if not (callable(thing) or listed):
+            what = "a list of oponm.training.Phase" if group == "method" else "what makes it"
+            raise InputError(f"must be the name of a choice, or {what}, got {thing!r}", group)
     nodes = {group: _node(group, thing) for group, thing in given.items()} | {"data": _data_node(data)}
     nearest = {group: nearest_choice(group, node) for group, node in nodes.items()}
     names = {group: name for group, name in {**chosen, **nearest}.items() if isinstance(name, str)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,6 +23,8 @@ from oponm.training.noise_pass import split_obstacle
 from oponm.training.parts import enter_part, rehearse, set_modes
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.processes import world_size
+
+log = logging.getLogger(__name__)
 
 
 def try_parts(
@@ -112,6 +115,9 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
     if given != (1, classes):
         raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
+    with torch.no_grad():  # what a network keeps of its last pass has no graph then, so that it can be copied
+        model.eval()(torch.zeros(1, *shape))
+    model.train()
     return logits
 
 
@@ -127,7 +133,12 @@ def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> 
     if isinstance(make, nn.Module):
         name = type(make).__name__
         raise InputError(f"must be what makes it from the class counts, got a {name}: lambda counts: {name}()", "loss")
-    losses = make(class_counts)(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]))
+    made = make(class_counts)
+    if not isinstance(made, nn.Module):
+        raise InputError(
+            f"must make a torch.nn.Module from the class counts, and makes a {type(made).__name__}", "loss"
+        )
+    losses = made(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]))
     if tuple(losses.shape) != (2,):
         raise InputError(
             f"gives {tuple(losses.shape)} for two rows, and must give a loss for each, (2,): reduction='none' in place "
@@ -155,7 +166,11 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
     """
     classes, rows = len(data.class_names), 4 if phase.noise else 2
     check_margins(loss, model, classes)
-    copied = _in_phase(copy.deepcopy(model), phase, classes)
+    try:
+        copied = _in_phase(copy.deepcopy(model), phase, classes)
+    except (RuntimeError, TypeError) as error:
+        log.info("phases are not rehearsed, as the network cannot be copied: %s", " ".join(str(error).split())[:200])
+        return
     is_noise = torch.arange(rows) >= 2 if phase.noise else None
     try:
         with derived_randomness(0, "rehearsal"), noise_routing(is_noise):

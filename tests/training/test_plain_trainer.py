@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
@@ -187,5 +188,74 @@ def test_a_checkpoint_within_a_phase_that_trains_a_part_is_refused(tmp_path):
     phases = [Phase(1), Phase(1, trainable="classifier")]
     file = tmp_path / "some.ckpt"
     trainer(SaveAt(8, file)).fit(LongTailModule(small_network, phases), datamodule=make_data())
-    with pytest.raises(InputError, match=r"^ckpt_path is of a phase that trains the classifier alone"):
+    with pytest.raises(InputError, match=r"^ckpt_path is of a method or phase that trains the classifier alone"):
         trainer().fit(LongTailModule(small_network, phases), datamodule=make_data(), ckpt_path=file, weights_only=True)
+
+
+def fitted(data, *callbacks, module=None, **options):
+    module = module or LongTailModule(small_network)
+    settings = {"max_epochs": 2, "logger": False, "callbacks": list(callbacks), **OPTIONS, **options}
+    ckpt_path = settings.pop("ckpt_path", None)
+    pl.Trainer(**settings).fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    return module
+
+
+def test_callbacks_find_the_network_when_they_are_set_up():
+    plain, average = fitted(make_data()), EMAWeightAveraging(decay=0.5)
+    averaged = fitted(make_data(), average)
+    pairs = zip(plain.model.parameters(), averaged.model.parameters(), strict=True)
+    assert not any(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("module", "data", "words"),
+    [
+        ({}, {"imbalance_ratio": 10}, "other training images"),
+        ({"method": "erm"}, {}, "other seed or phases"),
+        ({}, {"seed": 1}, "other seed or phases"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, module, data, words):
+    fitted(make_data(), SaveAt(4, tmp_path / "some.ckpt"))
+    with pytest.raises(InputError, match=f"^ckpt_path is of a run with {words}"):
+        fitted(make_data(**data), module=LongTailModule(small_network, **module), ckpt_path=tmp_path / "some.ckpt")
+
+
+def test_a_checkpoint_with_a_normalised_classifier_is_refused(tmp_path):
+    def module():
+        return LongTailModule("small_cnn", method="tau_norm")
+
+    fitted(make_data(), SaveAt(4, tmp_path / "some.ckpt"), module=module())
+    with pytest.raises(InputError, match=r"^ckpt_path is of a method or phase that normalises the classifier"):
+        fitted(make_data(), module=module(), ckpt_path=tmp_path / "some.ckpt")
+
+
+def test_phases_that_were_not_reached_are_named(caplog):
+    fitted(make_data(), max_steps=2)
+    assert "training ended before the method's last phase: class_balanced+noise not reached" in caplog.text
+    caplog.clear()
+    fitted(make_data())
+    assert "not reached" not in caplog.text
+
+
+def test_a_trial_of_lightnings_runs_its_one_epoch():
+    assert fitted(make_data(), fast_dev_run=True).plan.max_epochs > 1
+
+
+def test_a_module_serves_one_set_of_images():
+    module = fitted(make_data())
+    with pytest.raises(InputError, match=r"^datamodule has other class counts"):
+        fitted(make_data(imbalance_ratio=10), module=module)
+
+
+def test_a_network_that_keeps_its_last_features_trains():
+    class Keeping(nn.Module):
+        def __init__(self, num_classes, in_channels):
+            super().__init__()
+            self.body, self.fc = SmallCNN(8, in_channels, width=4), nn.utils.weight_norm(nn.Linear(8, num_classes))
+
+        def forward(self, images):
+            self.features = self.body(images)
+            return self.fc(self.features)
+
+    assert fitted(make_data(), module=LongTailModule(Keeping)).train_rows.compute() == {}
