@@ -105,8 +105,8 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
     floating = kinds.pop()
     if floating and 1 < largest < _NO_WHITE_BELOW:
         raise InputError(
-            f"must be given, the value that is white: the largest in {len(looked_at)} images of floats is {largest:g}, far "
-            "from any usual one",
+            f"must be given, the value that is white: the largest in {len(looked_at)} images of floats is {largest:g}, "
+            "far from any usual one",
             "pixel_max",
         )
     level = white(largest, floating)

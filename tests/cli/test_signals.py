@@ -14,7 +14,11 @@ import torch
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_stopped_run(tmp_path, sent, code):
     command = [sys.executable, "-m", "oponm", "train", "trainer.max_epochs=100000", "output_dir=run"]
-    run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Where the tests themselves run under nohup, SIGHUP would be ignored in what they start too.
+    run = subprocess.Popen(
+        command, cwd=tmp_path, text=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), **pipes
+    )
     metrics = tmp_path / "run/metrics.csv"
     for _ in range(600):
         time.sleep(0.1)
