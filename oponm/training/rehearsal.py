@@ -67,8 +67,9 @@ def try_parts(
     for make in (loss, *(phase.loss for phase in plan.phases if phase.loss)):
         try_part("loss", partial(_two_losses, make, data.class_counts))
     for number, phase in enumerate(plan.phases):
-        step = partial(_one_step, model, phase, number, data, (phase.loss or loss)(data.class_counts))
-        try_part("model", step)
+        made = (phase.loss or loss)(data.class_counts)
+        check_margins(made, model, classes)
+        try_part("model", partial(_one_step, model, phase, number, data, made))
     try_part("schedule", lambda: float(schedule(0)))
     if check_flag("compile", compile):
         try_part("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
@@ -165,7 +166,6 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
     Some networks give something else than logits in training; others reorder rows, which noise shows.
     """
     classes, rows = len(data.class_names), 4 if phase.noise else 2
-    check_margins(loss, model, classes)
     try:
         copied = _in_phase(copy.deepcopy(model), phase, classes)
     except (RuntimeError, TypeError) as error:
