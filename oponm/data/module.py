@@ -410,6 +410,11 @@ class LongTailDataModule(pl.LightningDataModule):
         return drawn, found
 
     @property
+    def lengths_digest(self) -> str:
+        """SHA-256 of the lengths of the training images' files, where these are streamed; else empty."""
+        return self.train_set.lengths_digest()
+
+    @property
     def test_digest(self) -> str:
         """SHA-256 of labels and pixels of the test set; of files, of labels and content."""
         return self.test_set.contents_digest()

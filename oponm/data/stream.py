@@ -85,6 +85,12 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
                 digest.update(part)
         return digest.hexdigest()
 
+    def lengths_digest(self) -> str:
+        """SHA-256 of each file's length, in order: the same on all machines, and another where files were replaced."""
+        with ThreadPoolExecutor() as threads:
+            lengths = "\n".join(threads.map(_length, self.files.strings()))
+        return hashlib.sha256(lengths.encode()).hexdigest()
+
     def contents_digest(self) -> str:
         """SHA-256 of the labels and of what is in the files, in order; read once."""
         if self._contents is None:
@@ -136,6 +142,13 @@ def _content(file: Path) -> bytes:
         return hash_file(file)
     except OSError:
         return b""
+
+
+def _length(file: str) -> str:
+    try:
+        return str(os.stat(file).st_size)
+    except OSError:  # as reading it will tell
+        return ""
 
 
 def _stamps(files: FileNames) -> bytes:

@@ -81,7 +81,7 @@ class EvaluationFolder(pl.LightningDataModule):
         self.statistics, self.image_shape = classifier.statistics, classifier.image_shape
         self.pixel_max = classifier.pixel_max
         self.pipeline = classifier.pipeline()
-        self.val_digest = ""
+        self.val_digest = self.lengths_digest = ""
         self.skipped: list[str] = []
         self.files: list[Path] = []
         self.labels: list[int] = []

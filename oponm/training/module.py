@@ -150,6 +150,7 @@ class LongTailModule(pl.LightningModule):
         self.given_seed = seed
         self._waits = self._finishes = class_counts is None
         self._finished = False
+        self._lengths_digest: str | None = None
         if class_counts is not None:
             made: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
             made |= {name: thing for name, thing in self._chosen.items() if name in made and callable(thing)}
@@ -505,6 +506,7 @@ class LongTailModule(pl.LightningModule):
             "image_shape": list(data.image_shape),
             "code": self.code,
             "pixel_max": data.pixel_max,
+            "lengths_digest": self._lengths(data),
             "test_digest": data.test_digest,
             "val_digest": data.val_digest,
         }
@@ -553,6 +555,12 @@ class LongTailModule(pl.LightningModule):
                 "ckpt_path",
             )
         self.follow(phase)
+
+    def _lengths(self, data: LongTailDataModule) -> str:
+        """Those of the files that the run began with, looked at once."""
+        if self._lengths_digest is None:
+            self._lengths_digest = data.lengths_digest
+        return self._lengths_digest
 
     def _run(self) -> dict[str, Any]:
         """What a run must have in common with one that it goes on from, beside its images."""

@@ -246,6 +246,7 @@ def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule)
         "test_counts": data.test_counts,
         "split_digest": data.digest,
         "content_digest": data.content_digest,
+        "lengths_digest": data.lengths_digest,
         "test_digest": data.test_digest,
         "val_digest": data.val_digest,
     }

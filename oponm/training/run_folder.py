@@ -21,7 +21,12 @@ from oponm.training.checkpoints import LAST
 from oponm.training.result import environment, write_json
 
 log = logging.getLogger(__name__)
-_DIGESTS = {"content_digest": "training", "test_digest": "test", "val_digest": "validation"}
+_DIGESTS = {
+    "content_digest": "training",
+    "lengths_digest": "training",
+    "test_digest": "test",
+    "val_digest": "validation",
+}
 
 
 def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
@@ -126,7 +131,7 @@ def require_same_input(
     Args:
         folder: of the run.
         before: what its checkpoint or ``result.json`` says: ``class_names``, ``class_counts``, ``content_digest``,
-            ``test_digest``, ``val_digest`` and ``code``, as far as they are known.
+            ``lengths_digest``, ``test_digest``, ``val_digest`` and ``code``, as far as they are known.
         data: of the run that is to go on with it, set up.
         code: see :func:`code_of_run`.
 

@@ -134,6 +134,18 @@ def test_images_that_changed_end_a_resumption_of_a_run_that_is_done_or_not(tmp_p
     assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == checkpoint
 
 
+def test_a_streamed_image_that_was_replaced_ends_a_resumption(tmp_path):
+    pictures(tmp_path / "photos")
+    images = ["data=image_folder", "data.root=photos", "data.imbalance_ratio=null", "output_dir=run"]
+    images += ["data.in_memory=false", "data.statistics=imagenet", "data.image_size=8"]
+    assert oponm("train", *QUICK, *images, cwd=tmp_path).returncode == 0
+    assert oponm("train", *QUICK, *images, "resume=auto", cwd=tmp_path).returncode == 0
+    replace(tmp_path / "photos")
+    again = oponm("train", *QUICK, *images, "resume=auto", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "some training images are others than they were" in again.stderr
+
+
 OWN_LOSS = """
 from torch import nn
 from own_numbers import sign

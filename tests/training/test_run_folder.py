@@ -51,7 +51,7 @@ def test_what_a_run_killed_at_its_start_leaves_is_in_nobodys_way(tmp_path):
 
 def trained_on(**changed) -> SimpleNamespace:
     known = {"class_names": ["ant", "bee"], "class_counts": [9, 3], "content_digest": "1", "code": {"mine": "a"}}
-    known |= {"test_digest": "1", "val_digest": "1"}
+    known |= {"lengths_digest": "1", "test_digest": "1", "val_digest": "1"}
     return SimpleNamespace(**{**known, **changed})
 
 
@@ -64,6 +64,7 @@ def trained_on(**changed) -> SimpleNamespace:
         ({"class_names": ["bee", "ant"]}, "the classes are in another order"),
         ({"class_counts": [9, 4]}, "class 'bee' had 3 training images and has 4"),
         ({"content_digest": "2"}, "some training images are others than they were"),
+        ({"lengths_digest": "2"}, "some training images are others than they were"),
         ({"test_digest": "2"}, "some test images are others than they were"),
         ({"val_digest": "2"}, "some validation images are others than they were"),
         ({"code": {"mine": "b"}}, "the code of mine is not what it was"),
