@@ -97,7 +97,9 @@ def try_part(key: str, make: Callable[[], Any]) -> Any:
             raise
         raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
     except (TypeError, ValueError, RuntimeError, AssertionError, ImportError, MisconfigurationException) as error:
-        raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
+        unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        remedy = f"; ~{key}.{unexpected[1]} leaves it out" if unexpected else ""
+        raise InputError(f"cannot be used: {' '.join(str(error).split())}{remedy}", key) from error
 
 
 def _augmented(data: LongTailDataModule) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -74,3 +76,12 @@ def test_the_rehearsal_leaves_the_network_and_its_course_as_they_were(tmp_path):
     before = torch.get_rng_state()
     fit(make_data(), network, method=DEFERRED, max_epochs=2)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_setting_that_a_loss_does_not_have_can_be_left_out():
+    class Plain(nn.Module):
+        def __init__(self, class_counts):
+            super().__init__()
+
+    with pytest.raises(InputError, match=r"^loss cannot be used: .*'smooth'; ~loss\.smooth leaves it out$"):
+        fit(make_data(), loss=partial(Plain, smooth=0.1), method="erm", max_epochs=2)
