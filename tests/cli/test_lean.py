@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SPARED = ["kornia", "matplotlib", "scipy", "sklearn", "timm", "torchvision", "wandb"]
+SPARED = ["kornia", "matplotlib", "sklearn", "timm", "torchvision", "wandb"]
 
 
 def run(program: str, cwd: Path) -> str:

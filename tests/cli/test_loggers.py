@@ -244,8 +244,8 @@ main()
 
 
 def test_a_run_that_is_killed_goes_on_as_the_same_run(tmp_path):
-    # Three steps an epoch: the checkpoint is older than what was logged.
-    settings = ["trainer.max_epochs=3", *OFFLINE, "trainer.checkpoint_every_n_steps=4", "output_dir=run"]
+    # Three steps an epoch, a phase that begins in the last: the checkpoint is older than what was logged.
+    settings = ["trainer.max_epochs=4", *OFFLINE, "trainer.checkpoint_every_n_steps=4", "output_dir=run"]
     environment = os.environ | {"OPONM_CACHE": str(tmp_path / "cache"), "WANDB_DATA_DIR": str(tmp_path)}
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, "train", *settings], cwd=tmp_path, env=environment, check=False
@@ -259,7 +259,7 @@ def test_a_run_that_is_killed_goes_on_as_the_same_run(tmp_path):
     assert (first.exit_code, second.exit_code) == (None, 0)
     assert first.steps + second.steps == list(range(len(first.steps + second.steps)))
     logged = [(step, row["epoch"]) for step, row in first.scalars() + second.scalars() if "train/loss" in row]
-    assert logged == [(2, 0), (5, 1), (8, 2)]
+    assert logged == [(2, 0), (5, 1), (8, 2), (11, 3)]
 
 
 def _id(folder: Path) -> str:
