@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.skipif("OPONM_SLOW_TESTS" not in os.environ, reason="a minute of two cores")
 def test_a_tiny_run_on_the_cpu_prints_both_tables():
     finished = run("--tiny")
     assert finished.returncode == 0, finished.stderr

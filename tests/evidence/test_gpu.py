@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import time
 
@@ -49,6 +50,7 @@ def lines(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.skipif("OPONM_SLOW_TESTS" not in os.environ, reason="a minute of two cores")
 def test_what_is_missing_is_run_and_collected_with_what_was_there(packed, tmp_path):
     _, folder = packed
     command = [str(tmp_path), "--data", str(folder), "--tiny", "--override", "experiment=study/drs,study/open_dar_full"]
