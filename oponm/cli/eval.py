@@ -95,10 +95,10 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     module, data, _ = build(OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN]))
     trained_on = with_full_keys(config, lambda: load_weights(module.model, Path(str(config.checkpoint))))
     serve_split(data, config.split)
+    check_split(trained_on, data, config.split)
     if "statistics" in known:
         data.normalise_as(Statistics(*(tuple(known["statistics"][name]) for name in ("mean", "std"))))
         module.class_counts = data.class_counts = list(known["class_counts"])  # which tell many- from few-shot
-    check_split(trained_on, data, config.split)
     return module, data
 
 

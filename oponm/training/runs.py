@@ -255,11 +255,11 @@ class Run:
             served = data.for_run(config["seed"])
             serve_split(served, split)
             known = self.classifier
-            served.normalise_as(known.statistics)
-            served.class_counts = known.class_counts
             check_split(
                 known.digests | {"class_names": known.class_names, "image_shape": known.image_shape}, served, split
             )
+            served.normalise_as(known.statistics)
+            served.class_counts = known.class_counts
         elif split != "test":
             raise InputError(f"is {split}, a part of a data module: leave it out for a folder", "split")
         else:

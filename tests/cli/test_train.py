@@ -29,6 +29,7 @@ def test_the_run_directory(trained):
         "config.yaml",
         "metrics.csv",
         "overrides.yaml",
+        "confusion_matrix.npz",
         "result.json",
         "run.log",
     }
