@@ -25,12 +25,16 @@ def check_targets(targets: Tensor, num_classes: int) -> None:
     """
     if targets.dtype != torch.int64:
         raise InputError(f"must be int64, got {targets.dtype}", "targets")
-    if targets.device.type == "cpu" and targets.numel():
-        wrong = [each for each in (int(targets.min()), int(targets.max())) if not 0 <= each < num_classes]
-        if wrong:
-            raise InputError(
-                f"must lie in 0 to {num_classes - 1}, one for each of {num_classes} classes, got {wrong[0]}", "targets"
-            )
+    if targets.device.type == "cpu" and targets.numel():  # an accelerator would have to be waited for
+        _check_range(targets, num_classes)
+
+
+def _check_range(targets: Tensor, num_classes: int) -> None:
+    wrong = [each for each in (int(targets.min()), int(targets.max())) if not 0 <= each < num_classes]
+    if wrong:
+        raise InputError(
+            f"must lie in 0 to {num_classes - 1}, one for each of {num_classes} classes, got {wrong[0]}", "targets"
+        )
 
 
 def choose_rows(images: Tensor, targets: Tensor, probability: Tensor, generator: torch.Generator) -> Tensor:
