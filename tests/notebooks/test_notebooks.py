@@ -50,6 +50,7 @@ def test_every_notebook_is_checked():
     assert [notebook.stem for notebook in NOTEBOOKS] == sorted(CHECKS)
 
 
+@pytest.mark.skipif("OPONM_SLOW_TESTS" not in os.environ, reason="minutes of two cores")
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]))
