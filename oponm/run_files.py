@@ -1,7 +1,10 @@
 """The names of the files in a run's folder, and how they are written."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 CONFIG_FILE = "config.yaml"
 OVERRIDES_FILE = "overrides.yaml"
@@ -28,10 +31,29 @@ def write_whole(path: Path, text: str) -> None:
     """
     if path.is_file() and path.read_bytes() == text.encode():
         return
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``path`` once it is on the disk; after an error it does not.
+
+    Args:
+        path: the file; its folder must exist.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "matrix.npz")
+        >>> with whole_file(path) as file:
+        ...     _ = file.write(b"1")
+        >>> path.read_bytes()
+        b'1'
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

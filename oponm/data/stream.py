@@ -63,6 +63,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         self.targets, self.size, self.training, self.seed, self.pixel_max = targets, size, training, seed, pixel_max
         self.crop = RandomResizedCrop((size, size))
         self._contents: str | None = None
+        self._lengths: str | None = None
 
     def digest(self) -> str:
         """SHA-256 of the labels and the files' last two folders and names, in order, and of what is white in them."""
@@ -86,10 +87,12 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         return digest.hexdigest()
 
     def lengths_digest(self) -> str:
-        """SHA-256 of each file's length, in order: the same on all machines, and another where files were replaced."""
-        with ThreadPoolExecutor() as threads:
-            lengths = "\n".join(threads.map(_length, self.files.strings()))
-        return hashlib.sha256(lengths.encode()).hexdigest()
+        """SHA-256 of each file's length, in order, looked up once: the same on all machines."""
+        if self._lengths is None:
+            with ThreadPoolExecutor() as threads:
+                lengths = "\n".join(threads.map(_length, self.files.strings()))
+            self._lengths = hashlib.sha256(lengths.encode()).hexdigest()
+        return self._lengths
 
     def contents_digest(self) -> str:
         """SHA-256 of the labels and of what is in the files, in order; read once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from oponm.errors import check_int
+from oponm.run_files import whole_file
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -112,16 +112,8 @@ def write_confusion(folder: Path, matrix: csr_array | None) -> str | None:
     if matrix is None:
         path.unlink(missing_ok=True)
         return None
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            save_npz(file, matrix)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        save_npz(file, matrix)
     return path.name
 
 

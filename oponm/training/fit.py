@@ -36,8 +36,6 @@ from oponm.training.recipe import Recipe, make_recipe
 from oponm.training.run_folder import code_of_run, finish, finished_result, require_same_input
 from oponm.training.runs import Run
 
-LIBRARIES = ("timm", "torchvision")  # whose networks have a name of their own, after a slash
-
 
 def fit(
     data: LongTailDataModule | str | PathLike[str] | Any,
@@ -184,9 +182,6 @@ def fit(
         "on_nonfinite": check_choice("on_nonfinite", on_nonfinite, REACTIONS),
     }
     of_network = {"head": head, "weights": weights, "classifier": classifier}
-    if isinstance(model, str) and "/" in model:  # a network of a library
-        library, _, of_network["name"] = model.partition("/")
-        chosen["model"] = check_choice("model", library, LIBRARIES)
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
     recipe = make_recipe(data, chosen, seed, own)

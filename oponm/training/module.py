@@ -40,6 +40,12 @@ from oponm.training.rehearsal import try_parts
 
 log = logging.getLogger(__name__)
 _MOST_PHASES = 10  # of a method that is chosen by name
+_DEFAULTS: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
+
+
+def _everything() -> PhasePlan:
+    """One phase that trains everything."""
+    return PhasePlan([Phase(1)], max_epochs=1)
 
 
 class LongTailModule(pl.LightningModule):
@@ -150,14 +156,13 @@ class LongTailModule(pl.LightningModule):
         self.given_seed = seed
         self._waits = self._finishes = class_counts is None
         self._finished = False
-        self._lengths_digest: str | None = None
         if class_counts is not None:
-            made: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
-            made |= {name: thing for name, thing in self._chosen.items() if name in made and callable(thing)}
-            assert isinstance(model, nn.Module)
-            self._complete(
-                model, class_counts, PhasePlan([Phase(1)], max_epochs=1), seed or 0, dict(shots or {}), **made
-            )
+            if not isinstance(model, nn.Module):
+                raise InputError(f"must be a network where class_counts are given, got {model!r}", "model")
+            given = {name: self._chosen[name] for name in _DEFAULTS if self._chosen[name] not in (None, "sgd")}
+            if named := [name for name, thing in given.items() if isinstance(thing, str)]:
+                raise InputError("must be an object where class_counts are given, not a name", named[0])
+            self._complete(model, class_counts, _everything(), seed or 0, shots or {}, **{**_DEFAULTS, **given})
 
     def _complete(
         self,
@@ -231,8 +236,7 @@ class LongTailModule(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""
-        if self._waits and not hasattr(self, "model"):
-            raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
+        self._require_weights()
         logits = self.model(images.to(self.dtype, memory_format=self.memory_format))
         if not isinstance(logits, Tensor):
             mode = "training" if self.training else "evaluation"
@@ -258,7 +262,11 @@ class LongTailModule(pl.LightningModule):
             )
         if stage == "fit":
             self._lead(self.trainer)
-        elif not hasattr(self, "model"):
+        else:
+            self._require_weights()
+
+    def _require_weights(self) -> None:
+        if self._waits and not hasattr(self, "model"):
             raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
 
     def _lead(self, trainer: pl.Trainer) -> None:
@@ -506,7 +514,7 @@ class LongTailModule(pl.LightningModule):
             "image_shape": list(data.image_shape),
             "code": self.code,
             "pixel_max": data.pixel_max,
-            "lengths_digest": self._lengths(data),
+            "lengths_digest": data.lengths_digest,
             "test_digest": data.test_digest,
             "val_digest": data.val_digest,
         }
@@ -524,9 +532,8 @@ class LongTailModule(pl.LightningModule):
                 given = model
                 make = (lambda settings: given) if callable(given) else known_factory
                 model = self._chosen["model"] = network_of_checkpoint(checkpoint, make)
-            plan, seed = PhasePlan([Phase(1)], max_epochs=1), self.given_seed or 0
-            parts: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
-            self._complete(model, split["class_counts"], plan, seed, self._settings["shots"], **parts)
+            seed, shots = self.given_seed or 0, self._settings["shots"]
+            self._complete(model, split["class_counts"], _everything(), seed, shots, **_DEFAULTS)
             self.model_config, self._waits = checkpoint["model_config"], True  # for what training it further takes
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             self._go_on_from(checkpoint)
@@ -555,12 +562,6 @@ class LongTailModule(pl.LightningModule):
                 "ckpt_path",
             )
         self.follow(phase)
-
-    def _lengths(self, data: LongTailDataModule) -> str:
-        """Those of the files that the run began with, looked at once."""
-        if self._lengths_digest is None:
-            self._lengths_digest = data.lengths_digest
-        return self._lengths_digest
 
     def _run(self) -> dict[str, Any]:
         """What a run must have in common with one that it goes on from, beside its images."""

@@ -16,7 +16,7 @@ from oponm.data import LongTailDataModule
 from oponm.data.mixers import make_mixer
 from oponm.data.module import DataOptions
 from oponm.data.reading import PackOptions
-from oponm.errors import InputError
+from oponm.errors import InputError, check_choice
 from oponm.models import make_network
 from oponm.rng import derived_randomness
 from oponm.training.phases import Phase, PhasePlan
@@ -25,6 +25,7 @@ from oponm.training.settings import as_settings, complete, from_settings, neares
 _KEPT_AS = {name: f"make_{name}" for name in ("augmentation", "mixer", "mixing")} | {"statistics": "statistics_name"}
 _REPEATED = ("augmentation", "mixer", "mixing", "seed")  # under data, what stands elsewhere too
 _OF_NETWORKS = ("head", "weights", "classifier")  # under model, what is not the network's own
+_LIBRARIES = ("timm", "torchvision")  # whose networks have a name of their own, after a slash
 _OWN_IMAGES = "image_folder"  # the choice whose settings hold for data that no config file describes
 
 
@@ -89,6 +90,11 @@ def make_recipe(
     Raises:
         InputError: for a name that there is not.
     """
+    chosen = dict(chosen)
+    if isinstance(network := chosen.get("model"), str) and "/" in network:
+        library, _, name = network.partition("/")
+        chosen["model"] = check_choice("model", library, _LIBRARIES)
+        settings = {**settings, "model": {**settings.get("model", {}), "name": name}}
     parts = {"noise": data.make_mixer, "augmentation": data.make_augmentation, "mixing": data.make_mixing}
     if data.make_mixer is make_mixer:
         del parts["noise"]

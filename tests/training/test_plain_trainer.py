@@ -259,3 +259,17 @@ def test_a_network_that_keeps_its_last_features_trains():
             return self.fc(self.features)
 
     assert fitted(make_data(), module=LongTailModule(Keeping)).train_rows.compute() == {}
+
+
+def test_a_network_of_a_library_goes_by_its_name():
+    module = LongTailModule("timm/resnet10t", method="erm")
+    fitted(make_data(), module=module, fast_dev_run=True)
+    assert type(module.model).__module__.startswith("timm.")
+
+
+@pytest.mark.parametrize("options", [{"loss": "focal"}, {"schedule": "cosine"}, {"optimizer": "adam"}])
+def test_a_module_that_is_complete_at_once_ignores_no_name(options):
+    with pytest.raises(InputError, match=f"^{next(iter(options))} must be an object where class_counts are given"):
+        LongTailModule(SmallCNN(in_channels=1), class_counts=[9, 3], **options)
+    with pytest.raises(InputError, match=r"^model must be a network where class_counts are given"):
+        LongTailModule("small_cnn", class_counts=[9, 3])

@@ -80,6 +80,6 @@ def test_what_a_run_goes_on_with_must_be_what_it_was(tmp_path, changed, words):
 
 
 def test_what_is_not_known_of_a_run_is_not_compared(tmp_path):
-    require_same_input(tmp_path, {}, trained_on(), {"mine": "a"})
-    require_same_input(tmp_path, vars(trained_on(code=None)), trained_on(), {"mine": "a"})
-    require_same_input(tmp_path, vars(trained_on()), trained_on(), None)
+    assert require_same_input(tmp_path, {}, trained_on(), {"mine": "a"}) is None
+    assert require_same_input(tmp_path, vars(trained_on(code=None)), trained_on(), {"mine": "a"}) is None
+    assert require_same_input(tmp_path, vars(trained_on()), trained_on(), None) is None
