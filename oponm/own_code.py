@@ -17,7 +17,7 @@ _read: dict[str, tuple[Any, tuple[str, list[str]]]] = {}  # by module: the spec 
 
 
 class UnknownCode(Exception):
-    """Code of a user's own that is in no file, as in a notebook."""
+    """Code of a user's own that cannot be told, as that of a notebook, which is in no file."""
 
 
 def targets(settings: Any) -> Iterator[str]:
@@ -43,7 +43,7 @@ def own_code(names: Iterable[str]) -> dict[str, str]:
     """The files of a user's own that some names come from, and those that these import.
 
     A module is a user's own if it is neither part of this package nor of Python, nor installed. Imports count wherever
-    they stand in a file. What a program does to find code without an import statement is not seen.
+    they stand in a file. So do names that ``importlib.import_module`` is given as they are.
 
     Args:
         names: of modules, or of what is in them.
@@ -53,7 +53,7 @@ def own_code(names: Iterable[str]) -> dict[str, str]:
         first look, soon after the import, as later edits of the file are not what runs.
 
     Raises:
-        UnknownCode: naming what is in no file.
+        UnknownCode: naming what is in no file, or imports by a name that only running it tells.
 
     Example:
         >>> own_code(["torch.optim.SGD", "oponm.losses.Focal", "json"])
@@ -141,3 +141,11 @@ def _imports(content: bytes, module: str, file: str) -> Iterator[str]:
             base = ".".join([*start, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and _name(node.func) in ("import_module", "__import__"):
+            if not (node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)):
+                raise UnknownCode(f"{module} imports by a name that only running it tells")
+            yield node.args[0].value.lstrip(".")
+
+
+def _name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")

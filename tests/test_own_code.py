@@ -68,6 +68,16 @@ def test_code_that_is_in_no_file(monkeypatch):
         own_code(["__main__.Net"])
 
 
+def test_imports_by_name_count_where_the_name_is_there_to_read(tree):
+    before = own_code(["mine.parts"])
+    (tree / "mine/parts.py").write_text("import importlib\nimportlib.import_module('mine.unused')\n")
+    assert "mine.unused" in own_code(["mine.parts"])
+    assert "mine.unused" not in before
+    (tree / "mine/parts.py").write_text("import importlib\nimportlib.import_module('mine.un' + 'used')\n")
+    with pytest.raises(UnknownCode, match=r"mine\.parts imports by a name that only running it tells"):
+        own_code(["mine.parts"])
+
+
 def test_targets_are_found_at_any_depth():
     phases = [{"epochs": 3, "loss": {"_target_": "mine.Focal", "_partial_": True}}]
     settings = {"method": {"phases": phases}, "model": {"_target_": "mine.Net"}}
