@@ -19,8 +19,8 @@ from oponm.data.pipeline import ResidentImages
 from oponm.models import resnet32
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer
-from oponm.training.checkpoints import Checkpoints
-from oponm.training.state import History
+from oponm.training.callbacks.checkpoint import Checkpoints
+from oponm.training.history import History
 
 SHAPES = {"digits, 1x8x8": (1, 8, 8), "CIFAR, 3x32x32": (3, 32, 32)}
 BATCH, EPOCH_STEPS = 128, 97  # CIFAR-10-LT's

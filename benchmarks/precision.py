@@ -15,7 +15,7 @@ from oponm.cli.build import build, trainer_options
 from oponm.cli.quiet import quiet_libraries
 from oponm.configs import CONF_DIR
 from oponm.training import train
-from oponm.training.state import History
+from oponm.training.history import History
 
 SEEDS = 5
 SETTINGS = {

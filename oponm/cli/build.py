@@ -22,7 +22,7 @@ from oponm.models import make_network
 from oponm.rng import derived_randomness
 from oponm.training import LongTailModule, PhaseCache, PhasePlan
 from oponm.training.assemble import assemble
-from oponm.training.nonfinite import REACTIONS
+from oponm.training.callbacks.nonfinite import REACTIONS
 
 Result = TypeVar("Result")
 

@@ -89,7 +89,7 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     from oponm.cli.build import build, with_full_keys
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
-    from oponm.training.checkpoint import check_split, load_weights
+    from oponm.training.weights import check_split, load_weights
 
     known = _preprocessing(config)
     module, data, _ = build(OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN]))

@@ -40,9 +40,9 @@ def kept_step(folder: Path) -> int | None:
     file = folder / "checkpoints/last.ckpt"
     if not file.is_file():
         return None
-    from oponm.training.checkpoint import load_state
+    from oponm.training.weights import load_state
 
     try:
-        return int(load_state(file)["step"])
+        return int(load_state(file)["global_step"])
     except InputError:
         return None

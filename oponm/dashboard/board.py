@@ -20,9 +20,9 @@ from oponm.data import LongTailDataModule
 from oponm.metrics import MOST_CONFUSED, read_confusion
 from oponm.report.sheet import sheet_figure
 from oponm.training import LongTailModule
-from oponm.training.checkpoints import BEST, LAST
+from oponm.training.callbacks.checkpoint import BEST, LAST
 from oponm.training.result import environment
-from oponm.training.state import History
+from oponm.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -159,7 +159,6 @@ class LongTailDataModule(pl.LightningDataModule):
             raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
         self.make_augmentation, self.make_mixer = chosen("augmentation", augmentation), chosen("noise", mixer)
         self.make_mixing = chosen("mixing", mixing)
-        self.first_batch = 0  # of the next epoch; above 0 where a run goes on within one
         self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False
         self._own_statistics: Statistics | None = None  # once they are measured
@@ -251,7 +250,7 @@ class LongTailDataModule(pl.LightningDataModule):
         """
         self.setup()
         other = copy.copy(self)
-        other.trainer, other.first_batch = None, 0
+        other.trainer = None
         if seed is not None:
             other.seed = check_int("seed", seed, minimum=0)
         other.make_mixer = mixer or self.make_mixer
@@ -480,7 +479,6 @@ class LongTailDataModule(pl.LightningDataModule):
         rank, world_size = self._place()
         self.batches = EpochBatches(
             *(self.train_set.targets.cpu(), self.batch_size, asked.sampler, self.seed, epoch, asked.progress),
-            first_step=self.first_batch,
             rank=rank,
             world_size=world_size,
         )

@@ -5,7 +5,7 @@ from oponm.training.fit import fit
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase, PhasePlan
-from oponm.training.run import evaluate, make_trainer, train
+from oponm.training.train import evaluate, make_trainer, train
 from oponm.training.runs import Run
 
 __all__ = [

@@ -13,7 +13,7 @@ from oponm.errors import check_flag
 from oponm.training.module import LongTailModule
 from oponm.training.phases import PhasePlan
 from oponm.training.rehearsal import try_part, try_parts
-from oponm.training.run import make_trainer
+from oponm.training.train import make_trainer
 
 
 def assemble(

@@ -27,7 +27,7 @@ from oponm.training.assemble import assemble
 from oponm.training.fit_processes import fit_in_processes
 from oponm.training.job import carry_out
 from oponm.training.joined import check_number, join_for_good
-from oponm.training.nonfinite import REACTIONS
+from oponm.training.callbacks.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase
 from oponm.training.processes import first_says, rank, world_size

@@ -13,7 +13,7 @@ from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.processes import only_first, rank
-from oponm.training.run import train
+from oponm.training.train import train
 from oponm.training.run_folder import begin, code_of_run, state_to_go_on_from
 from oponm.training.run_lock import sole_use
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from oponm.data import LongTailDataModule
@@ -34,7 +36,7 @@ from oponm.training.noise_pass import split_logits, split_obstacle
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
-from oponm.training.processes import world_size
+from oponm.training.processes import everyone_says, world_size
 from oponm.training.recipe import make_recipe
 from oponm.training.rehearsal import try_parts
 
@@ -147,7 +149,7 @@ class LongTailModule(pl.LightningModule):
         self.has_idle_weights = self.scales_loss = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
-        self.first_batch = 0  # of the current epoch; above 0 where a run goes on within one
+        self._border: int | None = 0  # the epoch that a phase begins with, until it has begun
         self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
         self._chosen |= {"schedule": schedule, "loss": loss}
         self._settings: dict[str, Any] = {"norm": {"noise_grad": noise_grad}, "method": {"tau": tau}}
@@ -288,8 +290,9 @@ class LongTailModule(pl.LightningModule):
         """What the data module makes the batches of an epoch of.
 
         Args:
-            epoch: zero-based.
+            epoch: zero-based; of training that is over, it is that of the last one.
         """
+        epoch = min(epoch, self.plan.max_epochs - 1)
         phase = self.plan.at(epoch)
         return EpochInput(phase.sampler, phase.noise, phase.mixing, self.plan.progress(epoch))
 
@@ -298,16 +301,15 @@ class LongTailModule(pl.LightningModule):
 
         Of several processes each returns that of its part, weighted so that their mean is that of the whole batch.
         """
-        step = self.first_batch + batch_idx
         # For these, batch norm is faster on slices.
         ordered = self.memory_format == torch.channels_last or torch.is_autocast_enabled(self.device.type)
         batch = batch.natural_first() if ordered or self.split_noise is True else batch
         splits = self.split_noise is True or (self.split_noise == "auto" and ordered and self.device.type == "cpu")
         natural = self._natural_to_split(batch) if splits else None
-        identity = (self.seed, "dropout", self.current_epoch, step, self.global_rank)
+        identity = (self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
         with derived_randomness(*identity, device=self.device):
             logits = self._logits(batch, natural)
-        loss, part = batch_loss(self.loss, logits, *self._weighing(batch)), self._part(step)
+        loss, part = batch_loss(self.loss, logits, *self._weighing(batch)), self._part(batch_idx)
         if part is None:
             self._count(loss.detach(), logits.detach(), batch)
             return loss
@@ -429,30 +431,31 @@ class LongTailModule(pl.LightningModule):
                     part.scale.grad /= self.trainer.world_size
 
     def on_train_epoch_start(self) -> None:
-        """Enter a phase that begins, and set the epoch's learning rate: both are functions of the epoch alone."""
+        """Enter a phase that begins, with an optimizer of its own where it trains something else."""
         epoch, plan = self.current_epoch, self.plan
-        phase = plan.at(epoch)
-        if epoch in plan.starts and not self.first_batch:
+        if epoch in plan.starts:
+            phase = plan.at(epoch)
             self.follow(phase)
             with derived_randomness(self.seed, "classifier", epoch):
                 enter_part(self.model, phase.trainable, phase.reset_classifier, len(self.class_counts))
-            previous = plan.at(epoch - 1).trainable if epoch else "all"
-            if {previous, phase.trainable} != {"all"} or phase.reset_classifier:
-                self.trainer.optimizers = [self._optimizer()]
-        self._enter_epoch(epoch)
+            if self._new_optimizer(epoch):
+                self.trainer.strategy.setup_optimizers(self.trainer)
+            self._border = None
+        self._enter_epoch()
 
     def on_train_start(self) -> None:
         """Enter an epoch that a checkpoint was written in, whose start was then."""
-        self._enter_epoch(self.current_epoch)
+        self._enter_epoch()
 
-    def _enter_epoch(self, epoch: int) -> None:
-        plan = self.plan
-        phase = plan.at(epoch)
+    def _new_optimizer(self, epoch: int) -> bool:
+        """Whether the phase that begins with an epoch has an optimizer of its own."""
+        phase, before = self.plan.at(epoch), self.plan.at(max(epoch - 1, 0))
+        return {before.trainable if epoch else "all", phase.trainable} != {"all"} or phase.reset_classifier
+
+    def _enter_epoch(self) -> None:
+        phase = self.plan.at(self.current_epoch)
         set_modes(self.model, phase.trainable, phase.batchnorm, len(self.class_counts))
-        factor = plan.rate(epoch, self.schedule)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["base_lr"] * factor
-        self.learning_rate = group["lr"]
+        self.learning_rate: float = self.trainer.optimizers[0].param_groups[-1]["lr"]
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, its learning rate and the number of its phase.
@@ -478,7 +481,7 @@ class LongTailModule(pl.LightningModule):
         self.log("phase", float(self.plan.number(self.current_epoch)))
         if self.current_epoch + 1 in (*self.plan.starts, self.plan.max_epochs):
             leave_part(self.model)
-        self.first_batch = self.trainer.datamodule.first_batch = 0  # type: ignore[attr-defined]
+            self._border = self.current_epoch + 1
 
     def on_fit_start(self) -> None:
         """Begin with a classifier that the method has yet to finish."""
@@ -500,10 +503,15 @@ class LongTailModule(pl.LightningModule):
         finish_classifier(self.model, self.plan.tau, len(self.class_counts))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the weights as a plain network has them, what they were trained on, and what using them takes."""
+        """Save the weights as a plain network has them, what they were trained on, and what using them takes.
+
+        Under ``training`` is what resuming takes beyond that.
+        """
+        weights = {name.removeprefix("model."): each for name, each in checkpoint["state_dict"].items()}
+        weights = {name: each for name, each in weights.items() if name in self.model.state_dict()}
         tau = None if self._finished else self.plan.tau
-        weights = exported_weights(self.model, tau, len(self.class_counts))
-        checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in weights.items()}
+        exported = exported_weights(self.model, tau, len(self.class_counts), weights)
+        checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in exported.items()}
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["split"] = {
             "class_names": data.class_names,
@@ -519,10 +527,26 @@ class LongTailModule(pl.LightningModule):
             "val_digest": data.val_digest,
         }
         checkpoint["model_config"] = self.model_config
-        checkpoint["run"] = self._run()
+        checkpoint["training"] = {
+            "seed": self.seed,
+            "phases": [phase.name for phase in self.plan.phases],
+            "starts": self.plan.starts,
+            "border": self._border,
+            "unfinished": None if exported is weights else weights,
+            "metrics": everyone_says(self._metrics()),
+        }
+
+    def _metrics(self) -> dict[str, Tensor]:
+        """What this process has accumulated of the epoch, by name."""
+        return {
+            f"{name}.{state}": value.cpu()
+            for name, metric in (("train_loss", self.train_loss), ("train_rows", self.train_rows))
+            for state, value in metric.metric_state.items()
+            if isinstance(value, Tensor)
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the network that the checkpoint describes, in a module that waits for its data.
+        """Make the network that the checkpoint describes, in a module that waits for its data; resume where it is fit.
 
         What the module was given as its model has precedence: a network, or what makes one.
         """
@@ -535,37 +559,43 @@ class LongTailModule(pl.LightningModule):
             seed, shots = self.given_seed or 0, self._settings["shots"]
             self._complete(model, split["class_counts"], _everything(), seed, shots, **_DEFAULTS)
             self.model_config, self._waits = checkpoint["model_config"], True  # for what training it further takes
+        weights = checkpoint["state_dict"]
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            self._go_on_from(checkpoint)
+            weights = self._resume(checkpoint)
         own_state = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("model.")}
-        checkpoint["state_dict"] = {**own_state, **checkpoint["state_dict"]}
+        checkpoint["state_dict"] = {**own_state, **weights}
 
-    def _go_on_from(self, checkpoint: Mapping[str, Any]) -> None:
-        """Follow the phase that a checkpoint was written in.
+    def _resume(self, checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+        """Follow the phase that a checkpoint was written in; returns the weights to train on.
 
         Raises:
-            InputError: if it is of another run, or does not hold enough to go on from.
+            InputError: if it is of another run.
         """
-        own = self.trainer.datamodule  # type: ignore[attr-defined]
-        now = {"content_digest": own.content_digest, "class_names": own.class_names, "run": self._run()}
-        before = {**checkpoint["split"], "run": checkpoint.get("run", now["run"])}
-        told = {"content_digest": "training images", "class_names": "classes", "run": "seed or phases"}
-        for name, what in told.items():
-            if before[name] != now[name]:
-                raise InputError(f"is of a run with other {what}: undo that, or train from the start", "ckpt_path")
-        phase = self.plan.at(checkpoint["epoch"])
-        if phase.trainable != "all" or self.plan.tau is not None:
-            what = "normalises the classifier" if phase.trainable == "all" else f"trains the {phase.trainable} alone"
-            raise InputError(
-                f"is of a method or phase that {what}, which Lightning's checkpoint does not tell enough of: resume "
-                "with oponm.fit(..., resume=True)",
-                "ckpt_path",
-            )
-        self.follow(phase)
-
-    def _run(self) -> dict[str, Any]:
-        """What a run must have in common with one that it goes on from, beside its images."""
-        return {"seed": self.seed, "phases": [phase.name for phase in self.plan.phases], "starts": self.plan.starts}
+        own, training = self.trainer.datamodule, checkpoint["training"]  # type: ignore[attr-defined]
+        now = {"training images": own.content_digest, "classes": own.class_names, "seed": self.seed}
+        now["phases"] = [[phase.name for phase in self.plan.phases], self.plan.starts]
+        before = {"training images": checkpoint["split"]["content_digest"], "seed": training["seed"]}
+        before |= {"classes": checkpoint["split"]["class_names"], "phases": [training["phases"], training["starts"]]}
+        if changed := [what for what, value in now.items() if before[what] != value]:
+            raise InputError(f"is of a run with other {changed[0]}: undo that, or train from the start", "ckpt_path")
+        self._border = training["border"]
+        if self._border is None:
+            phase = self.plan.at(checkpoint["epoch"])
+            self.follow(phase)
+            enter_part(self.model, phase.trainable, False, len(self.class_counts))
+        elif self._border < self.plan.max_epochs and self._new_optimizer(self._border):
+            checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []
+        else:  # the rate of the phase that begins is this plan's
+            for group in (group for state in checkpoint["optimizer_states"] for group in state["param_groups"]):
+                group["lr"] = group["initial_lr"] * self._factor(self._border)
+        if self.global_rank < len(training["metrics"]):
+            for name, value in training["metrics"][self.global_rank].items():
+                metric, _, state = name.partition(".")
+                setattr(getattr(self, metric), state, value.to(self.device))
+        unfinished = training["unfinished"]
+        if unfinished is None:
+            return dict(checkpoint["state_dict"])
+        return {f"model.{name}": tensor for name, tensor in unfinished.items()}
 
     def on_validation_epoch_start(self) -> None:
         """Validate what the finished model would be."""
@@ -598,9 +628,33 @@ class LongTailModule(pl.LightningModule):
         self.test_metrics.reset()
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser over all parameters; its rate is set at the start of each epoch."""
-        return self._optimizer()
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimizer of what the phase trains, and the scheduler of its rate, by the epoch or by the step."""
+        optimizer = self._optimizer()
+        by_step = getattr(self.schedule, "interval", "epoch") == "step"
+        factor = (lambda step: self._factor_by_step(step)) if by_step else (lambda epoch: self._factor(epoch))
+        scheduler = LambdaLR(optimizer, factor, self._begun(by_step))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step" if by_step else "epoch"},
+        }
+
+    def _begun(self, by_step: bool) -> int:
+        """What a scheduler takes for its last epoch: one before that which begins."""
+        return self.current_epoch * (self._steps if by_step else 1) - 1 if self.current_epoch else -1
+
+    @property
+    def _steps(self) -> int:
+        """Steps of the optimizer in an epoch."""
+        return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+
+    def _factor(self, epoch: int) -> float:
+        """The factor of the learning rate; the one after the last epoch is never used."""
+        return self.plan.rate(min(epoch, self.plan.max_epochs - 1), self.schedule)
+
+    def _factor_by_step(self, step: int) -> float:
+        epoch = step / self._steps if step else 0.0
+        return self.plan.rate(min(epoch, math.nextafter(self.plan.max_epochs, 0)), self.schedule)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         if self.apart:
@@ -609,9 +663,11 @@ class LongTailModule(pl.LightningModule):
             trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
             if not trained:
                 raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
-            # Torch's fused SGD cannot do with weights that get their first gradient later than others.
-            options = {"fused": False} if self._fused and self.trains_parts else {}
+            # Torch's fused SGD cannot do with weights that get their first gradient later than others, and torch lets
+            # a fused optimizer undo the scale of float16's loss, which Lightning must have done before it clips.
+            unfused = self.trains_parts or (self.scales_loss and self.trainer.gradient_clip_val)
+            options = {"fused": False} if self._fused and unfused else {}
             optimizer = self.make_optimizer(trained, **options)
         for group in optimizer.param_groups:
-            group["base_lr"] = group["lr"]
+            group["initial_lr"] = group["lr"]
         return optimizer

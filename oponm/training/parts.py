@@ -73,19 +73,33 @@ def finish_classifier(model: nn.Module, tau: float | None, num_classes: int) -> 
     return before
 
 
-def exported_weights(model: nn.Module, tau: float | None, num_classes: int) -> dict[str, Tensor]:
-    """The state dict that the finished plain network would have; the model itself stays as it is."""
-    weights = model.state_dict()
+def exported_weights(
+    model: nn.Module, tau: float | None, num_classes: int, weights: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The state dict that the finished plain network would have; the model itself stays as it is.
+
+    Args:
+        model: as it is trained.
+        tau: see :func:`finish_classifier`.
+        num_classes: outputs of the classifier.
+        weights: a state dict of the model, such as an average; None is the model's own.
+
+    Returns:
+        ``weights`` itself where nothing has to be changed.
+    """
+    weights = model.state_dict() if weights is None else weights
     if tau is None and not any(isinstance(part, LearnableScale) for part in model.modules()):
         return weights
     name, classifier = find_linear_classifier(model, num_classes)
     prefix = f"{name}." if name else ""
-    plain = nn.Linear(classifier.in_features, classifier.out_features, classifier.bias is not None)
-    plain.to(classifier.weight.device, classifier.weight.dtype)
+    layer = copy.deepcopy(classifier)
+    layer.load_state_dict({key.removeprefix(prefix): each for key, each in weights.items() if key.startswith(prefix)})
+    plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None)
+    plain.to(layer.weight.device, layer.weight.dtype)
     with torch.no_grad():
-        plain.weight.copy_(classifier.weight)
-        if classifier.bias is not None:
-            plain.bias.copy_(classifier.bias)
+        plain.weight.copy_(layer.weight)
+        if layer.bias is not None:
+            plain.bias.copy_(layer.bias)
     finish_classifier(plain, tau, num_classes)
     others = {key: tensor for key, tensor in weights.items() if not key.startswith(prefix)}
     return others | {f"{prefix}{key}": tensor for key, tensor in plain.state_dict().items()}

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,13 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import (
+    DeviceStatsMonitor,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ModelSummary,
+    RichModelSummary,
+)
 from torch import Tensor, nn
 
 import oponm
@@ -30,7 +37,20 @@ _UNRELATED = {"cli", "dashboard", "report"}  # rooms that no weight depends on
 _OF_MODULES = {*vars(nn.Module()), "_compiled_call_impl"}
 
 
-def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trainer, epoch: int) -> str:
+# Options of the trainer that no weight depends on.
+_HARMLESS = {"accelerator", "devices", "num_nodes", "max_epochs", "precision", "plugins", "sync_batchnorm", "profiler"}
+_HARMLESS |= {"log_every_n_steps", "enable_progress_bar", "enable_model_summary", "default_root_dir", "detect_anomaly"}
+_HARMLESS |= {"max_time", "trainer_class", "num_sanity_val_steps", "enable_checkpointing", "fast_dev_run"}
+
+
+def phase_key(
+    module: LongTailModule,
+    data: LongTailDataModule,
+    trainer: pl.Trainer,
+    epoch: int,
+    options: Mapping[str, Any] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> str:
     """The SHA-256 of all that determines the state of training after ``epoch`` epochs.
 
     That is: the code, a user's own included, and its versions, the device, the training images and how they are
@@ -45,6 +65,8 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         data: set up.
         trainer: not begun yet; its device and precision count.
         epoch: number of epochs, at least 1.
+        options: of the trainer, by name.
+        callbacks: of the user; those of this package change no weights but where they say so.
 
     Raises:
         NotImplementedError: for a setting that has no description that stays the same from one process to the next, or
@@ -67,10 +89,25 @@ def phase_key(module: LongTailModule, data: LongTailDataModule, trainer: pl.Trai
         "loss": describe(module.make_loss),
         "mixing": describe(data.make_mixing),
         "noise": [describe(data.make_mixer), module.split_noise] if noise else None,
+        "trainer": {name: describe(value) for name, value in sorted((options or {}).items()) if _counts(name, value)},
+        "callbacks": [_callback(each) for each in callbacks if not getattr(each, "changes_nothing", False)],
         "epochs": [_epoch(module, number) for number in epochs],
         "validated": [plan.tau, describe(module.shots)] if data.val != "none" else None,  # the best epoch hangs on them
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _counts(name: str, value: Any) -> bool:
+    return name not in _HARMLESS and value is not None
+
+
+def _callback(callback: pl.Callback) -> dict[str, Any] | None:
+    """A user's callback by its class, code and settings; None for those that only watch."""
+    if type(callback) in (LearningRateMonitor, DeviceStatsMonitor, ModelCheckpoint, ModelSummary, RichModelSummary):
+        return None
+    kept = {name: describe(value) for name, value in vars(callback).items() if not name.startswith("_")}
+    hidden = {name: value for name, value in vars(callback).items() if name.startswith("_") and value is not None}
+    return {"class": describe(type(callback)), "settings": kept, "hidden": describe(hidden)}
 
 
 def trains_as_plain(module: LongTailModule, data: LongTailDataModule, epoch: int) -> bool:
@@ -94,7 +131,10 @@ def _epoch(module: LongTailModule, epoch: int) -> list[Any]:
     settings = {name: describe(value) for name, value in vars(phase).items() if name not in ("epochs", "schedule")}
     gradual = phase.noise or phase.sampler == "progressively_balanced"
     begins = epoch in plan.starts and (phase.reset_classifier or phase.trainable != "all")
-    return [settings, plan.progress(epoch) if gradual else None, begins, plan.rate(epoch, module.schedule)]
+    by_step = getattr(module.schedule, "interval", "epoch") == "step"
+    times = [epoch + part / 8 for part in range(8)] if by_step else [epoch]
+    rates = [plan.rate(time, module.schedule) for time in times]
+    return [settings, plan.progress(epoch) if gradual else None, begins, rates]
 
 
 def _data(data: LongTailDataModule) -> dict[str, Any]:

@@ -163,15 +163,15 @@ class PhasePlan:
             raise InputError(f"has a mistake: {error}", "phases") from error
         return cls(made, max_epochs, tau)
 
-    def number(self, epoch: int) -> int:
+    def number(self, epoch: float) -> int:
         """The place in the list of the phase that an epoch (zero-based) belongs to."""
         return sum(start <= epoch for start in self.starts) - 1
 
-    def at(self, epoch: int) -> Phase:
+    def at(self, epoch: float) -> Phase:
         """The phase that an epoch (zero-based) belongs to."""
         return self.phases[self.number(epoch)]
 
-    def within(self, epoch: int) -> tuple[int, int]:
+    def within(self, epoch: float) -> tuple[float, int]:
         """How many epochs of its phase lie before an epoch, and how many the phase has."""
         number = self.number(epoch)
         end = [*self.starts, self.max_epochs][number + 1]
@@ -188,7 +188,7 @@ class PhasePlan:
         passed, length = self.within(epoch)
         return passed / (length - 1) if length > 1 else 1.0
 
-    def rate(self, epoch: int, schedule: Callable[[int], float]) -> float:
+    def rate(self, epoch: float, schedule: Callable[[Any], float]) -> float:
         """The factor of the learning rate: the phase's own, or else that of the run's ``schedule``."""
         phase = self.at(epoch)
         if phase.schedule is None:

@@ -6,12 +6,12 @@ state of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from oponm.nn.aux import AuxRoutedBatchNorm
 
@@ -61,40 +61,57 @@ def takes_groups(make: Any) -> bool:
     return isinstance(made, type) and issubclass(made, torch.optim.Optimizer) and made is not torch.optim.LBFGS
 
 
-def without_auxiliary(state: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The captured state of a network with auxiliary batch norm as that of the plain one.
+def without_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The checkpoint of a network with auxiliary batch norm as that of the plain one.
 
     Args:
-        state: what :func:`~oponm.training.state.capture` gave, before any noise.
+        checkpoint: of Lightning's, written before any noise.
         model: the network.
     """
     names = auxiliary_names(model)
     if not names:
-        return dict(state)
-    optimizer = state["optimizer"]
+        return dict(checkpoint)
+    (optimizer,), (scheduler,) = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
     first = optimizer["param_groups"][0]
-    return {
-        **state,
-        "model": {name: tensor for name, tensor in state["model"].items() if name not in names},
-        "optimizer": {**optimizer, "param_groups": [first]},  # of the others' weights it has no state yet
-    }
+    optimizer = {**optimizer, "param_groups": [first]}  # of the others' weights it has no state yet
+    changed = _with_weights(checkpoint, lambda weights: {n: each for n, each in weights.items() if n not in names})
+    return {**changed, "optimizer_states": [optimizer], "lr_schedulers": [_of_groups(scheduler, 1)]}
 
 
-def with_auxiliary(state: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The reverse of :func:`without_auxiliary`: what the plain state lacks is as in the new network.
+def with_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The reverse of :func:`without_auxiliary`: what the plain checkpoint lacks is as in the new network.
 
     Args:
-        state: of the plain network.
-        model: the network to go on with, not trained yet.
+        checkpoint: of the plain network.
+        model: the network that resumes from it, not trained yet.
     """
     names = auxiliary_names(model)
     if not names:
-        return dict(state)
-    optimizer = state["optimizer"]
-    weights = {**state["model"], **{name: tensor for name, tensor in model.state_dict().items() if name in names}}
+        return dict(checkpoint)
+    (optimizer,), (scheduler,) = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
+    own = {name: tensor for name, tensor in model.state_dict().items() if name in names}
     first = optimizer["param_groups"][0]
     count = sum(name in names for name, parameter in model.named_parameters() if parameter.requires_grad)
     second = {**first, "params": [len(first["params"]) + number for number in range(count)]}
     if first.get("fused"):
         second["fused"] = False
-    return {**state, "model": weights, "optimizer": {**optimizer, "param_groups": [first, second]}}
+    optimizer = {**optimizer, "param_groups": [first, second]}
+    changed = _with_weights(checkpoint, lambda weights: {**weights, **own})
+    return {**changed, "optimizer_states": [optimizer], "lr_schedulers": [_of_groups(scheduler, 2)]}
+
+
+def _with_weights(
+    checkpoint: Mapping[str, Any], change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> dict[str, Any]:
+    """A checkpoint with other weights."""
+    weights = {name.removeprefix("model."): tensor for name, tensor in checkpoint["state_dict"].items()}
+    training, unfinished = checkpoint["training"], checkpoint["training"]["unfinished"]
+    named = {f"model.{name}": tensor for name, tensor in change(weights).items()}
+    unfinished = None if unfinished is None else change(unfinished)
+    return {**checkpoint, "state_dict": named, "training": {**training, "unfinished": unfinished}}
+
+
+def _of_groups(scheduler: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """The state of a scheduler that gives as many groups of weights the rate of the first."""
+    lists = ("base_lrs", "_last_lr", "lr_lambdas")
+    return {name: value[:1] * count if name in lists else value for name, value in scheduler.items()}

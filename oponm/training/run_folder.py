@@ -16,9 +16,9 @@ from oponm.errors import InputError
 from oponm.own_code import UnknownCode, own_code, targets
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE, write_whole
 from oponm.run_settings import determining_settings
-from oponm.training.checkpoint import load_state
-from oponm.training.checkpoints import LAST
+from oponm.training.callbacks.checkpoint import LAST
 from oponm.training.result import environment, write_json
+from oponm.training.weights import load_state
 
 log = logging.getLogger(__name__)
 _DIGESTS = {
@@ -102,8 +102,8 @@ def state_to_go_on_from(
         log.warning("%s came to no checkpoint and begins anew", folder)
         return None
     state = load_state(file)
-    require_same_input(folder, state["trained_on"], data, code)
-    log.warning("%s goes on at step %d, in epoch %d", folder, state["step"], state["epoch"])
+    require_same_input(folder, state["split"], data, code)
+    log.warning("%s goes on at step %d, in epoch %d", folder, state["global_step"], state["epoch"])
     return state
 
 

@@ -5,8 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from oponm.errors import InputError, check_int, check_real
+from oponm.errors import InputError, check_choice, check_int, check_real
 from oponm.training.phases import scale_epoch
+
+INTERVALS = ("epoch", "step")
+
+
+class Schedule:
+    """A factor of the learning rate as a function of the time, and how often it changes.
+
+    Args:
+        factor: from the time in epochs, 0 at the start of training, to the factor.
+        interval: ``"epoch"``: the rate changes between epochs; ``"step"``: after each step, by fractions of an epoch.
+
+    Example:
+        >>> Schedule(lambda epoch: 0.5**epoch, "step")(0.5)
+        0.7071067811865476
+    """
+
+    def __init__(self, factor: Callable[[float], float], interval: str = "epoch") -> None:
+        self.factor, self.interval = factor, check_choice("interval", interval, INTERVALS)
+
+    def __call__(self, epoch: float) -> float:
+        """The factor at a time."""
+        return self.factor(epoch)
 
 
 def step_schedule(
@@ -15,7 +37,8 @@ def step_schedule(
     warmup_epochs: int = 5,
     milestones: Sequence[int] = (160, 180),
     gamma: float = 0.01,
-) -> Callable[[int], float]:
+    interval: str = "epoch",
+) -> Schedule:
     r"""Linear warm-up by epoch, then a drop at each milestone; the publication's schedule for CIFAR-LT.
 
     .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \gamma^{|\{m : e \ge m\}|}
@@ -28,6 +51,7 @@ def step_schedule(
         warmup_epochs: W.
         milestones: epochs m at which the rate drops.
         gamma: factor of each drop.
+        interval: ``"epoch"`` or ``"step"``, how often the rate changes.
 
     Returns:
         A function from the epoch (zero-based) to the factor of the base learning rate, for the whole run.
@@ -54,13 +78,13 @@ def step_schedule(
         for milestone in milestones
     ]
 
-    def factor(epoch: int) -> float:
+    def factor(epoch: float) -> float:
         return min(1.0, (epoch + 1) / max(warmup, 1)) * gamma ** sum(epoch >= drop for drop in drops)
 
-    return factor
+    return Schedule(factor, interval)
 
 
-def cosine_schedule(max_epochs: int, warmup_epochs: int = 0) -> Callable[[int], float]:
+def cosine_schedule(max_epochs: int, warmup_epochs: int = 0, interval: str = "epoch") -> Schedule:
     r"""Linear warm-up by epoch, then a half cosine from the full rate towards zero.
 
     .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \cdot \frac{1 + \cos(\pi (e - W)_+ / (E - W))}{2}
@@ -68,6 +92,7 @@ def cosine_schedule(max_epochs: int, warmup_epochs: int = 0) -> Callable[[int], 
     Args:
         max_epochs: E, epochs of the run.
         warmup_epochs: W, of the run itself.
+        interval: ``"epoch"`` or ``"step"``, how often the rate changes.
 
     Returns:
         A function from the epoch (zero-based) to the factor of the base learning rate.
@@ -88,14 +113,14 @@ def cosine_schedule(max_epochs: int, warmup_epochs: int = 0) -> Callable[[int], 
     if warmup >= max_epochs:
         raise InputError(f"must be below max_epochs={max_epochs}, got {warmup}", "warmup_epochs")
 
-    def factor(epoch: int) -> float:
+    def factor(epoch: float) -> float:
         passed = max(epoch - warmup, 0) / (max_epochs - warmup)
         return min(1.0, (epoch + 1) / max(warmup, 1)) * (1 + math.cos(math.pi * passed)) / 2
 
-    return factor
+    return Schedule(factor, interval)
 
 
-def constant_schedule(max_epochs: int) -> Callable[[int], float]:
+def constant_schedule(max_epochs: int) -> Schedule:
     """The full rate in every epoch.
 
     Args:
@@ -105,4 +130,4 @@ def constant_schedule(max_epochs: int) -> Callable[[int], float]:
         >>> constant_schedule(max_epochs=4)(3)
         1.0
     """
-    return lambda epoch: 1.0
+    return Schedule(lambda epoch: 1.0)

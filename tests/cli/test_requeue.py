@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from oponm.cli.errors import one_line_errors
 from oponm.cli.requeue import go_on_if_run_again
 from oponm.signals import Stopped
-from oponm.training.checkpoint import load_state
+from oponm.training.weights import load_state
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from oponm.configs import CONF_DIR
-from oponm.training.checkpoints import MONITOR
+from oponm.training.callbacks.checkpoint import MONITOR
 from tests.cli.command import oponm
 from tests.cli.compose import compose_config
 from tests.dashboard.wandb_files import read_offline

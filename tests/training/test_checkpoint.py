@@ -6,7 +6,7 @@ from torch import nn
 
 from oponm.errors import InputError
 from oponm.models import SmallCNN
-from oponm.training.checkpoint import load_weights
+from oponm.training.weights import load_weights
 
 SPLIT = {"class_names": ["a", "b"], "split_digest": "0" * 64}
 

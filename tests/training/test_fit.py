@@ -345,7 +345,7 @@ def test_the_best_epoch(tmp_path):
 def test_a_run_that_was_begun_goes_on_and_one_that_is_done_is_read(data, tmp_path, monkeypatch):
     whole = fit(data, max_epochs=3, output_dir=tmp_path / "whole")
     options = {"max_epochs": 3, "output_dir": tmp_path / "run", "checkpoint_every_n_steps": 2}
-    from oponm.training.checkpoints import Checkpoints
+    from oponm.training.callbacks.checkpoint import Checkpoints
 
     original = Checkpoints.save_last
 

@@ -14,7 +14,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from oponm.training import Phase, PhaseCache, PhasePlan, fork
+from oponm.training import Phase, PhaseCache, PhasePlan
+from oponm.training.callbacks import fork
 from oponm.training.signals import Stopped
 
 TIMEOUT, HELD = 4.0, 7.0  # of the process group; by the other run, from when both processes are there

@@ -11,7 +11,7 @@ from oponm.metrics import read_confusion
 from oponm.noise import GaussianNoise, ReplaceWithNoise
 from oponm.training import evaluate
 from oponm.training.noise_answers import noise_answers
-from oponm.training.run import make_trainer
+from oponm.training.train import make_trainer
 from tests.training.small import OPEN, make_data, make_module, run
 
 

@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from oponm.errors import InputError
 from oponm.training import PhaseCache, PhasePlan, train
-from oponm.training.checkpoint import load_state
+from oponm.training.weights import load_state
 from oponm.training.module import LongTailModule
 from tests.training.small import OPEN, make_data, make_module
 
@@ -59,7 +59,7 @@ def test_stop_names_where_it_was_and_a_checkpoint_that_is_finite(tmp_path, monke
     last = max(step // every * every if every else 0, begun)
     if last:
         assert f"last.ckpt, after step {last}" in words
-        assert load_state(tmp_path / "checkpoints/last.ckpt")["step"] == last
+        assert load_state(tmp_path / "checkpoints/last.ckpt")["global_step"] == last
         assert finite(tmp_path)
     else:
         assert "no checkpoint yet" in words
@@ -102,7 +102,7 @@ def test_after_a_skipped_step_all_is_as_before_it(tmp_path, monkeypatch, step, o
         tensors += [value for state in trainer.optimizers[0].state.values() for value in state.values()]
         kept.append([tensor.clone() for tensor in tensors if isinstance(tensor, torch.Tensor)])
 
-    from oponm.training.nonfinite import NonFinite
+    from oponm.training.callbacks.nonfinite import NonFinite
 
     original = NonFinite.on_train_batch_end
     monkeypatch.setattr(NonFinite, "on_train_batch_end", keep)

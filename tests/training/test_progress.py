@@ -11,7 +11,7 @@ from rich.console import Console
 
 from oponm.training import progress, run
 from oponm.training.module import LongTailModule
-from oponm.training.progress import TrainingProgress
+from oponm.training.callbacks.progress import TrainingProgress
 from tests.training import small
 
 MEASURED = re.compile(

@@ -7,7 +7,7 @@ import torch
 from oponm.errors import InputError
 from oponm.metrics import read_confusion
 from oponm.training import Phase, PhasePlan, evaluate, train
-from oponm.training.checkpoint import load_weights
+from oponm.training.weights import load_weights
 from tests.training.small import OPEN, make_data, make_module, run
 
 GOLDEN = [2.1721558570861816, 1.8366076946258545, 2.9586474895477295, 2.351240873336792]
@@ -37,11 +37,9 @@ def test_a_run_is_a_function_of_its_seed(tmp_path):
     assert not torch.equal(first.model[2].weight, other.model[2].weight)
 
 
-def test_noise_and_sampler_follow_the_phases(tmp_path, monkeypatch):
+def test_noise_and_sampler_follow_the_phases(tmp_path):
     recorder = Recorder()
-    original = pl.Trainer
-    monkeypatch.setattr(pl, "Trainer", lambda callbacks, **kw: original(callbacks=[*callbacks, recorder], **kw))
-    run(tmp_path, epochs=4)
+    run(tmp_path, epochs=4, callbacks=[recorder])
     by_epoch = {epoch: [batch for seen, batch in recorder.batches if seen == epoch] for epoch in range(4)}
     assert all(len(batches) == 3 for batches in by_epoch.values())
     counts = make_data().class_counts

@@ -5,7 +5,7 @@ import torch
 
 from oponm.data import DigitsLT
 from oponm.training import PhasePlan, evaluate, train
-from oponm.training.checkpoint import load_weights
+from oponm.training.weights import load_weights
 from tests.training.small import OPEN, make_module
 
 

@@ -52,15 +52,12 @@ class Watch(pl.Callback):
 
 
 def waits(tmp_path, monkeypatch, phase: Phase, **options) -> list[Counter]:
-    watch, original = Watch(), pl.Trainer
-    monkeypatch.setattr(
-        pl, "Trainer", lambda callbacks=None, **kw: original(callbacks=[*callbacks, watch] if callbacks else None, **kw)
-    )
+    watch = Watch()
     data = make_data(**{"augmentation": lambda size: torch.nn.Identity(), **options})
     # As on an accelerator, where nobody looks at the mask, or at the labels.
     monkeypatch.setattr("oponm.noise.rows._check_range", lambda targets, num_classes: None)
     monkeypatch.setattr("oponm.nn.routing.leading_natural_rows", lambda is_noise: None)
-    train(make_module(data), data, PhasePlan([phase], 1), tmp_path, accelerator="cpu")
+    train(make_module(data), data, PhasePlan([phase], 1), tmp_path, callbacks=[watch], accelerator="cpu")
     assert len(watch.steps) == 3
     return watch.steps[1:]  # the first one's include the order of the epoch, which is drawn on the CPU
 

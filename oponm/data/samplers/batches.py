@@ -43,7 +43,6 @@ class EpochBatches:
         seed: the run's seed.
         epoch: zero-based epoch; with ``seed`` it determines the order.
         progress: share of the phase that has passed, in [0, 1], for samplers that change over it.
-        first_step: the step to begin at.
         rank: of this process.
         world_size: number of processes.
 
@@ -64,14 +63,13 @@ class EpochBatches:
         seed: int,
         epoch: int,
         progress: float = 0.0,
-        first_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.sampler = check_choice("sampler", sampler, SAMPLERS)
         self.progress = check_real("progress", progress, 0, 1)
         self.labels, self.batch_size, self.seed, self.epoch = labels, batch_size, seed, epoch
-        self.first_step, self.rank, self.world_size = first_step, rank, world_size
+        self.rank, self.world_size = rank, world_size
         if world_size > 1 and batch_size < 2 * world_size:
             raise InputError(
                 f"must be at least {2 * world_size}, two images a process, as it is that of all {world_size} processes",
@@ -90,12 +88,12 @@ class EpochBatches:
         return part_of_batch(images, self.rank, self.world_size)
 
     def __len__(self) -> int:
-        return self.steps - self.first_step
+        return self.steps
 
     def __iter__(self) -> Iterator[IndexBatch]:
         # Nothing is kept between epochs: to list the images by class takes 0.2 s for ten million, and 38 MiB to keep.
         generator = derive_generator(self.seed, "sampler", self.epoch)
         order = sample_order(self.sampler, self.labels, generator, self.progress)
-        for step in range(self.first_step, self.steps):
+        for step in range(self.steps):
             first, part = step * self.batch_size, self.part(step)
             yield IndexBatch(order[first + part.start : first + part.stop], self.epoch, step, self.rank)

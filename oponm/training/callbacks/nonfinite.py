@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, distributed
 
 from oponm.errors import InputError
-from oponm.training.rewind import Rewind
-
-if TYPE_CHECKING:
-    from oponm.training.checkpoints import Checkpoints
+from oponm.training.callbacks.rewind import Rewind
 
 log = logging.getLogger(__name__)
 REACTIONS = ("stop", "skip")
@@ -28,14 +26,26 @@ class NonFinite(pl.Callback):
     last finite one. Processes of a run agree on what they do.
 
     Args:
-        keeper: of the run's checkpoints; counts the steps that were skipped.
         reaction: ``"stop"`` ends the run. ``"skip"`` takes the step back: weights, buffers, optimiser and training
             metrics are what they were before it, for which a copy of them is kept; where an optimiser counts steps on
             the CPU for weights that are elsewhere, as Adam does, that count goes on.
+        last_good: says which checkpoint there is to go back to.
+
+    Attributes:
+        skipped: steps that were taken back so far.
     """
 
-    def __init__(self, keeper: Checkpoints, reaction: str = "stop") -> None:
-        self.keeper, self.skips = keeper, reaction == "skip"
+    def __init__(self, reaction: str = "stop", last_good: Callable[[], str] = lambda: "") -> None:
+        self.skips, self.last_good, self.skipped = reaction == "skip", last_good, 0
+        self.in_epoch = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How many steps were skipped so far, and how many of them in this epoch."""
+        return {"skipped": self.skipped, "in_epoch": self.in_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Count on from there."""
+        self.skipped, self.in_epoch = state_dict["skipped"], state_dict["in_epoch"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Begin to watch."""
@@ -78,12 +88,12 @@ class NonFinite(pl.Callback):
             what = "loss diverge" if first >= 0 else "weights diverge, to values that are not finite"
             raise InputError(f"makes the {what} ({self._where(trainer, module, first)})", "optimizer")
         if skipped:
-            self.keeper.skipped += skipped
+            self.skipped += skipped
             self.in_epoch += skipped
             self.count.zero_()
             log.warning(
                 "%d steps up to step %d had a loss that is not finite and were skipped, %d so far",
-                *(skipped, trainer.global_step, self.keeper.skipped),
+                *(skipped, trainer.global_step, self.skipped),
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -95,7 +105,7 @@ class NonFinite(pl.Callback):
         step = first if first >= 0 else trainer.global_step
         phase = module.plan.at(trainer.current_epoch).name
         rate = f"phase {phase}, learning rate {module.learning_rate:g}"
-        return f"step {step}, epoch {trainer.current_epoch}, {rate}): lower optimizer.lr ({self.keeper.last_good}"
+        return f"step {step}, epoch {trainer.current_epoch}, {rate}): lower optimizer.lr ({self.last_good()}"
 
 
 def _in_any(trainer: pl.Trainer, numbers: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -12,14 +13,13 @@ import pytorch_lightning as pl
 import torch
 
 from oponm.data import LongTailDataModule
-from oponm.training.checkpoints import BEST, Checkpoints, save_whole
+from oponm.signals import Stopped
+from oponm.training.callbacks.checkpoint import BEST, Checkpoints, save_whole, state_of
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phase_key import phase_key, trains_as_plain
 from oponm.training.plain_phase import with_auxiliary, without_auxiliary
 from oponm.training.processes import everyone_says, first_says, rank, world_size
-from oponm.training.signals import Stopped
-from oponm.training.state import History, capture
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,10 @@ class Fork(pl.Callback):
         module: not trained yet, its plan set.
         data: set up.
         trainer: not begun yet.
-        history: what is logged.
         keeper: of the run's checkpoints.
-        begun: the epoch that the run goes on in; of a new one, 0.
+        begun: the epoch that the run resumes in; of a new one, 0.
+        options: what of the trainer's options the weights depend on.
+        callbacks: those of the user.
 
     Attributes:
         state: what was found, or None.
@@ -55,15 +56,16 @@ class Fork(pl.Callback):
         module: LongTailModule,
         data: LongTailDataModule,
         trainer: pl.Trainer,
-        history: History,
         keeper: Checkpoints,
         begun: int = 0,
+        options: Mapping[str, Any] | None = None,
+        callbacks: Sequence[pl.Callback] = (),
     ) -> None:
-        self.cache, self.module, self.history, self.keeper = cache, module, history, keeper
+        self.cache, self.module, self.keeper = cache, module, keeper
         self.keys, self.plain = {}, set()
         try:
             borders = [epoch for epoch in module.plan.starts if epoch > begun]
-            self.keys = {epoch: phase_key(module, data, trainer, epoch) for epoch in borders}
+            self.keys = {epoch: phase_key(module, data, trainer, epoch, options, callbacks) for epoch in borders}
             self.plain = {epoch for epoch in borders if trains_as_plain(module, data, epoch)}
         except NotImplementedError as error:
             log.warning("phase cache: not used, as %s", error)
@@ -126,33 +128,38 @@ class Fork(pl.Callback):
         return missing
 
     def _reuse(self, state: dict[str, Any]) -> None:
-        epoch = self.begun = state["epoch"]
+        saved = state_of(state)
+        epoch, best = state["epoch"], state["best"]
+        self.begun = epoch
         log.info(
             "phase cache: reused the first %d epochs, which saved %.1f s (%s)",
-            *(epoch, state["seconds"], self.keys[epoch][:16]),
+            *(epoch, saved["seconds"], self.keys[epoch][:16]),
         )
-        self.keeper.reused = {"epochs": epoch, "seconds": state["seconds"], "key": self.keys[epoch]}
-        if state["best"]:
-            self.keeper.best = {key: state["best"][key] for key in ("score", "epoch")}
-            if rank() == 0:
-                save_whole(state["best"]["checkpoint"], self.keeper.folder / BEST)
+        reused = {"epochs": epoch, "seconds": saved["seconds"], "key": self.keys[epoch]}
+        own = {**saved, "seconds": 0.0, "reused": reused, "ended": False}
+        plan = self.module.plan
+        of_run = {"phases": [phase.name for phase in plan.phases], "starts": plan.starts}
+        self.state = {**state, "callbacks": {**state["callbacks"], self.keeper.state_key: own}}
+        self.state["training"] = {**state["training"], **of_run}
+        if best and rank() == 0:
+            save_whole(best, self.keeper.folder / BEST)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """At a border, store the state before the phase changes anything."""
         epoch = trainer.current_epoch
         if epoch not in self.keys or epoch <= self.begun:
             return
-        if trainer.is_global_zero and not self.keeper.skipped:  # no phase that others would not have gone through
-            reused = (self.keeper.reused or {}).get("seconds", 0.0)
-            state = capture(trainer, self.module, self.history, batch=0)
-            if epoch in self.plain:
-                state = without_auxiliary(state, self.module.model)
-            state |= {"best": self._best(), "seconds": round(reused + self.keeper.elapsed, 3)}
-            self.cache.save(self.keys[epoch], state)
+        if not self.keeper.guard.skipped:  # no phase that others would not have gone through
+            trainer.save_checkpoint(self.cache.folder, storage_options=lambda state: self._store(epoch, state))
         self.right.close()
 
-    def _best(self) -> dict[str, Any] | None:
-        if self.keeper.best is None:
-            return None
-        checkpoint = torch.load(self.keeper.folder / BEST, map_location="cpu", weights_only=True)
-        return {**self.keeper.best, "checkpoint": checkpoint}
+    def _store(self, epoch: int, state: dict[str, Any]) -> None:
+        saved = self.keeper.state_dict()
+        earlier = (self.keeper.reused or {}).get("seconds", 0.0)
+        own = {**saved, "seconds": round(earlier + self.keeper.elapsed, 3), "reused": None}
+        state = {**state, "callbacks": {**state["callbacks"], self.keeper.state_key: own}, "best": None}
+        if self.keeper.best:
+            state["best"] = torch.load(self.keeper.folder / BEST, map_location="cpu", weights_only=True)
+        if epoch in self.plain:
+            state = without_auxiliary(state, self.module.model)
+        self.cache.save(self.keys[epoch], state)

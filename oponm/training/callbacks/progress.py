@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from oponm.data.progress import shows_bars
 from oponm.noise import Batch
-from oponm.training.checkpoints import MONITOR
+from oponm.training.callbacks.checkpoint import MONITOR
 from oponm.training.module import LongTailModule
 from oponm.training.phases import PhasePlan
 
@@ -32,12 +33,12 @@ class TrainingProgress(pl.Callback):
     not at each step; of several processes the first asks its own, and shows those of all when training is over.
 
     Args:
-        plan: the phases of the run.
         console: where it is shown; None is standard error.
     """
 
-    def __init__(self, plan: PhasePlan, console: Console | None = None) -> None:
-        self.plan = plan
+    changes_nothing = True  # of the weights
+
+    def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -51,8 +52,10 @@ class TrainingProgress(pl.Callback):
             disable=not shows_bars(console),
         )
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: LongTailModule) -> None:  # type: ignore[override]
         """Show the bar."""
+        self.plan = module.plan
+        self.bar.disable |= not trainer.is_global_zero
         self.bar.start()
         self.task = self.bar.add_task("", total=None, measured="", rate="")
         self.since, self.images = time.perf_counter(), 0
@@ -106,25 +109,30 @@ class EpochLines(pl.Callback):
     images per second, and the time left. On standard error at most one comes every :data:`LINE_EVERY` seconds, and none
     in a notebook.
 
+    In a sweep the name of the run's folder stands in front, as runs may train side by side.
+
     Args:
-        plan: the phases of the run.
-        name: put in front of each line on standard error, for runs side by side.
         console: where a bar would be shown; None is standard error.
 
     Example:
         >>> from oponm.training import Phase
-        >>> EpochLines(PhasePlan([Phase(4)], 4)).line(0, {"train/loss": 0.5, "lr": 0.1}, seconds=60, images=600)
+        >>> plan = PhasePlan([Phase(4)], 4)
+        >>> EpochLines.line(plan, 0, {"train/loss": 0.5, "lr": 0.1}, seconds=60, images=600)
         'epoch 1/4 instance loss 0.500 lr 0.1 10 images/s 0:03:00 left'
     """
 
-    def __init__(self, plan: PhasePlan, name: str = "", console: Console | None = None) -> None:
-        self.plan, self.name = plan, name
+    changes_nothing = True  # of the weights
+
+    def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
         self.speaks = not (shows_bars(console) or console.is_jupyter)
         self.ended: int | None = None  # the last epoch that was trained, until its line is written
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: LongTailModule) -> None:  # type: ignore[override]
         """Start the clock."""
+        folder = Path(trainer.default_root_dir)
+        self.name = folder.name if (folder.parent / "multirun.yaml").is_file() else ""
+        self.plan, self.writes = module.plan, trainer.is_global_zero
         self.said = self.since = time.perf_counter()
         self.images = 0
 
@@ -147,21 +155,23 @@ class EpochLines(pl.Callback):
         self._write(trainer, last=True)
 
     def _write(self, trainer: pl.Trainer, last: bool = False) -> None:
-        if self.ended is None:
+        if self.ended is None or not self.writes:
             return
         now = time.perf_counter()
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        line = self.line(self.ended, measured, now - self.since, self.images)
+        line = self.line(self.plan, self.ended, measured, now - self.since, self.images)
         log.info(line)
         self.ended, self.since, self.images = None, now, 0
         if self.speaks and now - self.said >= LINE_EVERY:
             self.said = now
             print(f"{self.name}: {line}" if self.name else line, file=sys.stderr, flush=True)
 
-    def line(self, epoch: int, measured: Mapping[str, float], seconds: float, images: int) -> str:
+    @staticmethod
+    def line(plan: PhasePlan, epoch: int, measured: Mapping[str, float], seconds: float, images: int) -> str:
         """The line of an epoch.
 
         Args:
+            plan: the phases of the run.
             epoch: zero-based.
             measured: what was logged of it, by name; what there is not is left out.
             seconds: that it took, with its validation.
@@ -169,7 +179,7 @@ class EpochLines(pl.Callback):
         """
         formats = {"train/loss": "loss {:.3f}", "train/accuracy": "accuracy {:.1%}"}
         formats |= {MONITOR: "validation {:.1%}", "lr": "lr {:.3g}", "noise_share": "noise {:.0%}"}
-        parts = [f"epoch {epoch + 1}/{self.plan.max_epochs} {self.plan.at(epoch).name}"]
+        parts = [f"epoch {epoch + 1}/{plan.max_epochs} {plan.at(epoch).name}"]
         parts += [form.format(measured[name]) for name, form in formats.items() if name in measured]
-        left = timedelta(seconds=round(seconds * (self.plan.max_epochs - epoch - 1)))
+        left = timedelta(seconds=round(seconds * (plan.max_epochs - epoch - 1)))
         return " ".join([*parts, f"{images / seconds:,.0f} images/s", f"{left} left"])

@@ -1,8 +1,9 @@
-"""One training run, and one evaluation: thin shells around Lightning's trainer."""
+"""Training and evaluation: thin shells around Lightning's trainer."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -17,17 +18,17 @@ from oponm.metrics import write_confusion
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
-from oponm.training.checkpoint import load_weights
-from oponm.training.checkpoints import BEST, MONITOR, Checkpoints
-from oponm.training.fork import Fork
+from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, state_of
+from oponm.training.callbacks.fork import Fork
+from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
+from oponm.training.callbacks.signals import OwnSignals
+from oponm.training.history import History
 from oponm.training.module import LongTailModule
 from oponm.training.noise_answers import noise_answers
-from oponm.training.nonfinite import REACTIONS
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.processes import largest, process_options, rank
-from oponm.training.progress import EpochLines, TrainingProgress
-from oponm.training.state import History, OptimizerState, restore
+from oponm.training.weights import load_weights
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def train(
     checkpoint_every: timedelta = timedelta(minutes=5),
     checkpoint_every_n_steps: int | None = None,
     on_nonfinite: str = "stop",
+    callbacks: Sequence[pl.Callback] = (),
     **trainer_options: Any,
 ) -> dict[str, Any]:
     """Train through all phases, keep the last weights, and evaluate them on the test set.
@@ -58,12 +60,13 @@ def train(
         loggers: Lightning loggers.
         phase_cache: where the state at the end of each phase but the last is kept, and where the run begins if another
             with the same first phases has left it; the weights come out the same to the bit. None keeps nothing.
-        resume: what :func:`~oponm.training.checkpoint.load_state` read of this run's ``last.ckpt``, to go on from; the
+        resume: what :func:`~oponm.training.weights.load_state` read of this run's ``last.ckpt``, to resume from it; the
             weights come out the same to the bit.
         checkpoint_every: time between two checkpoints.
         checkpoint_every_n_steps: steps between two checkpoints, beside that.
-        on_nonfinite: what a loss that is not finite does, see :class:`~oponm.training.nonfinite.NonFinite`: ``"stop"``
-            ends the run, ``"skip"`` takes its step back.
+        on_nonfinite: what a loss that is not finite does, see :class:`~oponm.training.callbacks.nonfinite.NonFinite`:
+            ``"stop"`` ends the run, ``"skip"`` takes its step back.
+        callbacks: Lightning's, beside those that every run has.
         **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
@@ -98,39 +101,41 @@ def train(
         settle_classifier(module.model, len(data.class_names), data.image_shape)
     for phase, start in zip(plan.phases, plan.starts, strict=True):
         log.info("phase %s from epoch %d", phase.name, start)
-    folder, validating, history, stop = run_dir / "checkpoints", data.val != "none", History(), Stop()
-    check_choice("on_nonfinite", on_nonfinite, REACTIONS)
-    keeper = Checkpoints(folder, history, validating, checkpoint_every, checkpoint_every_n_steps, stop, on_nonfinite)
+    validating, history, stop, files = data.val != "none", History(), Stop(), WholeFiles()
+    guard = NonFinite(check_choice("on_nonfinite", on_nonfinite, REACTIONS))
+    keeper = Checkpoints(
+        *(run_dir / "checkpoints", files, history, guard),
+        *(validating, checkpoint_every, checkpoint_every_n_steps, stop),
+    )
+    guard.last_good = lambda: keeper.last_good
+    plugins = [files, *trainer_options.get("plugins", [])]
+    options = {"limit_val_batches": 1.0 if validating else 0, **trainer_options, "plugins": plugins}
     trainer = make_trainer(
-        [*([TrainingProgress(plan), EpochLines(plan, _name(run_dir))] if rank() == 0 else []), keeper.guard, keeper],
+        [*callbacks, guard, keeper],
         [*(loggers or []), history],
         max_epochs=plan.max_epochs,
-        reload_dataloaders_every_n_epochs=1,  # each epoch has an order, and may have a sampler, of its own
-        num_sanity_val_steps=0,
-        limit_val_batches=1.0 if validating else 0,
+        default_root_dir=run_dir,
         parts=module.trains_parts or module.has_idle_weights,
-        **trainer_options,
+        **options,
     )
     module.scales_loss = getattr(trainer.precision_plugin, "scaler", None) is not None
     with stop, ExitStack() as resources:
         state = resume
-        if resume:
-            keeper.go_on_from(resume)
         if phase_cache:
-            begun = resume["epoch"] if resume else 0
-            fork = Fork(phase_cache, module, data, trainer, history, keeper, begun)
+            key = {"options": trainer_options, "callbacks": callbacks}
+            fork = Fork(phase_cache, module, data, trainer, keeper, resume["epoch"] if resume else 0, **key)
             state = resources.enter_context(fork).state or resume
             trainer.callbacks.insert(0, fork)  # type: ignore[attr-defined]
         if state:
-            restore(trainer, module, data, state)
-            history.replay(state["history"], loggers or [])
-            trainer.callbacks.insert(0, OptimizerState(state))  # type: ignore[attr-defined]
-        if not state or state["epoch"] < plan.max_epochs:
-            trainer.fit(module, datamodule=data)
-            keeper.save_final(trainer, module)
+            history.replay(state_of(state)["history"], loggers or [])
+            files.held[LAST] = dict(state)
+        trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None)
+        if not keeper.ended:
+            keeper.ended = True
+            keeper.save_last(trainer)
         (received,) = largest([stop.received or 0])  # since the last look between steps
         if received:
-            raise Stopped(received, trainer.global_step or (state or {}).get("step"))
+            raise Stopped(received, trainer.global_step)
     module.finish()
     result = {"train_seconds": round(keeper.elapsed, 3), "epochs": plan.max_epochs, "validation": data.val}
     result["data_facts"] = data.facts
@@ -141,15 +146,10 @@ def train(
     tested = _test(trainer, module, data)
     matrix = tested.pop("confusion_matrix")
     tested["confusion_matrix"] = write_confusion(run_dir, matrix) if rank() == 0 else None
-    result["reused"], result["skipped_steps"] = keeper.reused, keeper.skipped
+    result["reused"], result["skipped_steps"] = keeper.reused, guard.skipped
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)
     return {**tested, **result}
-
-
-def _name(run_dir: Path) -> str:
-    """What tells the lines of a run from those of others beside it; empty for a run that is none of a sweep."""
-    return run_dir.name if (run_dir.parent / "multirun.yaml").is_file() else ""
 
 
 def _test_best(
@@ -200,36 +200,34 @@ def evaluate(
 
 
 def make_trainer(
-    callbacks: list[pl.Callback] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
     loggers: list[Logger] | None = None,
     parts: bool = False,
     sync_batchnorm: bool = False,
+    trainer_class: type[pl.Trainer] = pl.Trainer,
     **options: Any,
 ) -> pl.Trainer:
     """Make a trainer, for this process and those it has joined, that leaves samplers and the terminal alone.
 
     Args:
-        callbacks: Lightning callbacks.
+        callbacks: Lightning callbacks; with one that writes checkpoints if there are any.
         loggers: Lightning loggers.
         parts: some weights get no gradient in some steps.
         sync_batchnorm: batch norms standardise by the rows of all processes.
-        **options: of ``pytorch_lightning.Trainer``.
+        trainer_class: what is made.
+        **options: of ``pytorch_lightning.Trainer``; they have precedence.
+
+    Raises:
+        InputError: for an option that Lightning refuses, or one that contradicts the phases or exact resumption.
     """
+    made = {"num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
+    made |= {"use_distributed_sampler": False, "enable_checkpointing": bool(callbacks)}
     of_processes = process_options(parts, sync_batchnorm)
     of_processes["plugins"] += options.pop("plugins", [])
-    trainer = pl.Trainer(
-        callbacks=callbacks,
-        logger=loggers or False,
-        **of_processes,
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=bool(callbacks),
-        **options,
-    )
-    # Its handler of SIGTERM begins a collective wherever a process happens to be; signals are Stop's and AtOnce's.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    return trainer
+    if options.get("strategy") == "auto":
+        del options["strategy"]
+    made |= of_processes | options
+    return trainer_class(callbacks=[OwnSignals(), *callbacks], logger=loggers or False, **made)
 
 
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:

@@ -43,25 +43,26 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what a run's ``last.ckpt`` holds for training to go on from; nothing in the file is executed.
+    """Read a run's ``last.ckpt``, to resume from it; nothing in the file is executed.
 
     Args:
         path: the file.
 
     Returns:
-        For :func:`~oponm.training.train`; with ``trained_on``, see :func:`load_weights`.
+        Lightning's checkpoint, with ``epoch``, ``global_step``, ``state_dict`` and others; for
+        :func:`~oponm.training.train`.
 
     Raises:
         InputError: naming the file, if it is missing, damaged, or holds weights alone.
     """
     try:
-        _, rest = read_weights(path, "resume")
+        weights, rest = read_weights(path, "resume")
     except InputError as error:
         remedy = "put back a copy of it, or remove it, and the run begins again"
         raise InputError(f"{error.message}: {remedy}", "resume") from error
-    if not isinstance(rest.get("training"), dict):
-        raise InputError(f"{path} holds weights, but no state of training to go on from", "resume")
-    return {**rest["training"], "trained_on": dict(rest.get("split", {}))}
+    if not isinstance(rest.get("training"), dict) or "optimizer_states" not in rest:
+        raise InputError(f"{path} holds weights, but no state of training to resume from", "resume")
+    return {**rest, "state_dict": weights}
 
 
 def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule, split: str = "test") -> None:

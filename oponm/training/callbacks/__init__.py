@@ -1,0 +1,1 @@
+"""What watches a run, as Lightning's callbacks."""

@@ -1,0 +1,271 @@
+"""The checkpoints of a run: each is written whole or not at all, and the one before stays valid until then."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint, WeightAveraging
+
+from oponm.data.loader import DecodingFailed
+from oponm.errors import InputError
+from oponm.signals import Stop, Stopped
+from oponm.training.callbacks.nonfinite import NonFinite
+from oponm.training.history import History
+from oponm.training.processes import first_says, largest, world_size
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+MONITOR = "val/balanced_accuracy"
+_PROGRESS = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
+
+
+def save_whole(content: dict[str, Any], path: Path) -> None:
+    """Write a file of tensors to a temporary file beside it, to the disk, and rename it.
+
+    Args:
+        content: what ``torch.load`` reads with ``weights_only=True``.
+        path: the file; its folder is made.
+
+    Raises:
+        InputError: if the disk is full or the folder cannot be written; what was there is left as it was.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "checkpoints", "last.ckpt")
+        >>> save_whole({"epoch": 3}, path)
+        >>> torch.load(path, weights_only=True), [file.name for file in path.parent.iterdir()]
+        ({'epoch': 3}, ['last.ckpt'])
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # the latter is torch's for a write that failed
+        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
+        kept = "; the checkpoint before it is whole" if path.is_file() else ""
+        raise InputError(f"{path}: cannot be written ({reason}): make room, or choose another folder{kept}") from error
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Lightning's slot for how checkpoints are stored: whole or not at all, and read without running anything in them.
+
+    Attributes:
+        held: content that is loaded in place of a file, by its path.
+        failure: of the last write, where other processes wait for this one.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, Any]] = {}
+        self.failure: InputError | None = None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: its content.
+            path: the file.
+            storage_options: a function that takes the content, in place of a file.
+
+        Raises:
+            InputError: if it cannot be written; of several processes all have to be told first, by ``failure``.
+        """
+        if storage_options is not None:
+            storage_options(checkpoint)
+            return
+        try:
+            save_whole(checkpoint, Path(path))
+        except InputError as error:
+            if world_size() == 1:
+                raise
+            self.failure = error
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint, or take what is held for its path.
+
+        Args:
+            path: the file.
+            map_location: of ``torch.load``.
+            weights_only: has no effect: nothing else is ever read.
+        """
+        held = self.held.pop(str(path), None)
+        return torch.load(path, map_location, weights_only=True) if held is None else held
+
+
+class Checkpoints(Checkpoint):
+    """Keeps ``last.ckpt``, which a run resumes from, and with validation ``best.ckpt``, of its best epoch.
+
+    Lightning's ``ModelCheckpoint`` has no slot for a signal that ends the run after a step, for the start of a phase,
+    or for what was logged before.
+
+    Args:
+        folder: for the files.
+        files: how they are stored.
+        history: what is logged.
+        guard: watches the loss, and looks before a checkpoint is written.
+        validating: keep the best epoch by :data:`MONITOR`.
+        every: time between two writes of ``last.ckpt``.
+        every_n_steps: write it after so many steps too; None does not.
+        stop: asks for the run to end after the step.
+
+    Attributes:
+        best: ``{"score": ..., "epoch": ...}`` of the best epoch so far, or None.
+        seconds: of training before this process.
+        reused: what was taken from the phase cache, for ``result.json``.
+        ended: whether training is over, so that only the evaluation is left.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        files: WholeFiles,
+        history: History,
+        guard: NonFinite,
+        validating: bool = False,
+        every: timedelta = timedelta(minutes=5),
+        every_n_steps: int | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        self.folder, self.files, self.history, self.guard, self.validating = folder, files, history, guard, validating
+        self.every, self.every_n_steps, self.stop = every, every_n_steps, stop
+        self.best: dict[str, Any] | None = None
+        self.reused: dict[str, Any] | None = None
+        self.last_step: int | None = None
+        self.ended = False
+        self.seconds = 0.0
+        self.started = self.written = time.perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those of earlier processes included."""
+        return self.seconds + time.perf_counter() - self.started
+
+    @property
+    def last_good(self) -> str:
+        """Which checkpoint there is to go back to."""
+        if self.last_step is None:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is {self.folder / LAST}, after step {self.last_step}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run has to know, beside what training itself does."""
+        state = {"best": self.best, "seconds": round(self.elapsed, 3), "reused": self.reused, "ended": self.ended}
+        return {**state, "history": self.history.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what a checkpoint of this run says; the history is replayed by who knows the loggers."""
+        self.best, self.seconds, self.reused = (state_dict[name] for name in ("best", "seconds", "reused"))
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Between two epochs, save Lightning's counts of the epoch as those of one that has not begun."""
+        loop = checkpoint["loops"]["fit_loop"]
+        epochs = loop["epoch_progress"]["total"]
+        if epochs["ready"] == epochs["started"] + 1:  # else Lightning would take the next epoch for one that is over
+            loop["epoch_loop.batch_progress"]["current"] = dict(_PROGRESS)
+            loop["epoch_loop.batch_progress"]["is_last_batch"] = False
+            loop["epoch_loop.scheduler_progress"]["current"] = {"ready": 0, "completed": 0}
+        batches = loop["epoch_loop.batch_progress"]
+        if not batches["current"]["ready"] and _validates(trainer, batches["total"]["ready"]):
+            loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # it will count a step before the first one
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let training that is over, at its last epoch or before, begin no other epoch."""
+        trainer.should_stop = self.ended = state_of(checkpoint)["ended"]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note signals again, as Lightning has put handlers of its own in place meanwhile; it takes them away."""
+        if trainer.global_step:
+            self.last_step = trainer.global_step
+        if self.stop:
+            self.stop.listen()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Write ``last.ckpt`` if it is due, or a phase begins, or if the run is to end here."""
+        begins = trainer.current_epoch in module.plan.starts and trainer.global_step != (self.last_step or 0)
+        self._between_steps(trainer, module, begins)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write ``last.ckpt`` if it is due; after the last step of an epoch, its end comes first."""
+        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if whole and not trainer.is_last_batch:
+            self._between_steps(trainer, module)
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """Write ``last.ckpt`` of the last whole step where the next one's images did not come."""
+        begun = trainer.training and trainer.global_step
+        if isinstance(exception, DecodingFailed) and begun and world_size() == 1:
+            self.guard.look(trainer, module)
+            self.save_last(trainer)
+
+    def _between_steps(self, trainer: pl.Trainer, module: pl.LightningModule, begins: bool = False) -> None:
+        passed = begins or time.perf_counter() - self.written >= self.every.total_seconds()
+        passed |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
+        asked = (self.stop.received if self.stop else None) or 0
+        stopped, due = largest([asked, int(passed)])  # one clock's minute is not another's
+        if stopped or due:
+            self.guard.look(trainer, module)
+            self.save_last(trainer)
+        if stopped:
+            raise Stopped(stopped, trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Keep the weights of an epoch that is better than all before."""
+        if not self.validating or trainer.sanity_checking:
+            return
+        score = float(trainer.callback_metrics[MONITOR])
+        if self.best is None or score > self.best["score"]:
+            self.best = {"score": score, "epoch": trainer.current_epoch}
+            averaged = any(isinstance(callback, WeightAveraging) for callback in _callbacks(trainer))
+            self._save(trainer, BEST, weights_only=not averaged)  # what was validated is among the callbacks' states
+
+    def save_last(self, trainer: pl.Trainer) -> None:
+        """Write ``last.ckpt``: the weights, and all that training needs to resume here.
+
+        Args:
+            trainer: between two steps, or when training is over.
+        """
+        self._save(trainer, LAST)
+        self.last_step = trainer.global_step
+        self.written = time.perf_counter()
+
+    def _save(self, trainer: pl.Trainer, name: str, weights_only: bool = False) -> None:
+        """Write a file in the first process; where it cannot be written, all of them say so and end."""
+        trainer.save_checkpoint(self.folder / name, weights_only=weights_only)
+        if world_size() > 1:
+            failure, self.files.failure = self.files.failure, None
+            if said := first_says(failure.message if failure else None):
+                raise InputError(said) from failure
+
+
+def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What :class:`Checkpoints` has saved in a checkpoint.
+
+    Args:
+        checkpoint: its content.
+    """
+    return dict(checkpoint["callbacks"][Checkpoints.__qualname__])
+
+
+def _validates(trainer: pl.Trainer, batches: int) -> bool:
+    """Whether the trainer would validate before the first batch of the epoch that begins, if it did so there."""
+    every = trainer.check_val_every_n_epoch
+    if every is None:
+        return trainer.enable_validation and batches % trainer.val_check_batch == 0
+    return trainer.enable_validation and (trainer.current_epoch + 1) % every == 0
+
+
+def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined, no-any-return]

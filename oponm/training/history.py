@@ -1,0 +1,68 @@
+"""What a run has logged, kept so that a resumed run can log it again as its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+
+class History(Logger):
+    """Keeps what is logged.
+
+    Example:
+        >>> history = History()
+        >>> history.log_metrics({"loss": 0.5}, step=3)
+        >>> history.rows
+        [(3, {'loss': 0.5})]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[int, dict[str, float]]] = []
+
+    @property
+    def name(self) -> str:
+        """Its name to Lightning."""
+        return "history"
+
+    @property
+    def version(self) -> str:
+        """Its version to Lightning."""
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keep one row."""
+        self.rows.append((int(step or 0), dict(metrics)))
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Hyperparameters are no part of the history."""
+
+    def last(self, prefix: str) -> dict[str, float]:
+        """What was logged last under names that begin so.
+
+        Args:
+            prefix: of the names.
+
+        Example:
+            >>> history = History()
+            >>> history.log_metrics({"val/accuracy": 0.5, "lr": 0.1}, step=3)
+            >>> history.last("val/")
+            {'val/accuracy': 0.5}
+        """
+        found: dict[str, float] = {}
+        for _, metrics in self.rows:
+            found |= {name: float(value) for name, value in metrics.items() if name.startswith(prefix)}
+        return found
+
+    def replay(self, rows: Sequence[tuple[int, Mapping[str, float]]], loggers: Sequence[Logger]) -> None:
+        """Keep earlier rows, and log them to this run's loggers.
+
+        Args:
+            rows: step and metrics of each.
+            loggers: of the run.
+        """
+        for step, metrics in rows:
+            for logger in (self, *loggers):
+                logger.log_metrics(dict(metrics), step)
