@@ -16,17 +16,19 @@ import torch.multiprocessing as mp
 
 from oponm.training import Phase, PhaseCache, PhasePlan
 from oponm.training.callbacks import fork
+from oponm.training.callbacks.checkpoint import state_of
 from oponm.training.signals import Stopped
 
 TIMEOUT, HELD = 4.0, 7.0  # of the process group; by the other run, from when both processes are there
-STORED = {"epoch": 2, "seconds": 8.0, "best": None}
+SAVED = {"best": None, "seconds": 8.0, "reused": None, "ended": False, "history": []}
+STORED = {"epoch": 2, "best": None, "callbacks": {"Checkpoints": SAVED}, "training": {}}
 
 
 def enter(folder: Path, stop: int | None = None) -> fork.Fork:
-    fork.phase_key = lambda module, data, trainer, epoch: f"after-{epoch}"
-    module = SimpleNamespace(plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4), model=torch.nn.Identity())
-    keeper = SimpleNamespace(stop=SimpleNamespace(received=stop), reused=None, started=0.0)
-    return fork.Fork(PhaseCache(folder), module, None, None, None, keeper).__enter__()
+    fork.phase_key = lambda module, data, trainer, epoch, options, callbacks: f"after-{epoch}"
+    module = SimpleNamespace(seed=0, plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4), model=torch.nn.Identity())
+    keeper = SimpleNamespace(stop=SimpleNamespace(received=stop), state_key="Checkpoints", started=0.0)
+    return fork.Fork(PhaseCache(folder), module, None, None, keeper).__enter__()
 
 
 def work(rank: int, folder: Path, case: str) -> None:
@@ -37,7 +39,7 @@ def work(rank: int, folder: Path, case: str) -> None:
     phases = folder / ("elsewhere" if case == "unshared" and rank == 1 else "phases")
     try:
         entered = enter(phases, stop=signal.SIGTERM if case == "stopped" and rank == 0 else None)
-        told = entered.keeper.reused and entered.keeper.reused["epochs"]
+        told = entered.state and state_of(entered.state)["reused"]["epochs"]
         (folder / f"said-{rank}").write_text(f"{told}")
         dist.barrier()
     except Stopped as stopped:

@@ -132,7 +132,7 @@ def test_a_resumed_run_remembers_what_was_skipped(tmp_path, monkeypatch):
     monkeypatch.undo()
     spoil(monkeypatch, {9})
     state = load_state(tmp_path / "run/checkpoints/last.ckpt")
-    assert state["skipped"] == 1
+    assert state["callbacks"]["NonFinite"]["skipped"] == 1
     _, resumed = run(tmp_path / "run", state=state, on_nonfinite="skip")
     assert resumed["skipped_steps"] == whole["skipped_steps"] == 2
     assert resumed["recall"] == whole["recall"]

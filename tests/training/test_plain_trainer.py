@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
@@ -18,6 +19,7 @@ from oponm.errors import InputError
 from oponm.losses import Focal
 from oponm.models import SmallCNN
 from oponm.training import LongTailModule, Phase, PhasePlan, train
+from oponm.training.schedule import cosine_schedule
 from tests.cli.command import oponm
 from tests.training.small import OPEN, make_data, make_module
 
@@ -166,30 +168,67 @@ class SaveAt(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
+RESUMED = {
+    "open": (OPEN, None),
+    "crt": ([Phase(1), Phase(1, trainable="classifier", reset_classifier=True)], None),
+    "lws": ([Phase(1), Phase(1, trainable="scale"), Phase(2)], None),
+    "tau_norm": ([Phase(1)], 0.7),
+}
+
+
+def trained(method, *callbacks, ckpt_path=None, **options):
+    phases, tau = RESUMED[method]
+    optimizer = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+    module = LongTailModule(small_network, phases, optimizer=optimizer, tau=tau, **options)
+    writes = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    trainer = pl.Trainer(
+        max_epochs=4, logger=False, callbacks=list(callbacks), **{**OPTIONS, "enable_checkpointing": writes}
+    )
+    trainer.fit(module, datamodule=make_data(val="split", val_size=5), ckpt_path=ckpt_path, weights_only=True)
+    return module.model.state_dict()
+
+
+def assert_equal(one, other):
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize("method", RESUMED)
 @pytest.mark.parametrize("step", [1, 2, 4, 7, 8, 10])
-def test_a_run_goes_on_from_lightnings_checkpoint_to_the_same_bits(tmp_path, step):
-    """Within an epoch too: with the images, noise and dropout that were left, in either phase."""
-
-    def fit(ckpt_path=None, callbacks=()):
-        module = LongTailModule(small_network, OPEN, optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9))
-        trainer = pl.Trainer(max_epochs=4, logger=False, callbacks=list(callbacks), **OPTIONS)
-        trainer.fit(module, datamodule=make_data(), ckpt_path=ckpt_path, weights_only=True)
-        return module.model.state_dict()
-
-    whole = fit(callbacks=[SaveAt(step, tmp_path / "some.ckpt")])
-    resumed = fit(tmp_path / "some.ckpt")
-    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+def test_a_run_resumes_from_lightnings_checkpoint_to_the_same_bits(tmp_path, method, step):
+    """Within an epoch too: with the images, noise and dropout that were left, in any phase."""
+    whole = trained(method, SaveAt(step, tmp_path / "some.ckpt"))
+    assert_equal(whole, trained(method, ckpt_path=tmp_path / "some.ckpt"))
 
 
-def test_a_checkpoint_within_a_phase_that_trains_a_part_is_refused(tmp_path):
-    def trainer(*callbacks):
-        return pl.Trainer(max_epochs=4, logger=False, callbacks=list(callbacks), **OPTIONS)
+@pytest.mark.parametrize("method", RESUMED)
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+@pytest.mark.parametrize("on_train_epoch_end", [True, False])
+def test_a_run_resumes_from_an_epochs_end(tmp_path, method, epoch, on_train_epoch_end):
+    keep = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=on_train_epoch_end)
+    whole = trained(method, keep)
+    assert_equal(whole, trained(method, ckpt_path=tmp_path / f"epoch={epoch}.ckpt"))
 
-    phases = [Phase(1), Phase(1, trainable="classifier")]
-    file = tmp_path / "some.ckpt"
-    trainer(SaveAt(8, file)).fit(LongTailModule(small_network, phases), datamodule=make_data())
-    with pytest.raises(InputError, match=r"^ckpt_path is of a method or phase that trains the classifier alone"):
-        trainer().fit(LongTailModule(small_network, phases), datamodule=make_data(), ckpt_path=file, weights_only=True)
+
+@pytest.mark.parametrize("step", [2, 4, 7, 10])
+def test_a_rate_that_changes_by_the_step_resumes(tmp_path, step):
+    schedule = partial(cosine_schedule, interval="step")
+    whole = trained("open", SaveAt(step, tmp_path / "some.ckpt"), schedule=schedule)
+    assert_equal(whole, trained("open", ckpt_path=tmp_path / "some.ckpt", schedule=schedule))
+
+
+def test_the_rate_changes_by_the_epoch_or_by_the_step():
+    class Rates(pl.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_batch_start(self, trainer, *_):
+            self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    for interval, fractions in (("epoch", [0, 0, 0]), ("step", [0, 1 / 3, 2 / 3])):
+        rates = Rates()
+        trained("crt", rates, schedule=partial(cosine_schedule, interval=interval))
+        times = [epoch + part for epoch in range(4) for part in fractions]
+        assert rates.seen == pytest.approx([0.1 * (1 + math.cos(math.pi * time / 4)) / 2 for time in times])
 
 
 def fitted(data, *callbacks, module=None, **options):
@@ -211,23 +250,14 @@ def test_callbacks_find_the_network_when_they_are_set_up():
     ("module", "data", "words"),
     [
         ({}, {"imbalance_ratio": 10}, "other training images"),
-        ({"method": "erm"}, {}, "other seed or phases"),
-        ({}, {"seed": 1}, "other seed or phases"),
+        ({"method": "erm"}, {}, "other phases"),
+        ({}, {"seed": 1}, "other seed"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, module, data, words):
     fitted(make_data(), SaveAt(4, tmp_path / "some.ckpt"))
     with pytest.raises(InputError, match=f"^ckpt_path is of a run with {words}"):
         fitted(make_data(**data), module=LongTailModule(small_network, **module), ckpt_path=tmp_path / "some.ckpt")
-
-
-def test_a_checkpoint_with_a_normalised_classifier_is_refused(tmp_path):
-    def module():
-        return LongTailModule("small_cnn", method="tau_norm")
-
-    fitted(make_data(), SaveAt(4, tmp_path / "some.ckpt"), module=module())
-    with pytest.raises(InputError, match=r"^ckpt_path is of a method or phase that normalises the classifier"):
-        fitted(make_data(), module=module(), ckpt_path=tmp_path / "some.ckpt")
 
 
 def test_phases_that_were_not_reached_are_named(caplog):
