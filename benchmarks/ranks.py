@@ -23,7 +23,7 @@ from oponm.data.module import EpochInput
 from oponm.models import resnet20
 from oponm.nn import convert_batchnorm
 from oponm.training import LongTailModule, make_trainer
-from oponm.training.processes import join, leave, rank
+from oponm.training.distributed import join, leave, rank
 
 BATCH, STEPS, EPOCHS, ROUNDS, WARMUP = 128, 30, 2, 3, 5
 SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=2e-4, fused=True)

@@ -1,7 +1,8 @@
-"""Where the config files are, and what they say together: for programs that choose by name without the command line."""
+"""Where the config files are, and what they say together."""
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Mapping
 from functools import cache, partial
@@ -13,7 +14,6 @@ from oponm.errors import InputError, check_choice
 _PACKAGE = Path(__file__).resolve().parent
 # Beside the package in a checkout, inside it once installed as a wheel.
 CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-_COMMAND_ALONE = ("hydra", "output_dir", "phase_cache", "resume", "optimized_metric")  # which are not what a run is
 
 
 def groups() -> dict[str, list[str]]:
@@ -34,18 +34,29 @@ def groups() -> dict[str, list[str]]:
     }
 
 
+@cache
+def _composed(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf, open_dict
+
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = compose("train", [*overrides, "output_dir=''"], return_hydra_config=True)
+    choices = {name: choice for name, choice in config.hydra.runtime.choices.items() if "/" not in name and choice}
+    with open_dict(config):
+        del config["hydra"]
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    return choices, {**settings, "logger": OmegaConf.to_container(config.logger)}  # below a folder yet to be named
+
+
 def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str, str], dict[str, Any]]:
     """The settings that ``oponm train`` would have, told these choices and nothing else.
-
-    It understands what the files of the groups use of Hydra's language: defaults of the same group, ``_self_``,
-    ``override /group: choice`` and ``@package _global_``; experiments and sweeps are the command line's.
 
     Args:
         choices: a choice for some of the groups; the others are the command line's defaults.
         seed: of the run, which other settings repeat.
 
     Returns:
-        The choice in each group; and the settings, all resolved, but those of where a run goes and what it resumes.
+        The choice in each group, and the settings, all resolved.
 
     Raises:
         InputError: for a group or a choice that there is not.
@@ -57,22 +68,11 @@ def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str
         >>> settings["method"]["phases"]
         [{'epochs': 160}, {'epochs': 40, 'class_weights': 'effective_number'}]
     """
-    from omegaconf import OmegaConf
-
-    root, chosen = _read(CONF_DIR / "train.yaml"), default_choices()
     for group, choice in choices.items():
-        check_choice("group", group, list(chosen))
+        check_choice("group", group, list(groups()))
         check_choice(group, choice, groups()[group])
-    chosen = also_chosen({**chosen, **choices}, choices)
-    merged = OmegaConf.create({})
-    for group, choice in chosen.items():
-        merged.merge_with(_contents(group, choice))
-    merged.merge_with({key: value for key, value in root.items() if key not in ("defaults", *_COMMAND_ALONE)})
-    merged.merge_with({"seed": seed, "output_dir": ""})
-    settings = OmegaConf.to_container(merged, resolve=True)
-    assert isinstance(settings, dict)
-    del settings["output_dir"]
-    return chosen, {str(key): value for key, value in settings.items()}
+    chosen, settings = _composed((*(f"{group}={choice}" for group, choice in choices.items()), f"seed={seed}"))
+    return dict(chosen), copy.deepcopy(settings)
 
 
 def default_choices() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+OWN_JOB = "oponm-"  # begins the name of what a run starts itself
 FIRST_SPECIAL_STEP = 0xFFFFFFF0  # SLURM's interactive, batch and extern steps, and those that have not begun
 
 
@@ -38,3 +39,13 @@ def restarted() -> bool:
         False
     """
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
+def started_here() -> bool:
+    """Whether a run has started this process itself, as one of several.
+
+    Example:
+        >>> started_here()
+        False
+    """
+    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(OWN_JOB)

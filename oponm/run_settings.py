@@ -10,7 +10,9 @@ FREE = frozenset(
     {
         *("resume", "output_dir", "phase_cache", "logger", "optimized_metric", *PUBLISHED),
         *("trainer.checkpoint_every_minutes", "trainer.checkpoint_every_n_steps"),
-        *("trainer.max_restarts", "trainer.accelerator", "trainer.confusion_matrix"),
+        *("trainer.max_restarts", "trainer.accelerator", "trainer.confusion_matrix", "trainer._target_"),
+        *("trainer.profiler", "trainer.log_every_n_steps", "trainer.enable_model_summary", "trainer.detect_anomaly"),
+        *("callbacks.progress_bar", "callbacks.epoch_lines", "callbacks.dashboard", "callbacks.lr_monitor"),
     }
 )
 

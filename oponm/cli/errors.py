@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from oponm.cli.arguments import in_quotes
-from oponm.cli.nearest import did_you_mean
+from oponm.nearest import did_you_mean
 from oponm.cli.requeue import requeue
 from oponm.errors import BAD_INPUT, InputError
 from oponm.signals import SIGNALLED, Stopped

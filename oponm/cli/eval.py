@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.arguments import checkpoint_of
@@ -40,10 +41,6 @@ def _run_of_checkpoint(arguments: list[str]) -> Recorded:
 
 
 def _evaluate(config: DictConfig, recorded: Recorded) -> None:
-    from oponm.cli.build import trainer_options
-    from oponm.cli.loggers import open_loggers
-    from oponm.cli.quiet import quiet_libraries
-    from oponm.cli.run_directory import run_directory
     from oponm.cli.summary import print_summary
     from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
@@ -52,11 +49,16 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.inference.split import SPLITS
     from oponm.metrics import write_confusion
     from oponm.training import evaluate
+    from oponm.training.loggers import open_loggers
+    from oponm.training.options import trainer_options
+    from oponm.training.quiet import quiet
     from oponm.training.result import environment, write_json
+    from oponm.training.run import own_folder
     from oponm.training.run_folder import begin
 
-    quiet_libraries()
-    with run_directory(config) as folder:
+    if config.output_dir:
+        config.output_dir = HydraConfig.get().runtime.output_dir
+    with quiet(), own_folder(config) as (folder, _):
         check_choice("split", config.split, SPLITS)
         if not check_flag("trust", config.trust):
             check_targets(config)
@@ -69,7 +71,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         fill_in_wandb(config, identity["choices"], folder, None, job_type="eval")
         with open_loggers(config) as loggers:
             measured = evaluate(module, data, loggers, **trainer_options(config))
-            Dashboard(loggers).end(measured)
+            Dashboard().on_evaluation_end(loggers, measured)
         begin(folder, config, identity["overrides"])  # not before: a file that cannot be read is met on the way
         result = {
             **identity,
@@ -86,13 +88,16 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
 
 def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     """The network with the checkpoint's weights, and the part of the run's data that is asked for."""
-    from oponm.cli.build import build, with_full_keys
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
+    from oponm.training.build import build, with_full_keys
+    from oponm.training.options import check_settings
     from oponm.training.weights import check_split, load_weights
 
     known = _preprocessing(config)
-    module, data, _ = build(OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN]))
+    of_run = OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN])
+    check_settings(of_run)
+    module, data, _ = build(of_run)
     trained_on = with_full_keys(config, lambda: load_weights(module.model, Path(str(config.checkpoint))))
     serve_split(data, config.split)
     check_split(trained_on, data, config.split)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input, one_line_errors
+from oponm.launched import launched_elsewhere
 from oponm.signals import AtOnce, Stopped
+
+if TYPE_CHECKING:
+    from oponm.training import Run
 
 
 def together(command: Callable[[], None]) -> None:
@@ -20,7 +24,7 @@ def together(command: Callable[[], None]) -> None:
     Args:
         command: calls :func:`lead` for each run.
     """
-    from oponm.training.processes import first_says, rank
+    from oponm.training.distributed import first_says, rank
 
     with _joined():
         if rank() > 0:
@@ -33,29 +37,32 @@ def together(command: Callable[[], None]) -> None:
             first_says(None)
 
 
-def lead(config: DictConfig, folder: Path, overrides: list[str], begun: bool) -> dict[str, Any]:
-    """Train as the first of the processes; arguments are those of a job.
+def lead(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Run:
+    """Run a config; as the first of several processes, together with the others.
 
-    Raises:
-        InputError: if their number is not that of the config.
+    Args:
+        config: of the run.
+        choices: the choice in each config group.
+        overrides: that made the config.
     """
-    from oponm.cli.job import run_job
-    from oponm.training.joined import check_number
-    from oponm.training.processes import all_came, first_says, leave, world_size
+    from oponm.training import run
+    from oponm.training.distributed import all_came, first_says, leave, world_size
 
+    if not launched_elsewhere():
+        return run(config, choices=choices, overrides=overrides)
     if world_size() == 1:
         raise ChildProcessError("the other processes ended in an earlier run")
-    check_number(config.trainer.devices, config.trainer.num_nodes, "trainer.devices")
-    first_says((OmegaConf.to_container(config, resolve=True), str(folder), overrides, begun))
+    first_says((OmegaConf.to_container(config, resolve=True), dict(choices), list(overrides)))
+    folder = config.output_dir
     try:
-        measured = run_job(config, folder, overrides, begun)
+        done = run(config, choices=choices, overrides=overrides)
     except BaseException as error:
         told = isinstance(error, Stopped) or is_bad_input(error)
         if not (told and all_came(_end_of(folder))):
             leave()  # so that the others, who have had no such error, do not wait for this one
         raise
     all_came(_end_of(folder), seconds=0)
-    return measured
+    return done
 
 
 def _end_of(folder: Path | str) -> str:
@@ -64,18 +71,18 @@ def _end_of(folder: Path | str) -> str:
 
 def _follow() -> None:
     """Train what the first process says, run after run; what this one alone cannot use it says itself."""
-    from oponm.cli.job import run_job
-    from oponm.cli.quiet import quiet_libraries, quiet_process
-    from oponm.training.processes import all_came, first_says, leave
+    from oponm.training import run
+    from oponm.training.distributed import all_came, first_says, leave
+    from oponm.training.quiet import first_alone_speaks
 
-    quiet_libraries()
-    quiet_process()
+    first_alone_speaks()
     code = 0
     while said := first_says(None):
-        config, folder, overrides, begun = said
+        config, choices, overrides = said
+        folder = config["output_dir"]
         try:
             with AtOnce():
-                run_job(OmegaConf.create(config), Path(folder), overrides, begun)
+                run(config, choices=choices, overrides=overrides)
             all_came(_end_of(folder), seconds=0)
         except (Exception, Stopped) as error:
             if isinstance(error, ChildProcessError):  # the first one says why
@@ -96,8 +103,7 @@ def _follow() -> None:
 
 @contextmanager
 def _joined() -> Iterator[None]:
-    from oponm.training.joined import join_launched
-    from oponm.training.processes import leave
+    from oponm.training.distributed import join_launched, leave
 
     join_launched()
     try:

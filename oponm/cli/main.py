@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from oponm import __version__
 from oponm.cli.errors import one_line_errors
 from oponm.cli.lean import import_leanly
-from oponm.cli.output import unfailing_output
+from oponm.output import unfailing_output
 from oponm.configs import groups
 from oponm.errors import check_path
 

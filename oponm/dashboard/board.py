@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
 from oponm.dashboard.charts import Chart, bar_chart, confusion_chart
@@ -29,32 +30,32 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
-class Dashboard:
+class Dashboard(pl.Callback):
     """Hands figures, tables and facts to those of a run's loggers that show such; nothing that fails here stops it.
 
-    Args:
-        loggers: of the run; of several processes only the first one has some.
-
-    Attributes:
-        loggers: for training: the same, and one that remembers, if any of them shows.
-
-    Example:
-        >>> Dashboard([]).loggers
-        []
+    Beside Lightning's hooks it has two that :func:`oponm.training.run` calls in the first process: ``on_run_start``,
+    and ``on_run_end`` once the run has been evaluated.
     """
 
-    def __init__(self, loggers: Sequence[Logger]) -> None:
-        self.displays = [each for each in loggers if isinstance(each, WandbLogger | TensorBoardLogger)]
-        self.history = History()
-        self.loggers: list[Logger] = [*loggers, self.history] if self.displays else list(loggers)
+    changes_nothing = True  # of the weights
 
-    def begin(self, data: LongTailDataModule, config: Mapping[str, Any]) -> None:
+    def __init__(self) -> None:
+        self.displays: list[Any] = []
+        self.rows: list[tuple[int, dict[str, float]]] = []
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep what was logged."""
+        self.rows = next((logger.rows for logger in trainer.loggers if isinstance(logger, History)), [])
+
+    def on_run_start(self, loggers: Sequence[Logger], data: LongTailDataModule, config: Mapping[str, Any]) -> None:
         """Show what is about to be trained: config, class counts, images, split and versions.
 
         Args:
+            loggers: of the run.
             data: set up.
             config: plain values.
         """
+        self.displays = _displays(loggers)
         if not self.displays:
             return
         figures = self._draw(
@@ -73,21 +74,29 @@ class Dashboard:
             with never_stopping("dashboard"):
                 display.show(figures, {})
 
-    def end(self, result: Mapping[str, Any]) -> None:
+    def on_evaluation_end(self, loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:
         """Show what was measured on the test set, class by class.
 
         Args:
+            loggers: of the evaluation.
             result: see :func:`~oponm.training.evaluate`.
         """
+        self.displays = _displays(loggers)
         if self.displays:
             self._show(*self._of_classes(result, result["confusion_matrix"]))
 
-    def end_training(
-        self, module: LongTailModule, data: LongTailDataModule, result: Mapping[str, Any], folder: Path
+    def on_run_end(
+        self,
+        loggers: Sequence[Logger],
+        module: LongTailModule,
+        data: LongTailDataModule,
+        result: Mapping[str, Any],
+        folder: Path,
     ) -> None:
         """Show what was measured on the test set, of the phases and in the layers, and keep the checkpoint.
 
         Args:
+            loggers: of the run.
             module: trained.
             data: what it was trained on.
             result: see :func:`~oponm.training.train`.
@@ -100,7 +109,7 @@ class Dashboard:
             matrix = read_confusion(folder, result["confusion_matrix"])
         figures, tables, charts = self._of_classes(result, matrix)
         with never_stopping("dashboard"):
-            tables["phases"] = phase_table(self.history.rows, result["phases"], result["epochs"])
+            tables["phases"] = phase_table(self.rows, result["phases"], result["epochs"])
         with never_stopping("dashboard"):
             if layers := measure_layers(module, data):
                 tables["dar_bn/layers"] = [list(COLUMNS), *layer_rows(layers)]
@@ -161,3 +170,7 @@ class Dashboard:
         for display in self.displays:
             with never_stopping("dashboard"):
                 display.show(figures, tables, charts)
+
+
+def _displays(loggers: Sequence[Logger]) -> list[Any]:
+    return [each for each in loggers if isinstance(each, WandbLogger | TensorBoardLogger)]

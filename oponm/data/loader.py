@@ -87,14 +87,8 @@ class Loader(Iterable[RawBatch]):
             batches_of: gives them.
         """
         self._batches_of = batches_of
+        self.sampler = self.batch_sampler = self  # where Lightning looks for set_epoch
         return self
-
-    @property
-    def sampler(self) -> Loader:
-        """Itself, where Lightning looks for :meth:`set_epoch`."""
-        return self
-
-    batch_sampler = sampler
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer at the start of each epoch."""

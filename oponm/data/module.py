@@ -470,9 +470,11 @@ class LongTailDataModule(pl.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def train_dataloader(self) -> Loader:
-        """One loader for all epochs, which the trainer tells the epoch."""
+        """One loader for all epochs, which the trainer tells the epoch; with ``overfit_batches`` all have one order."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        return self._loader("train_set", self._batches_of(epoch)).by_epoch(self._batches_of)
+        loader = self._loader("train_set", self._batches_of(epoch))
+        overfits = self.trainer is not None and getattr(self.trainer, "overfit_batches", 0)
+        return loader if overfits else loader.by_epoch(self._batches_of)
 
     def _batches_of(self, epoch: int) -> EpochBatches:
         asked = self.epoch_input(epoch)

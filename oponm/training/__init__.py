@@ -5,6 +5,7 @@ from oponm.training.fit import fit
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase, PhasePlan
+from oponm.training.run import run
 from oponm.training.train import evaluate, make_trainer, train
 from oponm.training.runs import Run
 
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate",
     "fit",
     "make_trainer",
+    "run",
     "train",
 ]
 

@@ -5,35 +5,27 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from oponm.data import LongTailDataModule
 from oponm.data.datasets import as_data_module
 from oponm.data.mixers import MixerFactory
-from oponm.errors import InputError, check_choice, check_int, check_path
+from oponm.errors import InputError, check_int, check_path
 from oponm.launched import launched_elsewhere, restarted
-from oponm.run_files import CONFIG_FILE, left_of_start
-from oponm.training.assemble import assemble
-from oponm.training.fit_processes import fit_in_processes
-from oponm.training.job import carry_out
-from oponm.training.joined import check_number, join_for_good
-from oponm.training.callbacks.nonfinite import REACTIONS
+from oponm.training.compose import compose_run
+from oponm.training.distributed import first_says, join_for_good, rank
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase
-from oponm.training.processes import first_says, rank, world_size
-from oponm.training.quiet import quiet
-from oponm.training.recipe import Recipe, make_recipe
-from oponm.training.run_folder import code_of_run, finish, finished_result, require_same_input
+from oponm.training.run import run
 from oponm.training.runs import Run
 
 
@@ -59,6 +51,7 @@ def fit(
     resume: bool = False,
     phase_cache: PhaseCache | str | PathLike[str] | None = None,
     loggers: Logger | Sequence[Logger] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
     accelerator: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -73,6 +66,7 @@ def fit(
     checkpoint_every: timedelta = timedelta(minutes=5),
     checkpoint_every_n_steps: int | None = None,
     on_nonfinite: str = "stop",
+    **trainer_options: Any,
 ) -> Run:
     """Train a network on long-tailed data by a method, evaluate it on the test set, and keep the run.
 
@@ -113,6 +107,7 @@ def fit(
         resume: go on with the run that was begun in ``output_dir``, if there is one; one that is done is read.
         phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None does without.
         loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
+        callbacks: Lightning's, beside those of the command line.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
         devices: processes on each machine, each with a device of its own and a part of each batch.
         num_nodes: machines; the script is launched on each.
@@ -130,6 +125,7 @@ def fit(
         checkpoint_every: time between two checkpoints.
         checkpoint_every_n_steps: steps between two checkpoints, beside that.
         on_nonfinite: what a loss that is not finite does, see :func:`~oponm.training.train`.
+        **trainer_options: of ``pytorch_lightning.Trainer``, such as ``gradient_clip_val`` or ``limit_train_batches``.
 
     Returns:
         The finished run.
@@ -149,19 +145,11 @@ def fit(
         >>> run.network(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 10])
     """
-    data, loggers = as_data_module(data), _listed(loggers)
-    arguments = dict(locals())
-    started = time.perf_counter()
-    check_int("max_restarts", max_restarts, minimum=0)
-    count, machines = check_int("devices", devices, minimum=1), check_int("num_nodes", num_nodes, minimum=1)
-    if launched_elsewhere():
-        join_for_good()
-        check_number(count, machines)
-    elif machines > 1:
-        raise InputError(
-            f"of {machines} needs one process a device on each: launch the script by torchrun", "num_nodes"
-        )
+    data, listed = as_data_module(data), _listed(loggers)
     seed = check_int("seed", data.seed if seed is None else seed, minimum=0)
+    check_path("output_dir", output_dir or ".")
+    if output_dir is None and resume and not restarted():
+        raise InputError("must name the folder of the run to resume", "output_dir")
     chosen: dict[str, Any] = {"model": model, "method": method, "noise": noise, "norm": norm}
     chosen |= {"optimizer": optimizer, "schedule": schedule, "loss": loss}
     trainer: dict[str, Any] = {
@@ -179,33 +167,41 @@ def fit(
         "num_threads": num_threads,
         "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
         "checkpoint_every_n_steps": checkpoint_every_n_steps,
-        "on_nonfinite": check_choice("on_nonfinite", on_nonfinite, REACTIONS),
+        "on_nonfinite": on_nonfinite,
+        **trainer_options,
     }
     of_network = {"head": head, "weights": weights, "classifier": classifier}
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
-    recipe = make_recipe(data, chosen, seed, own)
-    folder, temporary, begun, finished = _agreed(lambda: _begin_in(output_dir, resume or restarted(), recipe, data))
+    composed = compose_run(data, chosen, seed, own)
+    if launched_elsewhere():
+        join_for_good()  # as a folder without a name is the same for all
+    folder = first_says(_temporary() if output_dir is None and rank() == 0 else output_dir)
+    config = composed.config
+    config.output_dir, config.resume = str(Path(folder).expanduser()), "auto" if resume else None
+    cache = phase_cache if isinstance(phase_cache, PhaseCache) else None
+    config.phase_cache = "off" if phase_cache is None or cache else str(check_path("phase_cache", phase_cache))
     try:
-        with quiet(), _threads(recipe.settings["trainer"]["num_threads"]):
-            if not finished and count > world_size():
-                fit_in_processes(fit, {**arguments, "output_dir": folder, "resume": begun}, count, max_restarts)
-            elif not finished:
-                options: dict[str, Any] = {
-                    name: trainer[name] for name in ("accelerator", "precision", "sync_batchnorm")
-                }
-                options |= {"checkpoint_every": checkpoint_every, "checkpoint_every_n_steps": checkpoint_every_n_steps}
-                measured = _train(data, recipe, folder, loggers, begun, _cache(phase_cache), options)
-                if rank() == 0:
-                    identity = {"choices": recipe.choices, "overrides": recipe.overrides, "seed": seed}
-                    finish(folder, {**identity, "started_from": "oponm.training.fit"}, measured, started, {})
-                first_says(None)  # so that no other process looks for the result before it is there
-            run = Run.load(folder, network=recipe.given.get("model"), data=data)
+        return run(
+            *(config,),
+            choices=composed.choices,
+            overrides=composed.overrides,
+            loggers=listed,
+            callbacks=callbacks,
+            phase_cache=cache,
+            **composed.given,
+        )
     except BaseException:
-        if temporary:
+        if output_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    return run
+
+
+def _temporary() -> str:
+    """A folder that goes when the program ends."""
+    folder = tempfile.mkdtemp(prefix="oponm-run-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _listed(loggers: Any) -> list[Logger] | None:
@@ -214,96 +210,3 @@ def _listed(loggers: Any) -> list[Logger] | None:
     if listed is None or (isinstance(listed, Sequence) and all(isinstance(each, Logger) for each in listed)):
         return None if listed is None else list(listed)
     raise InputError(f"must be Lightning's, one or a list of them, got {loggers!r}", "loggers")
-
-
-def _begin_in(
-    output_dir: str | PathLike[str] | None, resume: bool, recipe: Recipe, data: LongTailDataModule
-) -> tuple[Path, bool, bool, bool]:
-    """The folder of a run, and whether it is temporary, holds a run to go on with, and holds one that is done."""
-    folder, temporary = _folder(output_dir, resume)
-    begun = resume and (folder / CONFIG_FILE).is_file()
-    finished = finished_result(folder, recipe.settings) if begun else None
-    if finished:
-        data.setup()
-        require_same_input(folder, finished, data, code_of_run(recipe.settings, type(data)))
-    return folder, temporary, begun, finished is not None
-
-
-def _agreed(look: Callable[[], Any]) -> Any:
-    """What the first process finds, in all of them: files that it is about to write must not mislead the others."""
-    found: Any = None
-    if rank() == 0:
-        try:
-            found = look()
-        except InputError as error:
-            found = error
-    found = first_says(found)
-    if isinstance(found, InputError):
-        raise found
-    return found
-
-
-def _train(
-    data: LongTailDataModule,
-    recipe: Recipe,
-    folder: Path,
-    loggers: Sequence[Logger] | None,
-    begun: bool,
-    phase_cache: PhaseCache | None,
-    options: dict[str, Any],
-) -> dict[str, Any]:
-    settings, plan = recipe.settings, recipe.plan()
-    schedule = recipe.part("schedule")(max_epochs=plan.max_epochs)
-    data = data.for_run(settings["seed"], recipe.part("noise"))
-    module = assemble(
-        data,
-        recipe.network(len(data.class_names), data.image_shape),
-        plan,
-        recipe.part("optimizer"),
-        schedule,
-        recipe.part("loss"),
-        settings["norm"],
-        settings["seed"],
-        settings["shots"],
-        channels_last=settings["trainer"]["channels_last"],
-        compile=settings["trainer"]["compile"],
-        split_noise=settings["trainer"]["split_noise"],
-        confusion_matrix=settings["trainer"]["confusion_matrix"],
-        **{name: options[name] for name in ("accelerator", "precision", "sync_batchnorm")},
-    )
-    module.model_config = recipe.model_config
-    writers: list[Logger] = [CSVLogger(folder, name="", version="")] if loggers is None else list(loggers)
-    config = {**settings, "output_dir": str(folder)}
-    writers = writers if rank() == 0 else []
-    return carry_out(module, data, plan, folder, writers, config, recipe.overrides, begun, phase_cache, **options)
-
-
-def _folder(output_dir: str | PathLike[str] | None, resume: bool) -> tuple[Path, bool]:
-    """The folder of a run, and whether it is temporary."""
-    if output_dir is None:
-        if resume and not restarted():
-            raise InputError("must name the folder of the run to go on with", "output_dir")
-        folder = Path(tempfile.mkdtemp(prefix="oponm-run-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return folder, True
-    folder = check_path("output_dir", output_dir)
-    others = [path.name for path in folder.iterdir() if not left_of_start(path.name)] if folder.is_dir() else []
-    if others and not (resume and (folder / CONFIG_FILE).is_file()):
-        raise InputError(f"{folder} holds {others[0]}: choose an empty or new folder, or resume=True", "output_dir")
-    return folder, False
-
-
-def _cache(phase_cache: PhaseCache | str | PathLike[str] | None) -> PhaseCache | None:
-    if phase_cache is None or isinstance(phase_cache, PhaseCache):
-        return phase_cache
-    return PhaseCache(check_path("phase_cache", phase_cache))
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

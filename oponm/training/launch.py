@@ -1,43 +1,87 @@
-"""Start the processes of a run on this machine, through torch.distributed.run's agent."""
+"""The processes of a run on this machine, started through the agent of ``torch.distributed.run``."""
 
 from __future__ import annotations
 
+import inspect
+import json
 import logging
+import os
+import pickle
 import signal
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from torch import nn
+
 from oponm.errors import BAD_INPUT, InputError
-from oponm.signals import SIGNALLED, Stopped, heeded
-from oponm.training.reasons import told
+from oponm.launched import OWN_JOB, restarted
+from oponm.output import unfailing_output
+from oponm.parent import end_with_parent
+from oponm.signals import SIGNALLED, AtOnce, Stopped, heeded
+from oponm.training.distributed import join, leave
+from oponm.training.quiet import first_alone_speaks, quiet
+from oponm.training.result import write_json
 
 GRACE = 120  # seconds that the processes have after a signal, for their step, a checkpoint and their loggers
+_CALL = "call.pickle"
+_REASON = "reason-{}.json"
+_TO_BE_TOLD = 2.0  # seconds that a process has to write down why it left the others
+_PASSING = (SIGNALLED + signal.SIGTERM, SIGNALLED + signal.SIGINT)  # also how the others are ended when one has died
+_TORCHRUN = "launch the script itself in as many, torchrun --nproc-per-node={devices} script.py"
 
 
-def launch_processes(
-    entry: Callable[..., Any] | str, *arguments: str, job: Path, devices: int, max_restarts: int = 0
+def run_in_processes(
+    run: Callable[..., Any], arguments: Mapping[str, Any], devices: int, max_restarts: int = 0, log: Path | None = None
 ) -> None:
-    """Run one thing in several processes, and wait for them.
+    """Call a function in each of several processes, and wait for them.
 
-    If one dies, all end; ``max_restarts`` times they are started anew. They find what ``torchrun`` sets in the
-    environment. Signals are passed on to all of them. One that ends for a reason that stays, such as bad input, tells
-    it (:mod:`oponm.training.reasons`) and ends as if all were well, as another code has them started anew.
+    They find what ``torchrun`` sets in the environment, import the script that calls it, as ``multiprocessing`` has it,
+    and are sent the arguments. If one dies, all end; ``max_restarts`` times they are restarted. Signals are passed on to
+    all of them. One that ends for a reason that stays, such as bad input, writes it down and ends as if all were well,
+    as the agent restarts those with another exit code.
 
     Args:
-        entry: a program; or a function at the top level of a module.
-        *arguments: for it.
-        job: a folder of the processes' own.
-        devices: their number.
-        max_restarts: how often they are started anew.
+        run: at the top level of a module.
+        arguments: of ``run``, by name.
+        devices: number of processes.
+        max_restarts: how often they are restarted.
+        log: the file that the first process logs to.
 
     Raises:
-        InputError: what the processes could not use.
+        InputError: if the arguments cannot be sent, and what the processes could not use.
         Stopped: if they ended at a signal.
         ChildProcessError: if one died.
     """
+    torchrun = _TORCHRUN.format(devices=devices)
+    if any(frame.frame.f_globals["__name__"] == "__mp_main__" for frame in inspect.stack()):  # such a process imports it
+        guard = 'call fit below if __name__ == "__main__":'
+        raise InputError(
+            f"of {devices} starts processes that import this script anew: {guard}, or {torchrun}", "devices"
+        )
+    if isinstance(arguments.get("model"), nn.Module):
+        raise InputError(
+            f"cannot be trained in place by {devices} processes: give what makes the network, or {torchrun}", "model"
+        )
+    with tempfile.TemporaryDirectory(prefix=OWN_JOB) as scratch:
+        job = Path(scratch)
+        try:
+            with (job / _CALL).open("wb") as file:
+                pickle.dump((run, dict(arguments), log), file)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InputError(
+                f"of {devices} starts processes, to which an argument cannot be sent "
+                f"({' '.join(str(error).split())}): define it at the top level of a module, or {torchrun}",
+                "devices",
+            ) from error
+        _launch(job, devices, max_restarts)
+
+
+def _launch(job: Path, devices: int, max_restarts: int) -> None:
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -58,11 +102,52 @@ def launch_processes(
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say is said below
     try:
         with _keeping_handlers():
-            elastic_launch(launch, entry)(*arguments)
+            elastic_launch(launch, _take_part)(str(job))
     except (SignalException, ChildFailedError) as error:
         explain(job, error)
     if told(job):
         explain(job)
+
+
+def _take_part(scratch: str) -> None:
+    """Call the function as one of the processes; what it cannot use is told to the one that started them."""
+    end_with_parent()
+    job, this = Path(scratch), int(os.environ["RANK"])
+    if restarted() and settled(job):
+        return
+    try:
+        with AtOnce(), unfailing_output():
+            with (job / _CALL).open("rb") as file:
+                run, arguments, log = pickle.load(file)  # written by the process that started this one
+            join()
+            if this:
+                first_alone_speaks()
+            elif log:
+                _log_to(log)
+            with quiet():
+                run(**arguments)
+    except Stopped as stopped:
+        tell(job, this, SIGNALLED + stopped.signal, str(stopped), stopped.step)
+    except InputError as error:
+        tell(job, this, BAD_INPUT, str(error))
+    except AttributeError as error:
+        if "__main__" not in str(error):
+            raise
+        tell(job, this, BAD_INPUT, f"devices: {error}: put it into a module that can be imported")
+    except Exception:
+        if not another_told(job):
+            raise
+    finally:
+        leave()
+
+
+def _log_to(file: Path) -> None:
+    """Log as a run in one process does: all to the file, warnings to the terminal too."""
+    terminal, lines = logging.StreamHandler(), logging.FileHandler(file)
+    terminal.setLevel(logging.WARNING)
+    logging.basicConfig(
+        level=logging.INFO, handlers=[terminal, lines], format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
 
 
 def explain(job: Path, error: Any = None) -> NoReturn:
@@ -101,3 +186,78 @@ def _keeping_handlers() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def tell(job: Path, rank: int, code: int, message: str, step: int | None = None) -> None:
+    """Write down why a process ends.
+
+    Args:
+        job: the folder that the processes share; where it is gone, nobody asks.
+        rank: of the process.
+        code: the exit code that the command ends with.
+        message: for the user.
+        step: of the checkpoint that is kept, if one is.
+    """
+    if job.is_dir():
+        write_json(job / _REASON.format(rank), {"code": code, "message": message, "step": step})
+
+
+def told(job: Path) -> dict[str, Any] | None:
+    """What the first of the processes that ended with a reason wrote; bad input before signals.
+
+    Args:
+        job: the folder that they share.
+
+    Example:
+        >>> import tempfile
+        >>> job = Path(tempfile.mkdtemp())
+        >>> told(job)
+        >>> tell(job, 1, 143, "stopped by SIGTERM")
+        >>> tell(job, 2, 2, "disk full")
+        >>> told(job)
+        {'code': 2, 'message': 'disk full', 'step': None}
+    """
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(job.glob(_REASON.format("*")))]
+    return min(found, key=lambda reason: reason["code"] != BAD_INPUT, default=None)
+
+
+def settled(job: Path) -> bool:
+    """Whether a process that is started anew has nothing to do, as those before it had a reason to end that stays.
+
+    One that was ended because another had died has not; what it wrote is forgotten.
+
+    Args:
+        job: the folder that they share.
+
+    Example:
+        >>> import tempfile
+        >>> job = Path(tempfile.mkdtemp())
+        >>> tell(job, 0, 143, "stopped by SIGTERM")
+        >>> settled(job), told(job)
+        (False, None)
+        >>> tell(job, 0, 138, "stopped by SIGUSR1")
+        >>> settled(job)
+        True
+    """
+    reason = told(job)
+    if reason is None:
+        return False
+    if reason["code"] not in _PASSING:
+        return True
+    for file in job.glob(_REASON.format("*")):
+        file.unlink(missing_ok=True)
+    return False
+
+
+def another_told(job: Path) -> bool:
+    """Whether another process wrote down why it left, which ends what this one does in an error of the connection.
+
+    Args:
+        job: the folder that they share.
+    """
+    end = time.monotonic() + _TO_BE_TOLD
+    while told(job) is None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True

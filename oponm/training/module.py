@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -36,9 +37,7 @@ from oponm.training.noise_pass import split_logits, split_obstacle
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
-from oponm.training.processes import everyone_says, world_size
-from oponm.training.recipe import make_recipe
-from oponm.training.rehearsal import try_parts
+from oponm.training.distributed import everyone_says, world_size
 
 log = logging.getLogger(__name__)
 _MOST_PHASES = 10  # of a method that is chosen by name
@@ -225,16 +224,18 @@ class LongTailModule(pl.LightningModule):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # an epoch of the first phase
             listed = 1 if isinstance(chosen["method"], str) else len(chosen["method"])
             settings["trainer"] = {"max_epochs": max(_MOST_PHASES, listed)}
-        recipe = make_recipe(data, chosen, seed, settings)
-        plan, made = recipe.plan(), recipe.settings
-        network = recipe.network(len(data.class_names), data.image_shape)
-        parts = {name: recipe.part(name) for name in ("optimizer", "schedule", "loss")}
-        parts["schedule"] = parts["schedule"](max_epochs=plan.max_epochs)
-        self.has_idle_weights = try_parts(
-            *(data, network, plan, *parts.values(), made["norm"], self.compiles, self.split_noise)
+        from oponm.training.build import build_parts  # which makes modules itself
+        from oponm.training.compose import compose_run
+
+        settings["trainer"] |= {"compile": self.compiles, "split_noise": self.split_noise}
+        composed = compose_run(data, chosen, seed, settings)
+        plan, network, optimizer, schedule, loss, self.has_idle_weights = build_parts(
+            composed.config, data, composed.given
         )
-        self.model_config = recipe.model_config or self.model_config
-        self._complete(network, data.class_counts, plan, seed, made["shots"], **parts)
+        if not isinstance(composed.given.get("model"), nn.Module):
+            self.model_config = OmegaConf.to_container(composed.config.model)  # type: ignore[assignment]
+        shots: Any = OmegaConf.to_container(composed.config.shots)
+        self._complete(network, data.class_counts, plan, seed, shots, optimizer, schedule, loss)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalised -> logits (N, K)."""

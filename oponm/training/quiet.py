@@ -25,3 +25,9 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def first_alone_speaks() -> None:
+    """Leave it to the first process of several to say what all of them would; errors are said by each."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")

@@ -22,7 +22,7 @@ from oponm.training.margins import check_margins
 from oponm.training.noise_pass import split_obstacle
 from oponm.training.parts import enter_part, rehearse, set_modes
 from oponm.training.phases import Phase, PhasePlan
-from oponm.training.processes import world_size
+from oponm.training.distributed import world_size
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from oponm.errors import InputError
 from oponm.run_files import CONFIG_FILE, LOCK_FILE
-from oponm.training.processes import first_says, rank
+from oponm.training.distributed import first_says, rank
 
 log = logging.getLogger(__name__)
 WAIT = 30.0  # seconds: processes whose command was killed have 21 to finish a step and write a checkpoint

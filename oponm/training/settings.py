@@ -1,11 +1,10 @@
-"""Objects as the settings that would have made them, and back: so that a run from code reads as any other.
+"""Objects as the settings that would have made them: so that a run from code reads as any other.
 
 A node of settings is what config files hold: ``{"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}``.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -65,25 +64,6 @@ def as_settings(thing: Any) -> Any:
     if isinstance(thing, nn.Module) or not callable(thing):
         return {"_target_": public_name(type(thing))}
     return {"_target_": public_name(thing), "_partial_": True}
-
-
-def from_settings(node: Any) -> Any:
-    """Make what a node of this package's config files describes; partial ones as ``functools.partial``.
-
-    Example:
-        >>> from_settings({"_target_": "oponm.losses.Focal", "_partial_": True, "gamma": 1.0})([9, 3]).gamma
-        1.0
-    """
-    if isinstance(node, list):
-        return [from_settings(value) for value in node]
-    if not isinstance(node, Mapping):
-        return node
-    keywords = {key: from_settings(value) for key, value in node.items() if key not in ("_target_", "_partial_")}
-    if "_target_" not in node:
-        return keywords
-    module, _, name = str(node["_target_"]).rpartition(".")
-    target = getattr(importlib.import_module(module), name)
-    return partial(target, **keywords) if node.get("_partial_") else target(**keywords)
 
 
 def nearest_choice(group: str, node: Mapping[str, Any]) -> str | None:

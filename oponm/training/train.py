@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +27,8 @@ from oponm.training.module import LongTailModule
 from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
-from oponm.training.processes import largest, process_options, rank
+from oponm.training.distributed import largest, process_options, rank
+from oponm.training.rehearsal import try_part
 from oponm.training.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def train(
     checkpoint_every_n_steps: int | None = None,
     on_nonfinite: str = "stop",
     callbacks: Sequence[pl.Callback] = (),
+    ready: Callable[[], None] = lambda: None,
     **trainer_options: Any,
 ) -> dict[str, Any]:
     """Train through all phases, keep the last weights, and evaluate them on the test set.
@@ -67,6 +69,7 @@ def train(
         on_nonfinite: what a loss that is not finite does, see :class:`~oponm.training.callbacks.nonfinite.NonFinite`:
             ``"stop"`` ends the run, ``"skip"`` takes its step back.
         callbacks: Lightning's, beside those that every run has.
+        ready: called when all that may be refused has been made, and before anything is written.
         **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
@@ -110,14 +113,12 @@ def train(
     guard.last_good = lambda: keeper.last_good
     plugins = [files, *trainer_options.get("plugins", [])]
     options = {"limit_val_batches": 1.0 if validating else 0, **trainer_options, "plugins": plugins}
-    trainer = make_trainer(
-        [*callbacks, guard, keeper],
-        [*(loggers or []), history],
-        max_epochs=plan.max_epochs,
-        default_root_dir=run_dir,
-        parts=module.trains_parts or module.has_idle_weights,
-        **options,
+    parts = module.trains_parts or module.has_idle_weights
+    own = {"max_epochs": plan.max_epochs, "default_root_dir": run_dir, "parts": parts}
+    trainer = try_part(
+        "trainer", lambda: make_trainer([*callbacks, guard, keeper], [*(loggers or []), history], **own, **options)
     )
+    ready()
     module.scales_loss = getattr(trainer.precision_plugin, "scaler", None) is not None
     with stop, ExitStack() as resources:
         state = resume

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from oponm.cli.output import Unfailing, unfailing_output
+from oponm.output import Unfailing, unfailing_output
 from tests.cli.command import QUICK
 
 

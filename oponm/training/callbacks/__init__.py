@@ -1,1 +1,18 @@
 """What watches a run, as Lightning's callbacks."""
+
+from oponm.training.callbacks.averaging import ExponentialAverage, StochasticAverage
+from oponm.training.callbacks.checkpoint import Checkpoints, WholeFiles
+from oponm.training.callbacks.early_stopping import EarlyStopping
+from oponm.training.callbacks.nonfinite import NonFinite
+from oponm.training.callbacks.progress import EpochLines, TrainingProgress
+
+__all__ = [
+    "Checkpoints",
+    "EarlyStopping",
+    "EpochLines",
+    "ExponentialAverage",
+    "NonFinite",
+    "StochasticAverage",
+    "TrainingProgress",
+    "WholeFiles",
+]

@@ -19,7 +19,7 @@ from oponm.errors import InputError
 from oponm.signals import Stop, Stopped
 from oponm.training.callbacks.nonfinite import NonFinite
 from oponm.training.history import History
-from oponm.training.processes import first_says, largest, world_size
+from oponm.training.distributed import first_says, largest, world_size
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 MONITOR = "val/balanced_accuracy"
@@ -223,7 +223,7 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Keep the weights of an epoch that is better than all before."""
-        if not self.validating or trainer.sanity_checking:
+        if not self.validating or trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         score = float(trainer.callback_metrics[MONITOR])
         if self.best is None or score > self.best["score"]:
@@ -237,6 +237,8 @@ class Checkpoints(Checkpoint):
         Args:
             trainer: between two steps, or when training is over.
         """
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         self._save(trainer, LAST)
         self.last_step = trainer.global_step
         self.written = time.perf_counter()

@@ -19,7 +19,7 @@ from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phase_key import phase_key, trains_as_plain
 from oponm.training.plain_phase import with_auxiliary, without_auxiliary
-from oponm.training.processes import everyone_says, first_says, rank, world_size
+from oponm.training.distributed import everyone_says, first_says, rank, world_size
 
 log = logging.getLogger(__name__)
 

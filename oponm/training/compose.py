@@ -1,15 +1,15 @@
-"""What a run from code consists of: names of choices and objects, both as objects and as settings for its folder."""
+"""A run chosen from code, by names and by objects, as a config."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import nn
+from omegaconf import DictConfig, OmegaConf
 
 from oponm.configs import compose_choices
 from oponm.data import LongTailDataModule
@@ -17,10 +17,8 @@ from oponm.data.mixers import make_mixer
 from oponm.data.module import DataOptions
 from oponm.data.reading import PackOptions
 from oponm.errors import InputError, check_choice
-from oponm.models import make_network
-from oponm.rng import derived_randomness
-from oponm.training.phases import Phase, PhasePlan
-from oponm.training.settings import as_settings, complete, from_settings, nearest_choice, overrides, public_name
+from oponm.training.phases import Phase
+from oponm.training.settings import as_settings, complete, nearest_choice, overrides, public_name
 
 _KEPT_AS = {name: f"make_{name}" for name in ("augmentation", "mixer", "mixing")} | {"statistics": "statistics_name"}
 _REPEATED = ("augmentation", "mixer", "mixing", "seed")  # under data, what stands elsewhere too
@@ -29,56 +27,25 @@ _LIBRARIES = ("timm", "torchvision")  # whose networks have a name of their own,
 _OWN_IMAGES = "image_folder"  # the choice whose settings hold for data that no config file describes
 
 
-@dataclass
-class Recipe:
-    """All choices of a run.
+class Composed(NamedTuple):
+    """A run that was chosen from code, as the command line would have it.
 
     Attributes:
+        config: of the run.
         choices: the choice in each config group, or what stands for it.
-        settings: resolved, in the shape of the command line's.
-        overrides: what makes these settings of the command line's defaults.
+        overrides: what makes this config of the command line's defaults.
         given: the objects that were given in place of names, by group.
     """
 
+    config: DictConfig
     choices: dict[str, str]
-    settings: dict[str, Any]
     overrides: list[str]
     given: dict[str, Any]
 
-    def part(self, group: str) -> Any:
-        """The object of a group: the one that was given, or the one that the settings describe."""
-        if group in self.given:
-            return self.given[group]
-        return from_settings({**self.settings[group], "_partial_": True})
 
-    def plan(self) -> PhasePlan:
-        """The phases, laid out over the epochs of the run."""
-        method, epochs = self.settings["method"], self.settings["trainer"]["max_epochs"]
-        if "method" in self.given:
-            return PhasePlan(self.given["method"], epochs, method["tau"])
-        return PhasePlan.from_config(from_settings(method["phases"]), epochs, method["tau"])
-
-    def network(self, num_classes: int, image_shape: Sequence[int]) -> nn.Module:
-        """The network with its head and its initial weights, for images (C, H, W)."""
-        settings = self.settings["model"]
-        given = self.given.get("model")
-        if isinstance(given, nn.Module):
-            make: Callable[..., nn.Module] = lambda num_classes, in_channels: given  # noqa: E731
-        else:
-            make = given or from_settings({**_without(settings, *_OF_NETWORKS), "_partial_": True})
-        with derived_randomness(self.settings["seed"], "model"):
-            options = {key: settings[key] for key in _OF_NETWORKS}
-            return make_network(make, num_classes, image_shape[0], **options, image_size=image_shape[1:])
-
-    @property
-    def model_config(self) -> dict[str, Any] | None:
-        """What the network can be made from again; None where it was given as it is."""
-        return None if isinstance(self.given.get("model"), nn.Module) else self.settings["model"]
-
-
-def make_recipe(
+def compose_run(
     data: LongTailDataModule, chosen: Mapping[str, Any], seed: int, settings: Mapping[str, Mapping[str, Any]]
-) -> Recipe:
+) -> Composed:
     """Complete what was chosen by what the command line would take.
 
     Args:
@@ -125,7 +92,7 @@ def make_recipe(
     lines += [f"seed={seed}"] if seed else []
     lines += overrides(_told_once(own), _told_once(base))
     labels = {group: _label(thing) for group, thing in {**given, "data": data}.items() if nearest[group] is None}
-    return Recipe(choices | labels, own, lines, given)
+    return Composed(OmegaConf.create(own), choices | labels, lines, {**given, "data": data})
 
 
 def _node(group: str, thing: Any) -> dict[str, Any]:

@@ -1,0 +1,257 @@
+"""From a composed config to the objects of a run; those that are given take the place of settings."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from oponm.data import LongTailDataModule
+from oponm.errors import InputError, check_flag
+from oponm.models import make_network
+from oponm.rng import derived_randomness
+from oponm.training.module import LongTailModule
+from oponm.training.phase_cache import PhaseCache
+from oponm.training.phases import PhasePlan
+from oponm.training.rehearsal import try_parts
+
+Result = TypeVar("Result")
+_OF_NETWORKS = ("head", "weights", "classifier")  # under model, what is not the network's own
+_MISTAKES = (TypeError, AttributeError, ValueError, RuntimeError, MemoryError)  # of a setting that nobody expects
+
+
+class Parts(NamedTuple):
+    """What a module is made of.
+
+    Attributes:
+        plan: the phases.
+        network: with its initial weights.
+        optimizer: makes the optimizer from the parameters.
+        schedule: from the epoch to the factor of the learning rate.
+        loss: makes the loss from the class counts.
+        idle: whether some weights never get a gradient.
+    """
+
+    plan: PhasePlan
+    network: nn.Module
+    optimizer: Callable[..., torch.optim.Optimizer]
+    schedule: Callable[[Any], float]
+    loss: Callable[[Sequence[int]], nn.Module]
+    idle: bool
+
+
+def build(
+    config: DictConfig, given: Mapping[str, Any] | None = None
+) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
+    """Make and set up data, model and phases, each part tried out with the others; nothing is written.
+
+    Args:
+        config: of the run.
+        given: objects in place of settings, by group.
+
+    Raises:
+        InputError: for whatever in the config cannot be used, by its full key.
+    """
+    given = given or {}
+    return with_full_keys(config, lambda: _build(config, given))
+
+
+def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> LongTailDataModule:
+    """Make and set up the data alone.
+
+    Args:
+        config: of the run.
+        given: objects in place of settings, by group.
+
+    Raises:
+        InputError: for whatever in the config cannot be used, by its full key.
+    """
+    given = given or {}
+
+    def make() -> LongTailDataModule:
+        if (data := given.get("data")) is not None:
+            return data.for_run(config.seed, given["noise"] if "noise" in given else _part(config, {}, "noise"))
+        data = instantiate(config.data)
+        data.setup()
+        return data
+
+    return with_full_keys(config, make)
+
+
+def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str, Any] | None = None) -> Parts:
+    """Make what a module is made of, each part tried out with the others.
+
+    Args:
+        config: of the run.
+        data: set up.
+        given: objects in place of settings, by group.
+
+    Raises:
+        InputError: naming the part that cannot be used.
+    """
+    given = given or {}
+    plan = _plan(config, given)
+    schedule = _part(config, given, "schedule")(max_epochs=plan.max_epochs)
+    network = _network(config, given, len(data.class_names), data.image_shape)
+    optimizer, loss = _part(config, given, "optimizer"), _part(config, given, "loss")
+    trainer, norm = config.trainer, _plain(config.norm)
+    idle = try_parts(data, network, plan, optimizer, schedule, loss, norm, trainer.compile, trainer.split_noise)
+    return Parts(plan, network, optimizer, schedule, loss, idle)
+
+
+def build_phase_cache(config: DictConfig) -> PhaseCache | None:
+    """The folder of phases trained before, or None where ``phase_cache`` is off.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        InputError: if it names no folder.
+    """
+    folder = config.phase_cache
+    if folder in (None, False, "off"):
+        return None
+    if not isinstance(folder, str) or not folder:
+        raise InputError(f"must be a folder, or off, got {folder!r}", "phase_cache")
+    return PhaseCache(Path(folder).expanduser())
+
+
+def build_callbacks(config: DictConfig) -> list[pl.Callback]:
+    """The callbacks of the config, in its order.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        InputError: by its key, for one that cannot be made.
+    """
+    for name, settings in config.callbacks.items():
+        if not OmegaConf.is_dict(settings):
+            raise InputError(f"must be the settings of a callback, got {settings!r}", f"callbacks.{name}")
+    return with_full_keys(config, lambda: [instantiate(each, _convert_="all") for each in config.callbacks.values()])
+
+
+def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
+    """Call ``make``, and complete the key that an error names to its full path in the config."""
+    try:
+        try:
+            return make()
+        except InstantiationException as error:
+            if isinstance(error.__cause__, InputError):
+                raise error.__cause__ from None
+            raise InputError(_explain(error)) from error
+        except _MISTAKES as error:
+            if isinstance(error, InputError) or _at_file(error) or _at_file(error.__cause__):
+                raise
+            # Nothing has been written or trained yet: a setting of a kind that nobody expects there.
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise InputError(f"the configuration cannot be used ({reason}); OPONM_DEBUG=1 shows where") from error
+    except InputError as error:
+        paths = [path for path in _paths(config) if error.key and path.rpartition(".")[2] == error.key]
+        if len(paths) == 1:
+            raise InputError(error.message, paths[0]) from error
+        raise
+
+
+def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
+    data = build_data(config, given)
+    parts = build_parts(config, data, given)
+    module = LongTailModule(
+        parts.network,
+        class_counts=data.class_counts,
+        optimizer=parts.optimizer,
+        schedule=parts.schedule,
+        seed=config.seed,
+        shots=_plain(config.shots),
+        loss=parts.loss,
+        channels_last=check_flag("channels_last", config.trainer.channels_last),
+        compile=config.trainer.compile,
+        split_noise=config.trainer.split_noise,
+        confusion_matrix=config.trainer.confusion_matrix,
+    )
+    module.has_idle_weights = parts.idle
+    module.model_config = None if isinstance(given.get("model"), nn.Module) else _plain(config.model)
+    return module, data, parts.plan
+
+
+def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
+    """The object of a group: the one that was given, or the one that the settings describe."""
+    return given[group] if group in given else instantiate({**_plain(config[group]), "_partial_": True})
+
+
+def _plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
+    epochs, tau = config.trainer.max_epochs, config.method.tau
+    if "method" in given:
+        return PhasePlan(given["method"], epochs, tau)
+    listed = config.method.phases
+    phases = instantiate(listed, _convert_="all") if OmegaConf.is_list(listed) else listed
+    return PhasePlan.from_config(phases, epochs, tau)
+
+
+def _network(config: DictConfig, given: Mapping[str, Any], num_classes: int, image_shape: Sequence[int]) -> nn.Module:
+    """The network with its head, for images (C, H, W): its initial weights a function of ``seed``, or of a file."""
+    settings, model = _plain(config.model), given.get("model")
+    if isinstance(model, nn.Module):
+        make: Callable[..., nn.Module] = lambda num_classes, in_channels: model  # noqa: E731
+    elif model is not None:
+        make = model
+    else:
+        own = {key: value for key, value in settings.items() if key not in _OF_NETWORKS}
+        try:
+            make = instantiate({**own, "_partial_": True})
+        except InstantiationException as error:
+            raise InputError(f"cannot be made: {_in_its_words(error)}", "model") from error
+    options = {key: settings.get(key) for key in _OF_NETWORKS} | {"head": settings.get("head", "linear")}
+    with derived_randomness(config.seed, "model"):
+        return make_network(make, num_classes, image_shape[0], **options, image_size=image_shape[1:])
+
+
+def _at_file(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.filename is not None
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _paths(node: Any, prefix: str = "") -> list[str]:
+    found = []
+    for key in node:
+        found.append(f"{prefix}{key}")
+        borrowed = OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key)
+        if not borrowed and OmegaConf.is_dict(node[key]):
+            found += _paths(node[key], f"{prefix}{key}.")
+    return found
+
+
+def _explain(error: InstantiationException) -> str:
+    """Say which config group is at fault, in the words of the cause."""
+    text = _in_its_words(error)
+    key = " ".join(str(error).split()).partition(" full_key: ")[2]
+    if unexpected := re.search(r"unexpected keyword argument '(\w+)'", text):
+        return f"{key}.{unexpected[1]} is no setting of this choice; 'oponm train --cfg job' lists the keys"
+    return f"{key} cannot be made: {text}"
+
+
+def _in_its_words(error: InstantiationException) -> str:
+    """What Hydra says, without its advice, and of an import that failed the reason."""
+    text = " ".join(str(error).split()).partition(" full_key: ")[0].partition(", set env var")[0]
+    cause: BaseException = error
+    while cause.__cause__:
+        cause = cause.__cause__
+    if not text.startswith("Error locating target"):
+        return text
+    if str(cause).endswith("is not a package"):  # of what is a file, and has no such name
+        return text
+    where = traceback.extract_tb(cause.__traceback__)[-1] if cause.__traceback__ else None
+    line = f", line {where.lineno} of {where.filename}" if where and not isinstance(cause, ImportError) else ""
+    return f"{text} ({type(cause).__name__}: {' '.join(str(cause).split())}{line})"

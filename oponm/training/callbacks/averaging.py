@@ -1,0 +1,110 @@
+"""Averages of the weights, by Lightning's ``WeightAveraging``: they are what is validated, tested and kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EMAWeightAveraging, WeightAveraging
+
+from oponm.errors import InputError, check_real
+
+
+def _require_same_weights(module: Any) -> None:
+    """An average has no place for the factors that a phase adds to the classifier."""
+    if any(phase.trainable == "scale" for phase in module.plan.phases):
+        raise InputError("are not for methods that train the scale of a classifier, such as lws", "callbacks")
+
+
+class ExponentialAverage(EMAWeightAveraging):
+    """Keeps an exponential moving average of the weights, over all phases.
+
+    Args:
+        decay: weight of the average so far, at each step.
+        **options: of Lightning's ``EMAWeightAveraging``.
+
+    Raises:
+        InputError: when training begins, for a method that trains the scale of a classifier.
+
+    Example:
+        >>> ExponentialAverage(decay=0.99).update_every_n_steps
+        1
+    """
+
+    def __init__(self, decay: float = 0.999, **options: Any) -> None:
+        super().__init__(decay=check_real("decay", decay, 0, 1), **options)
+        self.decay = decay
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse what cannot be averaged."""
+        _require_same_weights(pl_module)
+
+
+class StochasticAverage(WeightAveraging):
+    """Keeps the mean of the weights at the ends of the last epochs (SWA); until then the weights themselves.
+
+    Statistics of batch norm are averaged as well, where the publication computes them again from the training images.
+    The rate stays the schedule's.
+
+    Args:
+        start: share of training after which the mean begins, below 1.
+
+    Raises:
+        InputError: when training begins, for a method that trains the scale of a classifier.
+
+    References:
+        Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018.
+
+    Example:
+        >>> StochasticAverage(start=0.75).should_update(epoch_idx=3)
+        False
+    """
+
+    def __init__(self, start: float = 0.9) -> None:
+        super().__init__()
+        self.start, self.first, self.updated = check_real("start", start, 0, 1), None, False
+
+    first: int | None  # epoch
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Whether an epoch is one of the last; never after a step."""
+        due = self.first is not None and epoch_idx is not None and epoch_idx >= self.first
+        self.updated |= due
+        return due
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse what cannot be averaged, and find the first epoch."""
+        _require_same_weights(pl_module)
+        self.first = min(int(self.start * (trainer.max_epochs or 1)), (trainer.max_epochs or 1) - 1)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the mean, if training came to it."""
+        if self.updated:
+            super().on_train_end(trainer, pl_module)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate the mean, if there is one."""
+        self.swapped = self.updated
+        if self.swapped:
+            super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the weights back."""
+        if self.swapped:
+            super().on_validation_epoch_end(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Lightning's state, and whether there is a mean."""
+        return {**super().state_dict(), "updated": self.updated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Resume with it."""
+        super().load_state_dict(state_dict)
+        self.updated = state_dict["updated"]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save the mean in place of the weights, if there is one."""
+        if self.updated:
+            super().on_save_checkpoint(trainer, pl_module, checkpoint)

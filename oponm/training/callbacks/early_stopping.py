@@ -1,0 +1,39 @@
+"""Early stopping that knows of phases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning import callbacks
+
+
+class EarlyStopping(callbacks.EarlyStopping):
+    """Ends training where a figure no longer gets better, but only in the method's last phase.
+
+    Lightning's own would end a method before the phase that makes it what it is. Take that by its ``_target_``, if this
+    is what you want.
+
+    Args:
+        monitor: the figure, such as ``val/balanced_accuracy``.
+        **options: of Lightning's ``EarlyStopping``: ``mode``, ``patience``, ``min_delta`` and others.
+
+    Example:
+        >>> EarlyStopping("val/balanced_accuracy", mode="max", patience=5).patience
+        5
+    """
+
+    changes_nothing = True  # of the weights of phases that others share
+
+    def __init__(self, monitor: str, **options: Any) -> None:
+        super().__init__(monitor, **options)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Look at a figure of training."""
+        if trainer.current_epoch >= pl_module.plan.starts[-1]:
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Look at a figure of validation."""
+        if trainer.current_epoch >= pl_module.plan.starts[-1]:
+            super().on_validation_end(trainer, pl_module)

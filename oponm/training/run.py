@@ -1,0 +1,273 @@
+"""A run: from one composed config, and objects in place of some of its settings, to its folder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.loggers import Logger
+
+from oponm.errors import InputError, check_choice, check_int
+from oponm.launched import launched_elsewhere, restarted, started_here
+from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start
+from oponm.run_settings import PUBLISHED
+from oponm.training.build import build, build_callbacks, build_data, build_phase_cache, with_full_keys
+from oponm.training.callbacks.nonfinite import REACTIONS
+from oponm.training.distributed import check_number, first_says, join_for_good, only_first, rank
+from oponm.training.launch import run_in_processes
+from oponm.training.loggers import open_loggers
+from oponm.training.options import check_settings, trainer_options
+from oponm.training.phase_cache import PhaseCache
+from oponm.training.quiet import quiet
+from oponm.training.run_folder import (
+    begin,
+    code_of_run,
+    finish,
+    finished_result,
+    require_same_input,
+    state_to_go_on_from,
+)
+from oponm.training.run_lock import sole_use
+from oponm.training.runs import Run
+from oponm.training.train import train
+
+_OBJECTS = ("data", "model", "method", "noise", "norm", "optimizer", "schedule", "loss", "augmentation", "mixing")
+
+
+def run(
+    config: DictConfig | Mapping[str, Any],
+    *,
+    choices: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    loggers: Sequence[Logger] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    phase_cache: PhaseCache | None = None,
+    **objects: Any,
+) -> Run:
+    """Train a network as a config says, evaluate it on the test set, and keep the run in its folder.
+
+    It is what ``oponm train`` and :func:`~oponm.training.fit` call. It checks, builds, writes and launches; nobody else
+    does. With ``trainer.devices`` of several it starts as many processes, which call it in turn; where ``torchrun`` or
+    ``srun`` has started them, each calls it.
+
+    Args:
+        config: of ``oponm train``, composed: ``output_dir`` names the folder, and ``resume`` is set to resume the run
+            that was begun in it, if there is one.
+        choices: the choice in each config group, for reports.
+        overrides: what makes the config of the command line's defaults, for reports.
+        loggers: in place of those of the config.
+        callbacks: beside those of the config.
+        phase_cache: in place of the config's.
+        **objects: in place of settings, by config group: ``data`` (a data module), ``model`` (a network, or what makes
+            one), ``method`` (phases), and what makes the ``noise``, ``optimizer``, ``schedule`` and ``loss``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: by its full key, for whatever cannot be used; nothing is written then. A loss that diverges, later.
+        Stopped: at a signal, after the step, with a checkpoint.
+        ChildProcessError: if one of the processes that it started died.
+
+    Example:
+        >>> import tempfile
+        >>> from oponm.configs import compose_choices
+        >>> choices, config = compose_choices({"method": "erm"})
+        >>> config |= {"output_dir": tempfile.mkdtemp(), "phase_cache": "off"}
+        >>> config["trainer"]["max_epochs"] = 1
+        >>> run(config, choices=choices).result["class_counts"]
+        [128, 82, 53, 34, 22, 14, 9, 6, 3, 2]
+    """
+    started = time.perf_counter()
+    config = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
+    if unknown := objects.keys() - set(_OBJECTS):
+        raise TypeError(f"run() has no object {sorted(unknown)[0]!r}: it is one of {', '.join(_OBJECTS)}")
+    given = {name: thing for name, thing in objects.items() if thing is not None}
+    with quiet(), own_folder(config) as (folder, begun):
+        check_settings(config)
+        with _threads(config):
+            finished = _agreed(lambda: finished_result(folder, config) if begun else None)
+            if finished:
+                data = build_data(config, given)
+                require_same_input(folder, finished, data, code_of_run(config, type(data)))
+            elif _starts_processes(config):
+                log = folder / LOG_FILE if _logs_to(folder / LOG_FILE) else None
+                call = {"config": config, "choices": choices, "overrides": overrides, "loggers": loggers}
+                call |= {"callbacks": callbacks, "phase_cache": phase_cache, **objects}
+                run_in_processes(run, call, config.trainer.devices, config.trainer.max_restarts, log)
+            else:
+                cache = phase_cache or build_phase_cache(config)
+                measured = _carry_out(config, folder, begun, list(overrides), loggers, callbacks, cache, given)
+                if rank() == 0:
+                    settings: Any = OmegaConf.to_container(config)
+                    identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
+                    finish(folder, identity, measured, started, {key: settings[key] for key in PUBLISHED})
+                first_says(None)  # so that no other process looks for the result before it is there
+    return Run.load(folder, network=given.get("model"), data=given.get("data"))
+
+
+def _carry_out(
+    config: DictConfig,
+    folder: Path,
+    begun: bool,
+    overrides: list[str],
+    loggers: Sequence[Logger] | None,
+    callbacks: Sequence[pl.Callback],
+    phase_cache: PhaseCache | None,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Build, train and evaluate, in each process of the run; the first one writes."""
+    check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
+    module, data, plan = build(config, given)
+    every = [*build_callbacks(config), *callbacks]
+    mendable = (InputError, OSError, HydraException, OmegaConfBaseException)
+    module.code = code_of_run(config, *{type(part) for part in module.model.modules()}, type(data))
+    with ExitStack() as resources:
+        with only_first(mendable):
+            opened = resources.enter_context(open_loggers(config, loggers)) if rank() == 0 else []
+        resources.enter_context(sole_use(folder, begun))
+        state = state_to_go_on_from(folder, data, module.code) if begun else None
+
+        def ready() -> None:
+            with only_first():
+                if rank() == 0:
+                    begin(folder, config, overrides)
+                    _tell(every, "on_run_start", opened, data, OmegaConf.to_container(config, resolve=True))
+
+        minutes = config.trainer.checkpoint_every_minutes
+        measured = train(
+            *(module, data, plan, folder, opened, phase_cache, state),
+            checkpoint_every=timedelta(minutes=minutes),
+            checkpoint_every_n_steps=config.trainer.checkpoint_every_n_steps,
+            on_nonfinite=config.trainer.on_nonfinite,
+            callbacks=every,
+            ready=ready,
+            **with_full_keys(config, lambda: trainer_options(config)),
+        )
+        if rank() == 0:
+            _tell(every, "on_run_end", opened, module, data, measured, folder)
+    return {**measured, "skipped_files": data.skipped, "code": module.code}
+
+
+def _tell(callbacks: Sequence[pl.Callback], hook: str, *arguments: Any) -> None:
+    """Call a hook that Lightning does not have: at the start of a run, and at its end when it has been evaluated."""
+    for callback in callbacks:
+        if call := getattr(callback, hook, None):
+            call(*arguments)
+
+
+def _starts_processes(config: DictConfig) -> bool:
+    """Whether the run takes processes of its own; of those that have been launched, see that there are as many."""
+    devices = check_int("devices", config.trainer.devices, minimum=1)
+    nodes = check_int("num_nodes", config.trainer.num_nodes, minimum=1)
+    restarts = check_int("max_restarts", config.trainer.max_restarts, minimum=0)
+    if started_here():
+        return False
+    if launched_elsewhere():
+        if restarts:
+            raise InputError(
+                "must be 0 where torchrun or srun starts the processes: torchrun --max-restarts=... restarts them, and "
+                "with output_dir=... they resume",
+                "trainer.max_restarts",
+            )
+        check_number(devices, nodes, "trainer.devices")
+        return False
+    if nodes > 1:
+        raise InputError(
+            f"of {nodes} needs one process a device on each machine: launch the command with srun, or as "
+            "torchrun --nnodes=... --nproc-per-node=... -m oponm train ...",
+            "trainer.num_nodes",
+        )
+    return devices > 1 or restarts > 0  # a process that is to be restarted is not this one
+
+
+@contextmanager
+def own_folder(config: DictConfig) -> Iterator[tuple[Path, bool]]:
+    """The folder of a run, and whether it holds one to resume; it goes again if the run never began.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        InputError: if another run is in it.
+    """
+    if launched_elsewhere():
+        join_for_good()
+    folder = Path(str(config.output_dir))
+    begun = _agreed(lambda: _look_into(config, folder))
+    try:
+        yield folder, begun
+    except BaseException:
+        if rank() == 0 and not (folder / CONFIG_FILE).exists():
+            _remove(folder)
+        raise
+
+
+def _look_into(config: DictConfig, folder: Path) -> bool:
+    if not config.output_dir:
+        raise InputError("must name a folder", "output_dir")
+    others = [path.name for path in folder.iterdir() if not left_of_start(path.name)] if folder.is_dir() else []
+    begun = bool(config.get("resume") or restarted()) and (folder / CONFIG_FILE).is_file()
+    if others and not begun:
+        remedy = "choose an empty or new folder, delete it, or go on with its run by resume"
+        raise InputError(f"{folder} holds {others[0]}: {remedy}", "output_dir")
+    return begun
+
+
+def _agreed(look: Callable[[], Any]) -> Any:
+    """What the first process finds, in all of them: files that it is about to write must not mislead the others."""
+    found: Any = None
+    if rank() == 0:
+        try:
+            found = look()
+        except InputError as error:
+            found = error
+    found = first_says(found)
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder away, and the empty ones above it; the log in it is closed."""
+    for handler in list(logging.getLogger().handlers):
+        if _is_of(handler, folder / LOG_FILE):
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+    if not folder.is_dir():
+        return
+    for file in folder.iterdir():
+        if left_of_start(file.name):
+            file.unlink(missing_ok=True)
+    for parent in (folder, *folder.parents):
+        if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
+            return
+        parent.rmdir()
+
+
+def _logs_to(file: Path) -> bool:
+    return any(_is_of(handler, file) for handler in logging.getLogger().handlers)
+
+
+def _is_of(handler: logging.Handler, file: Path) -> bool:
+    return isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == file.resolve()
+
+
+@contextmanager
+def _threads(config: DictConfig) -> Iterator[None]:
+    number, before = config.trainer.num_threads, torch.get_num_threads()
+    torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
