@@ -16,13 +16,13 @@ from benchmarks.gathered import gather_in, mask, plain_loader
 from benchmarks.harness import mark, show
 from benchmarks.pixels import RandomPixels
 from benchmarks.workload import CLASS_COUNTS, MEAN, STD
-from oponm.cli.quiet import quiet_libraries
 from oponm.data.augmentation import simclr
 from oponm.data.module import EpochInput
 from oponm.models import resnet32
 from oponm.nn import convert_batchnorm
 from oponm.noise import GaussianNoise, ReplaceWithNoise
 from oponm.training import LongTailModule, make_trainer
+from oponm.training.quiet import quiet_libraries
 
 BATCH, WORKERS, STEPS, WARMUP, ROUNDS = 128, 2, 12, 4, 3
 SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=2e-4)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,13 +15,13 @@ from torch.nn import functional
 
 from benchmarks.harness import Timing, mark, show
 from benchmarks.pixels import RandomPixels
-from oponm.cli.quiet import quiet_libraries
 from oponm.data.pipeline import ResidentImages
 from oponm.models import resnet32
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer
-from oponm.training.callbacks.checkpoint import Checkpoints
+from oponm.training.callbacks import Checkpoints, NonFinite, WholeFiles
 from oponm.training.history import History
+from oponm.training.quiet import quiet_libraries
 
 SHAPES = {"digits, 1x8x8": (1, 8, 8), "CIFAR, 3x32x32": (3, 32, 32)}
 BATCH, EPOCH_STEPS = 128, 97  # CIFAR-10-LT's
@@ -93,7 +94,8 @@ def measure(shape: tuple[int, int, int], steps: int, batch_size: int) -> tuple[T
     data.train_set.__getitems__ = parts.timed(reading, data.train_set.__getitems__)  # type: ignore[method-assign]
     trainer = make_trainer(accelerator="cpu", max_epochs=1, limit_val_batches=0)
     # What a run has beside the model: its checkpoints, at their usual times, and the history of what is logged.
-    trainer.callbacks += [Checkpoints(trainer.default_root_dir, History()), after]  # type: ignore[attr-defined, arg-type]
+    keeper = Checkpoints(Path(trainer.default_root_dir), WholeFiles(), History(), NonFinite())
+    trainer.callbacks += [keeper, after]  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data)
     taken = {part: seconds / trainer.global_step for part, seconds in parts.seconds.items()}
     return Timing(tuple(after.ours)), Timing(tuple(after.bare)), taken

@@ -11,11 +11,12 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 from benchmarks.harness import mark, show
-from oponm.cli.build import build, trainer_options
-from oponm.cli.quiet import quiet_libraries
 from oponm.configs import CONF_DIR
 from oponm.training import train
+from oponm.training.build import build
 from oponm.training.history import History
+from oponm.training.options import trainer_options
+from oponm.training.quiet import quiet_libraries
 
 SEEDS = 5
 SETTINGS = {

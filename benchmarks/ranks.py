@@ -18,12 +18,12 @@ import torch
 
 from benchmarks.harness import Timing, show
 from benchmarks.pixels import RandomPixels
-from oponm.cli.quiet import quiet_libraries
 from oponm.data.module import EpochInput
 from oponm.models import resnet20
 from oponm.nn import convert_batchnorm
 from oponm.training import LongTailModule, make_trainer
 from oponm.training.distributed import join, leave, rank
+from oponm.training.quiet import quiet_libraries
 
 BATCH, STEPS, EPOCHS, ROUNDS, WARMUP = 128, 30, 2, 3, 5
 SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=2e-4, fused=True)

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from oponm.cli.arguments import quote_paths
-from oponm.cli.build import build_phase_cache
 from oponm.configs import CONF_DIR
 from oponm.errors import InputError
+from oponm.training.build import build_phase_cache
 
 USAGE = "oponm cache [clear] [phase_cache=FOLDER]   lists the phases kept for other runs, or removes them"
 

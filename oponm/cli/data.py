@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from oponm.cli.arguments import quote_paths
-from oponm.cli.build import build_data, with_full_keys
 from oponm.cli.errors import SIGNALLED
 from oponm.configs import CONF_DIR
 from oponm.data import LongTailDataModule
@@ -24,6 +23,7 @@ from oponm.data.check import DataCheck, check_data, describe_data
 from oponm.data.download import Fetching
 from oponm.data.mixers import no_noise
 from oponm.errors import InputError
+from oponm.training.build import build_data, with_full_keys
 
 SHEET = "data.png"
 HELP = """oponm data check|prepare|show [data=...] [key=value ...]

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from oponm.cli.arguments import in_quotes
-from oponm.nearest import did_you_mean
 from oponm.cli.requeue import requeue
 from oponm.errors import BAD_INPUT, InputError
+from oponm.nearest import did_you_mean
 from oponm.signals import SIGNALLED, Stopped
 
 __all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]

@@ -33,11 +33,9 @@ def run(arguments: list[str]) -> None:
 
 
 def _export(config: DictConfig, command: str) -> None:
-    from oponm.cli.quiet import quiet_libraries
     from oponm.cli.trusted import network_factory
     from oponm.inference import FORMATS, export_classifier, load_classifier, read_run_facts
 
-    quiet_libraries()
     chosen = FORMATS[check_choice("format", config.format, FORMATS)]
     checkpoint = Path(str(config.checkpoint))
     output = Path("exported", config.format, f"model{chosen.extension}")

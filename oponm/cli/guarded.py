@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from oponm.cli.configuration import register_resolvers
 from oponm.cli.errors import ROOM, explain, is_bad_input, one_line_errors
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, belong_to, has_begun, sweep_name
-from oponm.output import unfailing_output
 from oponm.cli.requeue import go_on_if_run_again
+from oponm.output import unfailing_output
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from contextlib import nullcontext
 from oponm import __version__
 from oponm.cli.errors import one_line_errors
 from oponm.cli.lean import import_leanly
-from oponm.output import unfailing_output
 from oponm.configs import groups
 from oponm.errors import check_path
+from oponm.output import unfailing_output
 
 COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",

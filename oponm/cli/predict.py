@@ -42,13 +42,11 @@ def run(arguments: list[str]) -> None:
 
 
 def _predict(config: DictConfig, paths: list[str]) -> None:
-    from oponm.cli.quiet import quiet_libraries
     from oponm.cli.trusted import network_factory
     from oponm.inference import Predictions, find_images, load_classifier
     from oponm.inference.new_files import new_files
     from oponm.inference.predict import write_csv, write_json
 
-    quiet_libraries()
     write = {"csv": write_csv, "json": write_json}[check_choice("format", config.format, ("csv", "json"))]
     output = Path(str(config.output))
     if not paths:

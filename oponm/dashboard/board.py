@@ -22,8 +22,8 @@ from oponm.metrics import MOST_CONFUSED, read_confusion
 from oponm.report.sheet import sheet_figure
 from oponm.training import LongTailModule
 from oponm.training.callbacks.checkpoint import BEST, LAST
-from oponm.training.result import environment
 from oponm.training.history import History
+from oponm.training.result import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

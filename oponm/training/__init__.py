@@ -6,8 +6,8 @@ from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.run import run
-from oponm.training.train import evaluate, make_trainer, train
 from oponm.training.runs import Run
+from oponm.training.train import evaluate, make_trainer, train
 
 __all__ = [
     "BatchNormSync",

@@ -99,9 +99,9 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
         InputError: naming the part that cannot be used.
     """
     given = given or {}
-    plan = _plan(config, given)
+    plan = build_plan(config, given)
     schedule = _part(config, given, "schedule")(max_epochs=plan.max_epochs)
-    network = _network(config, given, len(data.class_names), data.image_shape)
+    network = build_network(config, given, len(data.class_names), data.image_shape)
     optimizer, loss = _part(config, given, "optimizer"), _part(config, given, "loss")
     trainer, norm = config.trainer, _plain(config.norm)
     idle = try_parts(data, network, plan, optimizer, schedule, loss, norm, trainer.compile, trainer.split_noise)
@@ -163,6 +163,8 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 
 
 def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
+    build_plan(config, given)  # which costs nothing, before images are read
+    build_plan(config, given)  # which costs nothing, before images are read
     data = build_data(config, given)
     parts = build_parts(config, data, given)
     module = LongTailModule(
@@ -188,7 +190,13 @@ def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
     return given[group] if group in given else instantiate({**_plain(config[group]), "_partial_": True})
 
 
-def _plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
+def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
+    """The phases of the method, laid out over the run.
+
+    Args:
+        config: of the run.
+        given: objects in place of settings, by group.
+    """
     epochs, tau = config.trainer.max_epochs, config.method.tau
     if "method" in given:
         return PhasePlan(given["method"], epochs, tau)
@@ -197,8 +205,17 @@ def _plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
     return PhasePlan.from_config(phases, epochs, tau)
 
 
-def _network(config: DictConfig, given: Mapping[str, Any], num_classes: int, image_shape: Sequence[int]) -> nn.Module:
-    """The network with its head, for images (C, H, W): its initial weights a function of ``seed``, or of a file."""
+def build_network(
+    config: DictConfig, given: Mapping[str, Any], num_classes: int, image_shape: Sequence[int]
+) -> nn.Module:
+    """The network with its head: its initial weights a function of ``seed``, or those of a file.
+
+    Args:
+        config: of the run.
+        given: objects in place of settings, by group.
+        num_classes: outputs.
+        image_shape: (C, H, W).
+    """
     settings, model = _plain(config.model), given.get("model")
     if isinstance(model, nn.Module):
         make: Callable[..., nn.Module] = lambda num_classes, in_channels: model  # noqa: E731

@@ -99,7 +99,7 @@ def _node(group: str, thing: Any) -> dict[str, Any]:
     if group == "method":
         return {"phases": [_phase_node(phase) for phase in thing], "tau": None}
     node = as_settings(thing)
-    return _without(node, "_partial_") if group in ("schedule", "model") else node
+    return _without(node, "_partial_") if group == "model" else node
 
 
 def _phase_node(phase: Phase) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -189,11 +190,15 @@ def fit(
             loggers=listed,
             callbacks=callbacks,
             phase_cache=cache,
+            started_from="oponm.training.fit",
             **composed.given,
         )
-    except BaseException:
+    except BaseException as error:
         if output_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
+        argument = str(getattr(error, "key", None)).rpartition(".")[2]
+        if isinstance(error, InputError) and argument in inspect.signature(fit).parameters:
+            raise InputError(error.message, argument) from error
         raise
 
 

@@ -41,9 +41,9 @@ def run_in_processes(
     """Call a function in each of several processes, and wait for them.
 
     They find what ``torchrun`` sets in the environment, import the script that calls it, as ``multiprocessing`` has it,
-    and are sent the arguments. If one dies, all end; ``max_restarts`` times they are restarted. Signals are passed on to
-    all of them. One that ends for a reason that stays, such as bad input, writes it down and ends as if all were well,
-    as the agent restarts those with another exit code.
+    and are sent the arguments. If one dies, all end; ``max_restarts`` times they are restarted. Signals are passed on
+    to all of them. One that ends for a reason that stays, such as bad input, writes it down and ends as if all were
+    well, as the agent restarts those with another exit code.
 
     Args:
         run: at the top level of a module.
@@ -58,7 +58,8 @@ def run_in_processes(
         ChildProcessError: if one died.
     """
     torchrun = _TORCHRUN.format(devices=devices)
-    if any(frame.frame.f_globals["__name__"] == "__mp_main__" for frame in inspect.stack()):  # such a process imports it
+    callers = {frame.frame.f_globals["__name__"] for frame in inspect.stack()}
+    if "__mp_main__" in callers:  # the script is being imported by such a process
         guard = 'call fit below if __name__ == "__main__":'
         raise InputError(
             f"of {devices} starts processes that import this script anew: {guard}, or {torchrun}", "devices"
@@ -129,7 +130,7 @@ def _take_part(scratch: str) -> None:
     except Stopped as stopped:
         tell(job, this, SIGNALLED + stopped.signal, str(stopped), stopped.step)
     except InputError as error:
-        tell(job, this, BAD_INPUT, str(error))
+        tell(job, this, BAD_INPUT, error.message, key=error.key)
     except AttributeError as error:
         if "__main__" not in str(error):
             raise
@@ -164,7 +165,7 @@ def explain(job: Path, error: Any = None) -> NoReturn:
     """
     reason = told(job)
     if reason and reason["code"] == BAD_INPUT:
-        raise InputError(reason["message"]) from error
+        raise InputError(reason["message"], reason["key"]) from error
     if reason:
         raise Stopped(reason["code"] - SIGNALLED, reason["step"]) from error
     if received := getattr(error, "sigval", None):
@@ -188,7 +189,7 @@ def _keeping_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def tell(job: Path, rank: int, code: int, message: str, step: int | None = None) -> None:
+def tell(job: Path, rank: int, code: int, message: str, step: int | None = None, key: str | None = None) -> None:
     """Write down why a process ends.
 
     Args:
@@ -197,9 +198,10 @@ def tell(job: Path, rank: int, code: int, message: str, step: int | None = None)
         code: the exit code that the command ends with.
         message: for the user.
         step: of the checkpoint that is kept, if one is.
+        key: of the setting at fault.
     """
     if job.is_dir():
-        write_json(job / _REASON.format(rank), {"code": code, "message": message, "step": step})
+        write_json(job / _REASON.format(rank), {"code": code, "message": message, "step": step, "key": key})
 
 
 def told(job: Path) -> dict[str, Any] | None:
@@ -215,7 +217,7 @@ def told(job: Path) -> dict[str, Any] | None:
         >>> tell(job, 1, 143, "stopped by SIGTERM")
         >>> tell(job, 2, 2, "disk full")
         >>> told(job)
-        {'code': 2, 'message': 'disk full', 'step': None}
+        {'code': 2, 'message': 'disk full', 'step': None, 'key': None}
     """
     found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(job.glob(_REASON.format("*")))]
     return min(found, key=lambda reason: reason["code"] != BAD_INPUT, default=None)

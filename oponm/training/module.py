@@ -33,11 +33,11 @@ from oponm.nn import noise_routing
 from oponm.nn.aux import AuxRoutedBatchNorm
 from oponm.noise import Batch
 from oponm.rng import derived_randomness
+from oponm.training.distributed import everyone_says, world_size
 from oponm.training.noise_pass import split_logits, split_obstacle
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
-from oponm.training.distributed import everyone_says, world_size
 
 log = logging.getLogger(__name__)
 _MOST_PHASES = 10  # of a method that is chosen by name

@@ -59,7 +59,9 @@ def check_settings(config: DictConfig) -> None:
         for name, settings in config.callbacks.items():
             if str(settings.get("monitor", "")).startswith("val/"):
                 remedy = "set data.val=split, or monitor a figure of training such as train/loss"
-                raise InputError(f"watches {settings.monitor}, and there is no validation: {remedy}", f"callbacks.{name}")
+                raise InputError(
+                    f"watches {settings.monitor}, and there is no validation: {remedy}", f"callbacks.{name}"
+                )
 
 
 def _is_lightnings(key: str) -> bool:

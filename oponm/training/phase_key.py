@@ -28,9 +28,9 @@ import oponm
 from oponm.data import LongTailDataModule
 from oponm.nn import revert_batchnorm
 from oponm.own_code import UnknownCode, own_code, targets
+from oponm.training.distributed import world_size
 from oponm.training.module import LongTailModule
 from oponm.training.plain_phase import auxiliary_names
-from oponm.training.distributed import world_size
 
 VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy", "pillow")
 _UNRELATED = {"cli", "dashboard", "report"}  # rooms that no weight depends on

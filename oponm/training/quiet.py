@@ -27,6 +27,13 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def quiet_libraries() -> None:
+    """Keep those notices off the terminal from now on, in a program of its own."""
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=MODULES)
+
+
 def first_alone_speaks() -> None:
     """Leave it to the first process of several to say what all of them would; errors are said by each."""
     logging.getLogger().addHandler(logging.NullHandler())

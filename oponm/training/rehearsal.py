@@ -18,11 +18,11 @@ from oponm.errors import InputError, check_flag
 from oponm.losses import batch_loss, class_weights
 from oponm.nn import convert_batchnorm, noise_routing
 from oponm.rng import derived_randomness
+from oponm.training.distributed import world_size
 from oponm.training.margins import check_margins
 from oponm.training.noise_pass import split_obstacle
 from oponm.training.parts import enter_part, rehearse, set_modes
 from oponm.training.phases import Phase, PhasePlan
-from oponm.training.distributed import world_size
 
 log = logging.getLogger(__name__)
 

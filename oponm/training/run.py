@@ -37,7 +37,7 @@ from oponm.training.run_folder import (
     require_same_input,
     state_to_go_on_from,
 )
-from oponm.training.run_lock import sole_use
+from oponm.training.run_lock import is_free, sole_use
 from oponm.training.runs import Run
 from oponm.training.train import train
 
@@ -52,6 +52,7 @@ def run(
     loggers: Sequence[Logger] | None = None,
     callbacks: Sequence[pl.Callback] = (),
     phase_cache: PhaseCache | None = None,
+    started_from: str | None = None,
     **objects: Any,
 ) -> Run:
     """Train a network as a config says, evaluate it on the test set, and keep the run in its folder.
@@ -68,6 +69,7 @@ def run(
         loggers: in place of those of the config.
         callbacks: beside those of the config.
         phase_cache: in place of the config's.
+        started_from: the function that a program called, for ``result.json``; None is the command.
         **objects: in place of settings, by config group: ``data`` (a data module), ``model`` (a network, or what makes
             one), ``method`` (phases), and what makes the ``noise``, ``optimizer``, ``schedule`` and ``loss``.
 
@@ -103,7 +105,7 @@ def run(
             elif _starts_processes(config):
                 log = folder / LOG_FILE if _logs_to(folder / LOG_FILE) else None
                 call = {"config": config, "choices": choices, "overrides": overrides, "loggers": loggers}
-                call |= {"callbacks": callbacks, "phase_cache": phase_cache, **objects}
+                call |= {"callbacks": callbacks, "phase_cache": phase_cache, "started_from": started_from, **objects}
                 run_in_processes(run, call, config.trainer.devices, config.trainer.max_restarts, log)
             else:
                 cache = phase_cache or build_phase_cache(config)
@@ -111,6 +113,7 @@ def run(
                 if rank() == 0:
                     settings: Any = OmegaConf.to_container(config)
                     identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
+                    identity |= {"started_from": started_from} if started_from else {}
                     finish(folder, identity, measured, started, {key: settings[key] for key in PUBLISHED})
                 first_says(None)  # so that no other process looks for the result before it is there
     return Run.load(folder, network=given.get("model"), data=given.get("data"))
@@ -244,7 +247,7 @@ def _remove(folder: Path) -> None:
         if _is_of(handler, folder / LOG_FILE):
             logging.getLogger().removeHandler(handler)
             handler.close()
-    if not folder.is_dir():
+    if not folder.is_dir() or not is_free(folder):
         return
     for file in folder.iterdir():
         if left_of_start(file.name):

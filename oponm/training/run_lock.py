@@ -57,6 +57,30 @@ def sole_use(folder: Path, begun: bool) -> Iterator[None]:
         yield
 
 
+def is_free(folder: Path) -> bool:
+    """Whether no other run has a folder.
+
+    Args:
+        folder: of the run, there already.
+
+    Example:
+        >>> import tempfile
+        >>> is_free(Path(tempfile.mkdtemp()))
+        True
+    """
+    if not (folder / LOCK_FILE).is_file():
+        return True
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    except (OSError, NotImplementedError):
+        return True
+    lock.release()
+    return True
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)

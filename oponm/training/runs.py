@@ -31,10 +31,10 @@ from oponm.inference import (
 from oponm.metrics import read_confusion
 from oponm.metrics.confusion import CONFUSION_FILE
 from oponm.run_files import CONFIG_FILE, RESULT_FILE
-from oponm.training.weights import check_split
 from oponm.training.module import LongTailModule
 from oponm.training.quiet import quiet
 from oponm.training.train import evaluate
+from oponm.training.weights import check_split
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -22,12 +22,12 @@ from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
+from oponm.training.distributed import largest, process_options, rank
 from oponm.training.history import History
 from oponm.training.module import LongTailModule
 from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
-from oponm.training.distributed import largest, process_options, rank
 from oponm.training.rehearsal import try_part
 from oponm.training.weights import load_weights
 

@@ -12,8 +12,6 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import CSVLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from oponm.cli.build import build, build_model, build_plan, trainer_options
-from oponm.cli.loggers import open_loggers
 from oponm.configs import CONF_DIR, groups
 from oponm.dashboard import TensorBoardLogger, WandbLogger
 from oponm.data import LongTailDataModule
@@ -23,6 +21,9 @@ from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
+from oponm.training.build import build, build_network, build_plan
+from oponm.training.loggers import open_loggers
+from oponm.training.options import trainer_options
 from tests.cli.compose import compose_config
 
 ALL = groups()
@@ -46,7 +47,7 @@ def make_data(config: DictConfig) -> None:
 def make_model(config: DictConfig) -> None:
     """The network that the file names, with the norm of the file; without memory, as some are large."""
     with torch.device("meta"):
-        model = build_model(config, num_classes=7, in_channels=3)
+        model = build_network(config, {}, 7, (3, 32, 32))
         convert_batchnorm(model, **config.norm)
         assert model.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
@@ -57,7 +58,7 @@ def make_model(config: DictConfig) -> None:
 
 
 def make_method(config: DictConfig) -> None:
-    assert build_plan(config).max_epochs == config.trainer.max_epochs
+    assert build_plan(config, {}).max_epochs == config.trainer.max_epochs
 
 
 def make_schedule(config: DictConfig) -> None:

@@ -17,11 +17,11 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from oponm import __version__
-from oponm.cli.job import run_job
-from oponm.cli.loggers import open_loggers
 from oponm.cli.wandb_defaults import fill_in_wandb
 from oponm.errors import InputError
 from oponm.metrics import read_confusion
+from oponm.training import run
+from oponm.training.loggers import open_loggers
 from tests.cli.command import oponm
 from tests.cli.compose import compose_config
 from tests.dashboard.wandb_files import Recorded, read_offline
@@ -38,7 +38,7 @@ def make_run(folder: Path, *overrides: str, all_loggers: bool = True) -> dict:
         OmegaConf.set_struct(config, False)
         config.logger.tensorboard = compose_config("logger=tensorboard", f"output_dir={folder}").logger.tensorboard
     fill_in_wandb(config, CHOICES, folder, "outputs/noise_grad")
-    return run_job(config, folder, settings, begun=False)
+    return run(config, choices=CHOICES, overrides=settings).result
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from oponm.errors import InputError
 from oponm.models import SmallCNN, with_head
 from oponm.nn import convert_batchnorm
 from oponm.training import Phase, PhasePlan, train
-from oponm.training.weights import load_weights
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, rehearse, set_modes
+from oponm.training.weights import load_weights
 from tests.training.small import make_data, make_module
 
 

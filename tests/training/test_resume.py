@@ -18,9 +18,9 @@ from oponm.data.loader import DecodingFailed, Loader
 from oponm.errors import InputError
 from oponm.signals import Stopped
 from oponm.training import Phase, PhaseCache, PhasePlan, train
-from oponm.training.weights import load_state
 from oponm.training.callbacks.checkpoint import save_whole
 from oponm.training.schedule import cosine_schedule
+from oponm.training.weights import load_state
 from tests.training.small import make_data, make_module
 
 METHODS = {
@@ -58,9 +58,7 @@ class KillAt(pl.Callback):
             self._kill(trainer)
 
 
-def run(
-    folder: Path, method: str, resume=None, kill: KillAt | None = None, cache=None, every=1, **options
-):
+def run(folder: Path, method: str, resume=None, kill: KillAt | None = None, cache=None, every=1, **options):
     data = make_data(val="split", val_size=5)
     module = make_module(data)
     state = load_state(folder / "checkpoints/last.ckpt") if resume else None

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from oponm.configs import compose_choices, groups
@@ -16,7 +17,6 @@ from oponm.data.samplers.parts import part_of_batch
 from oponm.models import CosineClassifier
 from oponm.noise import Batch
 from oponm.training import LongTailModule, Phase, PhasePlan
-from oponm.training.settings import from_settings
 
 COUNTS = [100, 40, 10, 3]
 IMAGES = 11
@@ -31,8 +31,8 @@ def phases() -> dict[str, tuple[Phase, object]]:
     found: dict[str, tuple[Phase, object]] = {}
     for method in groups()["method"]:
         settings = compose_choices({"method": method})[1]
-        plan = PhasePlan.from_config(from_settings(settings["method"]["phases"]), 200)
-        loss = from_settings({**settings["loss"], "_partial_": True})
+        plan = PhasePlan.from_config(instantiate(settings["method"]["phases"], _convert_="all"), 200)
+        loss = instantiate({**settings["loss"], "_partial_": True})
         found |= {f"{method}-{number}": (phase, loss) for number, phase in enumerate(plan.phases)}
     weighed = [(noise, classes) for noise in (0.0, 0.4) for classes in ("none", "inverse_frequency")]
     plain = found["erm-0"][1]

@@ -18,8 +18,8 @@ from oponm.data.loader import DecodingFailed
 from oponm.errors import InputError
 from oponm.signals import Stop, Stopped
 from oponm.training.callbacks.nonfinite import NonFinite
-from oponm.training.history import History
 from oponm.training.distributed import first_says, largest, world_size
+from oponm.training.history import History
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 MONITOR = "val/balanced_accuracy"

@@ -15,11 +15,11 @@ import torch
 from oponm.data import LongTailDataModule
 from oponm.signals import Stopped
 from oponm.training.callbacks.checkpoint import BEST, Checkpoints, save_whole, state_of
+from oponm.training.distributed import everyone_says, first_says, rank, world_size
 from oponm.training.module import LongTailModule
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phase_key import phase_key, trains_as_plain
 from oponm.training.plain_phase import with_auxiliary, without_auxiliary
-from oponm.training.distributed import everyone_says, first_says, rank, world_size
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pytorch_lightning.loggers import CSVLogger
 
 from oponm.errors import InputError
 from oponm.training import PhaseCache, PhasePlan, train
-from oponm.training.weights import load_state
 from oponm.training.module import LongTailModule
+from oponm.training.weights import load_state
 from tests.training.small import OPEN, make_data, make_module
 
 EPOCHS, STEPS = 4, 12

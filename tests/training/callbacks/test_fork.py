@@ -26,7 +26,9 @@ STORED = {"epoch": 2, "best": None, "callbacks": {"Checkpoints": SAVED}, "traini
 
 def enter(folder: Path, stop: int | None = None) -> fork.Fork:
     fork.phase_key = lambda module, data, trainer, epoch, options, callbacks: f"after-{epoch}"
-    module = SimpleNamespace(seed=0, plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4), model=torch.nn.Identity())
+    module = SimpleNamespace(
+        seed=0, plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4), model=torch.nn.Identity()
+    )
     keeper = SimpleNamespace(stop=SimpleNamespace(received=stop), state_key="Checkpoints", started=0.0)
     return fork.Fork(PhaseCache(folder), module, None, None, keeper).__enter__()
 

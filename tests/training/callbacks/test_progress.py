@@ -9,9 +9,8 @@ import pytest
 from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
 
-from oponm.training import progress, run
+from oponm.training.callbacks import EpochLines, TrainingProgress, progress
 from oponm.training.module import LongTailModule
-from oponm.training.callbacks.progress import TrainingProgress
 from tests.training import small
 
 MEASURED = re.compile(
@@ -22,10 +21,13 @@ MEASURED = re.compile(
 def shown(tmp_path, monkeypatch, terminal: bool = True, epochs: int = 6, every: float = 0.0) -> str:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=160)
-    monkeypatch.setattr(run, "TrainingProgress", lambda plan: TrainingProgress(plan, console))
     monkeypatch.setattr(progress, "LOOK_EVERY", every)
-    small.run(tmp_path, epochs=epochs, loggers=[CSVLogger(tmp_path, name="", version="")])
+    small.run(tmp_path, epochs=epochs, loggers=logger(tmp_path), callbacks=[TrainingProgress(console)])
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text.getvalue())
+
+
+def logger(tmp_path):
+    return [CSVLogger(tmp_path, name="", version="")]
 
 
 def logged(tmp_path) -> list[tuple[float, float, float]]:
@@ -88,7 +90,7 @@ LINE = re.compile(
 
 def test_without_a_terminal_a_line_tells_of_each_epoch(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
-    small.run(tmp_path, epochs=6, loggers=[CSVLogger(tmp_path, name="", version="")])
+    small.run(tmp_path, epochs=6, loggers=logger(tmp_path), callbacks=[EpochLines()])
     lines = [LINE.fullmatch(line) for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
     assert [line["epoch"] for line in lines] == list("123456")
     assert [line["phase"] for line in lines] == 3 * ["instance"] + 3 * ["class_balanced+noise"]
@@ -98,8 +100,8 @@ def test_without_a_terminal_a_line_tells_of_each_epoch(tmp_path, monkeypatch, ca
 
 def test_lines_are_few_where_epochs_are_short_and_the_log_has_all(tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.setattr(progress, "LINE_EVERY", 1e9)
-    with caplog.at_level("INFO", logger="oponm.training.progress"):
-        small.run(tmp_path, epochs=6)
+    with caplog.at_level("INFO", logger="oponm.training.callbacks.progress"):
+        small.run(tmp_path, epochs=6, callbacks=[EpochLines()])
     assert "epoch" not in capsys.readouterr().err
     assert len([record for record in caplog.records if record.message.startswith("epoch")]) == 6
 
@@ -107,5 +109,5 @@ def test_lines_are_few_where_epochs_are_short_and_the_log_has_all(tmp_path, monk
 def test_a_line_of_a_sweep_names_its_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     (tmp_path / "multirun.yaml").touch()
-    small.run(tmp_path / "seed=1")
+    small.run(tmp_path / "seed=1", callbacks=[EpochLines()])
     assert all(line.startswith("seed=1: epoch ") for line in capsys.readouterr().err.splitlines() if "loss" in line)
