@@ -37,10 +37,17 @@ def groups() -> dict[str, list[str]]:
 @cache
 def _composed(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf, open_dict
 
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose("train", [*overrides, "output_dir=''"], return_hydra_config=True)
+    outer = GlobalHydra.instance().hydra  # of a program that is one of Hydra's itself
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            config = compose("train", [*overrides, "output_dir=''"], return_hydra_config=True)
+    finally:
+        if outer:
+            GlobalHydra.instance().initialize(outer)
     choices = {name: choice for name, choice in config.hydra.runtime.choices.items() if "/" not in name and choice}
     with open_dict(config):
         del config["hydra"]

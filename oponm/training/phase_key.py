@@ -102,12 +102,15 @@ def _counts(name: str, value: Any) -> bool:
 
 
 def _callback(callback: pl.Callback) -> dict[str, Any] | None:
-    """A user's callback by its class, code and settings; None for those that only watch."""
+    """A user's callback by its class and what it says of itself; None for those that only watch."""
     if type(callback) in (LearningRateMonitor, DeviceStatsMonitor, ModelCheckpoint, ModelSummary, RichModelSummary):
         return None
-    kept = {name: describe(value) for name, value in vars(callback).items() if not name.startswith("_")}
-    hidden = {name: value for name, value in vars(callback).items() if name.startswith("_") and value is not None}
-    return {"class": describe(type(callback)), "settings": kept, "hidden": describe(hidden)}
+    if (settings := getattr(callback, "settings", None)) is None:
+        name = type(callback).__name__
+        raise NotImplementedError(
+            f"the callback {name} may change weights: changes_nothing = True in it says it does not"
+        )
+    return {"class": describe(type(callback)), "settings": describe(settings)}
 
 
 def trains_as_plain(module: LongTailModule, data: LongTailDataModule, epoch: int) -> bool:

@@ -80,12 +80,17 @@ def try_parts(
     return idle
 
 
-def try_part(key: str, make: Callable[[], Any]) -> Any:
+_MISTAKES = (TypeError, ValueError, RuntimeError, AssertionError, ImportError, MisconfigurationException)
+
+
+def try_part(key: str, make: Callable[[], Any], mistakes: tuple[type[Exception], ...] = _MISTAKES) -> Any:
     """Make a thing before anything is written, to see whether its settings can be used.
 
     Args:
         key: of the setting at fault.
         make: makes it.
+        mistakes: errors that are the setting's fault; an :class:`~oponm.errors.InputError` with a key of its own keeps
+            that where they are not the usual ones.
 
     Raises:
         InputError: by that key, for whatever goes wrong.
@@ -93,10 +98,10 @@ def try_part(key: str, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except InputError as error:
-        if error.key == key:
+        if error.key == key or mistakes is not _MISTAKES:
             raise
         raise InputError(f"cannot be used: {' '.join(str(error).split())}", key) from error
-    except (TypeError, ValueError, RuntimeError, AssertionError, ImportError, MisconfigurationException) as error:
+    except mistakes as error:
         unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         remedy = f"; ~{key}.{unexpected[1]} leaves it out" if unexpected else ""
         raise InputError(f"cannot be used: {' '.join(str(error).split())}{remedy}", key) from error

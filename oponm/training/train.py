@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from oponm.data import LongTailDataModule
 from oponm.errors import check_choice
@@ -32,6 +33,7 @@ from oponm.training.rehearsal import try_part
 from oponm.training.weights import load_weights
 
 log = logging.getLogger(__name__)
+_REFUSALS = (MisconfigurationException,)  # of Lightning's, in words for its users
 
 
 def train(
@@ -130,7 +132,7 @@ def train(
         if state:
             history.replay(state_of(state)["history"], loggers or [])
             files.held[LAST] = dict(state)
-        trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None)
+        try_part("trainer", lambda: trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None), _REFUSALS)
         if not keeper.ended:
             keeper.ended = True
             keeper.save_last(trainer)
@@ -138,7 +140,7 @@ def train(
         if received:
             raise Stopped(received, trainer.global_step)
     module.finish()
-    result = {"train_seconds": round(keeper.elapsed, 3), "epochs": plan.max_epochs, "validation": data.val}
+    result = {"train_seconds": round(keeper.elapsed, 3), "epochs": trainer.current_epoch, "validation": data.val}
     result["data_facts"] = data.facts
     result["phases"] = [
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)

@@ -21,9 +21,9 @@ from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
-from oponm.training.build import build, build_network, build_plan
+from oponm.training.build import build, build_callbacks, build_network, build_plan
 from oponm.training.loggers import open_loggers
-from oponm.training.options import trainer_options
+from oponm.training.options import check_settings, trainer_options
 from tests.cli.compose import compose_config
 
 ALL = groups()
@@ -32,6 +32,7 @@ NEEDED = {  # what a choice cannot be used without
     "image_folder": ["data.root=photos"],
     "custom": ["model._target_=oponm.models.SmallCNN"],
     "wandb": ["logger.wandb.offline=true"],
+    "early_stopping": ["data.val=split"],
 }
 COUNTS = [100, 50, 10, 5, 2, 2, 2, 2, 2, 2]
 NORMS = {"dar": DARBatchNorm2d, "aux": AuxBatchNorm2d, "standard": SharedBatchNorm2d}
@@ -108,6 +109,10 @@ def make_loggers(config: DictConfig) -> None:
         assert [type(logger) for logger in loggers] == [LOGGERS[name] for name in config.logger]
 
 
+def make_callbacks(config: DictConfig) -> None:
+    assert len(build_callbacks(config)) == len(config.callbacks)
+
+
 MAKE: dict[str, Callable[[DictConfig], None]] = {
     "data": make_data,
     "model": make_model,
@@ -121,6 +126,8 @@ MAKE: dict[str, Callable[[DictConfig], None]] = {
     "optimizer": make_optimizer,
     "trainer": make_trainer_of,
     "logger": make_loggers,
+    "callbacks": make_callbacks,
+    "debug": make_trainer_of,
 }
 
 
@@ -129,7 +136,9 @@ def test_what_the_choice_names_is_made(group, choice, tmp_path):
     config = compose_config(f"{group}={choice}", f"output_dir={tmp_path}", "seed=3", *NEEDED.get(choice, []))
     assert config.seed == 3
     for make in MAKE.values() if group == "experiment" else [MAKE[group]]:
-        make(config)
+        if make is not make_trainer_of or choice not in ("gpu", "ddp", "mps"):
+            make(config)
+    check_settings(config)
     if group == "mixing":
         assert (instantiate(config.mixing)(COUNTS) is None) == (choice == "none")
     if group == "logger":

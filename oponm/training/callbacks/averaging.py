@@ -33,7 +33,7 @@ class ExponentialAverage(EMAWeightAveraging):
 
     def __init__(self, decay: float = 0.999, **options: Any) -> None:
         super().__init__(decay=check_real("decay", decay, 0, 1), **options)
-        self.decay = decay
+        self.settings = {"decay": decay, **options}  # for the phase cache
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot be averaged."""
@@ -62,9 +62,9 @@ class StochasticAverage(WeightAveraging):
 
     def __init__(self, start: float = 0.9) -> None:
         super().__init__()
-        self.start, self.first, self.updated = check_real("start", start, 0, 1), None, False
-
-    first: int | None  # epoch
+        self.start, self.updated = check_real("start", start, 0, 1), False
+        self.settings = {"start": self.start}  # for the phase cache
+        self.first: int | None = None  # epoch
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Whether an epoch is one of the last; never after a step."""

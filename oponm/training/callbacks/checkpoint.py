@@ -174,6 +174,7 @@ class Checkpoints(Checkpoint):
         if epochs["ready"] == epochs["started"] + 1:  # else Lightning would take the next epoch for one that is over
             loop["epoch_loop.batch_progress"]["current"] = dict(_PROGRESS)
             loop["epoch_loop.batch_progress"]["is_last_batch"] = False
+            loop["state_dict"]["combined_loader"] = [{"read": 0}]
             loop["epoch_loop.scheduler_progress"]["current"] = {"ready": 0, "completed": 0}
         batches = loop["epoch_loop.batch_progress"]
         if not batches["current"]["ready"] and _validates(trainer, batches["total"]["ready"]):

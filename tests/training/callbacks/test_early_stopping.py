@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from oponm.training import Phase, PhasePlan, train
+from oponm.training.callbacks import EarlyStopping
+from oponm.training.weights import load_state
+from tests.training.small import make_data, make_module
+from tests.training.test_resume import KillAt, Killed
+
+
+def run(folder, *callbacks, resume=False):
+    data = make_data(val="split", val_size=5)
+    module = make_module(data)
+    state = load_state(folder / "checkpoints/last.ckpt") if resume else None
+    plan = PhasePlan([Phase(5), Phase(5, "class_balanced", noise=True)], 10)
+    result = train(
+        *(module, data, plan, folder, [], None, state),
+        checkpoint_every_n_steps=1,
+        callbacks=callbacks,
+        accelerator="cpu",
+    )
+    return module, result
+
+
+def stopping(kind=EarlyStopping):
+    return kind("train/loss", patience=1, min_delta=100.0)  # nothing ever gets better by as much
+
+
+def test_it_waits_for_the_last_phase(tmp_path):
+    _, result = run(tmp_path / "run", stopping())
+    assert result["epochs"] == 7
+    assert result["phases"][-1]["start"] == 5
+    assert run(tmp_path / "lightning", stopping(pl.callbacks.EarlyStopping))[1]["epochs"] == 2
+
+
+@pytest.mark.parametrize("step", [4, 16, 17, 18, 20])
+def test_killed_it_resumes_and_stops_where_it_would_have(tmp_path, step):
+    whole = run(tmp_path / "whole", stopping())
+    with pytest.raises(Killed):
+        run(tmp_path / "run", stopping(), KillAt(step, "step"))
+    for _ in range(2):  # the second time training is over
+        module, result = run(tmp_path / "run", stopping(), resume=True)
+        assert result["epochs"] == 7
+        assert result["metrics"] == whole[1]["metrics"]
+        weights = whole[0].model.state_dict()
+        assert all(torch.equal(tensor, weights[name]) for name, tensor in module.model.state_dict().items())

@@ -1,0 +1,145 @@
+"""Every option of Lightning's trainer reaches it, from the command line's config and from Python."""
+
+from __future__ import annotations
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import LearningRateMonitor
+
+from oponm.data import DigitsLT
+from oponm.errors import InputError
+from oponm.training import Phase, PhasePlan, fit, train
+from oponm.training.options import check_settings, trainer_options
+from oponm.training.weights import load_state
+from tests.cli.compose import compose_config
+from tests.training.small import make_data, make_module
+from tests.training.test_resume import KillAt, Killed
+
+
+class Seen(pl.Callback):
+    def on_fit_start(self, trainer, module):
+        self.trainer, self.steps = trainer, 0
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.steps += 1
+
+
+def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
+    seen = Seen()
+    options = {"gradient_clip_val": 0.5, "limit_train_batches": 2, "accumulate_grad_batches": 2, "profiler": "simple"}
+    overrides = [f"++trainer.{key}={value}" for key, value in options.items()]
+    config = compose_config(*overrides, f"output_dir={tmp_path}")
+    check_settings(config)
+    assert options.items() - {("profiler", "simple")} <= trainer_options(config).items()
+    run = fit(DigitsLT(), "small_cnn", "erm", max_epochs=3, callbacks=[seen], output_dir=tmp_path / "run", **options)
+    assert seen.trainer.gradient_clip_val == 0.5
+    assert (seen.steps, seen.trainer.global_step) == (6, 3)
+    assert "training_step" in (tmp_path / "run/fit-profile.txt").read_text()
+    assert {"+trainer.limit_train_batches=2", "trainer.gradient_clip_val=0.5"} <= set(run.result["overrides"])
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("++trainer.use_distributed_sampler=true", "trainer.use_distributed_sampler would draw again"),
+        ("++trainer.enable_checkpointing=false", "trainer.enable_checkpointing cannot be false"),
+        ("++trainer.logger=true", "trainer.logger is a group of its own"),
+        ("++trainer.callbacks=[]", "trainer.callbacks are a group of their own"),
+        ("++trainer.default_root_dir=x", "trainer.default_root_dir is the folder of the run"),
+        ("++trainer.barebones=true", "trainer.barebones leaves out"),
+        ("trainer.strategy=ddp_spawn", "trainer.strategy starts processes of its own"),
+        ("+trainer.gradient_clip=1", "trainer.gradient_clip is no setting: did you mean trainer.gradient_clip_val"),
+        ("+trainer.self=1", "trainer.self is no setting"),
+        ("callbacks=early_stopping", "callbacks.early_stopping watches val/balanced_accuracy, and there is no"),
+    ],
+)
+def test_what_contradicts_phases_or_resumption_is_refused_with_the_reason(override, words):
+    with pytest.raises(InputError, match=words):
+        check_settings(compose_config(override))
+
+
+def test_a_skipped_step_and_accumulated_gradients_exclude_each_other():
+    config = compose_config("trainer.on_nonfinite=skip", "trainer.accumulate_grad_batches=2")
+    with pytest.raises(InputError, match=r"trainer\.on_nonfinite cannot be skip with"):
+        check_settings(config)
+
+
+def test_a_class_of_ones_own_is_the_trainer():
+    config = compose_config("trainer._target_=tests.training.test_options.OwnTrainer")
+    assert trainer_options(config)["trainer_class"] is OwnTrainer
+
+
+class OwnTrainer(pl.Trainer):
+    pass
+
+
+OPTIONS = {
+    "accumulate": {"accumulate_grad_batches": 2},
+    "clip": {"gradient_clip_val": 0.1},
+    "limit": {"limit_train_batches": 2},
+    "within epochs": {"val_check_interval": 1},
+    "every second epoch": {"check_val_every_n_epoch": 2},
+    "sanity": {"num_sanity_val_steps": 1},
+}
+
+
+def trained(folder, options, *callbacks, resume=False):
+    data = make_data(val="split", val_size=5, batch_size=64)
+    module = make_module(data)
+    state = load_state(folder / "checkpoints/last.ckpt") if resume else None
+    train(
+        *(module, data, PhasePlan([Phase(2), Phase(2, "class_balanced", noise=True)], 4), folder, [], None, state),
+        **{"checkpoint_every_n_steps": 1, "callbacks": callbacks, "accelerator": "cpu", **options},
+    )
+    return module.model.state_dict()
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("step", [2, 3, 5, 6])
+def test_a_run_with_options_resumes_to_the_same_bits(tmp_path, name, step):
+    whole = trained(tmp_path / "whole", OPTIONS[name])
+    plain = trained(tmp_path / "plain", {})
+    assert name in ("within epochs", "every second epoch", "sanity") or any(
+        not torch.equal(tensor, plain[key]) for key, tensor in whole.items()
+    )
+    try:
+        trained(tmp_path / "run", OPTIONS[name], KillAt(step, "step"))
+        pytest.fail("it was not killed")
+    except Killed:
+        pass
+    resumed = trained(tmp_path / "run", OPTIONS[name], resume=True)
+    assert all(torch.equal(tensor, resumed[key]) for key, tensor in whole.items())
+
+
+def test_one_batch_is_learnt_again_and_again(tmp_path):
+    class Targets(pl.Callback):
+        seen: list = []
+
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            self.seen.append(batch.targets.tolist())
+
+    data = make_data()
+    module = make_module(data)
+    targets = Targets()
+    plan = PhasePlan([Phase(1)], 3)
+    train(module, data, plan, tmp_path, callbacks=[targets], accelerator="cpu", overfit_batches=1)
+    assert len(targets.seen) == 3
+    assert targets.seen[0] == targets.seen[1] == targets.seen[2]
+
+
+def test_a_trial_writes_no_checkpoint(tmp_path):
+    run = fit(DigitsLT(), method="open", max_epochs=4, output_dir=tmp_path / "run", fast_dev_run=True)
+    assert not (tmp_path / "run/checkpoints").exists()
+    assert run.result["epochs"] == 1
+
+
+def test_the_rate_is_logged_by_lightnings_callback(tmp_path):
+    monitor = LearningRateMonitor("epoch")
+    run = fit(DigitsLT(), method="erm", max_epochs=2, output_dir=tmp_path / "run", callbacks=[monitor])
+    assert "lr-SGD" in (run.folder / "metrics.csv").read_text()
+
+
+def test_what_lightning_refuses_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"trainer cannot be used: You requested to check 0\.001"):
+        fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", limit_train_batches=0.001)
