@@ -181,7 +181,8 @@ def fit(
     config = composed.config
     config.output_dir, config.resume = str(Path(folder).expanduser()), "auto" if resume else None
     cache = phase_cache if isinstance(phase_cache, PhaseCache) else None
-    config.phase_cache = "off" if phase_cache is None or cache else str(check_path("phase_cache", phase_cache))
+    named = None if phase_cache is None or isinstance(phase_cache, PhaseCache) else phase_cache
+    config.phase_cache = "off" if named is None else str(check_path("phase_cache", named))
     try:
         return run(
             *(config,),

@@ -11,7 +11,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -254,15 +253,8 @@ class LongTailModule(pl.LightningModule):
         """See that the trainer and its data module follow the phases.
 
         Raises:
-            InputError: if the trainer cannot train by phases, or would put torch's synchronised batch norm into the
-                network, which knows no noise rows.
+            InputError: if the trainer cannot train by phases.
         """
-        if isinstance(getattr(self.trainer.strategy, "_layer_sync", None), TorchSyncBatchNorm):
-            raise InputError(
-                "of Lightning's trainer would replace DAR-BN by plain SyncBatchNorm: leave it out, and give it "
-                "plugins=[oponm.training.BatchNormSync()]",
-                "sync_batchnorm",
-            )
         if stage == "fit":
             self._lead(self.trainer)
         else:
@@ -485,8 +477,18 @@ class LongTailModule(pl.LightningModule):
             self._border = self.current_epoch + 1
 
     def on_fit_start(self) -> None:
-        """Begin with a classifier that the method has yet to finish."""
+        """Begin with a classifier that the method has yet to finish, and with batch norm that knows noise rows.
+
+        Raises:
+            InputError: if the trainer has put torch's synchronised batch norm in its place.
+        """
         self._finished = False
+        if self.plan.uses_noise and any(isinstance(part, nn.SyncBatchNorm) for part in self.model.modules()):
+            raise InputError(
+                "of Lightning's trainer replaces DAR-BN by plain SyncBatchNorm: leave it out, and give it "
+                "plugins=[oponm.training.BatchNormSync()]",
+                "sync_batchnorm",
+            )
 
     def on_fit_end(self) -> None:
         """Finish the classifier, of a module that has its phases from its method; else who set them does."""
@@ -629,7 +631,7 @@ class LongTailModule(pl.LightningModule):
         self.test_metrics.reset()
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """The optimizer of what the phase trains, and the scheduler of its rate, by the epoch or by the step."""
         optimizer = self._optimizer()
         by_step = getattr(self.schedule, "interval", "epoch") == "step"

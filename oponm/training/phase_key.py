@@ -81,7 +81,11 @@ def phase_key(
         "device": _device(trainer),
         "precision": str(trainer.precision),
         "threads": torch.get_num_threads(),
-        "execution": [str(module.memory_format), module.compiles, _synchronised(trainer)],
+        "execution": [
+            str(module.memory_format),
+            module.compiles,
+            bool((options or {}).get("sync_batchnorm")) and world_size() > 1,
+        ],
         "seed": module.seed,
         "data": _data(data),
         "model": _network(module, routed=not trains_as_plain(module, data, epoch)),
@@ -204,10 +208,6 @@ def _device(trainer: pl.Trainer) -> list[Any]:
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return [device.type, name or torch.backends.cpu.get_cpu_capability(), trainer.world_size]
-
-
-def _synchronised(trainer: pl.Trainer) -> bool:
-    return getattr(trainer.strategy, "_layer_sync", None) is not None
 
 
 @functools.cache

@@ -57,7 +57,7 @@ class Phase:
     trainable: str = "all"
     reset_classifier: bool = False
     batchnorm: str | None = None
-    schedule: Callable[..., Callable[[int], float]] | None = None
+    schedule: Callable[..., Callable[[Any], float]] | None = None
     noise_loss: float = 1.0
 
     def __post_init__(self) -> None:

@@ -104,7 +104,12 @@ def run(
                 require_same_input(folder, finished, data, code_of_run(config, type(data)))
             elif _starts_processes(config):
                 log = folder / LOG_FILE if _logs_to(folder / LOG_FILE) else None
-                call = {"config": config, "choices": choices, "overrides": overrides, "loggers": loggers}
+                call: dict[str, Any] = {
+                    "config": config,
+                    "choices": choices,
+                    "overrides": overrides,
+                    "loggers": loggers,
+                }
                 call |= {"callbacks": callbacks, "phase_cache": phase_cache, "started_from": started_from, **objects}
                 run_in_processes(run, call, config.trainer.devices, config.trainer.max_restarts, log)
             else:

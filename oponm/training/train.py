@@ -116,7 +116,7 @@ def train(
     plugins = [files, *trainer_options.get("plugins", [])]
     options = {"limit_val_batches": 1.0 if validating else 0, **trainer_options, "plugins": plugins}
     parts = module.trains_parts or module.has_idle_weights
-    own = {"max_epochs": plan.max_epochs, "default_root_dir": run_dir, "parts": parts}
+    own: dict[str, Any] = {"max_epochs": plan.max_epochs, "default_root_dir": run_dir, "parts": parts}
     trainer = try_part(
         "trainer", lambda: make_trainer([*callbacks, guard, keeper], [*(loggers or []), history], **own, **options)
     )
@@ -125,10 +125,10 @@ def train(
     with stop, ExitStack() as resources:
         state = resume
         if phase_cache:
-            key = {"options": trainer_options, "callbacks": callbacks}
+            key: dict[str, Any] = {"options": trainer_options, "callbacks": callbacks}
             fork = Fork(phase_cache, module, data, trainer, keeper, resume["epoch"] if resume else 0, **key)
             state = resources.enter_context(fork).state or resume
-            trainer.callbacks.insert(0, fork)  # type: ignore[attr-defined]
+            trainer.callbacks.insert(0, fork)
         if state:
             history.replay(state_of(state)["history"], loggers or [])
             files.held[LAST] = dict(state)
@@ -223,7 +223,7 @@ def make_trainer(
     Raises:
         InputError: for an option that Lightning refuses, or one that contradicts the phases or exact resumption.
     """
-    made = {"num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
+    made: dict[str, Any] = {"num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
     made |= {"use_distributed_sampler": False, "enable_checkpointing": bool(callbacks)}
     of_processes = process_options(parts, sync_batchnorm)
     of_processes["plugins"] += options.pop("plugins", [])

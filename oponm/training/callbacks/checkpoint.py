@@ -265,10 +265,9 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def _validates(trainer: pl.Trainer, batches: int) -> bool:
     """Whether the trainer would validate before the first batch of the epoch that begins, if it did so there."""
     every = trainer.check_val_every_n_epoch
-    if every is None:
-        return trainer.enable_validation and batches % trainer.val_check_batch == 0
-    return trainer.enable_validation and (trainer.current_epoch + 1) % every == 0
+    due = (trainer.current_epoch + 1) % every if every else batches % (trainer.val_check_batch or 1)
+    return trainer.enable_validation and due == 0
 
 
 def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
-    return trainer.callbacks  # type: ignore[attr-defined, no-any-return]
+    return trainer.callbacks  # type: ignore[attr-defined]

@@ -28,4 +28,6 @@ class OwnSignals(pl.Callback):
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
-    on_sanity_check_start = on_train_start = on_validation_start = on_test_start = on_predict_start = _put_back
+    on_train_start: Any = _put_back
+    on_validation_start: Any = _put_back
+    on_test_start: Any = _put_back
