@@ -179,8 +179,9 @@ def progress(checkpoint: Path) -> tuple[int, int, int]:
     """Epoch, steps of it that are done, and steps in all, as a checkpoint has them; nothing before the first."""
     if not checkpoint.exists():
         return 0, 0, 0
-    state = torch.load(checkpoint, weights_only=True)["training"]
-    return state["epoch"], state["batch"], state["step"]
+    state = torch.load(checkpoint, weights_only=True)
+    done = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["processed"]
+    return state["epoch"], done, state["global_step"]
 
 
 def seconds_to_first_checkpoint(folder: Path, epochs: int) -> float:

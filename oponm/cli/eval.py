@@ -90,8 +90,8 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     """The network with the checkpoint's weights, and the part of the run's data that is asked for."""
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
+    from oponm.known_settings import check_settings
     from oponm.training.build import build, with_full_keys
-    from oponm.training.options import check_settings
     from oponm.training.weights import check_split, load_weights
 
     known = _preprocessing(config)

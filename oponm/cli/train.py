@@ -14,8 +14,9 @@ from oponm.cli.hydra_app import launch
 from oponm.cli.kept import ending_at_signals
 from oponm.cli.launched import lead, together
 from oponm.cli.optimized import check_optimized, optimized
-from oponm.cli.recorded import Recorded
+from oponm.cli.recorded import Recorded, read_recorded
 from oponm.cli.resume import resumed_run
+from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere
 
 
@@ -33,7 +34,6 @@ def run(arguments: list[str]) -> None:
 
 
 def _train(config: DictConfig, recorded: Recorded) -> float | None:
-    from oponm.cli.summary import print_summary
     from oponm.cli.wandb_defaults import fill_in_wandb
 
     hydra = HydraConfig.get()
@@ -41,9 +41,14 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
     identity = identify(config, recorded)
     config.output_dir = hydra.runtime.output_dir if config.output_dir else ""
     with ending_at_signals(config):
+        check_settings(config)  # before torch is imported
         check_optimized(config)
+        if config.resume:
+            read_recorded(Path(config.output_dir), "resume")  # where a file is damaged, this says so
         fill_in_wandb(config, identity["choices"], Path(config.output_dir), hydra.sweep.dir if one_line else None)
         done = lead(config, identity["choices"], identity["overrides"])
+        from oponm.cli.summary import print_summary
+
         print_summary(done.result, done.folder, one_line)
     return optimized(config, done.result)
 

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
 from oponm.errors import InputError, check_choice, check_int
+from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
 from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start
 from oponm.run_settings import PUBLISHED
@@ -26,7 +27,7 @@ from oponm.training.callbacks.nonfinite import REACTIONS
 from oponm.training.distributed import check_number, first_says, join_for_good, only_first, rank
 from oponm.training.launch import run_in_processes
 from oponm.training.loggers import open_loggers
-from oponm.training.options import check_settings, trainer_options
+from oponm.training.options import trainer_options
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.quiet import quiet
 from oponm.training.run_folder import (

@@ -17,13 +17,14 @@ from oponm.dashboard import TensorBoardLogger, WandbLogger
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError
+from oponm.known_settings import check_settings
 from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
 from oponm.training.build import build, build_callbacks, build_network, build_plan
 from oponm.training.loggers import open_loggers
-from oponm.training.options import check_settings, trainer_options
+from oponm.training.options import trainer_options
 from tests.cli.compose import compose_config
 
 ALL = groups()

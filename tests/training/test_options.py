@@ -9,8 +9,9 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 
 from oponm.data import DigitsLT
 from oponm.errors import InputError
+from oponm.known_settings import check_settings
 from oponm.training import Phase, PhasePlan, fit, train
-from oponm.training.options import check_settings, trainer_options
+from oponm.training.options import trainer_options
 from oponm.training.weights import load_state
 from tests.cli.compose import compose_config
 from tests.training.small import make_data, make_module

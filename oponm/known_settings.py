@@ -1,0 +1,94 @@
+"""The settings of a run, checked by name, before anything that takes time is imported."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from oponm.errors import InputError
+from oponm.nearest import did_you_mean
+
+# Under trainer, what is this package's own; all else goes to Lightning's trainer.
+OWN = {"channels_last", "checkpoint_every_minutes", "checkpoint_every_n_steps", "compile", "confusion_matrix"}
+OWN |= {"max_restarts", "num_threads", "on_nonfinite", "split_noise", "sync_batchnorm"}
+_REFUSED = {
+    ("logger", None): "is a group of its own: logger=csv,wandb and others",
+    ("callbacks", None): "are a group of their own: callbacks=early_stopping and others",
+    ("default_root_dir", None): "is the folder of the run: output_dir names it",
+    ("use_distributed_sampler", True): "would draw again what the phases draw: leave it out",
+    ("enable_checkpointing", False): "cannot be false, as a run resumes from its checkpoints: leave it out",
+    ("barebones", True): "leaves out what a run is resumed and reported by: leave it out",
+}
+_SPAWNS = ("spawn", "fork", "notebook")
+_GROUPS = {
+    "method": {"phases", "tau"},
+    "shots": {"many_over", "few_under"},
+    "": {"augmentation", "callbacks", "checkpoint", "data", "logger", "loss", "method", "mixing", "model", "noise"}
+    | {"norm", "optimized_metric", "optimizer", "output_dir", "phase_cache", "published", "published_fifths"}
+    | {"published_leads", "published_note", "resume", "schedule", "seed", "shots", "trainer"},
+}
+
+
+def check_settings(config: DictConfig) -> None:
+    """See that each setting is one that is read, and that none contradicts the phases or exact resumption.
+
+    What is below the other groups is passed on by name, and refused there.
+
+    Args:
+        config: of a run.
+
+    Raises:
+        InputError: for a setting that cannot be used, by its full name.
+    """
+    for group, known in {**_GROUPS, "trainer": OWN}.items():
+        node = config.get(group) if group else config
+        if not OmegaConf.is_dict(node):
+            raise InputError(f"must be a group of settings, got {node!r}", group)
+        for key in (str(key) for key in node if key not in known):
+            path = f"{group}.{key}" if group else key
+            if group != "trainer" or key not in {"_target_", *lightnings_options()}:
+                meant = did_you_mean(path)
+                raise InputError(f"is no setting{meant or '; '}{meant and ' '}'oponm train --cfg job' lists them", path)
+    _check_trainer(config.trainer)
+    if str(config.data.get("val")) == "none":
+        for name, settings in config.callbacks.items():
+            if str(settings.get("monitor", "")).startswith("val/"):
+                remedy = "set data.val=split, or monitor a figure of training such as train/loss"
+                raise InputError(
+                    f"watches {settings.monitor}, and there is no validation: {remedy}", f"callbacks.{name}"
+                )
+
+
+@functools.cache
+def lightnings_options() -> frozenset[str]:
+    """The arguments of Lightning's trainer, read off its source, as to import it takes seconds.
+
+    Example:
+        >>> {"max_epochs", "gradient_clip_val"} <= lightnings_options()
+        True
+    """
+    spec = importlib.util.find_spec("pytorch_lightning")
+    assert spec is not None
+    source = Path(str(spec.origin)).parent / "trainer/trainer.py"
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    (trainer,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Trainer")
+    (make,) = (node for node in trainer.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    return frozenset(argument.arg for argument in (*make.args.args, *make.args.kwonlyargs)) - {"self"}
+
+
+def _check_trainer(trainer: DictConfig) -> None:
+    for (key, value), reason in _REFUSED.items():
+        given = trainer.get(key)
+        if given is not None and value in (None, given):
+            raise InputError(reason, f"trainer.{key}")
+    if any(word in str(trainer.get("strategy")) for word in _SPAWNS):
+        raise InputError("starts processes of its own: trainer.devices starts them, so take ddp", "trainer.strategy")
+    if trainer.get("accumulate_grad_batches") not in (None, 1) and trainer.on_nonfinite == "skip":
+        raise InputError(
+            "cannot be skip with trainer.accumulate_grad_batches: gradients of earlier batches would be lost with it",
+            "trainer.on_nonfinite",
+        )
