@@ -174,13 +174,14 @@ class SubmititLauncher(SweepLauncher):
             from submitit import AutoExecutor
         except ImportError as error:
             raise InputError("needs submitit: pip install 'oponm[launchers]'", "hydra/launcher") from error
+        composed = [compose() for compose in jobs]
         try:
             executor = AutoExecutor(folder=self.folder, cluster=self.cluster, **self.limits)
             executor.update_parameters(**self.parameters)
-        except (NameError, AssertionError, RuntimeError) as error:  # which submitit raises for settings
+            with executor.batch():
+                submitted = [executor.submit(job) for job in composed]
+        except (NameError, AssertionError, RuntimeError) as error:  # which submitit raises for settings, and for sbatch
             raise InputError(f"cannot be used: {' '.join(str(error).split())}", "hydra.launcher") from error
-        with executor.batch():
-            submitted = [executor.submit(compose()) for compose in jobs]
         return [_result(job) for job in submitted]
 
 

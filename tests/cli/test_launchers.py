@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 from hydra.types import HydraContext
@@ -41,3 +42,27 @@ def test_a_setting_that_a_launcher_does_not_have(tmp_path):
     assert "backend" in done.stderr
     with pytest.raises(InputError, match=r"hydra\.launcher cannot be used: Unknown argument 'speed'"):
         SubmititLauncher("local", str(tmp_path), speed=3).run([])
+
+
+SBATCH = """#!/bin/sh
+cp "$1" submitted
+echo "sbatch: error: invalid partition" >&2
+exit 1
+"""
+
+
+def test_slurm_is_asked_for_one_array(tmp_path):
+    """By a stand-in that refuses it, which is said in one line."""
+    for name, script in {"sbatch": SBATCH, "srun": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    settings = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.mem_gb=4"]
+    settings.append("+hydra.launcher.additional_parameters={mail-user: me@example.org}")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = oponm("train", "-m", *QUICK, "seed=0,1", "output_dir=sweep", *settings, cwd=tmp_path, PATH=path)
+    assert (done.returncode, done.stdout) == (2, "0 of 2 runs done: sweep\n"), done.stderr
+    assert "hydra.launcher cannot be used" in done.stderr
+    assert "invalid partition" in done.stderr
+    asked = (tmp_path / "submitted").read_text()
+    for option in ("array=0-1%2", "partition=gpu", "mem=4GB", "signal=USR2@120", "mail-user=me@example.org"):
+        assert f"#SBATCH --{option}\n" in asked
