@@ -24,9 +24,12 @@ def run_name(overrides: Sequence[str], fixed: Collection[str], seed: object = No
     """The name of a run in its sweep: what the sweep varies, by key, and the seed.
 
     A choice of a config group stands alone where no other group has one of the name, other settings are ``key=value``.
-    The name depends on the run's own settings alone, so that one run asked for again has its folder again. It is safe
-    on shells and file systems; of a value that is not, a digest of eight digits tells it from others. Where the name
-    would be longer than a file system allows, a digest stands for the settings that do not fit.
+    The name depends on the run's own settings and on which keys vary, so that some runs of a sweep asked for again have
+    their folders again, as long as the same keys vary: ``method=choice(open)`` is one value of a key that varies.
+
+    It is safe on shells and file systems; of a value that is not, a digest of eight digits tells it from others. Where
+    the name would be longer than a file system allows, a digest stands for the settings that do not fit;
+    ``overrides.yaml`` in the folder lists them all.
 
     Args:
         overrides: of the run.
