@@ -6,17 +6,48 @@ import sys
 from collections.abc import Callable, Sequence
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from oponm.cli.arguments import options_first, quote_paths
 from oponm.cli.configuration import register_resolvers
-from oponm.cli.errors import ROOM
-from oponm.cli.guarded import Guarded
-from oponm.cli.launcher import gathering
+from oponm.cli.errors import ROOM, one_line_errors
+from oponm.cli.plugins import store_plugins
 from oponm.cli.recorded import NAME, Recorded, compose_with
+from oponm.cli.requeue import resume_if_run_again
 from oponm.cli.sweep import Sweep, conclude
 from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
+from oponm.output import unfailing_output
+
+SWEEPING = ("sweep=", "hparams_search=")  # choices that make a command a sweep
+
+
+class Task:
+    """What Hydra calls for each config, here or in a process that a launcher has started.
+
+    What ends a process, a signal or an error of a run that stands alone, is said in one line. The errors of a job of a
+    sweep are Hydra's to pass on to the callback.
+
+    Args:
+        job: returns the figure that a sweeper may optimize, if there is one.
+        full: what to do where a device is full.
+    """
+
+    def __init__(self, job: Callable[[DictConfig], float | None], full: str) -> None:
+        self.job, self.full = job, full
+
+    def __call__(self, config: DictConfig) -> float | None:
+        """Run the job."""
+        with unfailing_output(), one_line_errors(self.full):
+            try:
+                return self.job(resume_if_run_again(config))
+            except Exception as error:
+                if HydraConfig.get().mode != RunMode.MULTIRUN:
+                    raise
+                failure = error
+        raise failure
 
 
 def launch(
@@ -38,10 +69,10 @@ def launch(
     """
     for group, choices in groups().items():
         if {f"{group}=null", f"+{group}=null", f"{group}=", f"+{group}="} & set(arguments):
-            if group in ("sweep", "experiment"):
+            if group in ("sweep", "experiment", "hparams_search"):
                 raise InputError(f"is null: leave it out for none; 'oponm help' lists the choices of {group}", group)
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
-    sweeps = {"-m", "--multirun"} & set(arguments) or any(argument.startswith("sweep=") for argument in arguments)
+    sweeps = {"-m", "--multirun"} & set(arguments) or any(one.startswith(SWEEPING) for one in arguments)
     if sweeps and any(_is_list(argument) for argument in arguments):
         raise InputError(
             "names one folder, that of the sweep, in which each run has its own: give it once", "output_dir"
@@ -55,9 +86,9 @@ def launch(
     sys.argv = [f"oponm {command}", *options, *overrides]
 
     Sweep.folder = None
+    store_plugins()
     try:
-        with gathering():
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Guarded(job, full))()
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Task(job, full))()
     except BaseException as error:
         if Sweep.folder:
             conclude(Sweep.folder)

@@ -89,8 +89,8 @@ def _choices(group: str, choices: list[str]) -> str:
     return textwrap.fill(
         ", ".join(names),
         width=110,
-        initial_indent=f"  {group:14}",
-        subsequent_indent=" " * 16,
+        initial_indent=f"  {group:15}",
+        subsequent_indent=" " * 17,
         break_on_hyphens=False,
         break_long_words=False,
     )

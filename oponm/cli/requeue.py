@@ -47,23 +47,23 @@ def _requeued(job: str) -> str:
     return f"requeued job {job} {said}".rstrip()
 
 
-def go_on_if_run_again(config: DictConfig, begun_before: bool = False) -> DictConfig:
+def resume_if_run_again(config: DictConfig, again: bool = False) -> DictConfig:
     """Choose ``resume=auto`` in place, where a scheduler runs a job again and nothing else was chosen.
 
     Args:
         config: of the job.
-        begun_before: whether the job is known to have begun before.
+        again: whether the job is known to run again; else the scheduler's variables say so.
 
     Returns:
         The config.
 
     Example:
         >>> from omegaconf import OmegaConf
-        >>> go_on_if_run_again(OmegaConf.create({"resume": None}), begun_before=True)
+        >>> resume_if_run_again(OmegaConf.create({"resume": None}), again=True)
         {'resume': 'auto'}
     """
     counts: list[Any] = [os.environ.get(name) for name in AGAIN]
-    again = begun_before or any(count and count.isdecimal() and int(count) > 0 for count in counts)
+    again = again or any(count and count.isdecimal() and int(count) > 0 for count in counts)
     if again and "resume" in config and not config.resume:
         config.resume = "auto"
     return config

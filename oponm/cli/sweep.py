@@ -1,30 +1,42 @@
-"""A sweep from its beginning to its summary: what failed and why, in a table and in ``sweep.json``."""
+"""A sweep as Hydra's callback follows it, and its summary: what failed and why, in a table and in ``sweep.json``."""
 
 from __future__ import annotations
 
+import io
+import logging
+import math
 import os
 import sys
-from dataclasses import asdict
+from contextlib import redirect_stderr
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.configuration import take_folder
-from oponm.cli.errors import BAD_INPUT
-from oponm.cli.outcomes import DONE, Outcome, forget_outcomes, read_outcomes
+from oponm.cli.configuration import register_resolvers, take_folder
+from oponm.cli.errors import BAD_INPUT, ROOM, explain, is_bad_input
+from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, Outcomes
 
 SUMMARY = "sweep.json"
+log = logging.getLogger(__name__)
+
+register_resolvers()  # a launcher's process imports this module before it resolves the config of a job
 
 
 class Sweep(Callback):
-    """Knows the folder of the sweep that Hydra runs in this process.
+    """Writes down how each job of a sweep ends; one that fails gives the sweeper NaN, and so ends no other.
+
+    Hydra does not call ``on_multirun_end`` where a sweep is interrupted, nor ``on_job_end`` where a signal ends a job:
+    the former is up to :func:`conclude`, the latter to the launchers.
 
     Attributes:
-        folder: None outside of a sweep.
+        folder: of the sweep that Hydra runs in this process; None outside of a sweep.
     """
 
     folder: Path | None = None
@@ -37,7 +49,40 @@ class Sweep(Callback):
         """Take the folder, and what an earlier sweep that was killed left of its jobs out of it."""
         take_folder(config)
         Sweep.folder = Path(config.hydra.sweep.dir).absolute()
-        forget_outcomes(Sweep.folder)
+        self.outcomes = Outcomes.of(Sweep.folder)  # Hydra pickles this object along with the jobs
+        self.outcomes.forget()
+
+    def on_job_start(self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any) -> None:
+        """Write down that the job is running."""
+        hydra = config.hydra
+        if hydra.mode == RunMode.MULTIRUN:
+            self.full = getattr(task_function, "full", ROOM)
+            self.job = Outcome(hydra.job.num, hydra.sweep.subdir, list(hydra.overrides.task), RUNNING)
+            self.outcomes.write(self.job)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Write down how the job ended."""
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        error = _error(job_return)
+        if error is None:
+            self.outcomes.write(replace(self.job, status=DONE))
+            return
+        job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
+        reason, bad_input = explain(error, self.full), is_bad_input(error)
+        self.outcomes.write(replace(self.job, status=FAILED, reason=reason, bad_input=bad_input))
+        level = logging.INFO if bad_input or isinstance(error, ChildProcessError) else logging.ERROR
+        log.log(level, "failed: %s", reason, exc_info=error if level == logging.ERROR else None)
+
+
+def _error(job_return: JobReturn) -> Exception | None:
+    """What a job raised; Hydra gives it by raising it again, after a line on standard error."""
+    try:
+        with redirect_stderr(io.StringIO()):
+            _ = job_return.return_value
+    except Exception as error:
+        return error
+    return None
 
 
 def conclude(folder: Path) -> int:
@@ -53,10 +98,11 @@ def conclude(folder: Path) -> int:
     """
     from oponm.training.result import write_json
 
-    outcomes = read_outcomes(folder)
-    forget_outcomes(folder)
+    kept = Outcomes.of(folder)
+    outcomes = kept.read()
+    kept.forget()
     failed = [outcome for outcome in outcomes if outcome.status != DONE]
-    if not any(outcome.folder and (folder / outcome.folder).exists() for outcome in outcomes):
+    if not any((folder / outcome.folder).exists() for outcome in outcomes):
         _remove(folder)
     if not outcomes:
         return 0
@@ -70,20 +116,18 @@ def conclude(folder: Path) -> int:
     if folder.is_dir():
         write_json(folder / SUMMARY, {"jobs": [asdict(outcome) for outcome in outcomes]})
     if failed:
-        _print(failed, outcomes)
+        _print(failed)
         print("oponm: the same command with output_dir and resume=auto runs what is missing", file=sys.stderr)
     return int(bool(failed))
 
 
-def _print(failed: list[Outcome], outcomes: list[Outcome]) -> None:
-    """A table of the jobs that are not done, each by what sets it apart from the others."""
-    shared = set.intersection(*(set(outcome.overrides) for outcome in outcomes))
+def _print(failed: list[Outcome]) -> None:
+    """A table of the jobs that are not done."""
     table = Table("not done", "because")
     for column in table.columns:
         column.overflow = "fold"
     for outcome in failed:
-        own = [override for override in outcome.overrides if override not in shared]
-        table.add_row(" ".join(own) or outcome.folder, outcome.reason)
+        table.add_row(outcome.folder, outcome.reason)
     Console(stderr=True, markup=False).print(table, highlight=False)
 
 

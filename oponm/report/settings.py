@@ -12,7 +12,7 @@ from oponm.report.text import printable, value_text
 from oponm.run_settings import FREE, determining_settings
 
 # Beside what a run may change when it goes on: the seed, what data repeats of other groups, and how files are read.
-_APART = FREE | {"seed", "hydra", "sweep"}
+_APART = FREE | {"seed", "hydra", "sweep", "hparams_search"}
 _APART |= {
     f"data.{key}"
     for key in ("seed", "augmentation", "mixer", "mixing", "num_workers", "pack", "verify", "on_error", "download")

@@ -4,7 +4,6 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from oponm.cli.arguments import quote_paths
-from oponm.cli.configuration import folder_name
 from oponm.errors import InputError
 
 
@@ -27,14 +26,6 @@ def test_a_path_arrives_as_it_was_typed(name, tmp_path, monkeypatch):
 )
 def test_what_is_no_odd_path_stays(argument):
     assert quote_paths([argument]) == [argument]
-
-
-def test_names_of_folders_are_short_distinct_and_plain():
-    long = [folder_name(f"method={'x' * 300},seed={seed}") for seed in range(2)]
-    assert len(set(long)) == 2
-    assert all(len(name) <= 150 for name in long)
-    assert folder_name("a=[1,2],b={c: d/e}") == "a-_1_2__b-_c__d_e_"
-    assert folder_name("") == "run"
 
 
 @pytest.mark.parametrize(

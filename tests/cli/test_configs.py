@@ -35,6 +35,7 @@ NEEDED = {  # what a choice cannot be used without
     "wandb": ["logger.wandb.offline=true"],
     "early_stopping": ["data.val=split"],
 }
+SWEEPING = ("sweep", "hparams_search")
 COUNTS = [100, 50, 10, 5, 2, 2, 2, 2, 2, 2]
 NORMS = {"dar": DARBatchNorm2d, "aux": AuxBatchNorm2d, "standard": SharedBatchNorm2d}
 LOGGERS = {"csv": CSVLogger, "wandb": WandbLogger, "tensorboard": TensorBoardLogger}
@@ -132,7 +133,7 @@ MAKE: dict[str, Callable[[DictConfig], None]] = {
 }
 
 
-@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "sweep"], ids=str)
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] not in SWEEPING], ids=str)
 def test_what_the_choice_names_is_made(group, choice, tmp_path):
     config = compose_config(f"{group}={choice}", f"output_dir={tmp_path}", "seed=3", *NEEDED.get(choice, []))
     assert config.seed == 3

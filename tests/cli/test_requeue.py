@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from oponm.cli.errors import one_line_errors
-from oponm.cli.requeue import go_on_if_run_again
+from oponm.cli.requeue import resume_if_run_again
 from oponm.signals import Stopped
 from oponm.training.weights import load_state
 
@@ -55,11 +55,11 @@ def test_other_signals_ask_for_no_requeue(monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"])
 def test_a_job_that_is_run_again_goes_on(monkeypatch, name):
     monkeypatch.setenv(name, "0")
-    assert go_on_if_run_again(OmegaConf.create({"resume": None})).resume is None
+    assert resume_if_run_again(OmegaConf.create({"resume": None})).resume is None
     monkeypatch.setenv(name, "1")
-    assert go_on_if_run_again(OmegaConf.create({"resume": None})).resume == "auto"
-    assert go_on_if_run_again(OmegaConf.create({"resume": "runs/mine"})).resume == "runs/mine"
-    assert "resume" not in go_on_if_run_again(OmegaConf.create({"seed": 0}))
+    assert resume_if_run_again(OmegaConf.create({"resume": None})).resume == "auto"
+    assert resume_if_run_again(OmegaConf.create({"resume": "runs/mine"})).resume == "runs/mine"
+    assert "resume" not in resume_if_run_again(OmegaConf.create({"seed": 0}))
 
 
 def test_submitit_runs_a_job_again_that_it_has_warned(tmp_path):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from oponm.cli.outcomes import DONE, FAILED, NOT_RUN, RUNNING, Outcome, sweep_name
+from oponm.cli.outcomes import DONE, FAILED, NOT_RUN, RUNNING, Outcome, Outcomes
 from oponm.cli.sweep import conclude
 from tests.cli.command import QUICK, ROOT, oponm
 
@@ -24,6 +24,9 @@ def test_a_failed_job_is_listed_and_leaves_the_others_alone(tmp_path):
         jobs = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
         assert [job["status"] for job in jobs] == ["failed", "done"]
         left = {path.name for path in (tmp_path / "sweep").iterdir()} - {".submitit"}
+        assert [job["folder"] for job in jobs] == [f"data.imbalance_ratio={ratio},seed=0" for ratio in (0.5, 20)]
+        printed = "sweep/data.imbalance_ratio=20,seed=0: accuracy" in done.stdout
+        assert printed == (launcher == "joblib")  # submitit keeps what a job prints in a file
         assert left == {"multirun.yaml", "sweep.json", jobs[1]["folder"]}
         result = (tmp_path / "sweep" / jobs[1]["folder"] / "result.json").read_bytes()
         assert before in (None, result)  # the second sweep leaves alone what is done
@@ -77,7 +80,7 @@ def test_what_all_jobs_have_in_common_is_said_once_and_nothing_stays(tmp_path):
 
 def outcomes(folder, *found):
     for number, (status, reason) in enumerate(found):
-        Outcome(number, f"run{number}", [f"seed={number}"], status, reason).write(folder)
+        Outcomes.of(folder).write(Outcome(number, f"run{number}", [f"seed={number}"], status, reason))
         (folder / f"run{number}").mkdir()
 
 
@@ -113,24 +116,21 @@ def test_a_sweep_without_failures_prints_no_table(tmp_path, capsys):
 def test_what_was_in_the_folder_stays(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "multirun.yaml").write_text("")
-    Outcome(0, "run0", [], FAILED, "no", bad_input=True).write(tmp_path)
+    Outcomes.of(tmp_path).write(Outcome(0, "run0", [], FAILED, "no", bad_input=True))
     assert conclude(tmp_path) == 2
     assert (tmp_path / "notes.txt").is_file()
 
 
-def test_two_sweeps_in_one_folder_count_their_own(tmp_path, monkeypatch):
+def test_two_sweeps_in_one_folder_count_their_own(tmp_path):
     """Each in a process of its own; the one that ends first leaves the other's jobs alone."""
-    first, second = "host-1", sweep_name()
-    for name, seeds in ((first, 3), (second, 2)):
-        monkeypatch.setattr("oponm.cli.outcomes._own", name)
-        outcomes(tmp_path, *[(DONE, "")] * seeds) if name == first else [
-            Outcome(seed, f"run{seed}", [f"seed={seed}"], DONE).write(tmp_path) for seed in range(seeds)
-        ]
+    other = Outcomes(tmp_path, "host-1")
+    for number in range(3):
+        other.write(Outcome(number, f"run{number}", [], DONE))
+    outcomes(tmp_path, (DONE, ""), (DONE, ""))
     assert conclude(tmp_path) == 0
     assert len(json.loads((tmp_path / "sweep.json").read_text())["jobs"]) == 2
-    monkeypatch.setattr("oponm.cli.outcomes._own", first)
-    assert conclude(tmp_path) == 0
-    assert len(json.loads((tmp_path / "sweep.json").read_text())["jobs"]) == 3
+    assert len(other.read()) == 3
+    other.forget()
     assert not (tmp_path / ".jobs").exists()
 
 

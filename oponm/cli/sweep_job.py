@@ -1,0 +1,65 @@
+"""One job of a sweep, for any process to run."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from oponm.cli.configuration import register_resolvers
+from oponm.cli.outcomes import LOST, Outcomes
+from oponm.cli.requeue import resume_if_run_again
+
+
+@dataclass
+class Job:
+    """One job of a sweep. Pickled, it has all that another process needs to run it.
+
+    Attributes:
+        number: of the job in the sweep.
+        config: of the job, composed.
+        context: of Hydra.
+        task: what Hydra was given to run.
+        outcomes: of the sweep.
+    """
+
+    number: int
+    config: DictConfig
+    context: HydraContext
+    task: TaskFunction
+    outcomes: Outcomes
+
+    def __call__(self) -> JobReturn:
+        """Run the job in this process; where a signal ends it, its outcome says so."""
+        setup_globals()
+        register_resolvers()
+        try:
+            return run_job(self.task, self.config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
+        except BaseException as error:
+            code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
+            self.outcomes.lose(self.number, how_it_ended(code))
+            raise
+
+    def checkpoint(self) -> Any:
+        """Give submitit what it runs when a scheduler runs this job again: the job, which resumes its run."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(replace(self, config=resume_if_run_again(self.config, again=True)))
+
+
+def how_it_ended(code: int | None) -> str:
+    """Why a job has no result, from the exit code of its process.
+
+    Example:
+        >>> how_it_ended(130), how_it_ended(143), how_it_ended(-9)
+        ('interrupted', 'stopped by SIGTERM', 'its process ended without a word (SIGKILL)')
+    """
+    number = (code or 0) - 128 if (code or 0) > 128 else -(code or 0)
+    name = signal.Signals(number).name if number in [*signal.Signals] else ""
+    if (code or 0) > 128 and name:
+        return "interrupted" if number == signal.SIGINT else f"stopped by {name}"
+    return f"{LOST} ({name or f'code {code}'})" if code else LOST
