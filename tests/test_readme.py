@@ -42,7 +42,7 @@ def test_commands_name_choices_that_exist():
         for word in command.split():
             group, _, choice = word.partition("=")
             if group in groups():
-                assert set(choice.split(",")) <= set(groups()[group]), word
+                assert set(choice.strip("[]").split(",")) <= set(groups()[group]), word
 
 
 def test_files_that_are_named_exist():

@@ -31,6 +31,7 @@ GRACE = 120  # seconds that the processes have after a signal, for their step, a
 _CALL = "call.pickle"
 _REASON = "reason-{}.json"
 _TO_BE_TOLD = 2.0  # seconds that a process has to write down why it left the others
+_TO_BE_ASKED = 1.0  # seconds that the agent has to take what a process returns
 _PASSING = (SIGNALLED + signal.SIGTERM, SIGNALLED + signal.SIGINT)  # also how the others are ended when one has died
 _TORCHRUN = "launch the script itself in as many, torchrun --nproc-per-node={devices} script.py"
 
@@ -129,6 +130,7 @@ def _take_part(scratch: str) -> None:
                 run(**arguments)
     except Stopped as stopped:
         tell(job, this, SIGNALLED + stopped.signal, str(stopped), stopped.step)
+        _end_soon()
     except InputError as error:
         tell(job, this, BAD_INPUT, error.message, key=error.key)
     except AttributeError as error:
@@ -140,6 +142,13 @@ def _take_part(scratch: str) -> None:
             raise
     finally:
         leave()
+
+
+def _end_soon() -> None:
+    """End this process, which the agent may not ask for what it returns once it has passed a signal on."""
+    timer = threading.Timer(_TO_BE_ASKED, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def _log_to(file: Path) -> None:
