@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from oponm.cli.build import build, build_phase_cache, trainer_options
 from oponm.cli.loggers import open_loggers
-from oponm.dashboard import Dashboard
 from oponm.errors import InputError
+from oponm.logging import Dashboard
 from oponm.training.job import carry_out
 from oponm.training.processes import only_first, rank
 

@@ -10,9 +10,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
-from oponm.dashboard.guard import never_stopping
-from oponm.dashboard.wandb_logger import WandbLogger
 from oponm.errors import InputError
+from oponm.logging.guard import never_stopping
+from oponm.logging.wandb_logger import WandbLogger
 
 
 @contextmanager

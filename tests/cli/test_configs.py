@@ -15,10 +15,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from oponm.cli.build import build, build_model, build_plan, trainer_options
 from oponm.cli.loggers import open_loggers
 from oponm.configs import CONF_DIR, groups
-from oponm.dashboard import TensorBoardLogger, WandbLogger
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError
+from oponm.logging import TensorBoardLogger, WandbLogger
 from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
@@ -105,6 +105,13 @@ def make_trainer_of(config: DictConfig) -> None:
 def make_loggers(config: DictConfig) -> None:
     with open_loggers(config) as loggers:
         assert [type(logger) for logger in loggers] == [LOGGERS[name] for name in config.logger]
+
+
+@pytest.mark.parametrize("choices", ["[csv,wandb]", "[wandb,tensorboard]"])
+def test_several_logger_files_combine(choices, tmp_path):
+    config = compose_config(f"logger={choices}", f"output_dir={tmp_path}", "logger.wandb.offline=true")
+    assert set(config.logger) == {"csv", *choices[1:-1].split(",")}
+    make_loggers(config)
 
 
 MAKE: dict[str, Callable[[DictConfig], None]] = {
