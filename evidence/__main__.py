@@ -10,7 +10,7 @@ import jinja2
 from evidence import figures, tables
 from evidence.methods import README
 from evidence.study import Study
-from oponm.report.table import interval, percent
+from oponm.report.tables import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG, PAPER = "cifar10_long", "cifar10_paper"

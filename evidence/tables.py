@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from evidence.methods import BASELINE, KINDS, METHODS, READINGS
 from evidence.study import Study
 from oponm.report.paired import holm
-from oponm.report.table import interval, markdown_rows, percent, probability
+from oponm.report.render import markdown_rows
+from oponm.report.tables import interval, percent, probability
 
 _GROUPS = ("many", "medium", "few")
 

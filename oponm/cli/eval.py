@@ -45,8 +45,8 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
     from oponm.cli.wandb_defaults import fill_in_wandb
-    from oponm.dashboard import Dashboard
     from oponm.inference.split import SPLITS
+    from oponm.logging import Dashboard
     from oponm.metrics import write_confusion
     from oponm.training import evaluate
     from oponm.training.loggers import open_loggers

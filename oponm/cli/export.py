@@ -1,4 +1,4 @@
-"""``oponm export``: a network that runs without oponm, with its labels and a model card."""
+"""``oponm export``: a network as a file of its own, with its labels and a model card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oponm.errors import InputError, check_choice, check_flag
 
 HELP = """oponm export checkpoint=RUN/checkpoints/last.ckpt [key=value ...]
 
-  format=onnx          or torchscript, torch_export, state_dict (weights, and the network's code)
+  format=onnx          or torchscript, torch_export, state_dict (weights; the model card makes the network)
   output=FILE          where the network goes, labels.txt and MODEL_CARD.md beside it; exported/FORMAT/model.EXTENSION
   input=unit           images as floats in [0, 1]; uint8: as bytes; normalised: normalised already
   overwrite=true       replace files that exist

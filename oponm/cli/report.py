@@ -36,14 +36,12 @@ def run(arguments: list[str]) -> None:
         check_path("a folder's name", argument)
     options = parser.parse_args(arguments)
 
-    from oponm.report import notes, read_report, terminal_differences, terminal_table, terminal_tail
+    from oponm.report import notes, read_report, report_tables, terminal
 
     report = read_report(options.folders, options.baseline)
     groups, comparisons, problems = report
     files = report.write(options.output or next(folder for folder in options.folders if folder.is_dir()))
-    tables = [terminal_table(groups), *([terminal_differences(comparisons)] if comparisons else [])]
-    if tail := terminal_tail(groups):
-        tables.append(tail)
+    tables = [terminal(table) for table in report_tables(groups, comparisons) if table.brief]
     console = Console(markup=False)
     # No number is cut off; a terminal that is narrower than the tables wraps them.
     boundless = console.options.update(width=10_000)

@@ -33,7 +33,7 @@ class DataCheck:
 def check_data(data: LongTailDataModule, measured: bool = True) -> DataCheck:
     """Look at every file by name, draw the training set and check hashes and packs; nothing is written.
 
-    What ``oponm data check`` prints; a picture of the images is :func:`oponm.report.sheet.data_sheet`.
+    What ``oponm data check`` prints; a picture of the images is :func:`oponm.logging.sheet.data_sheet`.
 
     Args:
         data: any data module; it is set up if it has no problems.

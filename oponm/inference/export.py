@@ -9,7 +9,6 @@ from oponm.inference.card import model_card
 from oponm.inference.classifier import Classifier
 from oponm.inference.deployed import INPUTS, DeployedNetwork
 from oponm.inference.formats import FORMATS, check_in_place, write_format
-from oponm.inference.network_code import NETWORK_FILE, network_code
 from oponm.inference.new_files import new_files
 from oponm.inference.run_facts import RunFacts
 
@@ -26,7 +25,7 @@ def export_classifier(
     command: str = "",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write a network so that it runs without oponm, with ``labels.txt`` and ``MODEL_CARD.md`` beside it.
+    """Write a network as a file of its own, with ``labels.txt`` and ``MODEL_CARD.md`` beside it.
 
     The network has plain batch norm, takes any number of images at a time, and gives logits; it is read back and
     compared before any file is in its place.
@@ -34,8 +33,8 @@ def export_classifier(
     Args:
         classifier: a trained network, on the CPU.
         path: the file to be.
-        format: one of :data:`FORMATS`. ``"state_dict"`` is weights alone, with the code of the network in
-            ``network.py`` beside them unless it is a library's; the others hold the computation too.
+        format: one of :data:`FORMATS`. ``"state_dict"`` is weights alone, and the model card says how to make the
+            network from oponm, timm or torchvision; the others hold the computation too and run without oponm.
         takes: see :class:`DeployedNetwork`; None is ``"unit"``, and ``"normalised"`` for a state dict, which cannot
             hold anything else.
         facts: what the model card tells of the run.
@@ -43,7 +42,7 @@ def export_classifier(
         overwrite: whether files that exist are replaced.
 
     Returns:
-        The files: labels, model card, ``network.py`` and ``*.onnx.data`` if there are any, and the network last.
+        The files: labels, model card, ``*.onnx.data`` if there is one, and the network last.
 
     Raises:
         InputError: for a format or input that there is not, a file that exists, or see
@@ -67,22 +66,18 @@ def export_classifier(
     check_choice("input", takes, INPUTS)
     if not FORMATS[format].is_graph and takes != "normalised":
         raise InputError(f"must be normalised for {format}, which is weights alone, got {takes!r}", "input")
-    if (reserved := path.name) in (LABELS_FILE, CARD_FILE, NETWORK_FILE):
+    if (reserved := path.name) in (LABELS_FILE, CARD_FILE):
         raise InputError(f"must not be named {reserved}, as a file beside it is", "output")
-    source = None if FORMATS[format].is_graph else network_code(classifier).source
-    beside = [LABELS_FILE, CARD_FILE] if source is None else [LABELS_FILE, CARD_FILE, NETWORK_FILE]
-    files = [*(path.parent / name for name in beside), path]
+    files = [path.parent / LABELS_FILE, path.parent / CARD_FILE, path]
     names = classifier.class_names
     network = classifier.network
     if FORMATS[format].is_graph:
         network = DeployedNetwork(classifier.network, classifier.statistics, takes).eval()
-    with new_files(files, overwrite) as (labels, card, *code, model):
+    with new_files(files, overwrite) as (labels, card, model):
         labels.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         card.write_text(
             model_card(classifier, path.name, format, takes, facts or RunFacts(), command), encoding="utf-8"
         )
-        for file in code:
-            file.write_text(str(source), encoding="utf-8")
         write_format(format, network, classifier.image_shape, takes, names, model)
     check_in_place(network, classifier.image_shape, takes, path)
     data = path.with_name(f"{path.name}.data")  # of a network too large for one file of ONNX

@@ -13,9 +13,9 @@ from typing import Any
 
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
+from oponm.report.notes import notes
 from oponm.report.page_data import figure_data, provenance, summary
-from oponm.report.page_tables import difference_table, result_table, tail_table
-from oponm.report.table import notes
+from oponm.report.tables import report_tables
 
 
 def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
@@ -49,6 +49,8 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
     )
     # A name may be broken after these, and where a line holds nothing else.
     environment.filters["breakable"] = lambda name: Markup("<wbr>").join(re.split(r"(?<=[_/=,.])", name))
+    environment.filters["sortable"] = _sortable
+    tables = {table.name: table.chosen(table.wide) for table in report_tables(groups, comparisons)}
     style, script = (_own_file(name) for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         summary=summary(groups),
@@ -56,9 +58,9 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
         style_hash=_hash(style),
         script=Markup(script),
         script_hash=_hash(script),
-        results=result_table(groups),
-        differences=difference_table(comparisons) if comparisons else None,
-        tail=tail_table(groups),
+        results=tables["results"],
+        differences=tables.get("differences"),
+        tail=tables.get("tail"),
         notes=notes(groups, comparisons),
         provenance=provenance(groups),
         problems=problems,
@@ -68,6 +70,11 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
 
 def _own_file(name: str) -> str:
     return files("oponm.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _sortable(value: float | str) -> float | str:
+    """What a cell is sorted by; nothing where nothing is known."""
+    return value if isinstance(value, str) else "" if math.isnan(value) else round(value, 8)
 
 
 def _hash(text: str) -> str:

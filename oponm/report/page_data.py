@@ -10,7 +10,7 @@ from oponm.report.classes import BINS, MATRIX_BINS, Classes, class_series
 from oponm.report.compare import Comparison
 from oponm.report.curves import group_curves
 from oponm.report.group import Group
-from oponm.report.table import METRICS
+from oponm.report.tables import METRICS
 from oponm.report.text import printable
 
 SHOWN = 5  # groups in the figures before the reader chooses

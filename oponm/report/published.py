@@ -1,17 +1,23 @@
-"""What others published of the same runs, as far as it is more than one figure a run."""
+"""What others published of the same runs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from oponm.report.classes import fifths
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
 from oponm.report.text import printable
 
 FIFTHS = ("head", "2.", "3.", "4.", "tail")
-Tail = list[tuple[str, list[tuple[float, float]]]]
+
+
+def published_sources(groups: Sequence[Group]) -> list[str]:
+    """Who published figures of these runs, in order of appearance.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+    """
+    return list(dict.fromkeys(source for group in groups for source in group.published))
 
 
 def published_difference(comparison: Comparison) -> dict[str, tuple[float, float]]:
@@ -66,23 +72,6 @@ def lead(bounds: tuple[float, float] | None) -> str:
 def published_fifths(group: Group) -> dict[str, list[float]]:
     """Published accuracy of each fifth of the classes, head to tail, in percent, by source."""
     return dict(group.runs[0].get("published_fifths") or {})
-
-
-def tail(groups: Sequence[Group]) -> Tail:
-    """Accuracy by fifths of the classes, head to tail, as mean and standard error; what others published below ours.
-
-    Args:
-        groups: see :func:`~oponm.report.group_runs`.
-
-    Returns:
-        For each row a name and five pairs, or none where there are fewer than five classes.
-    """
-    rows: Tail = []
-    for group in groups:
-        rows.append((group.name, fifths(group)))
-        for source, values in published_fifths(group).items():
-            rows.append((f"{group.name} ({printable(source)})", [(value / 100, math.nan) for value in values]))
-    return rows
 
 
 def remarks(groups: Sequence[Group]) -> list[str]:

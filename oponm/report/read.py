@@ -7,10 +7,11 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from oponm.report.collect import collect_runs
 from oponm.report.compare import Comparison, compare
 from oponm.report.group import Group, group_runs
-from oponm.report.table import markdown_table
+from oponm.report.load import collect_runs
+from oponm.report.render import markdown
+from oponm.report.tables import result_table
 from oponm.report.write import write_report
 
 
@@ -51,11 +52,11 @@ class Report(NamedTuple):
 
     def __repr__(self) -> str:
         """The table of the groups, as text."""
-        return markdown_table(self.groups)
+        return markdown(result_table(self.groups))
 
     def _repr_markdown_(self) -> str:
         """The table of the groups, for notebooks."""
-        return markdown_table(self.groups)
+        return markdown(result_table(self.groups))
 
 
 def read_report(runs: Iterable[str | PathLike[str]], baseline: str | None = None) -> Report:

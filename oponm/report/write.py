@@ -10,11 +10,11 @@ from pathlib import Path
 from oponm.report.compare import Comparison
 from oponm.report.figure import recall_figure
 from oponm.report.group import Group
-from oponm.report.latex import latex_tables
+from oponm.report.notes import notes
 from oponm.report.page import html_page
 from oponm.report.page_data import highlights
-from oponm.report.spreadsheet import csv_table
-from oponm.report.table import markdown_differences, markdown_table, markdown_tail, markdown_text, notes
+from oponm.report.render import latex, markdown, markdown_text, spreadsheet
+from oponm.report.tables import Table, report_tables
 
 LINES = 10  # of a panel of the figure
 
@@ -37,10 +37,11 @@ def write_report(
         OSError: if the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    tables, told = report_tables(groups, comparisons), notes(groups, comparisons)
     texts = {
-        "report.md": _markdown(groups, comparisons, problems),
-        "report.tex": latex_tables(groups, comparisons),
-        "report.csv": csv_table(groups, comparisons),
+        "report.md": _markdown(tables, told, problems),
+        "report.tex": latex(tables, told),
+        "report.csv": spreadsheet(tables),
         "report.html": html_page(groups, comparisons, problems),
     }
     unfinished = folder / f".report.{os.getpid()}"
@@ -64,13 +65,9 @@ def _drawn(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list[G
     return [group for split in members for group in highlights(split, comparisons, LINES)]
 
 
-def _markdown(groups: Sequence[Group], comparisons: Sequence[Comparison], problems: Sequence[str]) -> str:
-    parts = [markdown_table(groups)]
-    if comparisons:
-        parts.append(markdown_differences(comparisons))
-    if tail := markdown_tail(groups):
-        parts.append(tail)
-    parts += [f"{markdown_text(line)}\n" for line in notes(groups, comparisons)]
+def _markdown(tables: Sequence[Table], told: Sequence[str], problems: Sequence[str]) -> str:
+    parts = [markdown(table) for table in tables if table.brief]
+    parts += [f"{markdown_text(line)}\n" for line in told]
     parts.append("![accuracy by class](report.png)\n")
     if problems:
         parts.append("".join(f"- {markdown_text(problem)}\n" for problem in problems))

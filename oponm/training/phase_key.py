@@ -33,7 +33,7 @@ from oponm.training.module import LongTailModule
 from oponm.training.plain_phase import auxiliary_names
 
 VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy", "pillow")
-_UNRELATED = {"cli", "dashboard", "report"}  # rooms that no weight depends on
+_UNRELATED = {"cli", "logging", "report"}  # rooms that no weight depends on
 _OF_MODULES = {*vars(nn.Module()), "_compiled_call_impl"}
 
 

@@ -273,7 +273,7 @@ class Run:
     def export(
         self, path: str | PathLike[str], format: str = "onnx", takes: str | None = None, overwrite: bool = False
     ) -> list[Path]:
-        """Write the network so that it runs without oponm, with its labels and a model card beside it.
+        """Write the network as a file of its own, with its labels and a model card beside it.
 
         Args:
             path: the file to be.
@@ -293,7 +293,7 @@ class Run:
             >>> from oponm.training import fit
             >>> run = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1)
             >>> [file.name for file in run.export(Path(tempfile.mkdtemp(), "digits.pt"), format="state_dict")]
-            ['labels.txt', 'MODEL_CARD.md', 'network.py', 'digits.pt']
+            ['labels.txt', 'MODEL_CARD.md', 'digits.pt']
         """
         facts = read_run_facts(self.checkpoint, self.classifier.content_digest)
         return export_classifier(self.classifier, Path(path).expanduser(), format, takes, facts, overwrite=overwrite)

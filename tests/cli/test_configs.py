@@ -13,11 +13,11 @@ from pytorch_lightning.loggers import CSVLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from oponm.configs import CONF_DIR, groups
-from oponm.dashboard import TensorBoardLogger, WandbLogger
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
+from oponm.logging import TensorBoardLogger, WandbLogger
 from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
@@ -113,6 +113,13 @@ def make_loggers(config: DictConfig) -> None:
 
 def make_callbacks(config: DictConfig) -> None:
     assert len(build_callbacks(config)) == len(config.callbacks)
+
+
+@pytest.mark.parametrize("choices", ["[csv,wandb]", "[wandb,tensorboard]"])
+def test_several_logger_files_combine(choices, tmp_path):
+    config = compose_config(f"logger={choices}", f"output_dir={tmp_path}", "logger.wandb.offline=true")
+    assert set(config.logger) == {"csv", *choices[1:-1].split(",")}
+    make_loggers(config)
 
 
 MAKE: dict[str, Callable[[DictConfig], None]] = {

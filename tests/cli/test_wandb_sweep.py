@@ -10,7 +10,7 @@ from oponm.configs import CONF_DIR
 from oponm.training.callbacks.checkpoint import MONITOR
 from tests.cli.command import oponm
 from tests.cli.compose import compose_config
-from tests.dashboard.wandb_files import read_offline
+from tests.logging.wandb_files import read_offline
 
 SWEEP = yaml.safe_load((CONF_DIR / "wandb_sweep.yaml").read_text())
 

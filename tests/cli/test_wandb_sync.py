@@ -34,5 +34,6 @@ def test_what_was_logged_offline_arrives(tmp_path):
     shown = {name: value for row in received.history for name, value in row.items() if isinstance(value, dict)}
     assert set(shown) >= {"data/images", "test/confusion_matrix", "test/noise_histogram", "charts/class_accuracy_table"}
     for name, media in shown.items():
-        assert received.files[media["path"]] == media["size"], name
+        for path in media.get("filenames") or [media["path"]]:
+            assert received.files[path] == media.get("size", received.files[path]), name
     assert [each["artifactTypeName"] for each in received.artifacts].count("model") == 1

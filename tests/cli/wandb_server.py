@@ -1,4 +1,4 @@
-"""As much of a Weights & Biases server as ``wandb sync`` needs: it notes what it is sent."""
+"""As much of a Weights & Biases server as a run and ``wandb sync`` need: it notes what it is sent."""
 
 from __future__ import annotations
 
@@ -39,8 +39,15 @@ class Received:
             self.run |= {name: value for name, value in given.items() if value is not None}
             project = {"name": "oponm", "entity": {"name": "stub"}}
             names = {"id": "1", "name": given["name"], "displayName": given.get("displayName") or "", "sweepName": ""}
-            bucket = {**names, "description": None, "config": None, "project": project, "historyLineCount": 0}
-            return {"upsertBucket": {"bucket": bucket, "inserted": True}}
+            bucket = {**names, "description": None, "config": None, "project": project}
+            bucket["historyLineCount"] = len(self.history)
+            return {"upsertBucket": {"bucket": bucket, "inserted": not self.history}}
+        if operation == "RunResumeStatus" and self.history:
+            lines = {"historyLineCount": len(self.history), "eventsLineCount": 0, "logLineCount": 0}
+            tails = {"historyTail": json.dumps([json.dumps(self.history[-1])]), "eventsTail": "[]"}
+            bucket = {"id": "1", "name": given["name"], "displayName": "", "tags": [], **lines, **tails}
+            bucket |= {"summaryMetrics": json.dumps(self.summary), "config": "{}", "wandbConfig": '{"t": 1}'}
+            return {"model": {"id": "1", "name": "oponm", "entity": {"id": "1", "name": "stub"}, "bucket": bucket}}
         if operation == "CreateArtifact":
             self.artifacts.append(given["input"])
             made = {"id": str(len(self.artifacts)), "state": "COMMITTED", "artifactSequence": {"latestArtifact": None}}

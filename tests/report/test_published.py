@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from oponm.report import compare, group_runs, latex_tables, markdown_differences, notes, read_report
+from oponm.report import compare, difference_table, group_runs, latex, markdown, notes, read_report, report_tables
 from oponm.report.published import published_difference
 from tests.cli.compose import compose_config
 from tests.report.runs import full_result, store_full
@@ -90,13 +90,13 @@ def test_a_stated_lead_stands_for_its_source():
     groups = group_runs(runs(published_leads={"drs": {"paper": [1, 2]}, "erm": {"paper": 9}}))
     (comparison,) = compare(groups)
     assert published_difference(comparison) == {"paper": (1.0, 2.0)}
-    assert "| +1 to +2 |" in markdown_differences([comparison])
+    assert "| +1 to +2 |" in markdown(difference_table([comparison]))
 
 
 def test_without_published_figures_there_is_nothing_of_it(tmp_path):
     groups = group_runs([full_result(method, seed) for method in ("drs", "open") for seed in (0, 1)])
-    assert markdown_differences(compare(groups)).splitlines()[0].count("|") == 8
-    assert latex_tables(groups, compare(groups)).count(r"\begin{tabular}") == 2
+    assert markdown(difference_table(compare(groups))).splitlines()[0].count("|") == 8
+    assert latex(report_tables(groups, compare(groups))).count(r"\begin{tabular}") == 2
     assert not any("published" in line for line in notes(groups, compare(groups)))
 
 

@@ -50,7 +50,7 @@ def test_an_earlier_report_is_replaced(tmp_path):
     assert all((tmp_path / name).read_bytes() != before[name] for name in FILES)
 
 
-@pytest.mark.parametrize("part", ["recall_figure", "html_page", "csv_table"])
+@pytest.mark.parametrize("part", ["recall_figure", "html_page", "spreadsheet"])
 def test_a_report_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch, part):
     report(tmp_path, methods=["open"])
     before = {name: (tmp_path / name).read_bytes() for name in FILES}

@@ -11,12 +11,14 @@ from rich.console import Console
 from oponm.report import (
     Group,
     compare,
+    difference_table,
     group_runs,
-    markdown_differences,
-    markdown_table,
+    markdown,
     notes,
-    terminal_differences,
-    terminal_table,
+    report_tables,
+    result_table,
+    tail_table,
+    terminal,
 )
 from tests.report.runs import full_result, result
 
@@ -32,7 +34,7 @@ def group(name: str = "erm", *, seconds: float = 2.0, shifts: tuple[float, ...] 
 
 
 def markdown_cells(*groups: Group) -> list[list[str]]:
-    text = markdown_table(groups)
+    text = markdown(result_table(groups))
     assert text.endswith("|\n")
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines()]
     assert re.fullmatch(r"[|: -]+", text.splitlines()[1])
@@ -40,7 +42,7 @@ def markdown_cells(*groups: Group) -> list[list[str]]:
 
 
 def shown(*groups: Group, width: int = 300, **changes: Any) -> str:
-    table = terminal_table(groups)
+    table = terminal(result_table(groups))
     for name, value in changes.items():
         setattr(table, name, value)
     console = Console(file=io.StringIO(), width=width)
@@ -112,7 +114,7 @@ def test_a_bar_in_a_name_is_no_column():
 
 
 def test_the_alignment_row_fits_the_header():
-    lines = markdown_table([group()]).splitlines()
+    lines = markdown(result_table([group()])).splitlines()
     assert len(lines) == 3
     assert lines[1].count("|") == lines[0].count("|") == lines[2].count("|") == 8
 
@@ -135,7 +137,10 @@ def compared(seeds: int = 3):
 
 def test_differences_have_an_interval_and_a_p_value():
     comparisons = compared()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown_differences(comparisons).splitlines()]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in markdown(difference_table(comparisons)).splitlines()
+    ]
     assert rows[0] == ["method", "minus", "pairs", "balanced accuracy", "p", "few", "p"]
     assert [row[:3] for row in rows[2:]] == [["erm", "drs", "3"], ["open", "drs", "3"]]
     found = comparisons[1].differences["few"]
@@ -144,15 +149,17 @@ def test_differences_have_an_interval_and_a_p_value():
 
 
 def test_a_single_pair_has_a_difference_alone():
-    row = markdown_differences(compared(seeds=1)).splitlines()[2]
+    row = markdown(difference_table(compared(seeds=1))).splitlines()[2]
     assert re.fullmatch(r"\| erm \| drs \| 1 \| [+-][\d.]+ \| - \| [+-][\d.]+ \| - \|", row)
 
 
 def test_the_terminal_shows_the_same_differences():
     console = Console(file=io.StringIO(), width=200)
-    console.print(terminal_differences(compared()))
+    console.print(terminal(difference_table(compared())))
     shown_words = console.file.getvalue().split()
-    cells = [cell.strip() for row in markdown_differences(compared()).splitlines()[2:] for cell in row.split("|")[1:-1]]
+    cells = [
+        cell.strip() for row in markdown(difference_table(compared())).splitlines()[2:] for cell in row.split("|")[1:-1]
+    ]
     assert all(word in shown_words for cell in cells for word in cell.split())
 
 
@@ -162,3 +169,22 @@ def test_notes_tell_what_the_tables_hold_and_no_more():
     assert any("paper: published" in line for line in notes([Group("open", [result(published={"paper": 84.6})])]))
     assert any("data.val=test" in line for line in notes([Group("open", [result(validation="test")])]))
     assert any("Holm" in line for line in notes(plain, compared()))
+
+
+def test_every_table_names_its_groups_and_its_columns_once():
+    groups = group_runs([full_result(method, seed) for method in ("drs", "open") for seed in range(3)])
+    tables = report_tables(groups, compare(groups))
+    assert [table.name for table in tables] == ["results", "differences", "tail"]
+    for table in tables:
+        keys = [column.key for column in table.columns]
+        assert len(set(keys)) == len(keys)
+        assert {*table.brief, *table.wide} <= set(keys)
+        assert {row[0].value for row in table.rows} <= {one.name for one in groups}
+        assert {len(row) for row in table.rows} == {len(keys)}
+        assert table.chosen(keys[::-1]).rows[0][-1] is table.rows[0][0]
+    assert not tables[2].brief  # nobody published fifths
+
+
+def test_published_fifths_that_are_not_all_known_fill_the_row():
+    tail = tail_table([Group("erm", [full_result("erm", published_fifths={"p": [50]})])])
+    assert [cell.text for cell in tail.rows[1]] == ["erm (p)", "50.0", "-", "-", "-", "-"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from oponm.dashboard.layers import LayerStatistics
+from oponm.logging.layers import LayerStatistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

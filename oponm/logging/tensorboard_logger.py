@@ -1,4 +1,4 @@
-"""TensorBoard's event files, with figures and tables, and without duplicates where a run goes on."""
+"""TensorBoard's event files, with figures and tables, and without duplicates where a run is resumed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning import loggers
 
-from oponm.dashboard.charts import Chart
-from oponm.dashboard.pixels import pixels
 from oponm.errors import InputError
+from oponm.logging.charts import Chart
+from oponm.logging.pixels import pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TensorBoardLogger(loggers.TensorBoardLogger):
     """Lightning's logger, writing to ``save_dir/tensorboard``.
 
-    A process that goes on with a run logs its rows from the first on, as :func:`~oponm.training.train` does, and tells
+    A process that resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does, and tells
     TensorBoard to forget those before.
 
     Args:
@@ -65,7 +65,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         for name, lines in tables.items():
             self.experiment.add_text(name, markdown(lines), self.last_step)
 
-    def summarise(self, facts: Mapping[str, Any]) -> None:
+    def summarize(self, facts: Mapping[str, Any]) -> None:
         """Log facts as text.
 
         Args:

@@ -7,7 +7,7 @@ import torch
 
 from oponm.data import DigitsLT
 from oponm.data.mixers import DISTRIBUTIONS, make_mixer
-from oponm.report.sheet import AUGMENTED, NOISE, _images, data_sheet
+from oponm.logging.sheet import AUGMENTED, NOISE, _images, data_sheet
 
 
 def digits(**options) -> DigitsLT:

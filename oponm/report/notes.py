@@ -1,4 +1,4 @@
-"""Which classes many, medium and few are, in words."""
+"""What a reader of the tables has to know."""
 
 from __future__ import annotations
 
@@ -6,11 +6,43 @@ from collections.abc import Sequence
 
 from oponm.errors import InputError
 from oponm.longtail import shot_groups
+from oponm.report.compare import Comparison
 from oponm.report.group import Group
+from oponm.report.published import difference_sources, published_fifths, published_sources, remarks
 from oponm.report.settings import settings_of
 from oponm.report.text import value_text
 
 _TOLD = 3  # training splits whose counts are told
+
+
+def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> list[str]:
+    """What a reader of the tables has to know.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+        comparisons: see :func:`~oponm.report.compare`.
+    """
+    lines = ["percent, mean ± standard error over seeds; seconds a run, those of reused phases included"]
+    lines += shot_notes(groups)
+    if sources := published_sources(groups):
+        lines.append(f"{', '.join(sources)}: published top-1 accuracy")
+    if any(map(published_fifths, groups)):
+        lines.append(
+            "head to tail: accuracy by fifths of the classes, most to fewest training images; published below ours"
+        )
+    lines += remarks(groups)
+    if any(group.tuned_on_test for group in groups):
+        lines.append("* the test set doubled as validation set (data.val=test): figures of a best epoch flatter")
+    if comparisons:
+        lines.append(
+            "differences in points, paired on equal seeds and split, with 95 % confidence intervals (t distribution); "
+            f"p: paired t-test, adjusted by Holm's method over the {len(comparisons)} rows of a column; "
+            "-: fewer than two pairs, or differences without spread"
+        )
+        if sources := difference_sources(comparisons):
+            lines.append(f"{', '.join(sources)} among the differences: published, in points of top-1 accuracy")
+        lines.append("intervals and tests speak of other seeds, not of another draw of the training or test images")
+    return lines
 
 
 def shot_notes(groups: Sequence[Group]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from oponm.dashboard import layer_statistics
+from oponm.logging import layer_statistics
 from oponm.nn import convert_batchnorm, noise_routing
 
 

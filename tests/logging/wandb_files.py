@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oponm.dashboard.wandb_files import read_records
+_BLOCK, _HEADER = 32768, 7
+_WHOLE, _LAST = 1, 4
 
 FLUSHED = 5.0  # seconds after which what a client has closed is taken for written
 
@@ -89,3 +92,36 @@ def _nested(items: Any) -> dict[str, Any]:
             place = place.setdefault(name, {})
         place[last] = json.loads(item.value_json)
     return values
+
+
+def read_records(file: Path) -> Iterator[Any]:
+    """The records of one file, in LevelDB's format, up to where its process was killed, if it was."""
+    from google.protobuf.message import DecodeError
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    for content in _parts_joined(file.read_bytes()):
+        record = Record()
+        try:
+            record.ParseFromString(content)
+        except DecodeError:
+            return
+        yield record
+
+
+def _parts_joined(log: bytes) -> Iterator[bytes]:
+    """Cut a log into records; one that a block has no room for goes on in the next."""
+    place, record = _HEADER, b""  # the file begins with a mark of as many bytes
+    while place + _HEADER <= len(log):
+        left = _BLOCK - place % _BLOCK
+        if left < _HEADER:
+            place += left
+            continue
+        _, length, kind = struct.unpack("<IHB", log[place : place + _HEADER])
+        place += _HEADER
+        part = log[place : place + length]
+        if len(part) < length or kind == 0:
+            return
+        place, record = place + length, record + part
+        if kind in (_WHOLE, _LAST):
+            yield record
+            record = b""

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
-from oponm.dashboard.charts import Chart, bar_chart, confusion_chart
-from oponm.dashboard.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail, noise_figure
-from oponm.dashboard.guard import never_stopping
-from oponm.dashboard.layer_figure import COLUMNS, layer_rows, layers_figure
-from oponm.dashboard.measure import measure_layers
-from oponm.dashboard.phases import phase_table
-from oponm.dashboard.tensorboard_logger import TensorBoardLogger
-from oponm.dashboard.wandb_logger import WandbLogger
 from oponm.data import LongTailDataModule
+from oponm.logging.charts import Chart, bar_chart, confusion_chart
+from oponm.logging.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail, noise_figure
+from oponm.logging.guard import never_stopping
+from oponm.logging.layer_figure import COLUMNS, layer_rows, layers_figure
+from oponm.logging.measure import measure_layers
+from oponm.logging.phases import phase_table
+from oponm.logging.sheet import sheet_figure
+from oponm.logging.tensorboard_logger import TensorBoardLogger
+from oponm.logging.wandb_logger import WandbLogger
 from oponm.metrics import MOST_CONFUSED, read_confusion
-from oponm.report.sheet import sheet_figure
 from oponm.training import LongTailModule
 from oponm.training.callbacks.checkpoint import BEST, LAST
 from oponm.training.history import History
@@ -70,7 +70,7 @@ class Dashboard(pl.Callback):
             with never_stopping("dashboard"):
                 display.log_hyperparams(dict(config))
             with never_stopping("dashboard"):
-                display.summarise({**split, **environment()})
+                display.summarize({**split, **environment()})
             with never_stopping("dashboard"):
                 display.show(figures, {})
 
@@ -123,7 +123,7 @@ class Dashboard(pl.Callback):
         for display in self.displays:
             with never_stopping("dashboard"):
                 if isinstance(display, WandbLogger):
-                    display.summarise(facts)
+                    display.summarize(facts)
                     file = folder / "checkpoints" / (BEST if best else LAST)
                     display.keep(file, {**kept, "split_digest": data.digest}, "best" if best else "last")
 

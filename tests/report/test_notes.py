@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from oponm.report import Group, notes
-from oponm.report.shots import shot_notes
+from oponm.report.notes import shot_notes
 from tests.report.runs import result
 
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import logging
-import shutil
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 import wandb
 from matplotlib.figure import Figure
 
-from oponm.dashboard import WandbLogger
-from oponm.dashboard.wandb_files import logged_rows
-from tests.dashboard.wandb_files import read_offline
+from oponm.logging import WandbLogger
+from tests.cli.wandb_server import wandb_server
+from tests.logging.wandb_files import read_offline
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +27,7 @@ def outside_of_any_account(monkeypatch, tmp_path):
 class Broken:
     """A run whose server, disk or service has gone."""
 
-    offline, step = False, 0
+    offline, starting_step, dir = False, 0, "wandb/offline-run-1/files"
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -54,25 +57,56 @@ def test_a_process_that_goes_on_leaves_neither_gap_nor_duplicate(tmp_path):
     assert (first.exit_code, second.exit_code) == (1, 0)
 
 
-def test_what_never_reached_the_disk_is_logged_again(tmp_path):
+KILLED = """
+import os, sys, wandb
+from oponm.logging import WandbLogger
+logger = WandbLogger(sys.argv[1], offline=sys.argv[2] == "offline")
+for step in range(int(sys.argv[3])):
+    logger.log_metrics({"loss": 1.0, **{f"metric{number}": number for number in range(30)}}, step)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("killed_after", [2, 400])  # less than a block of the file, and several
+def test_rows_of_a_process_that_was_killed_are_logged_again(tmp_path, killed_after):
     logger = WandbLogger(tmp_path, offline=True)
-    for step in range(40):
-        logger.log_metrics({f"metric{number}": number for number in range(30)}, step)
+    logger.log_metrics({"loss": 2.0}, 0)
     logger.close()
-    wandb.teardown()  # as at the end of the process: the rest is written
-    (file,) = tmp_path.glob("wandb/offline-*/*.wandb")
-    content, id = file.read_bytes(), logger.version
-    assert len(content) > 32768  # more than a block
-    assert logged_rows(tmp_path, id) == 40
-    for size in (0, 5, 1000, len(content) // 2, len(content) - 10_000):
-        file.write_bytes(content[:size])
-        kept = [row["_step"] for row in read_offline(tmp_path)[0].history]
-        assert logged_rows(tmp_path, id) == len(kept) < 40
-    shutil.rmtree(tmp_path / "wandb")
-    assert logged_rows(tmp_path, id) == 0
+    wandb.teardown()
+    time.sleep(1.1)
+    killed = [sys.executable, "-c", KILLED, str(tmp_path), "offline", str(1 + killed_after)]
+    assert subprocess.run(killed, check=False).returncode == -9
+    assert len([*tmp_path.glob("wandb/offline-run-*")]) == 2
+    time.sleep(1.1)
+    logger = WandbLogger(tmp_path, offline=True)
+    for step in range(killed_after + 5):
+        logger.log_metrics({"loss": 2.0}, step)
+    logger.close()
+    wandb.teardown()
+    first, second = read_offline(tmp_path)
+    assert first.steps + second.steps == list(range(killed_after + 5))
+    assert {row["loss"] for row in first.history + second.history} == {2.0}
 
 
-@pytest.mark.parametrize("failing", ["log_metrics", "log_hyperparams", "summarise", "show", "keep"])
+def test_a_server_says_how_many_rows_it_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with wandb_server() as received:
+        monkeypatch.setenv("WANDB_BASE_URL", received.address)
+        wandb.teardown()  # it has read the environment before
+        for rows in (3, 6):
+            logger = WandbLogger(tmp_path)
+            for step in range(rows):
+                logger.log_metrics({"loss": 1 / (step + 1)}, 10 * step)
+            logger.close()
+            wandb.teardown()
+    assert [row["_step"] for row in received.history] == list(range(6))
+    assert [row["trainer/global_step"] for row in received.history] == [0, 10, 20, 30, 40, 50]
+    assert json.loads((tmp_path / "wandb.json").read_text())["rows"] == 6
+    assert os.environ.get("WANDB_MODE") is None
+
+
+@pytest.mark.parametrize("failing", ["log_metrics", "log_hyperparams", "summarize", "show", "keep"])
 def test_after_an_error_nothing_more_is_logged_and_one_warning_says_so(tmp_path, monkeypatch, caplog, failing):
     broken = Broken()
     monkeypatch.setattr(wandb, "init", lambda **options: broken)
@@ -81,7 +115,7 @@ def test_after_an_error_nothing_more_is_logged_and_one_warning_says_so(tmp_path,
     calls = {
         "log_metrics": lambda: logger.log_metrics({"loss": 1.0}, 0),
         "log_hyperparams": lambda: logger.log_hyperparams({"seed": 0}),
-        "summarise": lambda: logger.summarise({"split_digest": "abc"}),
+        "summarize": lambda: logger.summarize({"split_digest": "abc"}),
         "show": lambda: logger.show({"figure": Figure()}, {}),
         "keep": lambda: logger.keep(tmp_path / "last.ckpt", {}, "last"),
     }
@@ -98,8 +132,7 @@ def test_an_end_that_times_out_is_a_warning(tmp_path, monkeypatch, caplog):
     broken = Broken()
     monkeypatch.setattr(wandb, "init", lambda **options: broken)
     logger = WandbLogger(tmp_path)
-    with logger._in_run():
-        pass
+    assert logger.experiment is broken
     logger.close()
     assert broken.calls[-1] == "finish"
     assert "finish got no answer" in caplog.text
@@ -109,8 +142,8 @@ def test_without_a_server_the_run_is_kept_offline_under_the_same_id(tmp_path, mo
     asked = []
 
     def init(**options):
-        asked.append(options)
-        if options["mode"] is None:
+        asked.append({**options, "settings": dict(options["settings"])})
+        if "mode" not in options["settings"]:
             raise wandb.errors.CommError("connection refused")
         broken = Broken()
         broken.offline = True
@@ -119,7 +152,7 @@ def test_without_a_server_the_run_is_kept_offline_under_the_same_id(tmp_path, mo
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(wandb, "teardown", lambda: None)
     WandbLogger(tmp_path).log_hyperparams({})
-    assert [options["mode"] for options in asked] == [None, "offline"]
+    assert [options["settings"].get("mode") for options in asked] == [None, "offline"]
     assert asked[0]["id"] == asked[1]["id"]
     assert "connection refused" in caplog.text
     assert "wandb sync" in caplog.text
@@ -142,8 +175,8 @@ def test_the_waits_are_bounded(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(wandb, "init", lambda **options: asked.update(options) or Broken())
     WandbLogger(tmp_path, init_timeout=7, finish_timeout=11).log_metrics({}, 0)
-    assert (asked["settings"].init_timeout, asked["settings"].finish_timeout) == (7, 11)
-    assert asked["settings"].disable_git  # a remote's address may hold a password
+    assert (asked["settings"]["init_timeout"], asked["settings"]["finish_timeout"]) == (7, 11)
+    assert asked["settings"]["disable_git"]  # a remote's address may hold a password
 
 
 def test_a_run_of_an_agent_has_the_agent_s_id(tmp_path, monkeypatch):

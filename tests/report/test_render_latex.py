@@ -5,8 +5,8 @@ import string
 
 import pytest
 
-from oponm.report import Group, compare, group_runs, latex_tables
-from oponm.report.latex import latex_text
+from oponm.report import Group, compare, group_runs, latex, report_tables
+from oponm.report.render import latex_text
 from tests.report.runs import full_result, result
 
 # Any of these stands for something else in LaTeX, unless a backslash precedes it.
@@ -23,7 +23,7 @@ def tables(text: str) -> list[list[str]]:
 
 def test_a_table_of_results():
     runs = [result(seed=seed, metrics={"balanced_accuracy": value}) for seed, value in enumerate((0.7, 0.72))]
-    (rows,) = tables(latex_tables([Group("erm", runs)]))
+    (rows,) = tables(latex(report_tables([Group("erm", runs)])))
     assert rows == [
         r"method & seeds & balanced accuracy & many & medium & few & seconds \\",
         r"erm & $2$ & $71.0\pm 1.0$ & -- & -- & -- & $2.0$ \\",
@@ -32,7 +32,7 @@ def test_a_table_of_results():
 
 def test_published_figures_have_columns():
     groups = [Group("erm", [result()]), Group("open", [result("open", published={"paper": 84.6})])]
-    header, erm, found = tables(latex_tables(groups))[0]
+    header, erm, found = tables(latex(report_tables(groups)))[0]
     assert header.split(" & ")[-2:] == ["paper", r"seconds \\"]
     assert (erm.split(" & ")[-2], found.split(" & ")[-2]) == ("--", "$84.6$")
 
@@ -40,7 +40,7 @@ def test_published_figures_have_columns():
 def test_a_table_of_differences():
     groups = group_runs([full_result(method, seed) for method in ("drs", "open") for seed in range(3)])
     comparisons = compare(groups)
-    results, differences = tables(latex_tables(groups, comparisons))
+    results, differences = tables(latex(report_tables(groups, comparisons)))
     assert (len(results), len(differences)) == (3, 2)
     found = comparisons[0].differences["balanced_accuracy"]
     cells = differences[1].split(" & ")
@@ -50,7 +50,7 @@ def test_a_table_of_differences():
 
 def test_rows_have_as_many_cells_as_columns():
     groups = group_runs([full_result(method, seed) for method in ("drs", "open") for seed in range(3)])
-    text = latex_tables(groups, compare(groups))
+    text = latex(report_tables(groups, compare(groups)))
     columns = re.findall(r"\\begin{tabular}{([lr]+)}", text)
     assert [{row.count(" & ") + 1 for row in rows} for rows in tables(text)] == [{len(letters)} for letters in columns]
     assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 2
@@ -76,6 +76,6 @@ def test_every_character_is_itself(character):
 
 def test_a_name_cannot_add_cells_rows_or_commands():
     name = r"open x=\input{secret} & \\ % $a_b$"
-    (_, row) = tables(latex_tables([Group(name, [result()])]))[0]
+    (_, row) = tables(latex(report_tables([Group(name, [result()])])))[0]
     assert len(re.findall(r"(?<!\\)&", row)) == 6
     assert r"\textbackslash{}input\{secret\} \& \textbackslash{}\textbackslash{} \% \$a\_b\$" in row

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from oponm.report.shape import check_result
+from oponm.report.result_file import check_result
 from tests.report.runs import full_result, result
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from oponm.dashboard import TensorBoardLogger
 from oponm.errors import InputError
+from oponm.logging import TensorBoardLogger
 
 
 def read(folder):
@@ -32,7 +32,7 @@ def test_a_process_that_goes_on_leaves_neither_gap_nor_duplicate(tmp_path):
 def test_tables_and_facts_are_text(tmp_path):
     logger = TensorBoardLogger(tmp_path)
     logger.show({}, {"test/classes": [("class", "recall"), ("a|b", 0.5)]})
-    logger.summarise({"split_digest": "abc"})
+    logger.summarize({"split_digest": "abc"})
     logger.finalize("success")
     events = read(tmp_path)
     texts = {tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in events.Tags()["tensors"]}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from oponm.dashboard.layers import LayerStatistics, layer_statistics
 from oponm.data import LongTailDataModule
 from oponm.data.samplers import EpochBatches
+from oponm.logging.layers import LayerStatistics, layer_statistics
 from oponm.training import LongTailModule
 
 
@@ -20,7 +20,7 @@ def measure_layers(module: LongTailModule, data: LongTailDataModule) -> list[Lay
         data: what it was trained on.
 
     Returns:
-        See :func:`~oponm.dashboard.layer_statistics`; nothing for a method without rows of pure noise.
+        See :func:`~oponm.logging.layer_statistics`; nothing for a method without rows of pure noise.
     """
     plan, trainer = module.plan, module.trainer
     epochs = [epoch for epoch in range(plan.max_epochs) if plan.at(epoch).noise]

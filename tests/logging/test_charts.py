@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from oponm.dashboard.charts import bar_chart, confusion_chart
+from oponm.logging.charts import bar_chart, confusion_chart
 
 
 def test_a_thousand_classes_have_bars_and_no_matrix_that_would_be_cut_off():

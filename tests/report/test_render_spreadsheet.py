@@ -5,12 +5,12 @@ import io
 
 import pytest
 
-from oponm.report import Group, compare, csv_table, group_runs
+from oponm.report import Group, compare, group_runs, report_tables, spreadsheet
 from tests.report.runs import full_result, result
 
 
 def rows(groups, comparisons=()) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(csv_table(groups, comparisons))))
+    return list(csv.DictReader(io.StringIO(spreadsheet(report_tables(groups, comparisons)))))
 
 
 def test_figures_are_in_full_precision():

@@ -1,0 +1,209 @@
+"""Lightning's Weights & Biases logger, in a form that never stops training and that resumes without a duplicate row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning import loggers
+from pytorch_lightning.loggers.logger import DummyLogger, rank_zero_experiment
+from pytorch_lightning.utilities import rank_zero_only
+
+from oponm.logging.charts import Chart
+from oponm.logging.guard import never_stopping
+from oponm.logging.pixels import pixels
+from oponm.logging.wandb_run import WandbRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class WandbLogger(loggers.WandbLogger):
+    """Logs to Weights & Biases; where that fails, offline, for ``wandb sync``; where that fails too, nowhere.
+
+    The run begins with the first thing that is logged. Each call of :meth:`log_metrics` is one row of its history. A
+    process that resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does; those that are
+    there already are left out, so the history has neither gap nor duplicate. Of an online run the server says how many
+    are there; of an offline run ``wandb.json`` in the folder of the run does, which counts a process's rows when it has
+    finished. A process that was killed leaves an unknown part of its rows in its offline folder, as Weights & Biases
+    writes them in blocks: the next process deletes that folder and logs these rows again. A row may be lost only where
+    an online process is killed and the next one does not reach the server.
+
+    Args:
+        save_dir: folder of the run; the run's id is kept in it.
+        project: where the run belongs.
+        id: of the run; None makes one. A folder's run keeps its own.
+        offline: write files only.
+        init_timeout: seconds to wait for the server at the start.
+        finish_timeout: seconds to wait for uploads at the end; what is left then stays on disk for ``wandb sync``.
+        **options: of Lightning's logger and of ``wandb.init``: ``name``, ``entity``, ``group``, ``job_type``, ``tags``,
+            ``notes``, ``prefix``, ...
+
+    Example:
+        >>> WandbLogger("outputs/run", id="3f0c").version
+        '3f0c'
+    """
+
+    def __init__(
+        self,
+        save_dir: str | Path,
+        project: str = "oponm",
+        id: str | None = None,
+        offline: bool = False,
+        init_timeout: float = 60,
+        finish_timeout: float = 600,
+        **options: Any,
+    ) -> None:
+        self.folder = Path(save_dir)
+        self.kept = WandbRun.read(self.folder, id)
+        # The commit of the checkout is in the summary; the address of its remote may hold a password.
+        self.settings: dict[str, Any] = {"console": "off", "disable_git": True, "save_code": False}
+        self.settings |= {"init_timeout": init_timeout, "finish_timeout": finish_timeout}
+        if offline:
+            self._go_offline()
+        # Not by Lightning's `offline`, which sets an environment variable for all runs of the process.
+        super().__init__(project=project, save_dir=save_dir, id=self.kept.id, settings=self.settings, **options)
+        self.rows = self.known = self.last_step = 0
+        self._begun = self._given_up = False
+
+    def _go_offline(self) -> None:
+        self.settings |= {"mode": "offline", "silent": True}
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The run of Weights & Biases, begun on first use; after an error an object that does nothing."""
+        if not self._begun:
+            self._begun = True
+            self._begin()
+        return DummyLogger().experiment if self._given_up else super().experiment
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn an error of the block into a warning; nothing more is logged after it."""
+        try:
+            yield
+        except Exception as error:
+            if not self._given_up:
+                with never_stopping("wandb"):
+                    raise error
+            self._given_up = True
+
+    def _begin(self) -> None:
+        if "mode" not in self.settings:
+            later = f"it logs offline below {self.folder / 'wandb'}, for 'wandb sync'"
+            with never_stopping("wandb could not begin a run on its server", later):
+                self._open()
+                return
+            self._go_offline()
+            with never_stopping("wandb"):
+                import wandb
+
+                wandb.teardown()  # its service holds the id for the attempt that failed
+        with self._guarded():
+            self._open()
+
+    def _open(self) -> None:
+        self.kept.write(self.folder)
+        run = super().experiment
+        self.kept.drop_unfinished(self.folder)
+        if run.offline:
+            self.known, self.kept.unfinished = self.kept.rows, Path(run.dir).parent.name
+            if self.known:
+                run.log({}, step=self.known, commit=False)  # the number of the next row
+        else:
+            self.known = run.starting_step  # a server knows best what it has
+        self.kept.write(self.folder)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log one row, unless it is there already.
+
+        Args:
+            metrics: by name: numbers, or what Weights & Biases shows.
+            step: of training; None is that of the row before.
+        """
+        self.last_step = self.last_step if step is None else step
+        number, self.rows = self.rows, self.rows + 1
+        with self._guarded():
+            run = self.experiment
+            if number >= self.known and not self._given_up:
+                super().log_metrics(metrics, self.last_step)
+                if not run.offline:
+                    self._keep_rows()
+
+    def _keep_rows(self) -> None:
+        self.kept.rows, self.kept.unfinished = max(self.kept.rows, self.known, self.rows), None
+        self.kept.write(self.folder)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Log the config.
+
+        Args:
+            params: plain values by name, in any depth.
+        """
+        with self._guarded():
+            super().log_hyperparams(params)
+
+    def show(
+        self,
+        figures: Mapping[str, Figure],
+        tables: Mapping[str, Sequence[Sequence[Any]]],
+        charts: Mapping[str, Chart] | None = None,
+    ) -> None:
+        """Log figures, tables and charts, each in a row.
+
+        Args:
+            figures: by name.
+            tables: by name; the first line names the columns.
+            charts: by name.
+        """
+        with self._guarded():
+            for name, figure in figures.items():
+                self.log_image(name, [pixels(figure)])
+            for name, (head, *body) in tables.items():
+                self.log_table(name, columns=list(head), data=[list(line) for line in body])
+            for name, (kind, title, fields, (columns, *lines)) in (charts or {}).items():
+                import wandb
+
+                table = wandb.Table(columns=columns, data=lines)
+                self.log_metrics({name: wandb.plot_table(kind, table, fields, {"title": title})})
+
+    def summarize(self, facts: Mapping[str, Any]) -> None:
+        """Put facts into the run's summary.
+
+        Args:
+            facts: plain values by name.
+        """
+        with self._guarded():
+            self.experiment.summary.update(dict(facts))
+
+    def keep(self, checkpoint: Path, facts: Mapping[str, Any], alias: str) -> None:
+        """Log a checkpoint as an artifact; its file is read where it lies.
+
+        Args:
+            checkpoint: the file.
+            facts: the artifact's metadata.
+            alias: beside ``latest``.
+        """
+        with self._guarded():
+            import wandb
+
+            artifact = wandb.Artifact(f"model-{self.version}", "model", metadata=dict(facts))
+            artifact.add_file(str(checkpoint), policy="immutable")
+            self.experiment.log_artifact(artifact, aliases=["latest", alias])
+
+    def close(self, failed: bool = False) -> None:
+        """Finish the run.
+
+        Args:
+            failed: mark it so.
+        """
+        with self._guarded():
+            if self._begun and not self._given_up:
+                self.experiment.finish(exit_code=int(failed))
+                self._keep_rows()
+        self._begun = self._given_up = True

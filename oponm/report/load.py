@@ -1,0 +1,231 @@
+"""Load the results of runs: where they lie below folders, what they hold, and why others have none."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oponm.errors import InputError
+from oponm.metrics.confusion import CONFUSION_FILE
+from oponm.report.result_file import check_result
+from oponm.report.settings import read_settings, run_name, setting_key
+from oponm.report.text import printable
+from oponm.run_files import CONFIG_FILE, RESULT_FILE
+
+SUMMARY = "sweep.json"  # of a sweep: how each of its jobs ended
+_WANDB = "wandb"  # keeps a config.yaml of its own in each run
+_OURS = {CONFIG_FILE, RESULT_FILE, SUMMARY, "multirun.yaml", "report.html"}
+_TOLD = 20  # strange folders that are told one by one
+_NAMED = 20  # problems that are told where there is nothing else to tell
+
+
+def collect_runs(folders: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read every training run below the given folders.
+
+    Args:
+        folders: of runs, or above several.
+
+    Returns:
+        The contents of each ``result.json``, in order of their paths, each with its ``folder`` (a ``Path``) and
+        ``settings`` (see :func:`~oponm.report.settings.read_settings`); and one line for each run that failed, is not
+        finished, unreadable or a repeat, and for each folder that is missing or is none of a run.
+
+    Raises:
+        InputError: where no finished run is found at all; it tells what is there.
+
+    Example:
+        >>> import tempfile
+        >>> from oponm.data import DigitsLT
+        >>> from oponm.training import fit
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=1, output_dir=folder / "erm")
+        >>> (folder / "lightning_logs").mkdir()
+        >>> runs, problems = collect_runs([folder])
+        >>> [run["choices"]["method"] for run in runs], [problem.rpartition("/")[2] for problem in problems]
+        (['erm'], ['lightning_logs: left out (holds no run)'])
+    """
+    runs: list[dict[str, Any]] = []
+    problems: list[str] = []
+    seen: set[Path] = set()
+    folders = list(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            problems.append(f"{folder}: no such folder; name the folder of a run, or one above several")
+            continue
+        found = find_runs(folder)
+        for path in found.runs:
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                run, lines = _read(path)
+                runs += [run] if run else []
+                problems += lines
+        problems += [*never_begun(found.sweeps), *found.problems]
+    runs, repeated = _without_repeats(runs)
+    problems = [printable(problem) for problem in dict.fromkeys(problems + repeated)]
+    if not runs:
+        raise InputError(_nothing_found(folders, problems))
+    return runs, problems
+
+
+def _nothing_found(folders: list[Path], problems: list[str]) -> str:
+    if len(problems) == len(folders) == 1 and not folders[0].is_dir():
+        return problems[0]
+    more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+    told = "; ".join([*problems[:_NAMED], *more])
+    return f"no finished training run below {', '.join(map(str, folders))}{f' ({told})' if told else ''}"
+
+
+def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """A run, if it can be read, and what is to be said of it."""
+    config, result = folder / CONFIG_FILE, folder / RESULT_FILE
+    try:
+        settings = read_settings(config)
+    except (OSError, ValueError, RecursionError) as error:
+        return None, [f"{config}: left out ({error})"]
+    try:
+        content = json.loads(result.read_text(encoding="utf-8"))
+        complaints = check_result(content)
+    except FileNotFoundError:
+        reason = why_unfinished(folder)
+        return None, [f"{folder}: {f'failed: {reason}' if reason else 'not finished'}"]
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
+        return None, [f"{result}: left out ({error})"]
+    if content.get("confusion_matrix") == CONFUSION_FILE and not (folder / CONFUSION_FILE).is_file():
+        del content["confusion_matrix"]
+        complaints.append(f"{CONFUSION_FILE} is missing, and is not drawn")
+    return {**content, "folder": folder, "settings": settings}, [f"{folder}: {line}" for line in complaints]
+
+
+def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Keep one run of each setting and seed: a second is the same again, and would make errors look smaller."""
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    lines = []
+    for run in runs:
+        first = kept.setdefault((*setting_key(run), run["seed"]), run)
+        if first is not run:
+            lines.append(
+                f"{run['folder']}: left out, repeats {run_name(run)} with seed {run['seed']} of {first['folder']}"
+            )
+    return list(kept.values()), lines
+
+
+class Found(NamedTuple):
+    """What lies below a folder.
+
+    Attributes:
+        runs: folders with a ``config.yaml``, in order of their paths.
+        sweeps: folders with a ``sweep.json``.
+        problems: a line for each folder that is none of a run and holds none.
+    """
+
+    runs: list[Path]
+    sweeps: list[Path]
+    problems: list[str]
+
+
+def find_runs(folder: Path) -> Found:
+    """Look through a folder and all below it.
+
+    Args:
+        folder: one that exists.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("run/checkpoints", "lightning_logs/version_0"):
+        ...     (folder / name).mkdir(parents=True)
+        >>> (folder / "run/config.yaml").touch()
+        >>> found = find_runs(folder)
+        >>> [run.name for run in found.runs], [line.rpartition("/")[2] for line in found.problems]
+        (['run'], ['lightning_logs: left out (holds no run)'])
+    """
+    files: dict[Path, set[str]] = {}
+    unreadable: list[str] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(f"{error.filename}: left out ({error.strerror})")
+
+    for path, below, names in os.walk(folder, onerror=note):
+        below[:] = sorted(name for name in below if name != _WANDB)
+        files[Path(path)] = set(names)
+        for name in _OURS & set(below):  # a folder in the place of a file is told of when it is read
+            files[Path(path)].add(name)
+    runs = [path for path, names in files.items() if CONFIG_FILE in names]
+    sweeps = [path for path, names in files.items() if SUMMARY in names]
+    lone = [path for path, names in files.items() if RESULT_FILE in names and CONFIG_FILE not in names]
+    strange = _strange(folder, files)
+    problems = [*unreadable, *(f"{path}: left out ({RESULT_FILE} without {CONFIG_FILE})" for path in lone)]
+    problems += [f"{path}: left out (holds no run)" for path in strange[:_TOLD]]
+    if len(strange) > _TOLD:
+        problems.append(f"{folder}: {len(strange) - _TOLD} more folders in it hold no run")
+    return Found(runs, sweeps, problems)
+
+
+def _strange(folder: Path, files: dict[Path, set[str]]) -> list[Path]:
+    """Of the folders that are not in a run, those that hold nothing of ours, without those below them."""
+    known = {folder}
+    for path, names in files.items():
+        if names & _OURS:
+            known |= {path, *path.parents}
+    in_run = {path for path, names in files.items() if CONFIG_FILE in names}
+    for path in files:  # from the top down
+        if path.parent in in_run:
+            in_run.add(path)
+    return [
+        path
+        for path in files
+        if path not in known and path.parent in known and path not in in_run and not path.name.startswith(".")
+    ]
+
+
+def failures(sweep: Path) -> dict[Path, str]:
+    """Why each job of a sweep failed that did, by the folder that was to be its run's.
+
+    Args:
+        sweep: its folder.
+
+    Returns:
+        None of a file that is missing, or that no sweep wrote.
+
+    Example:
+        >>> import tempfile
+        >>> sweep = Path(tempfile.mkdtemp())
+        >>> job = {"folder": "seed-0", "status": "failed", "reason": "loss is not finite"}
+        >>> _ = (sweep / "sweep.json").write_text(json.dumps({"jobs": [job]}))
+        >>> {folder.name: reason for folder, reason in failures(sweep).items()}
+        {'seed-0': 'loss is not finite'}
+    """
+    try:
+        jobs = json.loads((sweep / SUMMARY).read_text(encoding="utf-8"))["jobs"]
+        return {
+            sweep / str(job["folder"]): str(job.get("reason") or "without a word")
+            for job in jobs
+            if job["status"] != "done"
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def why_unfinished(run: Path) -> str | None:
+    """Why a run failed, if it was a job of a sweep that says so.
+
+    Args:
+        run: its folder, below the sweep's.
+    """
+    for sweep in run.parents:
+        if (sweep / SUMMARY).is_file():
+            return failures(sweep).get(run)
+    return None
+
+
+def never_begun(sweeps: Iterable[Path]) -> list[str]:
+    """A line for each job that failed before it had a folder.
+
+    Args:
+        sweeps: folders of sweeps.
+    """
+    found = {folder: reason for sweep in sweeps for folder, reason in failures(sweep).items()}
+    return [f"{folder}: failed: {reason}" for folder, reason in found.items() if not folder.is_dir()]

@@ -1,0 +1,179 @@
+"""Tables for the terminal, as Markdown, as LaTeX and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+from oponm.report.tables import Table
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_NUMBER = re.compile(r"-|[<+-]?\d[\d.]*( ± [\d.]+)?( \[[+-][\d.]+, [+-][\d.]+\])?")
+_LEADING = ("method", "seeds", "baseline", "pairs")  # columns of each spreadsheet
+
+
+def terminal(table: Table) -> TerminalTable:
+    """A table whose columns of texts may be folded, between words where it can be; numbers are not.
+
+    Args:
+        table: see :func:`~oponm.report.report_tables`.
+    """
+    shown = TerminalTable(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table = table.chosen(table.brief)
+    for number, column in enumerate(table.columns):
+        cells = [row[number].text for row in table.rows]
+        if column.kind == "text":
+            longest = max(len(word) for cell in (column.name, *cells) for word in cell.split())
+            shown.add_column(column.name, min_width=min(longest, 40), overflow="fold")
+        else:
+            longest = max(map(len, [*column.name.split(), *cells]))
+            shown.add_column(column.name.replace(" ", "\n"), justify="right", no_wrap=True, min_width=longest)
+    for row in table.rows:
+        shown.add_row(*(Text(cell.text) for cell in row))  # not markup: names may hold brackets
+    return shown
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown.
+
+    Args:
+        table: see :func:`~oponm.report.report_tables`.
+
+    Returns:
+        Lines with a final line break.
+    """
+    rows, texts = _texts(table)
+    return markdown_rows(rows, texts)
+
+
+def markdown_rows(rows: Sequence[Sequence[str]], texts: int) -> str:
+    """A Markdown table, its numbers to the right.
+
+    Args:
+        rows: of cells, the head first.
+        texts: how many columns, from the left, are no numbers.
+
+    Example:
+        >>> print(markdown_rows([["method", "seeds"], ["erm", "3"]], texts=1), end="")
+        | method | seeds |
+        | --- | ---: |
+        | erm | 3 |
+    """
+    alignment = ["---"] * texts + ["---:"] * (len(rows[0]) - texts)
+    escaped = [[markdown_text(cell) for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (escaped[0], alignment, *escaped[1:]))
+
+
+def markdown_text(text: str) -> str:
+    r"""Text that Markdown shows as it is: no column borders, no HTML.
+
+    Example:
+        >>> markdown_text("<b>|x")
+        '&lt;b>\\|x'
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
+def latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
+    """Tables as ``tabular`` environments to be put into a float, in the manner of booktabs.
+
+    Args:
+        tables: see :func:`~oponm.report.report_tables`.
+        notes: comments at the top, see :func:`~oponm.report.notes`.
+
+    Returns:
+        LaTeX that needs the packages booktabs and, for quotation marks in names, fontenc with T1.
+    """
+    comments = "".join(f"% {line}\n" for line in notes)
+    shown = [_tabular(*_texts(table)) for table in tables if table.brief]
+    return "% \\usepackage{booktabs} \\usepackage[T1]{fontenc}\n" + comments + "\n" + "\n".join(shown)
+
+
+def latex_text(text: str) -> str:
+    r"""Text that LaTeX prints as it is.
+
+    Example:
+        >>> latex_text("open noise.delta=50% a_b")
+        'open noise.delta=50\\% a\\_b'
+    """
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def spreadsheet(tables: Sequence[Table]) -> str:
+    """All that the tables know of a group in one line, in full precision, for programs.
+
+    Args:
+        tables: see :func:`~oponm.report.report_tables`.
+
+    Returns:
+        CSV with a header; unknown figures are empty. Figures are shares, but published ones stay in percent, and
+        published differences in points, from least to most.
+
+    Example:
+        >>> from oponm.report import Group, result_table
+        >>> run = {"seed": 0, "metrics": {"accuracy": 0.5}, "train_seconds": 2.0}
+        >>> print(spreadsheet([result_table([Group("erm", [run])])]))
+        method,seeds,baseline,pairs,accuracy,accuracy_error,seconds,seconds_error
+        erm,1,,,0.5,,2.0,
+    """
+    lines: dict[str, dict[str, str]] = {}
+    for table in tables:
+        for row in table.rows:
+            line = lines.setdefault(str(row[0].value), {})
+            line |= {_harmless(name): _exact(value) for cell in row for name, value in cell.exact.items()}
+    text = io.StringIO()
+    columns = dict.fromkeys([*_LEADING, *(name for line in lines.values() for name in line)])
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines.values())
+    return text.getvalue()
+
+
+def _texts(table: Table) -> tuple[list[list[str]], int]:
+    """The rows of a table in a text, the head first, and how many columns from the left are no numbers."""
+    table = table.chosen(table.brief)
+    head = [column.name for column in table.columns]
+    return [head, *([cell.text for cell in row] for row in table.rows)], sum(c.kind == "text" for c in table.columns)
+
+
+def _tabular(rows: Sequence[Sequence[str]], texts: int) -> str:
+    columns = "l" * texts + "r" * (len(rows[0]) - texts)
+    header, *body = [" & ".join(_latex_cell(cell, number >= texts) for number, cell in enumerate(row)) for row in rows]
+    lines = [f"\\begin{{tabular}}{{{columns}}}", r"\toprule", rf"{header} \\", r"\midrule"]
+    lines += [rf"{line} \\" for line in body]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_cell(cell: str, numeric: bool) -> str:
+    """A number in mathematics, where a hyphen is a minus sign."""
+    if numeric and _NUMBER.fullmatch(cell):
+        return "--" if cell == "-" else f"${cell.replace(' ± ', chr(92) + 'pm ').replace(' [', chr(92) + ' [')}$"
+    return latex_text(cell)
+
+
+def _exact(value: float | str) -> str:
+    if isinstance(value, str):
+        return _harmless(value)
+    return "" if math.isnan(value) else repr(round(value, 8))
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

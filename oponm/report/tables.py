@@ -1,0 +1,296 @@
+"""The tables of a report: one shape, which the terminal, Markdown, LaTeX, CSV and the page all show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from oponm.report.classes import fifths
+from oponm.report.compare import COMPARED, Comparison
+from oponm.report.group import Group
+from oponm.report.paired import Difference
+from oponm.report.published import (
+    FIFTHS,
+    difference_sources,
+    lead,
+    published_difference,
+    published_fifths,
+    published_sources,
+    remark,
+)
+from oponm.report.text import printable
+
+METRICS = ("balanced_accuracy", "many", "medium", "few")
+TESTED = ("balanced_accuracy", "few")
+PLOT_WIDTH = 120  # of the intervals drawn in the page, as in page.html
+_EDGE = 4.0
+_FURTHER = ("accuracy", "top5_accuracy", "macro_f1", "geometric_mean", "ece")
+_NAMES = {"top5_accuracy": "top-5", "macro_f1": "macro F1", "geometric_mean": "geometric mean", "ece": "ECE"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table says in one place.
+
+    Attributes:
+        text: for readers.
+        value: what the cell is sorted by; NaN where nothing is known.
+        below: a smaller line below the text.
+        exact: for programs, in full precision, by the name of its column in a spreadsheet.
+        plot: of an interval that is drawn, places between 0 and :data:`PLOT_WIDTH`.
+    """
+
+    text: str
+    value: float | str = ""
+    below: str = ""
+    exact: dict[str, float | str] = field(default_factory=dict)
+    plot: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        key: by which it is chosen, also in the address of the page.
+        name: its header.
+        kind: ``number``, ``text`` or ``plot``.
+    """
+
+    key: str
+    name: str
+    kind: str = "number"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells.
+
+    Attributes:
+        name: of the table.
+        columns: all there are; the first one names the rows.
+        rows: a cell a column each. The value of the first one is the name of a group.
+        brief: keys of the columns of a table in a text, in their order; none if a text leaves the table out.
+        wide: keys of the columns of a table in the page.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    brief: Sequence[str]
+    wide: Sequence[str]
+
+    def chosen(self, keys: Sequence[str]) -> Table:
+        """The same table with these columns alone.
+
+        Args:
+            keys: of columns.
+        """
+        place = {column.key: number for number, column in enumerate(self.columns)}
+        places = [place[key] for key in keys]
+        rows = [[row[place] for place in places] for row in self.rows]
+        return Table(self.name, [self.columns[place] for place in places], rows, keys, keys)
+
+
+def report_tables(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> list[Table]:
+    """Results, paired differences and fifths of the classes, as far as they are known.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+        comparisons: see :func:`~oponm.report.compare`.
+
+    Returns:
+        Tables called ``results``, ``differences`` and ``tail``.
+
+    Example:
+        >>> run = {"seed": 0, "metrics": {"few": 0.5}, "train_seconds": 2.0, "class_counts": [9, 1], "recall": [1, 0.5]}
+        >>> (table,) = report_tables([Group("erm", [run])])
+        >>> table.name, [cell.text for cell in table.chosen(["method", "few"]).rows[0]]
+        ('results', ['erm', '50.0'])
+    """
+    tables = [result_table(groups), difference_table(comparisons) if comparisons else None, tail_table(groups)]
+    return [table for table in tables if table]
+
+
+def result_table(groups: Sequence[Group]) -> Table:
+    """Mean ± standard error of every metric in percent, and what others published.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+    """
+    sources = published_sources(groups)
+    measured = list(dict.fromkeys(name for group in groups for run in group.runs for name in run["metrics"]))
+    metrics = [*measured, *(name for name in METRICS if name not in measured)]
+    columns = [Column("method", "method", "text"), Column("seeds", "seeds"), *map(_metric, metrics)]
+    columns += [Column("seconds", "seconds"), *(Column(f"published {name}", printable(name)) for name in sources)]
+    rows = []
+    for group in groups:
+        name = group.name + (" *" if group.tuned_on_test else "")
+        row = [Cell(name, group.name, exact={"method": group.name})]
+        row.append(Cell(str(len(group.runs)), len(group.runs), exact={"seeds": str(len(group.runs))}))
+        row += [_measured(group, metric, metric in measured) for metric in metrics]
+        spent, error = group.mean_and_error("seconds")
+        row.append(Cell(f"{spent:.1f}", spent, exact={"seconds": spent, "seconds_error": error}))
+        row += [_published(group, source) for source in sources]
+        if note := remark(group):
+            row[-1].exact["note"] = note
+        rows.append(row)
+    beside = [f"published {source}" for source in sources]
+    first, *others = METRICS
+    wide = ["method", first, *beside, *others, *(name for name in _FURTHER if name in measured), "seeds", "seconds"]
+    return Table("results", columns, rows, ["method", "seeds", *METRICS, *beside, "seconds"], wide)
+
+
+def difference_table(comparisons: Sequence[Comparison]) -> Table:
+    """Differences in points with 95 % confidence intervals, p-values adjusted by Holm's method, published differences.
+
+    Args:
+        comparisons: see :func:`~oponm.report.compare`.
+    """
+    first = COMPARED[0]
+    sources = difference_sources(comparisons)
+    columns = [Column("method", "method", "text"), Column("minus", "minus", "text"), Column("pairs", "pairs")]
+    columns.append(Column("interval", "95 % interval", "plot"))
+    columns += [Column(f"published {source} difference", printable(source)) for source in sources]
+    for metric in COMPARED:
+        columns += [_metric(metric), Column(f"p {metric}", "p")]
+    scale = _plot_scale([comparison.differences[first] for comparison in comparisons])
+    rows = []
+    for comparison in comparisons:
+        pairs, base = max(one.n for one in comparison.differences.values()), comparison.baseline.name
+        row = [Cell(comparison.group.name, comparison.group.name), Cell(base, base, exact={"baseline": base})]
+        row.append(Cell(str(pairs), pairs, exact={"pairs": str(pairs)}))
+        row.append(Cell("", plot=_plot(comparison.differences[first], scale)))
+        row += [_lead(published_difference(comparison).get(source), source) for source in sources]
+        for metric in COMPARED:
+            row += _difference(comparison, metric)
+        rows.append(row)
+    beside = [f"published {source} difference" for source in sources]
+    brief = ["method", "minus", "pairs", first, f"p {first}", *beside]
+    brief += [key for metric in TESTED[1:] for key in (metric, f"p {metric}")]
+    known = [m for m in COMPARED[1:] if any(comparison.differences[m].n for comparison in comparisons)]
+    return Table("differences", columns, rows, brief, ["method", "interval", first, *beside, *known, "minus", "pairs"])
+
+
+def tail_table(groups: Sequence[Group]) -> Table | None:
+    """Accuracy by fifths of the classes in percent, head to tail; what others published of it below ours.
+
+    Args:
+        groups: see :func:`~oponm.report.group_runs`.
+
+    Returns:
+        A table that texts show where others published theirs; None where all groups have fewer than five classes.
+    """
+    rows = []
+    for group in groups:
+        published = published_fifths(group)
+        names = [f"fifth_{number}" for number in range(1, 6)] if published else []
+        rows.append([Cell(group.name, group.name), *_fifths(fifths(group), names)])
+        for source, values in published.items():
+            cells = [
+                Cell(percent(value / 100, math.nan), value / 100, exact={f"published_{source}_fifth_{number}": value})
+                for number, value in enumerate(values, start=1)
+            ]
+            name = Cell(f"{group.name} ({printable(source)})", group.name)
+            rows.append([name, *cells, *[Cell("-")] * (len(FIFTHS) - len(cells))])
+    if all(cell.value == "" for row in rows for cell in row[1:]):
+        return None
+    columns = [Column("method", "method", "text"), *(Column(name, name) for name in FIFTHS)]
+    keys = [column.key for column in columns]
+    return Table("tail", columns, rows, keys if any(map(published_fifths, groups)) else [], keys)
+
+
+def percent(mean: float, error: float) -> str:
+    """A mean and its standard error.
+
+    Example:
+        >>> percent(0.712, 0.004), percent(0.712, math.nan), percent(math.nan, math.nan)
+        ('71.2 ± 0.4', '71.2', '-')
+    """
+    spread = "" if math.isnan(error) else f" ± {100 * error:.1f}"
+    return "-" if math.isnan(mean) else f"{100 * mean:.1f}{spread}"
+
+
+def interval(difference: Difference) -> str:
+    """A difference in points and its interval.
+
+    Example:
+        >>> interval(Difference(3, 0.012, -0.003, 0.027, 0.1)), interval(Difference(1, -0.012)), interval(Difference(0))
+        ('+1.2 [-0.3, +2.7]', '-1.2', '-')
+    """
+    if math.isnan(difference.mean):
+        return "-"
+    spread = "" if math.isnan(difference.low) else f" [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    return f"{100 * difference.mean:+.1f}{spread}"
+
+
+def probability(p: float) -> str:
+    """A p-value.
+
+    Example:
+        >>> probability(0.0314), probability(1e-9), probability(math.nan)
+        ('0.031', '<0.001', '-')
+    """
+    return "-" if math.isnan(p) else "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
+def _metric(key: str) -> Column:
+    return Column(key, _NAMES.get(key, key.replace("_", " ")))
+
+
+def _measured(group: Group, metric: str, known: bool) -> Cell:
+    mean, error = group.mean_and_error(metric)
+    exact: dict[str, float | str] = {metric: mean, f"{metric}_error": error} if known else {}
+    return Cell(percent(mean, error), mean, exact=exact)
+
+
+def _published(group: Group, source: str) -> Cell:
+    if source not in group.published:
+        return Cell("-", math.nan)
+    value = group.published[source]
+    return Cell(f"{value:.1f}", value, exact={f"published_{source}": value})
+
+
+def _lead(bounds: tuple[float, float] | None, source: str) -> Cell:
+    if bounds is None:
+        return Cell("-", math.nan)
+    ends = zip(("low", "high"), bounds, strict=True)
+    exact: dict[str, float | str] = {f"published_{source}_difference_{name}": bound for name, bound in ends}
+    return Cell(lead(bounds), sum(bounds) / 200, exact=exact)
+
+
+def _difference(comparison: Comparison, metric: str) -> list[Cell]:
+    """A difference and its p-value."""
+    found, p = comparison.differences[metric], comparison.adjusted[metric]
+    named = {"difference": found.mean, "difference_low": found.low, "difference_high": found.high}
+    named |= {"p": found.p, "p_holm": p}
+    below = "" if math.isnan(p) else f"p {probability(p)}"
+    exact: dict[str, float | str] = {f"{metric}_{name}": value for name, value in named.items()}
+    return [Cell(interval(found), found.mean, below, exact), Cell(probability(p), p)]
+
+
+def _fifths(parts: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Cell]:
+    """A cell for each fifth; without names nothing of them for programs."""
+    cells = [Cell(percent(mean, error), mean) for mean, error in parts]
+    for cell, name, (mean, error) in zip(cells, names, parts, strict=False):
+        cell.exact.update({name: mean, f"{name}_error": error})
+    return cells or [Cell("-")] * len(FIFTHS)
+
+
+def _plot_scale(differences: Sequence[Difference]) -> tuple[float, float]:
+    """The range that intervals drawn in a table share; a single wide one does not press all others together."""
+    ends = [end for d in differences for end in (d.mean, d.low, d.high) if not math.isnan(end)]
+    widest = 3 * max((abs(d.mean) for d in differences if not math.isnan(d.mean)), default=0.0) or 1.0
+    return max(min([0.0, *ends]), -widest), min(max([0.0, *ends]), widest)
+
+
+def _plot(difference: Difference, scale: tuple[float, float]) -> dict[str, float | None]:
+    low, high = scale
+    parts = {"zero": 0.0, "mean": difference.mean, "low": difference.low, "high": difference.high}
+    return {
+        name: None
+        if math.isnan(value)
+        else round(_EDGE + (min(max(value, low), high) - low) / (high - low or 1) * (PLOT_WIDTH - 2 * _EDGE), 1)
+        for name, value in parts.items()
+    }
