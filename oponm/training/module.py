@@ -510,8 +510,7 @@ class LongTailModule(pl.LightningModule):
 
         Under ``training`` is what resuming takes beyond that.
         """
-        weights = {name.removeprefix("model."): each for name, each in checkpoint["state_dict"].items()}
-        weights = {name: each for name, each in weights.items() if name in self.model.state_dict()}
+        weights = {name: checkpoint["state_dict"][f"model.{name}"] for name in self.model.state_dict()}
         tau = None if self._finished else self.plan.tau
         exported = exported_weights(self.model, tau, len(self.class_counts), weights)
         checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in exported.items()}
