@@ -65,7 +65,7 @@ def make_method(config: DictConfig) -> None:
 
 
 def make_schedule(config: DictConfig) -> None:
-    assert 0 < instantiate(config.schedule, max_epochs=200)(100) <= 1
+    assert 0 < instantiate(config.schedule)(max_epochs=200)(100) <= 1
 
 
 def make_augmentation(config: DictConfig) -> None:
