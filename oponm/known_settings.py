@@ -9,12 +9,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from oponm.configs import CONF_DIR
 from oponm.errors import InputError
 from oponm.nearest import did_you_mean
 
-# Under trainer, what is this package's own; all else goes to Lightning's trainer.
-OWN = {"channels_last", "checkpoint_every_minutes", "checkpoint_every_n_steps", "compile", "confusion_matrix"}
-OWN |= {"max_restarts", "num_threads", "on_nonfinite", "split_noise", "sync_batchnorm"}
 _REFUSED = {
     ("logger", None): "is a group of its own: logger=csv,wandb and others",
     ("callbacks", None): "are a group of their own: callbacks=early_stopping and others",
@@ -44,7 +42,7 @@ def check_settings(config: DictConfig) -> None:
     Raises:
         InputError: for a setting that cannot be used, by its full name.
     """
-    for group, known in {**_GROUPS, "trainer": OWN}.items():
+    for group, known in {**_GROUPS, "trainer": own_options()}.items():
         node = config.get(group) if group else config
         if not OmegaConf.is_dict(node):
             raise InputError(f"must be a group of settings, got {node!r}", group)
@@ -61,6 +59,18 @@ def check_settings(config: DictConfig) -> None:
                 raise InputError(
                     f"watches {settings.monitor}, and there is no validation: {remedy}", f"callbacks.{name}"
                 )
+
+
+@functools.cache
+def own_options() -> frozenset[str]:
+    """The settings under ``trainer`` that are this package's own; all else goes to Lightning's trainer.
+
+    Example:
+        >>> {"channels_last", "num_threads"} <= own_options(), "precision" in own_options()
+        (True, False)
+    """
+    listed = OmegaConf.load(CONF_DIR / "trainer/default.yaml")
+    return frozenset(map(str, listed)) - lightnings_options() - {"_target_"}
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.errors import check_flag
-from oponm.known_settings import OWN
+from oponm.known_settings import own_options
 
 _PLACED = ("max_epochs", "devices", "num_nodes", "_target_")  # which the run itself passes on
 
@@ -21,7 +21,7 @@ def trainer_options(config: DictConfig) -> dict[str, Any]:
         config: of a run.
     """
     given: Any = OmegaConf.to_container(config.trainer, resolve=True)
-    passed = {key: value for key, value in given.items() if key not in (*OWN, *_PLACED) and value is not None}
+    passed = {key: value for key, value in given.items() if key not in (*own_options(), *_PLACED) and value is not None}
     options: dict[str, Any] = instantiate(passed, _convert_="all")
     options["sync_batchnorm"] = check_flag("sync_batchnorm", given["sync_batchnorm"])
     if (target := given.get("_target_")) and target != "pytorch_lightning.Trainer":
