@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.utilities import rank_zero_only
 
+from oponm.errors import InputError
 from oponm.logging import WandbLogger
 from tests.cli.wandb_server import wandb_server
 from tests.logging.wandb_files import read_offline
@@ -220,3 +221,8 @@ def test_a_trainer_of_lightning_takes_it(tmp_path):
     (record,) = read_offline(tmp_path)
     assert (record.run.display_name, record.run.notes, list(record.run.tags)) == ("boring", "n", ["a"])
     assert [step for step, row in record.scalars() if "mine-loss" in row] == [0, 1]
+
+
+def test_an_option_that_nobody_has_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"logger\.wandb has no entitty"):
+        WandbLogger(tmp_path, entitty="team")
