@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pytorch_lightning import loggers
 from pytorch_lightning.loggers.logger import DummyLogger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from oponm.errors import InputError
 from oponm.logging.charts import Chart
 from oponm.logging.guard import never_stopping
 from oponm.logging.pixels import pixels
@@ -41,6 +43,9 @@ class WandbLogger(loggers.WandbLogger):
         **options: of Lightning's logger and of ``wandb.init``: ``name``, ``entity``, ``group``, ``job_type``, ``tags``,
             ``notes``, ``prefix``, ...
 
+    Raises:
+        InputError: for an option that neither has.
+
     Example:
         >>> WandbLogger("outputs/run", id="3f0c").version
         '3f0c'
@@ -56,6 +61,7 @@ class WandbLogger(loggers.WandbLogger):
         finish_timeout: float = 600,
         **options: Any,
     ) -> None:
+        _check_names(options)
         self.folder = Path(save_dir)
         self.kept = WandbRun.read(self.folder, id)
         # The commit of the checkout is in the summary; the address of its remote may hold a password.
@@ -207,3 +213,15 @@ class WandbLogger(loggers.WandbLogger):
                 self.experiment.finish(exit_code=int(failed))
                 self._keep_rows()
         self._begun = self._given_up = True
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Refuse what would only fail when the run begins, and cost all that is logged."""
+    import wandb
+
+    known = {*signature(loggers.WandbLogger).parameters, *signature(wandb.init).parameters} - {"kwargs", "settings"}
+    if unknown := sorted(options.keys() - known):
+        message = (
+            f"has no {', '.join(unknown)}: choose among the arguments of Lightning's WandbLogger and of wandb.init"
+        )
+        raise InputError(message, "logger.wandb")

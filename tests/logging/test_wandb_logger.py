@@ -8,9 +8,13 @@ import sys
 import time
 
 import pytest
+import pytorch_lightning as pl
 import wandb
 from matplotlib.figure import Figure
+from pytorch_lightning.demos.boring_classes import BoringModel
+from pytorch_lightning.utilities import rank_zero_only
 
+from oponm.errors import InputError
 from oponm.logging import WandbLogger
 from tests.cli.wandb_server import wandb_server
 from tests.logging.wandb_files import read_offline
@@ -185,3 +189,40 @@ def test_a_run_of_an_agent_has_the_agent_s_id(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
     assert WandbLogger(tmp_path).version == "agent1"
     assert WandbLogger(tmp_path, id="mine").version == "mine"
+
+
+def test_of_several_processes_the_first_one_logs(tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options))
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    logger = WandbLogger(tmp_path)
+    logger.log_metrics({"loss": 1.0}, 0)
+    logger.log_hyperparams({"seed": 0})
+    logger.show({"figure": Figure()}, {})
+    logger.close()
+    assert not begun
+    assert not [*tmp_path.iterdir()]
+
+
+class Logging(BoringModel):
+    def training_step(self, batch, batch_idx):
+        loss = self.layer(batch).mean()
+        self.log("loss", loss)
+        return loss
+
+
+def test_a_trainer_of_lightning_takes_it(tmp_path):
+    options = {"max_steps": 2, "accelerator": "cpu", "enable_progress_bar": False, "enable_checkpointing": False}
+    logger = WandbLogger(tmp_path, offline=True, name="boring", notes="n", tags=["a"], prefix="mine")
+    trainer = pl.Trainer(logger=logger, log_every_n_steps=1, enable_model_summary=False, **options)
+    trainer.fit(Logging())
+    logger.close()
+    wandb.teardown()
+    (record,) = read_offline(tmp_path)
+    assert (record.run.display_name, record.run.notes, list(record.run.tags)) == ("boring", "n", ["a"])
+    assert [step for step, row in record.scalars() if "mine-loss" in row] == [0, 1]
+
+
+def test_an_option_that_nobody_has_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"logger\.wandb has no entitty"):
+        WandbLogger(tmp_path, entitty="team")
