@@ -19,7 +19,7 @@ COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",
     "eval": "evaluate a checkpoint on the test set, split=val or train, or folder=DIR: oponm eval checkpoint=FILE",
     "predict": "classes of image files: oponm predict checkpoint=FILE PHOTOS",
-    "export": "ONNX, TorchScript, torch.export or weights, to run without oponm: oponm export checkpoint=FILE",
+    "export": "ONNX, TorchScript or torch.export, to run without oponm, or weights: oponm export checkpoint=FILE",
     "data": "data check: class counts, hashes, digest; data prepare: download, decode once; data show: a PNG sheet",
     "cache": "the phases kept for other runs to go on from, and their size; oponm cache clear removes them",
     "report": "tables and a figure of finished runs: oponm report DIR...",

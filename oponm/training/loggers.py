@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from oponm.errors import InputError
+from oponm.training.build import with_full_keys
 
 
 @contextmanager
@@ -29,8 +30,12 @@ def open_loggers(config: DictConfig, given: Sequence[Logger] | None = None) -> I
             raise InputError(f"must be the settings of a logger, got {settings!r}", f"logger.{name}")
     if given is None and "wandb" in config.logger and not config.logger.wandb.offline:
         _require_account()
-    made = [instantiate(settings, _convert_="all") for settings in config.logger.values()]
-    loggers = made if given is None else list(given)
+    if given is None:
+        loggers = with_full_keys(
+            config, lambda: [instantiate(each, _convert_="all") for each in config.logger.values()]
+        )
+    else:
+        loggers = list(given)
     failed = True
     try:
         yield loggers
