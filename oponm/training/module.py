@@ -492,8 +492,8 @@ class LongTailModule(pl.LightningModule):
 
     def on_fit_end(self) -> None:
         """Finish the classifier, of a module that has its phases from its method; else who set them does."""
+        leave_part(self.model)  # where training ended before its phase
         if self._finishes:
-            leave_part(self.model)  # where training ended before its phase
             self.finish()
             self._finished = True
             missed = [phase.name for phase, start in zip(self.plan.phases, self.plan.starts, strict=True)]
