@@ -81,6 +81,7 @@ def phase_key(
         "device": _device(trainer),
         "precision": str(trainer.precision),
         "threads": torch.get_num_threads(),
+        "matmul": torch.get_float32_matmul_precision(),
         "execution": [
             str(module.memory_format),
             module.compiles,

@@ -42,6 +42,7 @@ from oponm.training.run_lock import is_free, sole_use
 from oponm.training.runs import Run
 from oponm.training.train import train
 
+PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
 _OBJECTS = ("data", "model", "method", "noise", "norm", "optimizer", "schedule", "loss", "augmentation", "mixing")
 
 
@@ -98,7 +99,7 @@ def run(
     given = {name: thing for name, thing in objects.items() if thing is not None}
     with quiet(), own_folder(config) as (folder, begun):
         check_settings(config)
-        with _threads(config):
+        with _settings_of_torch(config):
             finished = _agreed(lambda: finished_result(folder, config) if begun else None)
             if finished:
                 data = build_data(config, given)
@@ -273,10 +274,14 @@ def _is_of(handler: logging.Handler, file: Path) -> bool:
 
 
 @contextmanager
-def _threads(config: DictConfig) -> Iterator[None]:
+def _settings_of_torch(config: DictConfig) -> Iterator[None]:
+    """What torch keeps for the whole process is the run's meanwhile."""
     number, before = config.trainer.num_threads, torch.get_num_threads()
+    precision, precision_before = config.trainer.matmul_precision, torch.get_float32_matmul_precision()
     torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))
+    torch.set_float32_matmul_precision(check_choice("matmul_precision", precision or precision_before, PRECISIONS))
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.set_float32_matmul_precision(precision_before)

@@ -144,3 +144,18 @@ def test_the_rate_is_logged_by_lightnings_callback(tmp_path):
 def test_what_lightning_refuses_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"trainer cannot be used: You requested to check 0\.001"):
         fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", limit_train_batches=0.001)
+
+
+def test_products_have_the_precision_of_the_setting_meanwhile(tmp_path):
+    class Precision(pl.Callback):
+        def on_train_start(self, trainer, module):
+            self.seen = torch.get_float32_matmul_precision()
+
+    callback, before = Precision(), torch.get_float32_matmul_precision()
+    options = {"method": "erm", "max_epochs": 1, "output_dir": tmp_path / "run", "callbacks": [callback]}
+    fit(DigitsLT(), **options, matmul_precision="medium")
+    assert callback.seen == "medium"
+    assert torch.get_float32_matmul_precision() == before
+    with pytest.raises(InputError, match="matmul_precision must be one of highest, high, medium, got 'low'"):
+        fit(DigitsLT(), **{**options, "output_dir": tmp_path / "other"}, matmul_precision="low")
+    assert not (tmp_path / "other").exists()
