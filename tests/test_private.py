@@ -16,6 +16,20 @@ PRIVATE = {  # by library: patterns of names that are its own
     ],
     "submitit": [r"submitit\.\w+\._\w+", r"\bJob\.results *=", r"\._(delayed|executor|handle_signals)\b"],
     "joblib, loky": [r"joblib\.(externals|_\w+)", r"\bloky\b"],
+    "Lightning": [
+        *(
+            r"\b(trainer|strategy|\w*loop|pl_module|callback|metric)\._(?!target_)[a-z]\w*",
+            r"\._(signal|logger|data|checkpoint)_connector",
+        ),
+        *(
+            r"\bself\._(trainer|average_model|latest_update_\w+)\b",
+            r"_layer_sync",
+            r"_update_count",
+            r"\._computed\b",
+        ),
+        r"\bimports\._\w+",
+    ],
+    "wandb": [r"wandb\.(sdk|proto)\.", r"\b(wandb|run|experiment)\._[a-z]\w*"],
     "Optuna": [r"optuna\._\w+", r"\b(trial|study)\._\w+"],
 }
 FILES = [
@@ -44,6 +58,11 @@ def test_no_private_name_is_used(library):
         ("Hydra", "kind.instantiate_launcher = instantiate_launcher"),
         ("submitit", "Job.results = results"),
         ("joblib, loky", "from joblib.externals.loky import ProcessPoolExecutor"),
+        ("Lightning", "trainer._signal_connector.register_signal_handlers = lambda: None"),
+        ("Lightning", "metric._update_count, metric._computed = accumulated, None"),
+        ("Lightning", "steps.ready = loop.epoch_loop._batches_that_stepped"),
+        ("Lightning", 'getattr(self.trainer.strategy, "_layer_sync", None)'),
+        ("wandb", "from wandb.sdk.internal.datastore import DataStore"),
         ("Optuna", "trial._suggest(name, distribution)"),
     ],
 )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import Distribution, DistributionFinder
 from types import ModuleType
 from typing import Any
 
@@ -47,24 +47,40 @@ def import_leanly() -> None:
         sys.meta_path.insert(0, LeanTorchmetrics())
 
 
+class Without:
+    """A finder of modules and distributions that finds none of :data:`SPARED`, in place of another.
+
+    Args:
+        finder: one of ``sys.meta_path``.
+    """
+
+    def __init__(self, finder: Any) -> None:
+        self.finder = finder
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module, for an import."""
+        return None if name in SPARED else self.finder.find_spec(name, path, target)
+
+    def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
+        """Find what is installed, for a version."""
+        find = getattr(self.finder, "find_distributions", None)
+        return [] if context.name in SPARED or find is None else find(context)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finder, name)
+
+
 @contextmanager
 def _spared() -> Iterator[None]:
-    """Let Lightning's utilities, which torchmetrics asks, say that the libraries are not there."""
-    from lightning_utilities.core import imports
+    """Let Lightning's utilities, which torchmetrics asks, find none of the libraries."""
+    from lightning_utilities.core.imports import package_available
 
-    def hiding(ask: Callable[[str], Any], absent: Callable[[str], Any]) -> Callable[[str], Any]:
-        return lambda name: absent(name) if name in SPARED else ask(name)
-
-    def not_found(name: str) -> None:
-        raise PackageNotFoundError(name)
-
-    # Under another name in another version, they are not hidden, and all is imported: slower, and as right.
-    answers = {"_version": not_found, "package_available": lambda name: False}
-    before = {name: getattr(imports, name) for name in answers if hasattr(imports, name)}
+    before = list(sys.meta_path)
+    sys.meta_path[:] = [Without(finder) for finder in before]
     try:
-        for name, ask in before.items():
-            setattr(imports, name, hiding(ask, answers[name]))
         yield
     finally:
-        for name, ask in before.items():
-            setattr(imports, name, ask)
+        sys.meta_path[:] = before
+        package_available.cache_clear()  # it remembers what it was told

@@ -11,7 +11,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
@@ -147,6 +146,7 @@ class LongTailModule(pl.LightningModule):
         self.has_idle_weights = self.scales_loss = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
+        self._fitting = False
         self._border: int | None = 0  # the epoch that a phase begins with, until it has begun
         self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
         self._chosen |= {"schedule": schedule, "loss": loss}
@@ -255,7 +255,8 @@ class LongTailModule(pl.LightningModule):
         Raises:
             InputError: if the trainer cannot train by phases.
         """
-        if stage == "fit":
+        self._fitting = stage == "fit"
+        if self._fitting:
             self._lead(self.trainer)
         else:
             self._require_weights()
@@ -562,7 +563,7 @@ class LongTailModule(pl.LightningModule):
             self._complete(model, split["class_counts"], _everything(), seed, shots, **_DEFAULTS)
             self.model_config, self._waits = checkpoint["model_config"], True  # for what training it further takes
         weights = checkpoint["state_dict"]
-        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+        if self._fitting:
             weights = self._resume(checkpoint)
         own_state = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("model.")}
         checkpoint["state_dict"] = {**own_state, **weights}
