@@ -18,7 +18,7 @@ from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
 
 NAME = "recorded"  # of the primary config that Hydra composes with
 _LINKS = {"seed": "seed", "augmentation": "augmentation", "mixer": "noise", "mixing": "mixing"}  # of data, to groups
-_WITHIN = ("experiment", "sweep")  # groups without settings of their own
+_WITHIN = ("experiment", "sweep", "hparams_search", "debug")  # groups without settings of their own
 
 
 @dataclass(frozen=True)
