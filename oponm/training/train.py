@@ -19,13 +19,14 @@ from oponm.metrics import write_confusion
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
+from oponm.training.callbacks.averaging import check_averages
 from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, state_of
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
 from oponm.training.distributed import largest, process_options, rank
 from oponm.training.history import History
-from oponm.training.module import LongTailModule
+from oponm.training.module import LongTailModule, clips_mixed
 from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
@@ -101,6 +102,7 @@ def train(
         >>> result["phases"][1], (folder / "checkpoints/last.ckpt").is_file()
         ({'name': 'class_balanced+noise', 'start': 1}, True)
     """
+    check_averages(callbacks, plan)
     module.plan = plan
     if NOTED not in vars(module.model):
         settle_classifier(module.model, len(data.class_names), data.image_shape)
@@ -122,6 +124,7 @@ def train(
     )
     ready()
     module.scales_loss = getattr(trainer.precision_plugin, "scaler", None) is not None
+    module.clips_mixed = clips_mixed(trainer)
     with stop, ExitStack() as resources:
         state = resume
         if phase_cache:

@@ -11,6 +11,7 @@ from oponm.data import DigitsLT
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
 from oponm.training import Phase, PhasePlan, fit, train
+from oponm.training import run as run_config
 from oponm.training.options import trainer_options
 from oponm.training.weights import load_state
 from tests.cli.compose import compose_config
@@ -48,6 +49,9 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
         ("++trainer.logger=true", "trainer.logger is a group of its own"),
         ("++trainer.callbacks=[]", "trainer.callbacks are a group of their own"),
         ("++trainer.default_root_dir=x", "trainer.default_root_dir is the folder of the run"),
+        ("++trainer.limit_test_batches=0", "trainer.limit_test_batches cannot be 0"),
+        ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be a whole number of at least 1"),
+        ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be a whole number of at least 1"),
         ("++trainer.barebones=true", "trainer.barebones leaves out"),
         ("trainer.strategy=ddp_spawn", "trainer.strategy starts processes of its own"),
         ("+trainer.gradient_clip=1", "trainer.gradient_clip is no setting: did you mean trainer.gradient_clip_val"),
@@ -78,6 +82,7 @@ class OwnTrainer(pl.Trainer):
 OPTIONS = {
     "accumulate": {"accumulate_grad_batches": 2},
     "clip": {"gradient_clip_val": 0.1},
+    "overfit": {"overfit_batches": 2},
     "limit": {"limit_train_batches": 2},
     "within epochs": {"val_check_interval": 1},
     "every second epoch": {"check_val_every_n_epoch": 2},
@@ -144,3 +149,23 @@ def test_the_rate_is_logged_by_lightnings_callback(tmp_path):
 def test_what_lightning_refuses_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"trainer cannot be used: You requested to check 0\.001"):
         fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", limit_train_batches=0.001)
+
+
+@pytest.mark.parametrize("norm", ["dar", "aux"])
+def test_gradients_are_clipped_in_bfloat16_by_an_optimizer_that_is_not_fused(tmp_path, norm):
+    options = {"precision": "bf16-mixed", "gradient_clip_val": 0.5, "norm": norm}
+    run = fit(DigitsLT(), method="open", max_epochs=2, output_dir=tmp_path / "run", accelerator="cpu", **options)
+    assert run.result["epochs"] == 2
+
+
+@pytest.mark.parametrize("group", ["callbacks", "logger"])
+def test_what_is_no_callback_or_logger_is_refused_by_name(tmp_path, group):
+    for settings, words in (
+        ("foo", "must be the settings"),
+        ("{_target_:torch.nn.ReLU}", "must make"),
+        ("{a:1}", "must"),
+    ):
+        config = compose_config(f"+{group}.mine={settings}", f"output_dir={tmp_path}/run", "phase_cache='off'")
+        with pytest.raises(InputError, match=rf"{group}\.mine {words}"):
+            run_config(config)
+        assert not (tmp_path / "run").exists()
