@@ -20,7 +20,7 @@ from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
 from oponm.training.callbacks.averaging import check_averages
-from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, state_of
+from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, check_states, state_of
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
@@ -103,6 +103,7 @@ def train(
         ({'name': 'class_balanced+noise', 'start': 1}, True)
     """
     check_averages(callbacks, plan)
+    check_states(callbacks)
     module.plan = plan
     if NOTED not in vars(module.model):
         settle_classifier(module.model, len(data.class_names), data.image_shape)

@@ -169,3 +169,14 @@ def test_what_is_no_callback_or_logger_is_refused_by_name(tmp_path, group):
         with pytest.raises(InputError, match=rf"{group}\.mine {words}"):
             run_config(config)
         assert not (tmp_path / "run").exists()
+
+
+class Opaque(pl.Callback):
+    def state_dict(self):
+        return {"thing": object()}
+
+
+def test_a_callback_whose_state_cannot_be_read_again_is_refused(tmp_path):
+    with pytest.raises(InputError, match="callbacks hold Opaque, whose state no checkpoint can keep"):
+        fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=[Opaque()])
+    assert not (tmp_path / "run").exists()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -260,6 +262,30 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         checkpoint: its content.
     """
     return dict(checkpoint["callbacks"][Checkpoints.__qualname__])
+
+
+def check_states(callbacks: Sequence[pl.Callback]) -> None:
+    """See that what callbacks keep in a checkpoint can be read again, which runs nothing that is in the file.
+
+    Args:
+        callbacks: of the user.
+
+    Raises:
+        InputError: naming one that keeps more than numbers, strings, tensors and collections of them.
+
+    Example:
+        >>> check_states([pl.callbacks.LearningRateMonitor()])
+    """
+    for callback in callbacks:
+        written = io.BytesIO()
+        try:
+            torch.save(callback.state_dict(), written)
+            written.seek(0)
+            torch.load(written, weights_only=True)
+        except (pickle.PickleError, AttributeError, TypeError) as error:
+            name = type(callback).__name__
+            remedy = "let its state_dict give numbers, strings, tensors and collections of them"
+            raise InputError(f"hold {name}, whose state no checkpoint can keep: {remedy}", "callbacks") from error
 
 
 def _validates(trainer: pl.Trainer, batches: int) -> bool:
