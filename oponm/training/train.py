@@ -102,8 +102,8 @@ def train(
         >>> result["phases"][1], (folder / "checkpoints/last.ckpt").is_file()
         ({'name': 'class_balanced+noise', 'start': 1}, True)
     """
-    check_averages(callbacks, plan)
     check_states(callbacks)
+    check_averages(callbacks, plan)
     module.plan = plan
     if NOTED not in vars(module.model):
         settle_classifier(module.model, len(data.class_names), data.image_shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -180,3 +182,22 @@ def test_a_callback_whose_state_cannot_be_read_again_is_refused(tmp_path):
     with pytest.raises(InputError, match="callbacks hold Opaque, whose state no checkpoint can keep"):
         fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=[Opaque()])
     assert not (tmp_path / "run").exists()
+
+
+def test_an_object_among_the_options_does_not_lose_its_settings(tmp_path):
+    short = {"method": "erm", "max_epochs": 2}
+    run = fit(DigitsLT(), output_dir=tmp_path / "run", max_time=timedelta(hours=1), **short)
+    assert run.result["epochs"] == 2
+    profiler = {"_target_": "pytorch_lightning.profilers.SimpleProfiler", "dirpath": str(tmp_path), "filename": "own"}
+    fit(DigitsLT(), output_dir=tmp_path / "profiled", profiler=profiler, **short)
+    assert (tmp_path / "fit-own.txt").is_file()
+    with pytest.raises(InputError, match=r"trainer\.profiler must be plain values"):
+        fit(DigitsLT(), profiler=pl.profilers.SimpleProfiler(str(tmp_path)), **short)
+
+
+def test_one_callback_stands_for_a_list_and_a_thing_that_is_none_is_refused(tmp_path):
+    seen = Seen()
+    fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=seen)
+    assert seen.steps
+    with pytest.raises(InputError, match="callbacks must be Lightning's, got 3"):
+        fit(DigitsLT(), method="erm", max_epochs=1, callbacks=[3])

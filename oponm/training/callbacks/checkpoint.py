@@ -271,12 +271,14 @@ def check_states(callbacks: Sequence[pl.Callback]) -> None:
         callbacks: of the user.
 
     Raises:
-        InputError: naming one that keeps more than numbers, strings, tensors and collections of them.
+        InputError: for what is no callback; naming one that keeps more than numbers, strings, tensors and collections of them.
 
     Example:
         >>> check_states([pl.callbacks.LearningRateMonitor()])
     """
     for callback in callbacks:
+        if not isinstance(callback, pl.Callback):
+            raise InputError(f"must be Lightning's, got {callback!r}", "callbacks")
         written = io.BytesIO()
         try:
             torch.save(callback.state_dict(), written)
