@@ -271,7 +271,7 @@ def check_states(callbacks: Sequence[pl.Callback]) -> None:
         callbacks: of the user.
 
     Raises:
-        InputError: for what is no callback; naming one that keeps more than numbers, strings, tensors and collections of them.
+        InputError: naming one that keeps more than numbers, text, tensors and collections of them, or is no callback.
 
     Example:
         >>> check_states([pl.callbacks.LearningRateMonitor()])
