@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.configs import CONF_DIR
-from oponm.errors import InputError
+from oponm.errors import InputError, check_int
 from oponm.nearest import did_you_mean
 
 _REFUSED = {
@@ -19,6 +19,7 @@ _REFUSED = {
     ("default_root_dir", None): "is the folder of the run: output_dir names it",
     ("use_distributed_sampler", True): "would draw again what the phases draw: leave it out",
     ("enable_checkpointing", False): "cannot be false, as a run resumes from its checkpoints: leave it out",
+    ("limit_test_batches", 0): "cannot be 0, as a run is evaluated when it has been trained: leave it out",
     ("barebones", True): "leaves out what a run is resumed and reported by: leave it out",
 }
 _SPAWNS = ("spawn", "fork", "notebook")
@@ -54,7 +55,7 @@ def check_settings(config: DictConfig) -> None:
     _check_trainer(config.trainer)
     if str(config.data.get("val")) == "none":
         for name, settings in config.callbacks.items():
-            if str(settings.get("monitor", "")).startswith("val/"):
+            if OmegaConf.is_dict(settings) and str(settings.get("monitor", "")).startswith("val/"):
                 remedy = "set data.val=split, or monitor a figure of training such as train/loss"
                 raise InputError(
                     f"watches {settings.monitor}, and there is no validation: {remedy}", f"callbacks.{name}"
@@ -95,6 +96,9 @@ def _check_trainer(trainer: DictConfig) -> None:
         given = trainer.get(key)
         if given is not None and value in (None, given):
             raise InputError(reason, f"trainer.{key}")
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        if trainer.get(key) is not None:
+            check_int(f"trainer.{key}", trainer[key], minimum=1)
     if any(word in str(trainer.get("strategy")) for word in _SPAWNS):
         raise InputError("starts processes of its own: trainer.devices starts them, so take ddp", "trainer.strategy")
     if trainer.get("accumulate_grad_batches") not in (None, 1) and trainer.on_nonfinite == "skip":

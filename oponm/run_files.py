@@ -1,5 +1,6 @@
 """The names of the files in a run's folder, and how they are written."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,3 +72,47 @@ def left_of_start(name: str) -> bool:
     """
     begun = (CONFIG_FILE, OVERRIDES_FILE)
     return name in (LOG_FILE, LOCK_FILE, OVERRIDES_FILE) or name.startswith(tuple(f".{file}." for file in begun))
+
+
+def logs_to(handler: logging.Handler, file: Path) -> bool:
+    """Whether a handler writes to a file.
+
+    Args:
+        handler: of Python's logging.
+        file: there or not.
+
+    Example:
+        >>> logs_to(logging.NullHandler(), Path("run.log"))
+        False
+    """
+    return isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == file.resolve()
+
+
+def remove_unbegun(folder: Path) -> None:
+    """Take away what a run that never began has left, its folder and the empty ones above it; its log is closed.
+
+    Args:
+        folder: of the run.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp(), "run")
+        >>> folder.mkdir()
+        >>> (folder / LOG_FILE).touch()
+        >>> remove_unbegun(folder)
+        >>> folder.exists()
+        False
+    """
+    for handler in list(logging.getLogger().handlers):
+        if logs_to(handler, folder / LOG_FILE):
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+    if not folder.is_dir():
+        return
+    for file in folder.iterdir():
+        if left_of_start(file.name):
+            file.unlink(missing_ok=True)
+    for parent in (folder, *folder.parents):
+        if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
+            return
+        parent.rmdir()

@@ -16,8 +16,10 @@ from oponm.cli.launched import lead, together
 from oponm.cli.optimized import check_optimized, optimized
 from oponm.cli.recorded import Recorded, read_recorded
 from oponm.cli.resume import resumed_run
+from oponm.errors import InputError
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere
+from oponm.run_files import CONFIG_FILE, LOCK_FILE, remove_unbegun
 
 
 def run(arguments: list[str]) -> None:
@@ -41,8 +43,13 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
     identity = identify(config, recorded)
     config.output_dir = hydra.runtime.output_dir if config.output_dir else ""
     with ending_at_signals(config):
-        check_settings(config)  # before torch is imported
-        check_optimized(config)
+        try:
+            check_settings(config)  # before torch is imported
+            check_optimized(config)
+        except InputError:
+            if not {CONFIG_FILE, LOCK_FILE} & {path.name for path in Path(config.output_dir).glob("*")}:
+                remove_unbegun(Path(config.output_dir))
+            raise
         if config.resume:
             read_recorded(Path(config.output_dir), "resume")  # where a file is damaged, this says so
         fill_in_wandb(config, identity["choices"], Path(config.output_dir), hydra.sweep.dir if one_line else None)

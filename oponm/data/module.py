@@ -471,9 +471,9 @@ class LongTailDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """One loader for all epochs, which the trainer tells the epoch; with ``overfit_batches`` all have one order."""
-        epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        loader = self._loader("train_set", self._batches_of(epoch))
         overfits = self.trainer is not None and getattr(self.trainer, "overfit_batches", False)
+        epoch = 0 if self.trainer is None or overfits else self.trainer.current_epoch  # that of a run that resumes too
+        loader = self._loader("train_set", self._batches_of(epoch))
         return loader if overfits else loader.by_epoch(self._batches_of)
 
     def _batches_of(self, epoch: int) -> EpochBatches:

@@ -137,7 +137,11 @@ def build_callbacks(config: DictConfig) -> list[pl.Callback]:
     for name, settings in config.callbacks.items():
         if not OmegaConf.is_dict(settings):
             raise InputError(f"must be the settings of a callback, got {settings!r}", f"callbacks.{name}")
-    return with_full_keys(config, lambda: [instantiate(each, _convert_="all") for each in config.callbacks.values()])
+    made = with_full_keys(config, lambda: [instantiate(each, _convert_="all") for each in config.callbacks.values()])
+    for name, callback in zip(config.callbacks, made, strict=True):
+        if not isinstance(callback, pl.Callback):
+            raise InputError(f"must make a callback of Lightning's, and makes {callback!r}", f"callbacks.{name}")
+    return made
 
 
 def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
@@ -163,7 +167,6 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 
 
 def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
-    build_plan(config, given)  # which costs nothing, before images are read
     build_plan(config, given)  # which costs nothing, before images are read
     data = build_data(config, given)
     parts = build_parts(config, data, given)

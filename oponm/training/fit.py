@@ -169,7 +169,7 @@ def fit(
         "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
         "checkpoint_every_n_steps": checkpoint_every_n_steps,
         "on_nonfinite": on_nonfinite,
-        **trainer_options,
+        **{name: _plain_option(name, value) for name, value in trainer_options.items()},
     }
     of_network = {"head": head, "weights": weights, "classifier": classifier}
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
@@ -189,7 +189,7 @@ def fit(
             choices=composed.choices,
             overrides=composed.overrides,
             loggers=listed,
-            callbacks=callbacks,
+            callbacks=[callbacks] if isinstance(callbacks, pl.Callback) else callbacks or (),
             phase_cache=cache,
             started_from="oponm.training.fit",
             **composed.given,
@@ -216,3 +216,15 @@ def _listed(loggers: Any) -> list[Logger] | None:
     if listed is None or (isinstance(listed, Sequence) and all(isinstance(each, Logger) for each in listed)):
         return None if listed is None else list(listed)
     raise InputError(f"must be Lightning's, one or a list of them, got {loggers!r}", "loggers")
+
+
+def _plain_option(name: str, value: Any) -> Any:
+    """An option of the trainer as a config holds it; an object of the user's would lose its settings there."""
+    if isinstance(value, timedelta):
+        return {"days": value.days, "seconds": value.seconds, "microseconds": value.microseconds}
+    if value is None or isinstance(value, (bool, int, float, str, Mapping)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain_option(name, each) for each in value]
+    remedy = 'give what makes it, {"_target_": "package.Class", ...}'
+    raise InputError(f"must be plain values, got {value!r}: {remedy}", f"trainer.{name}")

@@ -34,6 +34,9 @@ def open_loggers(config: DictConfig, given: Sequence[Logger] | None = None) -> I
         loggers = with_full_keys(
             config, lambda: [instantiate(each, _convert_="all") for each in config.logger.values()]
         )
+        for name, logger in zip(config.logger, loggers, strict=True):
+            if not isinstance(logger, Logger):
+                raise InputError(f"must make a logger of Lightning's, and makes {logger!r}", f"logger.{name}")
     else:
         loggers = list(given)
     failed = True

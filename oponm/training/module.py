@@ -11,6 +11,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
+<<<<<<< HEAD
+=======
+from pytorch_lightning.plugins.precision import MixedPrecision
+from pytorch_lightning.trainer.states import TrainerFn
+>>>>>>> w-c
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
@@ -92,6 +97,7 @@ class LongTailModule(pl.LightningModule):
         evaluation: what was measured on the test set, there after a test.
         has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
+        clips_mixed: whether gradients are clipped in mixed precision, bfloat16's included; known before training too.
         model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
         code: digests of the user's own code that the run executes, for checkpoints, see
             :func:`~oponm.own_code.own_code`; None if unknown.
@@ -143,7 +149,7 @@ class LongTailModule(pl.LightningModule):
             if not isinstance(value, bool) and value != "auto":
                 raise InputError(f"must be auto, true or false, got {value!r}", key)
         self.compiles, self.split_noise, self.confusions = compile, split_noise, confusion_matrix
-        self.has_idle_weights = self.scales_loss = False
+        self.has_idle_weights = self.scales_loss = self.clips_mixed = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
         self._fitting = False
@@ -409,7 +415,8 @@ class LongTailModule(pl.LightningModule):
         """Whether the optimiser has the weights of auxiliary batch norm in a group of their own."""
         plain = all(phase.trainable == "all" for phase in self.plan.phases)
         # Torch lets a fused optimiser undo the scale of float16's loss, and an unfused group of it cannot.
-        able = takes_groups(self.make_optimizer) and not (self.scales_loss and self._fused)
+        unfused = self.scales_loss or self.clips_mixed
+        able = takes_groups(self.make_optimizer) and not (unfused and self._fused)
         return plain and able and bool(auxiliary_names(self.model))
 
     @property
@@ -633,6 +640,7 @@ class LongTailModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer of what the phase trains, and the scheduler of its rate, by the epoch or by the step."""
+        self.clips_mixed = clips_mixed(self.trainer)
         optimizer = self._optimizer()
         by_step = getattr(self.schedule, "interval", "epoch") == "step"
         factor = (lambda step: self._factor_by_step(step)) if by_step else (lambda epoch: self._factor(epoch))
@@ -667,10 +675,20 @@ class LongTailModule(pl.LightningModule):
             if not trained:
                 raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
             # Torch's fused SGD cannot do with weights that get their first gradient later than others, and torch lets
-            # a fused optimizer undo the scale of float16's loss, which Lightning must have done before it clips.
-            unfused = self.trains_parts or (self.scales_loss and self.trainer.gradient_clip_val)
+            # a fused optimizer undo the scale of a loss, so that Lightning clips none where precision is mixed.
+            unfused = self.trains_parts or self.clips_mixed
             options = {"fused": False} if self._fused and unfused else {}
             optimizer = self.make_optimizer(trained, **options)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer
+
+
+def clips_mixed(trainer: pl.Trainer) -> bool:
+    """Whether a trainer clips gradients in mixed precision, which Lightning does for no fused optimizer.
+
+    Example:
+        >>> clips_mixed(pl.Trainer(precision="bf16-mixed", gradient_clip_val=1.0, accelerator="cpu", logger=False))
+        True
+    """
+    return isinstance(trainer.precision_plugin, MixedPrecision) and bool(trainer.gradient_clip_val)

@@ -26,6 +26,8 @@ def trainer_options(config: DictConfig) -> dict[str, Any]:
     options["sync_batchnorm"] = check_flag("sync_batchnorm", given["sync_batchnorm"])
     if (target := given.get("_target_")) and target != "pytorch_lightning.Trainer":
         options["trainer_class"] = get_class(target)
+    if not isinstance(plugins := options.get("plugins", []), list):
+        options["plugins"] = [plugins]
     if isinstance(profiler := options.get("profiler"), str):
         options["profiler"] = _profiler(profiler, config.output_dir)
     return options

@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger
 from oponm.errors import InputError, check_choice, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
-from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start
+from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start, logs_to, remove_unbegun
 from oponm.run_settings import PUBLISHED
 from oponm.training.build import build, build_callbacks, build_data, build_phase_cache, with_full_keys
 from oponm.training.callbacks.nonfinite import REACTIONS
@@ -218,8 +218,8 @@ def own_folder(config: DictConfig) -> Iterator[tuple[Path, bool]]:
     try:
         yield folder, begun
     except BaseException:
-        if rank() == 0 and not (folder / CONFIG_FILE).exists():
-            _remove(folder)
+        if rank() == 0 and not (folder / CONFIG_FILE).exists() and is_free(folder):
+            remove_unbegun(folder)
         raise
 
 
@@ -248,29 +248,8 @@ def _agreed(look: Callable[[], Any]) -> Any:
     return found
 
 
-def _remove(folder: Path) -> None:
-    """Take a folder away, and the empty ones above it; the log in it is closed."""
-    for handler in list(logging.getLogger().handlers):
-        if _is_of(handler, folder / LOG_FILE):
-            logging.getLogger().removeHandler(handler)
-            handler.close()
-    if not folder.is_dir() or not is_free(folder):
-        return
-    for file in folder.iterdir():
-        if left_of_start(file.name):
-            file.unlink(missing_ok=True)
-    for parent in (folder, *folder.parents):
-        if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
-            return
-        parent.rmdir()
-
-
 def _logs_to(file: Path) -> bool:
-    return any(_is_of(handler, file) for handler in logging.getLogger().handlers)
-
-
-def _is_of(handler: logging.Handler, file: Path) -> bool:
-    return isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == file.resolve()
+    return any(logs_to(handler, file) for handler in logging.getLogger().handlers)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -14,18 +15,19 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from oponm.data import LongTailDataModule
-from oponm.errors import check_choice
+from oponm.errors import InputError, check_choice
 from oponm.metrics import write_confusion
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
-from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, state_of
+from oponm.training.callbacks.averaging import check_averages
+from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, check_states, state_of
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
 from oponm.training.distributed import largest, process_options, rank
 from oponm.training.history import History
-from oponm.training.module import LongTailModule
+from oponm.training.module import LongTailModule, clips_mixed
 from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
@@ -33,7 +35,6 @@ from oponm.training.rehearsal import try_part
 from oponm.training.weights import load_weights
 
 log = logging.getLogger(__name__)
-_REFUSALS = (MisconfigurationException,)  # of Lightning's, in words for its users
 
 
 def train(
@@ -71,7 +72,7 @@ def train(
         on_nonfinite: what a loss that is not finite does, see :class:`~oponm.training.callbacks.nonfinite.NonFinite`:
             ``"stop"`` ends the run, ``"skip"`` takes its step back.
         callbacks: Lightning's, beside those that every run has.
-        ready: called when all that may be refused has been made, and before anything is written.
+        ready: called when all that may be refused has been set up, and before anything is written.
         **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
@@ -101,6 +102,8 @@ def train(
         >>> result["phases"][1], (folder / "checkpoints/last.ckpt").is_file()
         ({'name': 'class_balanced+noise', 'start': 1}, True)
     """
+    check_states(callbacks)
+    check_averages(callbacks, plan)
     module.plan = plan
     if NOTED not in vars(module.model):
         settle_classifier(module.model, len(data.class_names), data.image_shape)
@@ -120,8 +123,8 @@ def train(
     trainer = try_part(
         "trainer", lambda: make_trainer([*callbacks, guard, keeper], [*(loggers or []), history], **own, **options)
     )
-    ready()
     module.scales_loss = getattr(trainer.precision_plugin, "scaler", None) is not None
+    module.clips_mixed = clips_mixed(trainer)
     with stop, ExitStack() as resources:
         state = resume
         if phase_cache:
@@ -129,10 +132,23 @@ def train(
             fork = Fork(phase_cache, module, data, trainer, keeper, resume["epoch"] if resume else 0, **key)
             state = resources.enter_context(fork).state or resume
             trainer.callbacks.insert(0, fork)
+        rows = state_of(state)["history"] if state else []
+
+        def begin() -> None:
+            ready()
+            history.replay(rows, loggers or [])
+
+        keeper.begin = begin
         if state:
-            history.replay(state_of(state)["history"], loggers or [])
             files.held[LAST] = dict(state)
-        try_part("trainer", lambda: trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None), _REFUSALS)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None)
+        except Exception as error:
+            if keeper.begun or isinstance(error, InputError) or not _of_lightning(error):
+                raise
+            raise InputError(f"cannot be used: {' '.join(str(error).split())}", "trainer") from error
+        if not keeper.begun:  # training was over before
+            begin()
         if not keeper.ended:
             keeper.ended = True
             keeper.save_last(trainer)
@@ -153,6 +169,14 @@ def train(
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)
     return {**tested, **result}
+
+
+def _of_lightning(error: Exception) -> bool:
+    """Whether Lightning has refused a setting."""
+    if isinstance(error, MisconfigurationException):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, TypeError | ValueError | RuntimeError) and "pytorch_lightning" in frames[-1].filename
 
 
 def _test_best(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.loggers import CSVLogger
 
 from oponm.data import DigitsLT
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
 from oponm.training import Phase, PhasePlan, fit, train
+from oponm.training import run as run_config
 from oponm.training.options import trainer_options
 from oponm.training.weights import load_state
 from tests.cli.compose import compose_config
@@ -48,6 +52,9 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
         ("++trainer.logger=true", "trainer.logger is a group of its own"),
         ("++trainer.callbacks=[]", "trainer.callbacks are a group of their own"),
         ("++trainer.default_root_dir=x", "trainer.default_root_dir is the folder of the run"),
+        ("++trainer.limit_test_batches=0", "trainer.limit_test_batches cannot be 0"),
+        ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be a whole number of at least 1"),
+        ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be a whole number of at least 1"),
         ("++trainer.barebones=true", "trainer.barebones leaves out"),
         ("trainer.strategy=ddp_spawn", "trainer.strategy starts processes of its own"),
         ("+trainer.gradient_clip=1", "trainer.gradient_clip is no setting: did you mean trainer.gradient_clip_val"),
@@ -78,8 +85,9 @@ class OwnTrainer(pl.Trainer):
 OPTIONS = {
     "accumulate": {"accumulate_grad_batches": 2},
     "clip": {"gradient_clip_val": 0.1},
+    "overfit": {"overfit_batches": 2},
     "limit": {"limit_train_batches": 2},
-    "within epochs": {"val_check_interval": 1},
+    "within epochs": {"val_check_interval": 2},
     "every second epoch": {"check_val_every_n_epoch": 2},
     "sanity": {"num_sanity_val_steps": 1},
 }
@@ -89,11 +97,15 @@ def trained(folder, options, *callbacks, resume=False):
     data = make_data(val="split", val_size=5, batch_size=64)
     module = make_module(data)
     state = load_state(folder / "checkpoints/last.ckpt") if resume else None
+    loggers, plan = (
+        [CSVLogger(folder, name="", version="")],
+        PhasePlan([Phase(2), Phase(2, "class_balanced", noise=True)], 4),
+    )
     train(
-        *(module, data, PhasePlan([Phase(2), Phase(2, "class_balanced", noise=True)], 4), folder, [], None, state),
+        *(module, data, plan, folder, loggers, None, state),
         **{"checkpoint_every_n_steps": 1, "callbacks": callbacks, "accelerator": "cpu", **options},
     )
-    return module.model.state_dict()
+    return module.model.state_dict(), (folder / "metrics.csv").read_text()
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -102,7 +114,7 @@ def test_a_run_with_options_resumes_to_the_same_bits(tmp_path, name, step):
     whole = trained(tmp_path / "whole", OPTIONS[name])
     plain = trained(tmp_path / "plain", {})
     assert name in ("within epochs", "every second epoch", "sanity") or any(
-        not torch.equal(tensor, plain[key]) for key, tensor in whole.items()
+        not torch.equal(tensor, plain[0][key]) for key, tensor in whole[0].items()
     )
     try:
         trained(tmp_path / "run", OPTIONS[name], KillAt(step, "step"))
@@ -110,7 +122,8 @@ def test_a_run_with_options_resumes_to_the_same_bits(tmp_path, name, step):
     except Killed:
         pass
     resumed = trained(tmp_path / "run", OPTIONS[name], resume=True)
-    assert all(torch.equal(tensor, resumed[key]) for key, tensor in whole.items())
+    assert all(torch.equal(tensor, resumed[0][key]) for key, tensor in whole[0].items())
+    assert resumed[1] == whole[1]
 
 
 def test_one_batch_is_learnt_again_and_again(tmp_path):
@@ -159,3 +172,53 @@ def test_products_have_the_precision_of_the_setting_meanwhile(tmp_path):
     with pytest.raises(InputError, match="matmul_precision must be one of highest, high, medium, got 'low'"):
         fit(DigitsLT(), **{**options, "output_dir": tmp_path / "other"}, matmul_precision="low")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("norm", ["dar", "aux"])
+def test_gradients_are_clipped_in_bfloat16_by_an_optimizer_that_is_not_fused(tmp_path, norm):
+    options = {"precision": "bf16-mixed", "gradient_clip_val": 0.5, "norm": norm}
+    run = fit(DigitsLT(), method="open", max_epochs=2, output_dir=tmp_path / "run", accelerator="cpu", **options)
+    assert run.result["epochs"] == 2
+
+
+@pytest.mark.parametrize("group", ["callbacks", "logger"])
+def test_what_is_no_callback_or_logger_is_refused_by_name(tmp_path, group):
+    for settings, words in (
+        ("foo", "must be the settings"),
+        ("{_target_:torch.nn.ReLU}", "must make"),
+        ("{a:1}", "must"),
+    ):
+        config = compose_config(f"+{group}.mine={settings}", f"output_dir={tmp_path}/run", "phase_cache='off'")
+        with pytest.raises(InputError, match=rf"{group}\.mine {words}"):
+            run_config(config)
+        assert not (tmp_path / "run").exists()
+
+
+class Opaque(pl.Callback):
+    def state_dict(self):
+        return {"thing": object()}
+
+
+def test_a_callback_whose_state_cannot_be_read_again_is_refused(tmp_path):
+    with pytest.raises(InputError, match="callbacks hold Opaque, whose state no checkpoint can keep"):
+        fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=[Opaque()])
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_object_among_the_options_does_not_lose_its_settings(tmp_path):
+    short = {"method": "erm", "max_epochs": 2}
+    run = fit(DigitsLT(), output_dir=tmp_path / "run", max_time=timedelta(hours=1), **short)
+    assert run.result["epochs"] == 2
+    profiler = {"_target_": "pytorch_lightning.profilers.SimpleProfiler", "dirpath": str(tmp_path), "filename": "own"}
+    fit(DigitsLT(), output_dir=tmp_path / "profiled", profiler=profiler, **short)
+    assert (tmp_path / "fit-own.txt").is_file()
+    with pytest.raises(InputError, match=r"trainer\.profiler must be plain values"):
+        fit(DigitsLT(), profiler=pl.profilers.SimpleProfiler(str(tmp_path)), **short)
+
+
+def test_one_callback_stands_for_a_list_and_a_thing_that_is_none_is_refused(tmp_path):
+    seen = Seen()
+    fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=seen)
+    assert seen.steps
+    with pytest.raises(InputError, match="callbacks must be Lightning's, got 3"):
+        fit(DigitsLT(), method="erm", max_epochs=1, callbacks=[3])

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EMAWeightAveraging, WeightAveraging
 
 from oponm.errors import InputError, check_real
+from oponm.training.phases import PhasePlan
 
 
-def _require_same_weights(module: Any) -> None:
-    """An average has no place for the factors that a phase adds to the classifier."""
-    if any(phase.trainable == "scale" for phase in module.plan.phases):
+def check_averages(callbacks: Sequence[pl.Callback], plan: PhasePlan) -> None:
+    """See that weights can be averaged; there is no place for the factors that a phase adds to the classifier.
+
+    Args:
+        callbacks: of the trainer.
+        plan: the phases.
+
+    Raises:
+        InputError: for a method that trains the scale of a classifier, or two averages of the same weights.
+    """
+    averages = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
+    if averages and any(phase.trainable == "scale" for phase in plan.phases):
         raise InputError("are not for methods that train the scale of a classifier, such as lws", "callbacks")
+    if len(averages) > 1:
+        names = " and ".join(type(average).__name__ for average in averages)
+        raise InputError(
+            f"hold several averages of the weights, {names}, and a checkpoint has room for one", "callbacks"
+        )
 
 
 class ExponentialAverage(EMAWeightAveraging):
@@ -37,7 +53,7 @@ class ExponentialAverage(EMAWeightAveraging):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot be averaged."""
-        _require_same_weights(pl_module)
+        check_averages(trainer.callbacks, pl_module.plan)  # type: ignore
 
 
 class StochasticAverage(WeightAveraging):
@@ -74,7 +90,7 @@ class StochasticAverage(WeightAveraging):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot be averaged, and find the first epoch."""
-        _require_same_weights(pl_module)
+        check_averages(trainer.callbacks, pl_module.plan)  # type: ignore
         self.first = min(int(self.start * (trainer.max_epochs or 1)), (trainer.max_epochs or 1) - 1)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,8 @@ class Checkpoints(Checkpoint):
         seconds: of training before this process.
         reused: what was taken from the phase cache, for ``result.json``.
         ended: whether training is over, so that only the evaluation is left.
+        begin: called when training begins.
+        begun: whether it has.
     """
 
     def __init__(
@@ -142,6 +146,8 @@ class Checkpoints(Checkpoint):
         self.best: dict[str, Any] | None = None
         self.reused: dict[str, Any] | None = None
         self.last_step: int | None = None
+        self.begin: Callable[[], None] = lambda: None
+        self.begun = False
         self.ended = False
         self.seconds = 0.0
         self.started = self.written = time.perf_counter()
@@ -185,7 +191,9 @@ class Checkpoints(Checkpoint):
         trainer.should_stop = self.ended = state_of(checkpoint)["ended"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Note signals again, as Lightning has put handlers of its own in place meanwhile; it takes them away."""
+        """Begin: all that could be refused has been set up."""
+        self.begun = True
+        self.begin()
         if trainer.global_step:
             self.last_step = trainer.global_step
         if self.stop:
@@ -201,7 +209,8 @@ class Checkpoints(Checkpoint):
     ) -> None:
         """Write ``last.ckpt`` if it is due; after the last step of an epoch, its end comes first."""
         whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if whole and not trainer.is_last_batch:
+        # A resumed run would not validate what is to be validated after this batch.
+        if whole and not trainer.is_last_batch and not _validates(trainer, batch_idx + 1):
             self._between_steps(trainer, module)
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
@@ -260,6 +269,32 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         checkpoint: its content.
     """
     return dict(checkpoint["callbacks"][Checkpoints.__qualname__])
+
+
+def check_states(callbacks: Sequence[pl.Callback]) -> None:
+    """See that what callbacks keep in a checkpoint can be read again, which runs nothing that is in the file.
+
+    Args:
+        callbacks: of the user.
+
+    Raises:
+        InputError: naming one that keeps more than numbers, text, tensors and collections of them, or is no callback.
+
+    Example:
+        >>> check_states([pl.callbacks.LearningRateMonitor()])
+    """
+    for callback in callbacks:
+        if not isinstance(callback, pl.Callback):
+            raise InputError(f"must be Lightning's, got {callback!r}", "callbacks")
+        written = io.BytesIO()
+        try:
+            torch.save(callback.state_dict(), written)
+            written.seek(0)
+            torch.load(written, weights_only=True)
+        except (pickle.PickleError, AttributeError, TypeError) as error:
+            name = type(callback).__name__
+            remedy = "let its state_dict give numbers, strings, tensors and collections of them"
+            raise InputError(f"hold {name}, whose state no checkpoint can keep: {remedy}", "callbacks") from error
 
 
 def _validates(trainer: pl.Trainer, batches: int) -> bool:

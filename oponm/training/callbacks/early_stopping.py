@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning import callbacks
+
+from oponm.errors import InputError
 
 
 class EarlyStopping(callbacks.EarlyStopping):
@@ -17,6 +20,9 @@ class EarlyStopping(callbacks.EarlyStopping):
     Args:
         monitor: the figure, such as ``val/balanced_accuracy``.
         **options: of Lightning's ``EarlyStopping``: ``mode``, ``patience``, ``min_delta`` and others.
+
+    Raises:
+        InputError: in training, for a figure that nothing logs.
 
     Example:
         >>> EarlyStopping("val/balanced_accuracy", mode="max", patience=5).patience
@@ -31,9 +37,19 @@ class EarlyStopping(callbacks.EarlyStopping):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Look at a figure of training."""
         if trainer.current_epoch >= pl_module.plan.starts[-1]:
-            super().on_train_epoch_end(trainer, pl_module)
+            self._look(trainer, lambda: callbacks.EarlyStopping.on_train_epoch_end(self, trainer, pl_module))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Look at a figure of validation."""
         if trainer.current_epoch >= pl_module.plan.starts[-1]:
-            super().on_validation_end(trainer, pl_module)
+            self._look(trainer, lambda: callbacks.EarlyStopping.on_validation_end(self, trainer, pl_module))
+
+    def _look(self, trainer: pl.Trainer, look: Callable[[], None]) -> None:
+        """Look, and say of a figure that nothing logs which there are."""
+        try:
+            look()
+        except RuntimeError as error:
+            if self.monitor in trainer.callback_metrics:
+                raise
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise InputError(f"watches {self.monitor}, which is not among {known}", "callbacks") from error

@@ -120,3 +120,10 @@ def test_phases_are_shared_with_runs_of_the_same_average_alone(tmp_path):
 def test_a_factor_of_the_classifier_has_no_average(tmp_path, average):
     with pytest.raises(InputError, match="callbacks are not for methods that train the scale"):
         run(tmp_path, [Phase(1), Phase(1, trainable="scale")], AVERAGES[average]())
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_averages_have_no_room_in_a_checkpoint(tmp_path):
+    with pytest.raises(InputError, match="callbacks hold several averages of the weights"):
+        run(tmp_path, "open", *(make() for make in AVERAGES.values()))
+    assert not list(tmp_path.iterdir())

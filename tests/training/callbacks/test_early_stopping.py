@@ -4,6 +4,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from oponm.errors import InputError
 from oponm.training import Phase, PhasePlan, train
 from oponm.training.callbacks import EarlyStopping
 from oponm.training.weights import load_state
@@ -47,3 +48,8 @@ def test_killed_it_resumes_and_stops_where_it_would_have(tmp_path, step):
         assert result["metrics"] == whole[1]["metrics"]
         weights = whole[0].model.state_dict()
         assert all(torch.equal(tensor, weights[name]) for name, tensor in module.model.state_dict().items())
+
+
+def test_a_figure_that_nothing_logs_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"callbacks watches val/nothing, which is not among .*val/balanced_accuracy"):
+        run(tmp_path / "run", EarlyStopping("val/nothing"))
