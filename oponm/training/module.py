@@ -11,11 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-<<<<<<< HEAD
-=======
 from pytorch_lightning.plugins.precision import MixedPrecision
-from pytorch_lightning.trainer.states import TrainerFn
->>>>>>> w-c
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric

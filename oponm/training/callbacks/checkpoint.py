@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ class Checkpoints(Checkpoint):
             loop["state_dict"]["combined_loader"] = [{"read": 0}]
             loop["epoch_loop.scheduler_progress"]["current"] = {"ready": 0, "completed": 0}
         batches = loop["epoch_loop.batch_progress"]
-        if not batches["current"]["ready"] and _validates(trainer, batches["total"]["ready"]):
+        if not batches["current"]["ready"] and _validates(trainer, 0, batches["total"]["ready"]):
             loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # it will count a step before the first one
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -210,7 +211,8 @@ class Checkpoints(Checkpoint):
         """Write ``last.ckpt`` if it is due; after the last step of an epoch, its end comes first."""
         whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         # A resumed run would not validate what is to be validated after this batch.
-        if whole and not trainer.is_last_batch and not _validates(trainer, batch_idx + 1):
+        total = trainer.fit_loop.total_batch_idx + 1
+        if whole and not trainer.is_last_batch and not _validates(trainer, batch_idx + 1, total):
             self._between_steps(trainer, module)
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
@@ -297,11 +299,12 @@ def check_states(callbacks: Sequence[pl.Callback]) -> None:
             raise InputError(f"hold {name}, whose state no checkpoint can keep: {remedy}", "callbacks") from error
 
 
-def _validates(trainer: pl.Trainer, batches: int) -> bool:
-    """Whether the trainer would validate before the first batch of the epoch that begins, if it did so there."""
-    every = trainer.check_val_every_n_epoch
-    due = (trainer.current_epoch + 1) % every if every else batches % (trainer.val_check_batch or 1)
-    return trainer.enable_validation and due == 0
+def _validates(trainer: pl.Trainer, within: int, total: int) -> bool:
+    """Whether the trainer validates when so many batches of the epoch, and of all epochs, are done."""
+    every, batches = trainer.check_val_every_n_epoch, trainer.val_check_batch or 1
+    due_epoch = not every or (trainer.current_epoch + 1) % every == 0
+    due = due_epoch and (within if every else total) % batches == 0
+    return trainer.enable_validation and batches != math.inf and due
 
 
 def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
