@@ -87,7 +87,7 @@ def test_a_run_in_a_batch_script_of_several_tasks_is_one_of_one_process(tmp_path
     [
         ([], (0, 0), ""),
         (["nose=3"], (2, 0), "nose"),
-        (["trainer.max_restarts=1"], (2, 0), "trainer.max_restarts must be 0"),
+        (["trainer.max_restarts=1"], (2, 2), "trainer.max_restarts must be 0"),
     ],
     ids=str,
 )

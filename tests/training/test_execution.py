@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-
 import pytest
 import torch
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
@@ -56,11 +54,12 @@ def test_compiled_graphs_do_not_grow_with_the_epochs(tmp_path, monkeypatch):
 
 
 def test_lightnings_own_synchronisation_is_refused():
-    module = make_module(make_data())
-    for sync, refused in ((TorchSyncBatchNorm(), True), (BatchNormSync(), False), (None, False)):
-        module._trainer = types.SimpleNamespace(strategy=types.SimpleNamespace(_layer_sync=sync))
-        if refused:
+    for sync in (TorchSyncBatchNorm(), BatchNormSync()):
+        module = make_module(make_data())
+        module.plan = PhasePlan(OPEN, 2)
+        module.model = sync.apply(module.model)  # as the strategy does before training
+        if isinstance(sync, TorchSyncBatchNorm):
             with pytest.raises(InputError, match="BatchNormSync"):
-                module.setup("validate")
+                module.on_fit_start()
         else:
-            module.setup("validate")
+            module.on_fit_start()
