@@ -50,20 +50,24 @@ def stages(began: float, arguments: list[str]) -> dict[str, float]:
     import pytorch_lightning  # noqa: F401
 
     done("import Lightning")
-    from oponm.cli import build, job, train
-    from oponm.training import LongTailModule
+    import importlib
+
+    from oponm.cli import train
+    from oponm.training import LongTailModule, build
+
+    run = importlib.import_module("oponm.training.run")  # the module, not its function
 
     done("import Hydra and oponm")
-    original_build, original_data = job.build, build.build_data
+    original_build, original_data = run.build, build.build_data
 
-    def timed_data(config: Any) -> Any:
+    def timed_data(config: Any, given: Any = None) -> Any:
         done("composing the configuration")
-        data = original_data(config)
+        data = original_data(config, given)
         done("data")
         return data
 
-    def timed_build(config: Any) -> Any:
-        built = original_build(config)
+    def timed_build(config: Any, given: Any = None) -> Any:
+        built = original_build(config, given)
         done("model, and trials of all settings")
         return built
 
@@ -71,7 +75,7 @@ def stages(began: float, arguments: list[str]) -> dict[str, float]:
         done("Lightning's set-up")
         raise FirstStep
 
-    job.build, build.build_data = timed_build, timed_data  # type: ignore[attr-defined]
+    run.build, build.build_data = timed_build, timed_data
     LongTailModule.training_step = first_step  # type: ignore[assignment, method-assign]
     try:
         train.run(arguments)
