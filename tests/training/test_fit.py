@@ -349,8 +349,8 @@ def test_a_run_that_was_begun_goes_on_and_one_that_is_done_is_read(data, tmp_pat
 
     original = Checkpoints.save_last
 
-    def save_and_die(self, trainer):
-        original(self, trainer)
+    def save_and_die(self, trainer, started=None):
+        original(self, trainer, started)
         if trainer.global_step >= 6:
             raise RuntimeError("killed")
 

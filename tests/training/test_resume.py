@@ -136,6 +136,14 @@ def test_killed_again_and_again(tmp_path, monkeypatch, whole):
     assert_same(run(tmp_path, "open", resume=True), whole["open"])
 
 
+@pytest.mark.parametrize("steps", [range(1, 12), [3, 3, 4], [3, 3, 3, 5], [6, 6, 6], [4, 4, 6, 6, 9, 9]], ids=str)
+def test_killed_at_the_same_place_again(tmp_path, whole, steps):
+    for number, step in enumerate(steps):
+        with pytest.raises(Killed):
+            run(tmp_path, "open", resume=number > 0, kill=KillAt(step, "step"))
+    assert_same(run(tmp_path, "open", resume=True), whole["open"])
+
+
 def test_killed_when_training_was_over(tmp_path, whole):
     run(tmp_path, "open")
     assert_same(run(tmp_path, "open", resume=True), whole["open"])

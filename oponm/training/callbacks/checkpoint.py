@@ -129,6 +129,7 @@ class Checkpoints(Checkpoint):
         ended: whether training is over, so that only the evaluation is left.
         begin: called when training begins.
         begun: whether it has.
+        started_epoch: while one is written between two steps, whether the epoch has started; else None.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class Checkpoints(Checkpoint):
         self.last_step: int | None = None
         self.begin: Callable[[], None] = lambda: None
         self.begun = False
+        self.started_epoch: bool | None = None
         self.ended = False
         self.seconds = 0.0
         self.started = self.written = time.perf_counter()
@@ -175,17 +177,21 @@ class Checkpoints(Checkpoint):
         self.best, self.seconds, self.reused = (state_dict[name] for name in ("best", "seconds", "reused"))
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Between two epochs, save Lightning's counts of the epoch as those of one that has not begun."""
-        loop = checkpoint["loops"]["fit_loop"]
-        epochs = loop["epoch_progress"]["total"]
-        if epochs["ready"] == epochs["started"] + 1:  # else Lightning would take the next epoch for one that is over
-            loop["epoch_loop.batch_progress"]["current"] = dict(_PROGRESS)
-            loop["epoch_loop.batch_progress"]["is_last_batch"] = False
+        """Save Lightning's counts of epochs and batches as those of this place."""
+        if self.started_epoch is None:
+            return
+        loop, epoch = checkpoint["loops"]["fit_loop"], trainer.current_epoch
+        # Lightning counts further with each resumption, and then takes one place of a run for another.
+        counts = {"ready": epoch + 1, "started": epoch + self.started_epoch, "processed": epoch, "completed": epoch}
+        loop["epoch_progress"] = {"total": dict(counts), "current": dict(counts)}
+        batches = loop["epoch_loop.batch_progress"]
+        if not self.started_epoch:  # else it would take the next epoch for one that is over
+            batches["current"], batches["is_last_batch"] = dict(_PROGRESS), False
             loop["state_dict"]["combined_loader"] = [{"read": 0}]
             loop["epoch_loop.scheduler_progress"]["current"] = {"ready": 0, "completed": 0}
-        batches = loop["epoch_loop.batch_progress"]
         if not batches["current"]["ready"] and _validates(trainer, 0, batches["total"]["ready"]):
-            loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # it will count a step before the first one
+            # It will count a step before the first one.
+            loop["epoch_loop.state_dict"]["_batches_that_stepped"] = trainer.global_step - 1
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Let training that is over, at its last epoch or before, begin no other epoch."""
@@ -203,7 +209,7 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Write ``last.ckpt`` if it is due, or a phase begins, or if the run is to end here."""
         begins = trainer.current_epoch in module.plan.starts and trainer.global_step != (self.last_step or 0)
-        self._between_steps(trainer, module, begins)
+        self._between_steps(trainer, module, False, begins)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -213,23 +219,25 @@ class Checkpoints(Checkpoint):
         # A resumed run would not validate what is to be validated after this batch.
         total = trainer.fit_loop.total_batch_idx + 1
         if whole and not trainer.is_last_batch and not _validates(trainer, batch_idx + 1, total):
-            self._between_steps(trainer, module)
+            self._between_steps(trainer, module, True)
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         """Write ``last.ckpt`` of the last whole step where the next one's images did not come."""
         begun = trainer.training and trainer.global_step
         if isinstance(exception, DecodingFailed) and begun and world_size() == 1:
             self.guard.look(trainer, module)
-            self.save_last(trainer)
+            self.save_last(trainer, True)
 
-    def _between_steps(self, trainer: pl.Trainer, module: pl.LightningModule, begins: bool = False) -> None:
+    def _between_steps(
+        self, trainer: pl.Trainer, module: pl.LightningModule, started: bool, begins: bool = False
+    ) -> None:
         passed = begins or time.perf_counter() - self.written >= self.every.total_seconds()
         passed |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
         asked = (self.stop.received if self.stop else None) or 0
         stopped, due = largest([asked, int(passed)])  # one clock's minute is not another's
         if stopped or due:
             self.guard.look(trainer, module)
-            self.save_last(trainer)
+            self.save_last(trainer, started)
         if stopped:
             raise Stopped(stopped, trainer.global_step)
 
@@ -243,15 +251,18 @@ class Checkpoints(Checkpoint):
             averaged = any(isinstance(callback, WeightAveraging) for callback in _callbacks(trainer))
             self._save(trainer, BEST, weights_only=not averaged)  # what was validated is among the callbacks' states
 
-    def save_last(self, trainer: pl.Trainer) -> None:
+    def save_last(self, trainer: pl.Trainer, started: bool | None = None) -> None:
         """Write ``last.ckpt``: the weights, and all that training needs to resume here.
 
         Args:
             trainer: between two steps, or when training is over.
+            started: whether the epoch has started; None when training is over.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        self.started_epoch = started
         self._save(trainer, LAST)
+        self.started_epoch = None
         self.last_step = trainer.global_step
         self.written = time.perf_counter()
 

@@ -150,7 +150,9 @@ class Fork(pl.Callback):
         if epoch not in self.keys or epoch <= self.begun:
             return
         if not self.keeper.guard.skipped:  # no phase that others would not have gone through
+            self.keeper.started_epoch = False
             trainer.save_checkpoint(self.cache.folder, storage_options=lambda state: self._store(epoch, state))
+            self.keeper.started_epoch = None
         self.right.close()
 
     def _store(self, epoch: int, state: dict[str, Any]) -> None:
