@@ -82,12 +82,8 @@ class Stop:
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
-        self.before = self.listen()
+        self.before = _handle(self._note)
         return self
-
-    def listen(self) -> dict[int, Any]:
-        """Note the signals from now on; returns the handlers that did so far."""
-        return _handle(self._note)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.configs import compose_choices
+from oponm.configs import compose_choices, groups
 from oponm.data import LongTailDataModule
 from oponm.data.mixers import make_mixer
 from oponm.data.module import DataOptions
@@ -58,6 +58,7 @@ def compose_run(
         InputError: for a name that there is not.
     """
     chosen = dict(chosen)
+    check_choice("norm", chosen["norm"], groups()["norm"])
     if isinstance(network := chosen.get("model"), str) and "/" in network:
         library, _, name = network.partition("/")
         chosen["model"] = check_choice("model", library, _LIBRARIES)
@@ -92,7 +93,8 @@ def compose_run(
     lines += [f"seed={seed}"] if seed else []
     lines += overrides(_told_once(own), _told_once(base))
     labels = {group: _label(thing) for group, thing in {**given, "data": data}.items() if nearest[group] is None}
-    return Composed(OmegaConf.create(own), choices | labels, lines, {**given, "data": data})
+    objects = {group: thing for group, thing in given.items() if group not in ("augmentation", "mixing")}
+    return Composed(OmegaConf.create(own), choices | labels, lines, {**objects, "data": data})  # which has these two
 
 
 def _node(group: str, thing: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from oponm.training.runs import Run
 from oponm.training.train import train
 
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
-_OBJECTS = ("data", "model", "method", "noise", "norm", "optimizer", "schedule", "loss", "augmentation", "mixing")
+_OBJECTS = ("data", "model", "method", "noise", "optimizer", "schedule", "loss")
 
 
 def run(

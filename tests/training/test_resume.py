@@ -90,7 +90,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 6, 7, 9, 11])
-def test_killed_at_a_step_it_goes_on_to_the_same_end(tmp_path, monkeypatch, whole, method, step):
+def test_killed_at_a_step_it_goes_on_to_the_same_end(tmp_path, whole, method, step):
     with pytest.raises(Killed):
         run(tmp_path, method, kill=KillAt(step, "step"))
     # What is due after the last step of an epoch is written when the next one begins.
@@ -100,7 +100,7 @@ def test_killed_at_a_step_it_goes_on_to_the_same_end(tmp_path, monkeypatch, whol
 
 @pytest.mark.parametrize("when", ["validation", "epoch end"])
 @pytest.mark.parametrize("step", [3, 6, 12])
-def test_killed_between_epochs(tmp_path, monkeypatch, whole, when, step):
+def test_killed_between_epochs(tmp_path, whole, when, step):
     with pytest.raises(Killed):
         run(tmp_path, "lws", kill=KillAt(step, when))
     assert_same(run(tmp_path, "lws", resume=True), whole["lws"])
@@ -129,7 +129,7 @@ def test_where_a_process_that_decodes_was_lost_it_goes_on_from_the_last_step(tmp
     assert_same(run(tmp_path, "open", resume=True), whole["open"])
 
 
-def test_killed_again_and_again(tmp_path, monkeypatch, whole):
+def test_killed_again_and_again(tmp_path, whole):
     for number, step in enumerate([2, 2, 4, 5, 5, 8, 10]):
         with pytest.raises(Killed):
             run(tmp_path, "open", resume=number > 0, kill=KillAt(step, "step"))
@@ -149,7 +149,7 @@ def test_killed_when_training_was_over(tmp_path, whole):
     assert_same(run(tmp_path, "open", resume=True), whole["open"])
 
 
-def test_a_resumed_run_still_leaves_its_later_phases_for_others(tmp_path, monkeypatch, whole):
+def test_a_resumed_run_still_leaves_its_later_phases_for_others(tmp_path, whole):
     cache = PhaseCache(tmp_path / "phases")
     with pytest.raises(Killed):
         run(tmp_path / "run", "open", kill=KillAt(4, "step"), cache=cache)
@@ -161,7 +161,7 @@ def test_a_resumed_run_still_leaves_its_later_phases_for_others(tmp_path, monkey
     assert other[1] == whole["open"][1]
 
 
-def test_a_run_that_began_in_the_cache_remembers_it(tmp_path, monkeypatch, whole):
+def test_a_run_that_began_in_the_cache_remembers_it(tmp_path, whole):
     cache = PhaseCache(tmp_path / "phases")
     run(tmp_path / "first", "open", cache=cache)
     with pytest.raises(Killed):
@@ -172,7 +172,7 @@ def test_a_run_that_began_in_the_cache_remembers_it(tmp_path, monkeypatch, whole
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
-def test_a_signal_ends_the_run_after_its_step(tmp_path, monkeypatch, whole, number):
+def test_a_signal_ends_the_run_after_its_step(tmp_path, whole, number):
     class Send(KillAt):
         def _kill(self, trainer):
             if trainer.global_step == self.step:
@@ -186,7 +186,7 @@ def test_a_signal_ends_the_run_after_its_step(tmp_path, monkeypatch, whole, numb
     assert_same(run(tmp_path, "open", resume=True), whole["open"])
 
 
-def test_the_scale_of_half_precision_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_the_scale_of_half_precision_goes_on_where_it_was(tmp_path):
     """Begun anew it would be too large again, and the first steps would be skipped."""
 
     def half() -> dict:
@@ -202,7 +202,7 @@ def test_the_scale_of_half_precision_goes_on_where_it_was(tmp_path, monkeypatch)
     assert_same(run(tmp_path / "run", "open", resume=True, **half()), expected)
 
 
-def test_a_signal_in_the_last_step_counts_too(tmp_path, monkeypatch, whole):
+def test_a_signal_in_the_last_step_counts_too(tmp_path, whole):
     class Send(KillAt):
         def _kill(self, trainer):
             if trainer.global_step == self.step:
@@ -215,7 +215,7 @@ def test_a_signal_in_the_last_step_counts_too(tmp_path, monkeypatch, whole):
     assert_same(run(tmp_path, "open", resume=True), whole["open"])
 
 
-def test_a_second_interruption_does_not_wait(tmp_path, monkeypatch):
+def test_a_second_interruption_does_not_wait(tmp_path):
     class SendTwice(KillAt):
         def _kill(self, trainer):
             if trainer.global_step == self.step:

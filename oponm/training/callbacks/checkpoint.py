@@ -203,8 +203,6 @@ class Checkpoints(Checkpoint):
         self.begin()
         if trainer.global_step:
             self.last_step = trainer.global_step
-        if self.stop:
-            self.stop.listen()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Write ``last.ckpt`` if it is due, or a phase begins, or if the run is to end here."""

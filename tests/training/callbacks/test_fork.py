@@ -14,10 +14,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from oponm.signals import Stopped
 from oponm.training import Phase, PhaseCache, PhasePlan
 from oponm.training.callbacks import fork
 from oponm.training.callbacks.checkpoint import state_of
-from oponm.training.signals import Stopped
 
 TIMEOUT, HELD = 4.0, 7.0  # of the process group; by the other run, from when both processes are there
 SAVED = {"best": None, "seconds": 8.0, "reused": None, "ended": False, "history": []}
