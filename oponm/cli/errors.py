@@ -10,14 +10,19 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oponm.cli.arguments import in_quotes
 from oponm.cli.requeue import requeue
 from oponm.errors import BAD_INPUT, InputError
 from oponm.nearest import did_you_mean
-from oponm.signals import SIGNALLED, Stopped
+from oponm.signals import SIGNALLED, AtOnce, Stopped
 
 __all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 ROOM = "make room, and run the command again"
 
@@ -121,3 +126,39 @@ def _how_to_quote(override: str) -> str:
     """How an override is written whose value holds characters with a meaning in Hydra's grammar."""
     key, equals, value = override.partition("=")
     return f"; as one text it is {shlex.quote(f'{key}={in_quotes(value)}')}" if equals else ""
+
+
+@contextmanager
+def ending_at_signals(config: DictConfig) -> Iterator[None]:
+    """Let signals end what is done inside, and look up what the run has kept by then.
+
+    Args:
+        config: of the run; its ``output_dir`` is the run's folder by the time that anything is kept.
+
+    Raises:
+        Stopped: at a signal, with the step of the run's last checkpoint.
+    """
+    try:
+        with AtOnce():
+            yield
+    except Stopped as stopped:
+        if stopped.step is None:
+            stopped.step = kept_step(Path(config.output_dir))
+        raise
+
+
+def kept_step(folder: Path) -> int | None:
+    """The step of the last checkpoint in a run's folder; None if there is none that can be read.
+
+    Example:
+        >>> kept_step(Path("nowhere"))
+    """
+    file = folder / "checkpoints/last.ckpt"
+    if not file.is_file():
+        return None
+    from oponm.training.weights import load_state
+
+    try:
+        return int(load_state(file)["global_step"])
+    except InputError:
+        return None

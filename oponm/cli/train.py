@@ -10,9 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from oponm.cli.distributed import lead, together
+from oponm.cli.errors import ending_at_signals
 from oponm.cli.hydra_app import launch
-from oponm.cli.kept import ending_at_signals
-from oponm.cli.launched import lead, together
 from oponm.cli.optimized import check_optimized, optimized
 from oponm.cli.recorded import Recorded, read_recorded
 from oponm.cli.resume import resumed_run

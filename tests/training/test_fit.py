@@ -396,6 +396,7 @@ def test_reports_tell_runs_from_code_apart(data):
         ({"model": SmallCNN(10, 3)}, "model cannot be used"),
         ({"norm": "standard", "noise_grad": "all"}, "noise_grad"),
         ({"noise_grad": "some"}, "noise_grad"),
+        ({"norm": SmallCNN}, "norm must be one of aux, dar, standard"),
         ({"max_epochs": 0}, "max_epochs"),
         ({"seed": -1}, "seed"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1)}, "optimizer"),
