@@ -636,6 +636,8 @@ class LongTailModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer of what the phase trains, and the scheduler of its rate, by the epoch or by the step."""
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
         self.clips_mixed = clips_mixed(self.trainer)
         optimizer = self._optimizer()
         by_step = getattr(self.schedule, "interval", "epoch") == "step"
@@ -668,8 +670,6 @@ class LongTailModule(pl.LightningModule):
             optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
         else:
             trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-            if not trained:
-                raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
             # Torch's fused SGD cannot do with weights that get their first gradient later than others, and torch lets
             # a fused optimizer undo the scale of a loss, so that Lightning clips none where precision is mixed.
             unfused = self.trains_parts or self.clips_mixed

@@ -117,7 +117,7 @@ def _workers_that_wrote(checkpoint, run, others_than):
     deadline, written, seen = time.monotonic() + 120, 0, set()
     while time.monotonic() < deadline:
         assert run.poll() is None, run.communicate()
-        listed = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "multiprocessing"], capture_output=True, text=True)
+        listed = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "spawn_main"], capture_output=True, text=True)
         workers = set(map(int, listed.stdout.split())) - others_than
         now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         if len(workers) == 2 and workers == seen and now > written:
