@@ -19,6 +19,8 @@ _REFUSED = {
     ("default_root_dir", None): "is the folder of the run: output_dir names it",
     ("use_distributed_sampler", True): "would draw again what the phases draw: leave it out",
     ("enable_checkpointing", False): "cannot be false, as a run resumes from its checkpoints: leave it out",
+    ("limit_train_batches", 0): "cannot be 0, as nothing would be trained: leave it out",
+    ("max_steps", 0): "cannot be 0, as nothing would be trained: leave it out",
     ("limit_test_batches", 0): "cannot be 0, as a run is evaluated when it has been trained: leave it out",
     ("barebones", True): "leaves out what a run is resumed and reported by: leave it out",
 }
@@ -53,7 +55,10 @@ def check_settings(config: DictConfig) -> None:
                 meant = did_you_mean(path)
                 raise InputError(f"is no setting{meant or '; '}{meant and ' '}'oponm train --cfg job' lists them", path)
     _check_trainer(config.trainer)
-    if str(config.data.get("val")) == "none":
+    if str(config.data.get("val")) != "none":
+        if config.trainer.get("limit_val_batches") == 0:
+            raise InputError("cannot be 0 where epochs are validated: set data.val=none", "trainer.limit_val_batches")
+    else:
         for name, settings in config.callbacks.items():
             if OmegaConf.is_dict(settings) and str(settings.get("monitor", "")).startswith("val/"):
                 remedy = "set data.val=split, or monitor a figure of training such as train/loss"
@@ -99,6 +104,8 @@ def _check_trainer(trainer: DictConfig) -> None:
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
         if trainer.get(key) is not None:
             check_int(f"trainer.{key}", trainer[key], minimum=1)
+    if trainer.get("deterministic") not in (None, True, False, "warn"):
+        raise InputError(f"must be true, false or warn, got {trainer.deterministic!r}", "trainer.deterministic")
     if any(word in str(trainer.get("strategy")) for word in _SPAWNS):
         raise InputError("starts processes of its own: trainer.devices starts them, so take ddp", "trainer.strategy")
     if trainer.get("accumulate_grad_batches") not in (None, 1) and trainer.on_nonfinite == "skip":

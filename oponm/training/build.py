@@ -27,6 +27,8 @@ from oponm.training.rehearsal import try_parts
 Result = TypeVar("Result")
 _OF_NETWORKS = ("head", "weights", "classifier")  # under model, what is not the network's own
 _MISTAKES = (TypeError, AttributeError, ValueError, RuntimeError, MemoryError)  # of a setting that nobody expects
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_NO_SETTING = "is no setting of this choice; 'oponm train --cfg job' lists the keys"
 
 
 class Parts(NamedTuple):
@@ -156,6 +158,8 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
         except _MISTAKES as error:
             if isinstance(error, InputError) or _at_file(error) or _at_file(error.__cause__):
                 raise
+            if unexpected := _UNEXPECTED.search(str(error)):  # of what was to be called with more than its settings
+                raise InputError(_NO_SETTING, unexpected[1]) from error
             # Nothing has been written or trained yet: a setting of a kind that nobody expects there.
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise InputError(f"the configuration cannot be used ({reason}); OPONM_DEBUG=1 shows where") from error
@@ -257,8 +261,8 @@ def _explain(error: InstantiationException) -> str:
     """Say which config group is at fault, in the words of the cause."""
     text = _in_its_words(error)
     key = " ".join(str(error).split()).partition(" full_key: ")[2]
-    if unexpected := re.search(r"unexpected keyword argument '(\w+)'", text):
-        return f"{key}.{unexpected[1]} is no setting of this choice; 'oponm train --cfg job' lists the keys"
+    if unexpected := _UNEXPECTED.search(text):
+        return f"{key}.{unexpected[1]} {_NO_SETTING}"
     return f"{key} cannot be made: {text}"
 
 

@@ -28,6 +28,7 @@ from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import Phase
 from oponm.training.run import run
 from oponm.training.runs import Run
+from oponm.training.settings import as_settings
 
 
 def fit(
@@ -126,7 +127,8 @@ def fit(
         checkpoint_every: time between two checkpoints.
         checkpoint_every_n_steps: steps between two checkpoints, beside that.
         on_nonfinite: what a loss that is not finite does, see :func:`~oponm.training.train`.
-        **trainer_options: of ``pytorch_lightning.Trainer``, such as ``gradient_clip_val`` or ``limit_train_batches``.
+        **trainer_options: of ``pytorch_lightning.Trainer``, such as ``gradient_clip_val`` or ``limit_train_batches``;
+            values, or objects such as a strategy or a profiler.
 
     Returns:
         The finished run.
@@ -169,12 +171,13 @@ def fit(
         "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
         "checkpoint_every_n_steps": checkpoint_every_n_steps,
         "on_nonfinite": on_nonfinite,
-        **{name: _plain_option(name, value) for name, value in trainer_options.items()},
+        **trainer_options,
     }
     of_network = {"head": head, "weights": weights, "classifier": classifier}
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
     composed = compose_run(data, chosen, seed, own)
+    objects = {name: value for name, value in trainer_options.items() if as_settings(value) != value}
     if launched_elsewhere():
         join_for_good()  # as a folder without a name is the same for all
     folder = first_says(_temporary() if output_dir is None and rank() == 0 else output_dir)
@@ -192,7 +195,7 @@ def fit(
             callbacks=[callbacks] if isinstance(callbacks, pl.Callback) else callbacks or (),
             phase_cache=cache,
             started_from="oponm.training.fit",
-            **composed.given,
+            **{**composed.given, "trainer": objects},
         )
     except BaseException as error:
         if output_dir is None:
@@ -216,15 +219,3 @@ def _listed(loggers: Any) -> list[Logger] | None:
     if listed is None or (isinstance(listed, Sequence) and all(isinstance(each, Logger) for each in listed)):
         return None if listed is None else list(listed)
     raise InputError(f"must be Lightning's, one or a list of them, got {loggers!r}", "loggers")
-
-
-def _plain_option(name: str, value: Any) -> Any:
-    """An option of the trainer as a config holds it; an object of the user's would lose its settings there."""
-    if isinstance(value, timedelta):
-        return {"days": value.days, "seconds": value.seconds, "microseconds": value.microseconds}
-    if value is None or isinstance(value, (bool, int, float, str, Mapping)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_plain_option(name, each) for each in value]
-    remedy = 'give what makes it, {"_target_": "package.Class", ...}'
-    raise InputError(f"must be plain values, got {value!r}: {remedy}", f"trainer.{name}")

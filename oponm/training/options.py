@@ -14,15 +14,18 @@ from oponm.known_settings import own_options
 _PLACED = ("max_epochs", "devices", "num_nodes", "_target_")  # which the run itself passes on
 
 
-def trainer_options(config: DictConfig) -> dict[str, Any]:
+def trainer_options(config: DictConfig, objects: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What goes to :func:`~oponm.training.make_trainer`: Lightning's options, and its class.
 
     Args:
         config: of a run.
+        objects: in place of some of them, by name.
     """
     given: Any = OmegaConf.to_container(config.trainer, resolve=True)
-    passed = {key: value for key, value in given.items() if key not in (*own_options(), *_PLACED) and value is not None}
-    options: dict[str, Any] = instantiate(passed, _convert_="all")
+    objects = objects or {}
+    left = (*own_options(), *_PLACED, *objects)
+    passed = {key: value for key, value in given.items() if key not in left and value is not None}
+    options: dict[str, Any] = {**instantiate(passed, _convert_="all"), **objects}
     options["sync_batchnorm"] = check_flag("sync_batchnorm", given["sync_batchnorm"])
     if (target := given.get("_target_")) and target != "pytorch_lightning.Trainer":
         options["trainer_class"] = get_class(target)

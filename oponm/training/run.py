@@ -43,7 +43,7 @@ from oponm.training.runs import Run
 from oponm.training.train import train
 
 PRECISIONS = ("highest", "high", "medium")  # of torch.set_float32_matmul_precision
-_OBJECTS = ("data", "model", "method", "noise", "optimizer", "schedule", "loss")
+_OBJECTS = ("data", "model", "method", "noise", "optimizer", "schedule", "loss", "trainer")
 
 
 def run(
@@ -73,7 +73,8 @@ def run(
         phase_cache: in place of the config's.
         started_from: the function that a program called, for ``result.json``; None is the command.
         **objects: in place of settings, by config group: ``data`` (a data module), ``model`` (a network, or what makes
-            one), ``method`` (phases), and what makes the ``noise``, ``optimizer``, ``schedule`` and ``loss``.
+            one), ``method`` (phases), what makes the ``noise``, ``optimizer``, ``schedule`` and ``loss``, and for
+            ``trainer`` a mapping from names of its options, such as ``strategy``, to objects.
 
     Returns:
         The finished run.
@@ -162,7 +163,7 @@ def _carry_out(
             on_nonfinite=config.trainer.on_nonfinite,
             callbacks=every,
             ready=ready,
-            **with_full_keys(config, lambda: trainer_options(config)),
+            **with_full_keys(config, lambda: trainer_options(config, given.get("trainer"))),
         )
         if rank() == 0:
             _tell(every, "on_run_end", opened, module, data, measured, folder)
@@ -178,9 +179,9 @@ def _tell(callbacks: Sequence[pl.Callback], hook: str, *arguments: Any) -> None:
 
 def _starts_processes(config: DictConfig) -> bool:
     """Whether the run takes processes of its own; of those that have been launched, see that there are as many."""
-    devices = check_int("devices", config.trainer.devices, minimum=1)
-    nodes = check_int("num_nodes", config.trainer.num_nodes, minimum=1)
-    restarts = check_int("max_restarts", config.trainer.max_restarts, minimum=0)
+    devices = check_int("trainer.devices", config.trainer.devices, minimum=1)
+    nodes = check_int("trainer.num_nodes", config.trainer.num_nodes, minimum=1)
+    restarts = check_int("trainer.max_restarts", config.trainer.max_restarts, minimum=0)
     if started_here():
         return False
     if launched_elsewhere():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def as_settings(thing: Any) -> Any:
         return thing
     if isinstance(thing, Path):
         return str(thing)
+    if isinstance(thing, timedelta):
+        return {"_target_": "datetime.timedelta", "seconds": thing.total_seconds()}
     if isinstance(thing, (Tensor, np.ndarray)):
         return thing.tolist()
     if isinstance(thing, Mapping):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from oponm.data import LongTailDataModule
@@ -21,7 +22,7 @@ from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
 from oponm.training.callbacks.averaging import check_averages
-from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, check_states, state_of
+from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, check_callbacks, state_of
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
@@ -102,7 +103,7 @@ def train(
         >>> result["phases"][1], (folder / "checkpoints/last.ckpt").is_file()
         ({'name': 'class_balanced+noise', 'start': 1}, True)
     """
-    check_states(callbacks)
+    check_callbacks(callbacks)
     check_averages(callbacks, plan)
     module.plan = plan
     if NOTED not in vars(module.model):
@@ -117,6 +118,9 @@ def train(
     )
     guard.last_good = lambda: keeper.last_good
     plugins = [files, *trainer_options.get("plugins", [])]
+    if others := [type(plugin).__name__ for plugin in plugins[1:] if isinstance(plugin, CheckpointIO)]:
+        said = f"hold {others[0]}, and a run writes its checkpoints itself, whole or not at all"
+        raise InputError(said, "trainer.plugins")
     options = {"limit_val_batches": 1.0 if validating else 0, **trainer_options, "plugins": plugins}
     parts = module.trains_parts or module.has_idle_weights
     own: dict[str, Any] = {"max_epochs": plan.max_epochs, "default_root_dir": run_dir, "parts": parts}

@@ -55,6 +55,7 @@ def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
         ("trainer.epochs=3", ["trainer.epochs"]),
         ("+data.colour=red", ["data.colour"]),
         ("+colour=red", ["colour is no setting"]),
+        ("+schedule.gamm=1", ["schedule.gamm is no setting of this choice"]),
         ("+trainer.max_epoch=50", ["trainer.max_epoch is no setting"]),
         ("model=null", ["model"]),
         ("shots=null", ["shots"]),

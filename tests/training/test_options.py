@@ -7,14 +7,17 @@ from datetime import timedelta
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning import callbacks
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import AsyncCheckpointIO
 
 from oponm.data import DigitsLT
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
 from oponm.training import Phase, PhasePlan, fit, train
 from oponm.training import run as run_config
+from oponm.training.callbacks.checkpoint import check_callbacks
 from oponm.training.options import trainer_options
 from oponm.training.weights import load_state
 from tests.cli.compose import compose_config
@@ -53,6 +56,9 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
         ("++trainer.callbacks=[]", "trainer.callbacks are a group of their own"),
         ("++trainer.default_root_dir=x", "trainer.default_root_dir is the folder of the run"),
         ("++trainer.limit_test_batches=0", "trainer.limit_test_batches cannot be 0"),
+        ("++trainer.limit_train_batches=0", "trainer.limit_train_batches cannot be 0"),
+        ("++trainer.max_steps=0", "trainer.max_steps cannot be 0"),
+        ("++trainer.deterministic=bogus", "trainer.deterministic must be true, false or warn, got 'bogus'"),
         ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be a whole number of at least 1"),
         ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be a whole number of at least 1"),
         ("++trainer.barebones=true", "trainer.barebones leaves out"),
@@ -65,6 +71,12 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
 def test_what_contradicts_phases_or_resumption_is_refused_with_the_reason(override, words):
     with pytest.raises(InputError, match=words):
         check_settings(compose_config(override))
+
+
+def test_epochs_that_are_validated_need_batches_for_it():
+    with pytest.raises(InputError, match=r"trainer\.limit_val_batches cannot be 0 where epochs are validated"):
+        check_settings(compose_config("data.val=split", "++trainer.limit_val_batches=0"))
+    check_settings(compose_config("++trainer.limit_val_batches=0"))
 
 
 def test_a_skipped_step_and_accumulated_gradients_exclude_each_other():
@@ -212,8 +224,30 @@ def test_an_object_among_the_options_does_not_lose_its_settings(tmp_path):
     profiler = {"_target_": "pytorch_lightning.profilers.SimpleProfiler", "dirpath": str(tmp_path), "filename": "own"}
     fit(DigitsLT(), output_dir=tmp_path / "profiled", profiler=profiler, **short)
     assert (tmp_path / "fit-own.txt").is_file()
-    with pytest.raises(InputError, match=r"trainer\.profiler must be plain values"):
-        fit(DigitsLT(), profiler=pl.profilers.SimpleProfiler(str(tmp_path)), **short)
+    fit(DigitsLT(), profiler=pl.profilers.SimpleProfiler(str(tmp_path), "object"), **short)
+    assert (tmp_path / "fit-object.txt").is_file()
+
+
+def test_what_stores_checkpoints_in_another_way_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"trainer\.plugins hold AsyncCheckpointIO, and a run writes"):
+        fit(DigitsLT(), method="erm", max_epochs=1, plugins=AsyncCheckpointIO(), output_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [
+        (callbacks.BatchSizeFinder(), "hold BatchSizeFinder, which changes the batch size: .* data.batch_size"),
+        (callbacks.LearningRateFinder(), "hold LearningRateFinder, which .* optimizer.lr"),
+        (callbacks.BackboneFinetuning(), "hold BackboneFinetuning, which freezes weights"),
+        (callbacks.ModelPruning("l1_unstructured"), "hold ModelPruning"),
+        (callbacks.StochasticWeightAveraging(0.01), "hold StochasticWeightAveraging, .* take callbacks=swa"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_callbacks_that_contradict_the_settings_are_refused(callback, words):
+    with pytest.raises(InputError, match=words):
+        check_callbacks([callback])
 
 
 def test_one_callback_stands_for_a_list_and_a_thing_that_is_none_is_refused(tmp_path):

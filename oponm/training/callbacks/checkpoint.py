@@ -15,7 +15,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning.callbacks import Checkpoint, WeightAveraging
+from pytorch_lightning.callbacks import (
+    BaseFinetuning,
+    BatchSizeFinder,
+    Checkpoint,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 
 from oponm.data.loader import DecodingFailed
 from oponm.errors import InputError
@@ -26,6 +34,14 @@ from oponm.training.history import History
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 MONITOR = "val/balanced_accuracy"
+# Callbacks of Lightning that change what settings and phases say.
+_CONTRADICT: dict[type[pl.Callback], tuple[str, str]] = {
+    BatchSizeFinder: ("changes the batch size", "find it without, and set data.batch_size"),
+    LearningRateFinder: ("changes the learning rate", "find it without, and set optimizer.lr"),
+    BaseFinetuning: ("freezes weights and thaws them", "phases do by trainable, see method=crt"),
+    ModelPruning: ("gives the network other weights than it is evaluated by", "prune the trained network"),
+    StochasticWeightAveraging: ("takes another learning rate than the schedule", "take callbacks=swa"),
+}
 _PROGRESS = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
 
 
@@ -282,28 +298,32 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return dict(checkpoint["callbacks"][Checkpoints.__qualname__])
 
 
-def check_states(callbacks: Sequence[pl.Callback]) -> None:
-    """See that what callbacks keep in a checkpoint can be read again, which runs nothing that is in the file.
+def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
+    """See that callbacks leave settings and phases as they are, and that their states can be read from a checkpoint.
 
     Args:
         callbacks: of the user.
 
     Raises:
-        InputError: naming one that keeps more than numbers, text, tensors and collections of them, or is no callback.
+        InputError: naming one that is no callback, that contradicts what the run is told, or whose state is more than
+            numbers, text, tensors and collections of them: to read that would run what is in the file.
 
     Example:
-        >>> check_states([pl.callbacks.LearningRateMonitor()])
+        >>> check_callbacks([pl.callbacks.LearningRateMonitor()])
     """
     for callback in callbacks:
+        name = type(callback).__name__
         if not isinstance(callback, pl.Callback):
             raise InputError(f"must be Lightning's, got {callback!r}", "callbacks")
+        for kind, (does, remedy) in _CONTRADICT.items():
+            if isinstance(callback, kind):
+                raise InputError(f"hold {name}, which {does}: {remedy}", "callbacks")
         written = io.BytesIO()
         try:
             torch.save(callback.state_dict(), written)
             written.seek(0)
             torch.load(written, weights_only=True)
         except (pickle.PickleError, AttributeError, TypeError) as error:
-            name = type(callback).__name__
             remedy = "let its state_dict give numbers, strings, tensors and collections of them"
             raise InputError(f"hold {name}, whose state no checkpoint can keep: {remedy}", "callbacks") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning import callbacks
 
-from oponm.errors import InputError
+from oponm.errors import InputError, check_int, check_real
 
 
 class EarlyStopping(callbacks.EarlyStopping):
@@ -19,10 +19,13 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     Args:
         monitor: the figure, such as ``val/balanced_accuracy``.
-        **options: of Lightning's ``EarlyStopping``: ``mode``, ``patience``, ``min_delta`` and others.
+        patience: how often in a row the figure may be no better, at least 0.
+        min_delta: by how much a better figure is better.
+        **options: of Lightning's ``EarlyStopping``: ``mode``, ``stopping_threshold`` and others.
 
     Raises:
-        InputError: in training, for a figure that nothing logs.
+        InputError: in the first epoch, for a figure of validation that nothing logs; for one of training in the last
+            phase, as some are of noise.
 
     Example:
         >>> EarlyStopping("val/balanced_accuracy", mode="max", patience=5).patience
@@ -31,8 +34,9 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     changes_nothing = True  # of the weights of phases that others share
 
-    def __init__(self, monitor: str, **options: Any) -> None:
-        super().__init__(monitor, **options)
+    def __init__(self, monitor: str, patience: int = 3, min_delta: float = 0.0, **options: Any) -> None:
+        check_int("patience", patience, minimum=0)
+        super().__init__(monitor, check_real("min_delta", min_delta, 0), patience, **options)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Look at a figure of training."""
@@ -41,6 +45,8 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Look at a figure of validation."""
+        if self.monitor.startswith("val/") and not trainer.sanity_checking:
+            self._require(trainer)
         if trainer.current_epoch >= pl_module.plan.starts[-1]:
             self._look(trainer, lambda: callbacks.EarlyStopping.on_validation_end(self, trainer, pl_module))
 
@@ -48,8 +54,11 @@ class EarlyStopping(callbacks.EarlyStopping):
         """Look, and say of a figure that nothing logs which there are."""
         try:
             look()
-        except RuntimeError as error:
-            if self.monitor in trainer.callback_metrics:
-                raise
+        except RuntimeError:
+            self._require(trainer)
+            raise
+
+    def _require(self, trainer: pl.Trainer) -> None:
+        if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
-            raise InputError(f"watches {self.monitor}, which is not among {known}", "callbacks") from error
+            raise InputError(f"watches {self.monitor}, which is not among {known}", "callbacks")

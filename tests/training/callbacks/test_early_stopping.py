@@ -53,3 +53,11 @@ def test_killed_it_resumes_and_stops_where_it_would_have(tmp_path, step):
 def test_a_figure_that_nothing_logs_is_named(tmp_path):
     with pytest.raises(InputError, match=r"callbacks watches val/nothing, which is not among .*val/balanced_accuracy"):
         run(tmp_path / "run", EarlyStopping("val/nothing"))
+    assert load_state(tmp_path / "run/checkpoints/last.ckpt")["epoch"] == 0  # not first in the last phase
+
+
+@pytest.mark.parametrize("options", [{"patience": "x"}, {"patience": -1}, {"min_delta": "much"}], ids=str)
+def test_settings_that_are_no_numbers_are_refused(options):
+    (key,) = options
+    with pytest.raises(InputError, match=f"^{key} must be"):
+        EarlyStopping("val/balanced_accuracy", **options)
