@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint format bench evidence clean help
+.PHONY: demo test test-all lint format bench evidence clean help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): about 6 GB with a GPU build of torch, one to several minutes"
@@ -21,8 +21,11 @@ demo: $(READY) ## ERM, RS, DRS and OPeN on the embedded digits, five seeds, tabl
 	$(BIN)/oponm train sweep=demo
 	$(BIN)/oponm report outputs/demo
 
-test: $(READY) ## the test suite
-	$(BIN)/python -m pytest -n auto
+test: $(READY) ## the tests but for the slow ones, which kill processes and start several
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-all: $(READY) ## all tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

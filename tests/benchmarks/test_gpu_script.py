@@ -31,6 +31,7 @@ def test_a_tiny_run_on_the_cpu_prints_both_tables():
     assert images_per_second > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_without_a_gpu_it_says_what_can_be_done():
     finished = run()

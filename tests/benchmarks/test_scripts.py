@@ -78,6 +78,7 @@ def test_overhead(capsys):
         assert 0 < bare < 10 * ours
 
 
+@pytest.mark.slow
 def test_startup(capsys):
     startup.main(rounds=1)
     output = capsys.readouterr().out
@@ -94,6 +95,7 @@ def test_streaming(capsys):
     assert len(table[-3:]) == len(streaming.COMPUTE)
 
 
+@pytest.mark.slow
 def test_ranks(capsys, monkeypatch):
     alone, *_, synchronised = ranks.SETTINGS
     monkeypatch.setattr(ranks, "SETTINGS", {name: ranks.SETTINGS[name] for name in (alone, synchronised)})

@@ -37,6 +37,7 @@ def test_a_run(folder):
     assert len(result["split_digest"]) == 64
 
 
+@pytest.mark.slow
 def test_an_epoch_on_the_original_images(original, tmp_path):
     arguments = ["data=cifar10_lt", f"data.root={original}", "data.verify=false", "trainer.max_epochs=1"]
     done = oponm("train", *arguments, "model=small_cnn", "method=erm", "output_dir=run", cwd=tmp_path)

@@ -34,6 +34,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", TIME, "train", *QUICK, *arguments], cwd=folder, stderr=-1, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", [False, True])
 def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, sweep):
     running = [start(tmp_path, *(["-m"] if sweep else []), f"seed={seed}") for seed in (0, 1)]

@@ -20,6 +20,7 @@ COMMAND = ["-m", "oponm", "train"]
 TWO = [*QUICK, "trainer.devices=2", "trainer.accelerator=cpu", "phase_cache=off"]
 
 
+@pytest.mark.slow
 def test_torchrun_runs_a_sweep_in_which_a_job_fails(tmp_path):
     sweep = ["-m", *TWO, "data.imbalance_ratio=0.5,10", "output_dir=sweep"]
     command = [*TORCHRUN, f"--log-dir={tmp_path}/logs", *COMMAND, *sweep]
@@ -30,6 +31,7 @@ def test_torchrun_runs_a_sweep_in_which_a_job_fails(tmp_path):
     assert [job["status"] for job in jobs] == ["failed", "done"]
 
 
+@pytest.mark.slow
 def test_an_error_of_the_first_process_alone_ends_the_job_in_all(tmp_path):
     """Only it opens loggers; the next job begins in all of them together."""
     sweep = ["-m", *TWO[1:], "trainer.max_epochs=2", "logger=wandb,csv", "output_dir=sweep"]
@@ -45,6 +47,7 @@ def test_an_error_of_the_first_process_alone_ends_the_job_in_all(tmp_path):
     assert "no API key" in jobs[0]["reason"]
 
 
+@pytest.mark.slow
 def test_the_death_of_one_process_ends_all(tmp_path):
     settings = [*TWO[1:], "trainer.max_epochs=100000", "trainer.checkpoint_every_n_steps=5", "output_dir=run"]
     run = subprocess.Popen([*TORCHRUN, f"--log-dir={tmp_path}/logs", *COMMAND, *settings], cwd=tmp_path)

@@ -205,6 +205,7 @@ def test_a_key_is_asked_for_but_no_server(tmp_path, monkeypatch):
         assert len(loggers) == 2
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached_costs_a_warning(tmp_path):
     """Weights & Biases' own client, told of a port where nobody listens."""
     unreachable = {
@@ -250,6 +251,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_as_the_same_run(tmp_path):
     # Three steps an epoch, a phase that begins in the last: the checkpoint is older than what was logged.
     settings = ["trainer.max_epochs=4", *OFFLINE, "trainer.checkpoint_every_n_steps=4", "output_dir=run"]

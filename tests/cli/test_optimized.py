@@ -59,6 +59,7 @@ def test_a_sweeper_gets_a_figure_of_the_validation_set(folder):
     assert figures != [result["metrics"]["accuracy"] for result in results]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
@@ -74,6 +75,7 @@ def test_a_sweeper_that_cannot_be_answered(folder, argument, words):
     assert files_below(folder) == {"figures.json", "plugins/hydra_plugins/asking.py"}
 
 
+@pytest.mark.slow
 def test_a_figure_that_was_not_measured_is_named(folder):
     done = sweep(folder, "data.val=split", "optimized_metric=val/glory")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

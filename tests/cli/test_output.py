@@ -28,9 +28,13 @@ def full_device() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
-@pytest.mark.parametrize("gone", [closed_pipe, full_device])
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]], ids=["here", "joblib"])
-def test_a_sweep_whose_output_goes_away_comes_to_its_end(tmp_path, gone, launcher):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "gone"),
+    [([], closed_pipe), (["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"], full_device)],
+    ids=["here", "joblib"],
+)
+def test_a_sweep_whose_output_goes_away_comes_to_its_end(tmp_path, launcher, gone):
     done = run(tmp_path, "train", "-m", *QUICK, *launcher, "seed=0,1", "output_dir=sweep", stdout=gone())
     assert done.returncode == 0, done.stderr
     assert "standard output cannot be written" in done.stderr

@@ -62,6 +62,7 @@ def test_a_job_that_is_run_again_goes_on(monkeypatch, name):
     assert "resume" not in resume_if_run_again(OmegaConf.create({"seed": 0}))
 
 
+@pytest.mark.slow
 def test_submitit_runs_a_job_again_that_it_has_warned(tmp_path):
     """Its local executor, which does what that of SLURM does, but by starting the job's process anew."""
     command = [sys.executable, "-m", "oponm", "train", "-m", "hydra/launcher=submitit_local", "output_dir=sweep"]

@@ -19,6 +19,7 @@ from tests.cli.command import QUICK, oponm
 SCRIPT = Path(__file__).parents[2] / "benchmarks/kill_and_resume.py"
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path):
     spec = importlib.util.spec_from_file_location("kill_and_resume", SCRIPT)
     script = importlib.util.module_from_spec(spec)

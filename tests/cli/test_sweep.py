@@ -11,6 +11,7 @@ from oponm.cli.sweep import conclude
 from tests.cli.command import QUICK, ROOT, oponm
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_listed_and_leaves_the_others_alone(tmp_path):
     """In the processes of two launchers: joblib's, and submitit's on this machine, which stands for SLURM."""
     sweep = ["train", "-m", *QUICK, "data.imbalance_ratio=0.5,20", "output_dir=sweep"]
@@ -48,6 +49,7 @@ class Net(SmallCNN):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "seeds"), [(["joblib", "hydra.launcher.n_jobs=2"], [0, 1]), (["submitit_local"], [0])]
 )

@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.cli.command import oponm
 from tests.cli.wandb_server import wandb_server
 
 
+@pytest.mark.slow
 def test_what_was_logged_offline_arrives(tmp_path):
     settings = ["trainer.max_epochs=2", "logger=wandb", "logger.wandb.offline=true", "output_dir=run"]
     done = oponm("train", *settings, cwd=tmp_path, WANDB_DATA_DIR=str(tmp_path / "data"))

@@ -53,8 +53,10 @@ def pixels_for(classifier: Classifier, number: int = 5) -> torch.Tensor:
     return torch.randint(0, 256, (number, *classifier.image_shape), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("takes", ["unit", "uint8", "normalised"])
-@pytest.mark.parametrize("format", ["onnx", "torchscript", "torch_export"])
+@pytest.mark.parametrize(
+    ("format", "takes"),
+    [("onnx", "unit"), ("onnx", "uint8"), ("onnx", "normalised"), ("torchscript", "uint8"), ("torch_export", "unit")],
+)
 def test_graphs_run_without_oponm(tmp_path, format, takes):
     classifier = make(tmp_path)
     file = export_classifier(classifier, tmp_path / f"out/model{FORMATS[format].extension}", format, takes)[-1]
@@ -77,6 +79,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "torchscript", "torch_export"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_kind_of_network_leaves_as_a_graph(tmp_path, network, format):
@@ -87,6 +90,7 @@ def test_every_kind_of_network_leaves_as_a_graph(tmp_path, network, format):
     assert files_below(tmp_path / "out") == {file.name, "labels.txt", "MODEL_CARD.md"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "config", "channels"),
     [

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torchmetrics import MetricCollection
 
 from oponm.metrics import RowMetrics, evaluation_metrics, summarise
 from tests.metrics.answers import answers
+from tests.processes import spawn
 
 COUNTS = [1000, 600, 300, 150, 90, 50, 30, 15, 8, 4]
 # Rows of each process, batch by batch: uneven, and in the last case none for the second process.
@@ -42,7 +42,7 @@ def work(rank: int, folder: Path, shares: tuple[list[int], list[int]]) -> None:
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 @pytest.mark.parametrize("shares", SHARES.values(), ids=SHARES)
 def test_two_processes_measure_what_one_does(tmp_path, shares):
-    mp.spawn(work, (tmp_path, shares), nprocs=2)
+    spawn(work, (tmp_path, shares), 2)
     metrics, rows = count([slice(0, 200)])
     expected, expected_rows = summarise(metrics.compute(), COUNTS), rows.compute()
     for rank in range(2):

@@ -8,17 +8,17 @@ import pickle
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from oponm.errors import InputError
 from oponm.nn import convert_batchnorm, desynchronise_batchnorm, noise_routing, synchronise_batchnorm
+from tests.processes import spawn
 
 KINDS = [("dar", "none"), ("dar", "input"), ("dar", "full"), ("aux", "none"), ("aux", "full"), ("standard", "full")]
 KINDS += [("standard", "none"), ("standard", "input")]
-STEPS, ROWS = 10, 16
+STEPS, ROWS = 4, 16
 # Which rows of a global batch of 16 are noise, step by step.
 MASKS = {
     "scattered": lambda step: torch.arange(ROWS) % 3 == step % 3,
@@ -28,7 +28,8 @@ MASKS = {
     "a single row": lambda step: torch.arange(ROWS) == step,
     "no route": lambda step: None,
 }
-CASES = {size: [(*kind, mask) for kind in KINDS for mask in MASKS] for size in (2, 4)}
+CASES = {2: [(*kind, mask) for kind in KINDS for mask in MASKS]}
+CASES[4] = [case for case in CASES[2] if case[:2] in KINDS[:4] and case[2] in list(MASKS)[:3]]
 
 
 def make_network(kind: str, noise_grad: str) -> nn.Module:
@@ -78,7 +79,7 @@ def trained(tmp_path_factory) -> dict[int, list[list]]:
     done = {}
     for size in CASES:
         folder = tmp_path_factory.mktemp("processes")
-        mp.spawn(work, (size, str(folder)), nprocs=size)
+        spawn(work, (size, str(folder)), size)
         done[size] = [torch.load(folder / f"{rank}.pt") for rank in range(size)]
     return done
 

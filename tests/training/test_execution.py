@@ -35,6 +35,7 @@ def test_channels_last_is_kept_and_changes_nothing_but_rounding(tmp_path):
     assert result["metrics"]["accuracy"] == pytest.approx(expected["metrics"]["accuracy"], abs=0.02)
 
 
+@pytest.mark.slow
 def test_compiled_graphs_do_not_grow_with_the_epochs(tmp_path, monkeypatch):
     def compile_quickly(self, **options):
         assert options == {"dynamic": False}

@@ -15,7 +15,6 @@ from oponm.errors import InputError
 from oponm.models import SmallCNN
 from oponm.training import fit
 from tests.cli.command import ROOT, oponm
-from tests.models.networks import WithOthersOfThatSize
 
 SCRIPT = """
 import sys
@@ -65,8 +64,12 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_under_torchrun(command, tmp_path):
-    before = "fit(data, max_epochs=2, devices=2, accelerator='cpu', output_dir='first')"  # in the same group
+    # In the same group, a network with a head that is not used.
+    before = "from tests.models.networks import WithOthersOfThatSize as Odd\n"
+    before += "    options = dict(method='erm', norm='standard', max_epochs=2, devices=2, accelerator='cpu')\n"
+    before += "    fit(data, Odd, output_dir='first', **options)"
     done = script(tmp_path, TORCHRUN, before)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
@@ -82,6 +85,7 @@ def test_in_processes_of_its_own(command, tmp_path):
     assert_same_run(tmp_path / "run", command)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_of_it(tmp_path):
     done = script(tmp_path, call="main()")
     assert done.returncode == 1
@@ -98,6 +102,7 @@ def test_what_the_processes_cannot_use_is_said_by_the_one_that_started_them(tmp_
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_more_processes_than_asked_for_are_refused(tmp_path):
     done = script(tmp_path, ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"])
     assert "devices times num_nodes is 2, and 3 processes were launched" in done.stderr
@@ -119,8 +124,3 @@ def test_bad_input(tmp_path, options, words):
     with pytest.raises(InputError, match=words):
         fit(DigitsLT(imbalance_ratio=50), **{"max_epochs": 2, "devices": 2, "output_dir": tmp_path / "run", **options})
     assert not (tmp_path / "run").exists()
-
-
-def test_a_head_that_is_not_used_stops_no_process():
-    options = {"method": "erm", "norm": "standard", "max_epochs": 2, "devices": 2, "accelerator": "cpu"}
-    assert fit(DigitsLT(imbalance_ratio=50), WithOthersOfThatSize, **options).metrics

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import os
 import time
 from functools import partial
@@ -15,6 +14,7 @@ from oponm.data.augmentation import no_augmentation
 from oponm.nn import convert_batchnorm
 from oponm.training import Phase, PhaseCache, PhasePlan, train
 from oponm.training.schedule import cosine_schedule
+from tests.processes import CONTEXT
 from tests.training.small import make_data, make_module
 
 FIRST = Phase(2)
@@ -226,10 +226,9 @@ def _train_in_a_process(folder, cache_folder, results):
 
 
 def test_of_two_at_once_one_trains_and_the_other_goes_on_from_there(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
+    results = CONTEXT.Queue()
     processes = [
-        context.Process(target=_train_in_a_process, args=(tmp_path / str(number), tmp_path / "phases", results))
+        CONTEXT.Process(target=_train_in_a_process, args=(tmp_path / str(number), tmp_path / "phases", results))
         for number in range(2)
     ]
     for process in processes:
@@ -249,9 +248,8 @@ def _hold(folder, held):
 
 
 def test_one_that_dies_does_not_keep_others_waiting(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, held))
+    held = CONTEXT.Event()
+    process = CONTEXT.Process(target=_hold, args=(tmp_path, held))
     process.start()
     assert held.wait(60)
     os.kill(process.pid, 9)

@@ -12,14 +12,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from oponm.signals import Stopped
 from oponm.training import Phase, PhaseCache, PhasePlan
 from oponm.training.callbacks import fork
 from oponm.training.callbacks.checkpoint import state_of
+from tests.processes import spawn
 
-TIMEOUT, HELD = 4.0, 7.0  # of the process group; by the other run, from when both processes are there
+TIMEOUT, HELD = 2.0, 4.0  # of the process group; by the other run, from when both processes are there
 SAVED = {"best": None, "seconds": 8.0, "reused": None, "ended": False, "history": []}
 STORED = {"epoch": 2, "best": None, "callbacks": {"Checkpoints": SAVED}, "training": {}}
 
@@ -57,7 +57,7 @@ def said(folder: Path) -> list[str]:
 def test_they_wait_longer_than_their_own_timeout(tmp_path, case, expected):
     cache = PhaseCache(tmp_path / "phases")
     with cache.training("after-2"):
-        processes = mp.spawn(work, (tmp_path, case), nprocs=2, join=False)
+        processes = spawn(work, (tmp_path, case), 2, join=False)
         deadline = time.monotonic() + 120
         while not all((tmp_path / f"there-{rank}").exists() for rank in range(2)):
             assert time.monotonic() < deadline
@@ -76,7 +76,7 @@ def test_they_wait_longer_than_their_own_timeout(tmp_path, case, expected):
 
 def test_what_only_one_of_them_can_read_none_of_them_uses(tmp_path):
     PhaseCache(tmp_path / "phases").save("after-2", STORED)
-    mp.spawn(work, (tmp_path, "unshared"), nprocs=2)
+    spawn(work, (tmp_path, "unshared"), 2)
     assert said(tmp_path) == ["None"] * 2
 
 
