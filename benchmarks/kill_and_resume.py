@@ -113,7 +113,7 @@ def killed_run(folder: Path, epochs: int, kills: int, steps: int, seed: int, pac
 
 
 def killed_once(folder: Path, epochs: int, target: int, kind: str, chance: random.Random, pace: float) -> Kill:
-    """Begin the run or go on with it, and kill it.
+    """Begin the run or resume it, and kill it.
 
     Args:
         folder: of the run.
@@ -170,7 +170,7 @@ def step_until(run: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
 
 
 def start(folder: Path, epochs: int) -> subprocess.Popen[bytes]:
-    """Begin the run, or go on with it."""
+    """Begin the run, or resume it."""
     silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     return subprocess.Popen(command(folder, epochs, "resume=auto"), **silent)
 

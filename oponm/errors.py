@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend: it names the key or the file and the remedy."""
+"""The error for what the user can correct: it names the key or the file and the remedy."""
 
 from __future__ import annotations
 

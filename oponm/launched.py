@@ -32,7 +32,7 @@ def _is_step(number: str) -> bool:
 
 
 def restarted() -> bool:
-    """Whether ``torchrun`` has started this process anew, after one of the run had died.
+    """Whether ``torchrun`` has restarted this process, after one of the run had died.
 
     Example:
         >>> restarted()

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class Unfailing:
     """A text stream that drops what can no longer be written.
 
-    Where rich ends the program when a pipe closes, and ``print`` raises, one warning is logged and the work goes on.
+    Where rich ends the program when a pipe closes, and ``print`` raises, one warning is logged and the work continues.
 
     Args:
         stream: standard output or error.
@@ -52,7 +52,7 @@ class Unfailing:
         except (OSError, ValueError) as error:  # the latter of a file that has been closed
             self.gone = True
             _into_nothing(self.stream)
-            log.warning("%s cannot be written (%s): the run goes on without it", self.name, error)
+            log.warning("%s cannot be written (%s): the run continues without it", self.name, error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

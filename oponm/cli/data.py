@@ -89,7 +89,7 @@ def _prepare(config: DictConfig) -> None:
     try:
         with_full_keys(config, lambda: _prepare_data(config))
     except KeyboardInterrupt:
-        print("oponm: interrupted; run again, and it goes on from there", file=sys.stderr)
+        print("oponm: interrupted; run again, and it continues from there", file=sys.stderr)
         sys.exit(SIGNALLED + signal.SIGINT)
 
 

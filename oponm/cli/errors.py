@@ -29,7 +29,7 @@ ROOM = "make room, and run the command again"
 
 @contextmanager
 def one_line_errors(full: str = ROOM) -> Iterator[None]:
-    """Catch what the user can mend, print it in one line, and exit.
+    """Catch what the user can correct, print it in one line, and exit.
 
     Args:
         full: what to do where a device is full.
@@ -60,11 +60,11 @@ def one_line_errors(full: str = ROOM) -> Iterator[None]:
 def _kept(step: int | None) -> str:
     if step is None:
         return " before its first checkpoint: nothing is kept"
-    return f" with a checkpoint of step {step}: resume=RUN_DIR goes on from it"
+    return f" with a checkpoint of step {step}: resume=RUN_DIR resumes from it"
 
 
 def is_bad_input(error: BaseException) -> bool:
-    """Whether an error is the user's to mend: settings, overrides, or a file that cannot be used."""
+    """Whether the user can correct an error: settings, overrides, or a file that cannot be used."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 

@@ -80,7 +80,7 @@ def launch(
     register_resolvers()
     options, overrides = options_first(arguments)
     overrides = quote_paths(overrides)
-    name, full = command, ROOM if command != "train" else "make room; resume=RUN_DIR goes on"
+    name, full = command, ROOM if command != "train" else "make room; resume=RUN_DIR resumes"
     if recorded.config:
         name, overrides = NAME, compose_with(recorded, overrides, command)
     sys.argv = [f"oponm {command}", *options, *overrides]

@@ -21,7 +21,7 @@ COMMANDS = {
     "predict": "classes of image files: oponm predict checkpoint=FILE PHOTOS",
     "export": "ONNX, TorchScript or torch.export, to run without oponm, or weights: oponm export checkpoint=FILE",
     "data": "data check: class counts, hashes, digest; data prepare: download, decode once; data show: a PNG sheet",
-    "cache": "the phases kept for other runs to go on from, and their size; oponm cache clear removes them",
+    "cache": "the phases kept for other runs to start from, and their size; oponm cache clear removes them",
     "report": "tables and a figure of finished runs: oponm report DIR...",
 }
 _RUNS = ("train", "eval")  # what they print is beside the point of them

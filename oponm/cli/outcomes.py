@@ -25,7 +25,7 @@ class Outcome:
         overrides: that made it this job.
         status: ``"not run"``, ``"running"``, ``"done"`` or ``"failed"``.
         reason: why it failed, or is not done, in one line.
-        bad_input: whether the user can mend that.
+        bad_input: whether the user can correct that.
     """
 
     number: int

@@ -92,10 +92,10 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
         node |= {"logger": {}, **_plain(CONF_DIR / f"{command}.yaml")}
     arguments = [one for one in arguments if not (_choices([one]).items() & own_choices.items())]
     given = _choices(arguments)
-    anew = also_chosen(given, given).keys()
+    again = also_chosen(given, given).keys()
     order = [next(iter(entry)) for entry in defaults if isinstance(entry, Mapping)]
-    before = [{group: None} for group in order if group in anew and group not in _WITHIN]
-    for group in anew:
+    before = [{group: None} for group in order if group in again and group not in _WITHIN]
+    for group in again:
         node.pop(group, None)
     order_of_groups = [*before, "_self_", *({group: None} for group in _WITHIN)]
     ConfigStore.instance().store(NAME, {**node, "defaults": order_of_groups, "hydra": train["hydra"]})

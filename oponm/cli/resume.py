@@ -1,4 +1,4 @@
-"""``resume=RUN_DIR`` and ``resume=auto``: go on with a run that ended early, or leave one that is done alone."""
+"""``resume=RUN_DIR`` and ``resume=auto``: resume a run that ended early, or leave one that is done alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resumed_run(arguments: Sequence[str]) -> tuple[Recorded, list[str]]:
         return Recorded(), list(arguments)
     folder = Path(given[-1]).expanduser()
     if {"-m", "--multirun"} & set(arguments):
-        raise InputError("names one run: to go on with a sweep, take resume=auto and the sweep's output_dir", "resume")
+        raise InputError("names one run: to resume a sweep, take resume=auto and the sweep's output_dir", "resume")
     if not all((folder / name).is_file() for name in (CONFIG_FILE, OVERRIDES_FILE)):
         raise InputError(f"{folder} holds no run ({CONFIG_FILE} and {OVERRIDES_FILE})", "resume")
     return read_recorded(folder, "resume"), [*arguments, f"output_dir={folder.resolve()}"]

@@ -144,9 +144,9 @@ def check_in_place(network: nn.Module, shape: tuple[int, ...], takes: str, path:
     """Open a file with its data beside it (``model.onnx.data``), where it has some, from its place, and compare again.
 
     Args:
-        network: see :func:`write_format`, as the next two.
-        shape: see there.
-        takes: see there.
+        network: what was written.
+        shape: of an image, (C, H, W).
+        takes: how pixels are given: ``"unit"``, ``"uint8"`` or ``"normalised"``.
         path: the file where it is to stay.
 
     Raises:

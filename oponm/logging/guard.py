@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def never_stopping(what: str, then: str = "the run goes on without it") -> Iterator[None]:
+def never_stopping(what: str, then: str = "the run continues without it") -> Iterator[None]:
     """Turn an error of the block into a warning.
 
     Args:

@@ -96,7 +96,7 @@ def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
         if indices.size == 0 or not np.issubdtype(indices.dtype, np.integer) or indices.ndim != 1:
             raise ValueError(f"shape {indices.shape}, dtype {indices.dtype}")
     except Exception as error:  # whatever a damaged file makes NumPy say
-        raise InputError(f"{path}: not a list of whole numbers, one a line ({error})") from error
+        raise InputError(f"{path}: not a list of whole numbers, one per line ({error})") from error
     if indices.min() < 0 or indices.max() >= num_images:
         raise InputError(f"{path}: index {indices.max()} or {indices.min()} lies outside [0, {num_images})")
     if len(np.unique(indices)) != len(indices):

@@ -90,12 +90,12 @@ def row_weights(
     """How much each row counts in :func:`batch_loss`.
 
     Args:
-        targets: see there, as all others.
-        weight: see there.
-        partners: see there.
-        shares: see there.
-        is_noise: see there.
-        noise_weight: see there.
+        targets: (N,), class indices.
+        weight: (C,), of each class; None for 1.
+        partners: (N,), second labels of mixed images.
+        shares: (N,), how much the first label counts, in [0, 1].
+        is_noise: (N,), bool.
+        noise_weight: of noise rows, at least 0.
 
     Returns:
         (N,), or of mixed images (2N,), those of the first labels before those of the second.

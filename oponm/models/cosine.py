@@ -52,7 +52,7 @@ class CosineClassifier(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, from the global generator."""
+        """Draw the weights again, from the global generator."""
         nn.init.uniform_(self.weight, -1, 1)
         with torch.no_grad():
             self.weight.copy_(F.normalize(self.weight))

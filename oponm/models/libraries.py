@@ -70,7 +70,7 @@ def torchvision_model(
     """Make a classification network of torchvision, with random weights.
 
     The weights that torchvision publishes are plain state dicts: download one and give the file to
-    :func:`~oponm.models.load_initial_weights`. With other than 3 colour channels the first convolution is made anew
+    :func:`~oponm.models.load_initial_weights`. With other than 3 colour channels the first convolution is replaced
     (He initialisation). GoogLeNet and Inception come without their side branches.
 
     Args:

@@ -14,7 +14,7 @@ _FROZEN = "_frozen_by_set_trainable"  # of a network: the parameters that are to
 
 
 def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
-    """Draw the classifier's weights anew, from the global generator: the start of classifier re-training (cRT).
+    """Draw the classifier's weights again, from the global generator: the start of classifier re-training (cRT).
 
     Args:
         model: any network; changed in place.
@@ -35,7 +35,7 @@ def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
     """
     _, classifier = find_classifier(model, num_classes)
     if is_parametrized(classifier):
-        raise InputError("the classifier has a learnable scale: fold_scale(model) before it is drawn anew")
+        raise InputError("the classifier has a learnable scale: fold_scale(model) before it is drawn again")
     layers = [layer for layer in classifier.modules() if callable(getattr(layer, "reset_parameters", None))]
     if not layers:
         raise InputError(
@@ -103,7 +103,7 @@ def wrap_scale(model: nn.Module, num_classes: int | None = None) -> None:
 def fold_scale(model: nn.Module) -> None:
     """Multiply the scale of :func:`wrap_scale` into the weights: a plain linear layer again, of the same predictions.
 
-    The weight stays the same parameter, so an optimiser that holds it goes on with it.
+    The weight stays the same parameter, so an optimizer that holds it keeps training it.
 
     Args:
         model: any network; changed in place; left as it is without a scale.

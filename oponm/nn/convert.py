@@ -41,7 +41,7 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = 
     """Make every batch-norm layer of a network route noise rows, in place.
 
     Parameters, buffers, hooks and training mode stay what they are, as does the behaviour of subclasses (timm's
-    ``BatchNormAct2d`` keeps its activation). A network already converted is converted anew.
+    ``BatchNormAct2d`` keeps its activation). A network already converted is converted again.
 
     Args:
         model: any network, or a single layer.

@@ -107,19 +107,19 @@ def grouped_batch_norm(
     Args:
         x: (N, C) or (N, C, *), floating point.
         groups: of the rows of ``x``.
-        weight: see there, as for all that follow.
-        bias: see there.
-        noise_weight: see there.
-        noise_bias: see there.
-        eps: see there.
-        noise_grad: see there.
+        weight: gamma, (C,), or None for 1.
+        bias: beta, (C,), or None for 0.
+        noise_weight: gamma of the noise rows; None to share ``weight``.
+        noise_bias: beta of the noise rows; None to share ``bias``.
+        eps: added to the variance.
+        noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
         synchronised: the groups are those of all processes of ``torch.distributed``'s default group together, in the
             forward and in the backward pass; all must call, each with its rows, and a process may have none of a group.
             Gradients of gamma and beta stay each process's share, for the data-parallel wrapper to add up.
         natural_first: how many natural rows there are, if all come before the noise rows and this is known.
 
     Returns:
-        See there; statistics and ``numel`` are those of all processes.
+        Output and the statistics of both groups; statistics and ``numel`` are those of all processes.
 
     Raises:
         InputError: if the groups do not fit ``x``.

@@ -79,12 +79,12 @@ def sliced_batch_norm(
     Args:
         x: what :func:`suits_slices`.
         natural: number of natural rows.
-        weight: see :func:`~oponm.nn.routed_batch_norm`, as for all that follow.
-        bias: see there.
-        noise_weight: see there.
-        noise_bias: see there.
-        eps: see there.
-        noise_grad: see there.
+        weight: gamma, (C,), or None for 1.
+        bias: beta, (C,), or None for 0.
+        noise_weight: gamma of the noise rows; None to share ``weight``.
+        noise_bias: beta of the noise rows; None to share ``bias``.
+        eps: added to the variance.
+        noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
 
     Returns:
         Output, means, variances and values a channel, as in :class:`~oponm.nn.functional.Routed`.

@@ -30,7 +30,7 @@ def synchronise_batchnorm(model: Model) -> Model:
     row of a group takes part. Where there is one process, and in evaluation mode, nothing changes; nor does the state
     dict. Unlike ``nn.SyncBatchNorm``, which would take the routing away, this runs on any device.
 
-    Convert first, as :func:`~oponm.nn.convert_batchnorm` makes layers anew.
+    Convert first, as :func:`~oponm.nn.convert_batchnorm` makes new layers.
 
     Args:
         model: any network.

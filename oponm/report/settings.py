@@ -11,7 +11,7 @@ from typing import Any
 from oponm.report.text import printable, value_text
 from oponm.run_settings import FREE, determining_settings
 
-# Beside what a run may change when it goes on: the seed, what data repeats of other groups, and how files are read.
+# Beside what a run may change when it resumes: the seed, what data repeats of other groups, and how files are read.
 _APART = FREE | {"seed", "hydra", "sweep", "hparams_search"}
 _APART |= {
     f"data.{key}"

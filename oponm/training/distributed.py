@@ -93,7 +93,7 @@ def only_first(mendable: tuple[type[BaseException], ...] = (InputError, OSError)
     """A block in which only the first process of the run has something to do; all must enter it, and leave it alike.
 
     Args:
-        mendable: errors that are the user's to mend.
+        mendable: errors that the user can correct.
 
     Raises:
         InputError: in the others, where the first one fails by such an error, with its message.

@@ -106,19 +106,20 @@ def fit(
         tau: of :class:`~oponm.training.PhasePlan`, for the classifier's weights at the end; None is the method's.
         shots: thresholds of :func:`~oponm.longtail.shot_groups`.
         output_dir: the run's folder, empty or new; None makes a temporary one, kept until the program ends.
-        resume: go on with the run that was begun in ``output_dir``, if there is one; one that is done is read.
+        resume: resume the run that was begun in ``output_dir``, if there is one; one that is done is read.
         phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None does without.
         loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
         callbacks: Lightning's, beside those of the command line.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
         devices: processes on each machine, each with a device of its own and a part of each batch.
         num_nodes: machines; the script is launched on each.
-        max_restarts: how often the processes that it starts are started anew if one dies, to go on from the last
+        max_restarts: how often the processes that it starts are restarted if one dies, to resume from the last
             checkpoint. Those of a launcher are the launcher's.
         precision: of Lightning's trainer.
-        channels_last: see :class:`~oponm.training.LongTailModule`, as the next two.
-        compile: see there.
-        split_noise: see there; true where it cannot be done is an error.
+        channels_last: memory format of weights and images; faster for convolutions in bf16.
+        compile: call ``torch.compile`` on the network; on the CPU it needs a C++ compiler.
+        split_noise: noise rows in a pass of their own; ``"auto"`` where that gives the same gradients; true where it
+            does not is an error.
         confusion_matrix: whether the test set's is counted, see :attr:`Run.confusion_matrix`; ``"auto"`` counts it for
             1,000 classes at most.
         sync_batchnorm: see :func:`~oponm.training.make_trainer`.
@@ -135,7 +136,7 @@ def fit(
 
     Raises:
         InputError: naming what cannot be used; nothing is written then. A loss that diverges, later on.
-        Stopped: at SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, after the step; ``resume=True`` goes on from there.
+        Stopped: at SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, after the step; ``resume=True`` resumes there.
         ChildProcessError: if one of the processes that it started died.
 
     Example:

@@ -63,7 +63,7 @@ def run_in_processes(
     if "__mp_main__" in callers:  # the script is being imported by such a process
         guard = 'call fit below if __name__ == "__main__":'
         raise InputError(
-            f"of {devices} starts processes that import this script anew: {guard}, or {torchrun}", "devices"
+            f"of {devices} starts processes that import this script again: {guard}, or {torchrun}", "devices"
         )
     if isinstance(arguments.get("model"), nn.Module):
         raise InputError(
@@ -183,7 +183,7 @@ def explain(job: Path, error: Any = None) -> NoReturn:
     if error:
         rank, failure = error.get_first_failure()
         how = f"process {rank} of the run ended with code {failure.exitcode}"
-    raise ChildProcessError(f"{how}; resume=RUN_DIR goes on from its last checkpoint") from error
+    raise ChildProcessError(f"{how}; resume=RUN_DIR resumes from its last checkpoint") from error
 
 
 @contextmanager
@@ -233,7 +233,7 @@ def told(job: Path) -> dict[str, Any] | None:
 
 
 def settled(job: Path) -> bool:
-    """Whether a process that is started anew has nothing to do, as those before it had a reason to end that stays.
+    """Whether a restarted process has nothing to do, as those before it ended for a reason that stays.
 
     One that was ended because another had died has not; what it wrote is forgotten.
 

@@ -48,7 +48,7 @@ def set_modes(model: nn.Module, part: str, batchnorm: str | None, num_classes: i
 
     A frozen batch norm standardises by its running statistics, which stay; so the features are those that the network
     is evaluated with, and dropout is off. With ``batchnorm="batch"`` it standardises by the batch, natural and noise
-    rows apart, and its running statistics go on.
+    rows apart, and its running statistics are updated further.
     """
     model.train(part == "all")
     if part != "all":

@@ -1,4 +1,4 @@
-"""Phases that were trained once, kept for others to go on from."""
+"""Phases that were trained once, kept for other runs to start from."""
 
 from __future__ import annotations
 
@@ -73,12 +73,14 @@ class PhaseCache:
         except FileNotFoundError:  # cleared meanwhile
             return None
         except Exception as error:  # whatever a damaged file makes the unpickler say
-            log.warning("phase cache: %s is damaged (%s) and is trained anew", path, " ".join(str(error).split())[:100])
+            log.warning(
+                "phase cache: %s is damaged (%s) and is trained again", path, " ".join(str(error).split())[:100]
+            )
             path.unlink(missing_ok=True)
             return None
 
     def save(self, key: str, state: dict[str, Any]) -> None:
-        """Store a state, whole or not at all; where it cannot be, training goes on with a warning."""
+        """Store a state, whole or not at all; where it cannot be, training continues with a warning."""
         temporary = self._path(key).with_suffix(f".{os.getpid()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

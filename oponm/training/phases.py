@@ -37,7 +37,7 @@ class Phase:
         batchnorm: where a part is trained, what the batch norms of the frozen rest standardise by: ``"running"``
             statistics, which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.
         schedule: makes the factor of the learning rate over this phase's epochs from their number, ``max_epochs``;
-            None goes on with the run's.
+            None keeps the run's.
 
     Raises:
         InputError: for a value out of range, or one that the rest of the phase leaves without effect.
@@ -107,7 +107,7 @@ class PhasePlan:
     """The phases of a method laid out over the epochs of a run.
 
     Lengths keep their proportions; each phase has at least one epoch. A phase may be cut in two equal ones, for others
-    to go on from the cut; such neighbours are one phase where a run is too short for both.
+    to continue from the cut; such neighbours are one phase where a run is too short for both.
 
     Args:
         phases: in order.

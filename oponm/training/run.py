@@ -230,7 +230,7 @@ def _look_into(config: DictConfig, folder: Path) -> bool:
     others = [path.name for path in folder.iterdir() if not left_of_start(path.name)] if folder.is_dir() else []
     begun = bool(config.get("resume") or restarted()) and (folder / CONFIG_FILE).is_file()
     if others and not begun:
-        remedy = "choose an empty or new folder, delete it, or go on with its run by resume"
+        remedy = "choose an empty or new folder, delete it, or resume its run by resume"
         raise InputError(f"{folder} holds {others[0]}: {remedy}", "output_dir")
     return begun
 

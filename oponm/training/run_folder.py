@@ -1,4 +1,4 @@
-"""The files of a run's folder: what was run, what came out, and whether a run may go on with them."""
+"""The files of a run's folder: what was run, what came out, and whether a run may resume with them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] |
 
     Args:
         folder: of the run.
-        config: of the run that is to go on with it.
+        config: of the run that is to resume.
 
     Raises:
         InputError: naming the first setting that differs from those the run was begun with.
@@ -91,7 +91,7 @@ def state_to_go_on_from(
 
     Args:
         folder: of the run.
-        data: of the run that is to go on with it, set up.
+        data: of the run that is to resume, set up.
         code: see :func:`code_of_run`.
 
     Raises:
@@ -99,11 +99,11 @@ def state_to_go_on_from(
     """
     file = folder / "checkpoints" / LAST
     if not file.is_file():
-        log.warning("%s came to no checkpoint and begins anew", folder)
+        log.warning("%s has no checkpoint and begins again", folder)
         return None
     state = load_state(file)
     require_same_input(folder, state["split"], data, code)
-    log.warning("%s goes on at step %d, in epoch %d", folder, state["global_step"], state["epoch"])
+    log.warning("%s resumes at step %d, in epoch %d", folder, state["global_step"], state["epoch"])
     return state
 
 
@@ -126,13 +126,13 @@ def code_of_run(config: Mapping[str, Any], *others: type) -> dict[str, str] | No
 def require_same_input(
     folder: Path, before: Mapping[str, Any], data: LongTailDataModule, code: Mapping[str, str] | None
 ) -> None:
-    """See that a run would go on with the images, the classes and the code that it was begun with.
+    """See that a run would resume with the images, the classes and the code that it was begun with.
 
     Args:
         folder: of the run.
         before: what its checkpoint or ``result.json`` says: ``class_names``, ``class_counts``, ``content_digest``,
             ``lengths_digest``, ``test_digest``, ``val_digest`` and ``code``, as far as they are known.
-        data: of the run that is to go on with it, set up.
+        data: of the run that is to resume, set up.
         code: see :func:`code_of_run`.
 
     Raises:
@@ -145,7 +145,7 @@ def require_same_input(
         edited = sorted(name for name in code.keys() & known.keys() if code[name] != known[name])
         change = f"the code of {edited[0]} is not what it was" if edited else ""
     if change:
-        raise InputError(f"cannot go on with {folder}: {change}; undo that, or take a new output_dir", "resume")
+        raise InputError(f"cannot resume {folder}: {change}; undo that, or take a new output_dir", "resume")
 
 
 def _changed_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

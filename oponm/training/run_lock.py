@@ -27,11 +27,11 @@ def sole_use(folder: Path, begun: bool) -> Iterator[None]:
     process ends, the lock is free again, and none is ever to be removed by hand. A lock that is taken is waited for, up
     to :data:`WAIT` seconds. On NFS it holds between machines where the server and the mounts support locks (the default
     since NFSv4; with ``nolock`` or ``local_lock=all`` each machine has locks of its own); on a file system without any,
-    a warning is logged and the run goes on unprotected.
+    a warning is logged and the run continues unprotected.
 
     Args:
         folder: of the run; made if need be.
-        begun: it holds a run to go on with.
+        begun: it holds a run to resume.
 
     Raises:
         InputError: naming the folder and the process that has it; or if a run was begun in it while this one waited.
@@ -47,7 +47,7 @@ def sole_use(folder: Path, begun: bool) -> Iterator[None]:
             try:
                 held.enter_context(_locked(folder))
                 if not begun and (folder / CONFIG_FILE).is_file():
-                    raise InputError(f"{folder} now holds a run: choose another folder, or go on with that by resume")
+                    raise InputError(f"{folder} now holds a run: choose another folder, or resume that one by resume")
             except InputError as error:
                 refusal = error
             except OSError as error:

@@ -101,4 +101,4 @@ def test_interrupted_it_says_how_to_go_on(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         command.run(["prepare"])
     assert stop.value.code == 130
-    assert capsys.readouterr().err == "oponm: interrupted; run again, and it goes on from there\n"
+    assert capsys.readouterr().err == "oponm: interrupted; run again, and it continues from there\n"

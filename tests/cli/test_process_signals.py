@@ -43,7 +43,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, sent, code, restarts)
     assert run.returncode == code, errors
     assert (tmp_path / "run/run.log").read_text().count("phase instance from epoch 0") == 1
     step = load_state(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
-    said = f"oponm: stopped by {sent.name} with a checkpoint of step {step}: resume=RUN_DIR goes on from it"
+    said = f"oponm: stopped by {sent.name} with a checkpoint of step {step}: resume=RUN_DIR resumes from it"
     assert [line for line in errors.splitlines() if not line.startswith("epoch ")] == [said]
 
 

@@ -82,7 +82,7 @@ def test_submitit_runs_a_job_again_that_it_has_warned(tmp_path):
     folder = found[0].parents[1]
     assert load_state(found[0])["epoch"] == 150
     log = (folder / "run.log").read_text()
-    assert log.count("goes on at step") == 1
+    assert log.count("resumes at step") == 1
     assert log.count("phase instance from epoch 0") == 2
     told = "".join(file.read_text() for file in (tmp_path / "sweep/.submitit").rglob("*_log.err"))
     assert "stopped by SIGUSR2 with a checkpoint of step" in told

@@ -128,7 +128,7 @@ def test_after_an_error_nothing_more_is_logged_and_one_warning_says_so(tmp_path,
         for call in calls.values():
             call()
     assert len(caplog.records) == 1
-    assert "the run goes on without it" in caplog.text
+    assert "the run continues without it" in caplog.text
     assert len([name for name in broken.calls if name != "define_metric"]) <= 1
 
 

@@ -89,7 +89,7 @@ def test_in_processes_of_its_own(command, tmp_path):
 def test_a_script_without_a_guard_is_told_of_it(tmp_path):
     done = script(tmp_path, call="main()")
     assert done.returncode == 1
-    assert 'devices of 2 starts processes that import this script anew: call fit below if __name__ == "__main__"' in (
+    assert 'devices of 2 starts processes that import this script again: call fit below if __name__ == "__main__"' in (
         done.stderr
     )
     assert not (tmp_path / "run").exists()

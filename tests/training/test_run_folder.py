@@ -72,9 +72,7 @@ def trained_on(**changed) -> SimpleNamespace:
 )
 def test_what_a_run_goes_on_with_must_be_what_it_was(tmp_path, changed, words):
     before, now = vars(trained_on()), trained_on(**changed)
-    with pytest.raises(
-        InputError, match=rf"^resume cannot go on with .*: {words}; undo that, or take a new output_dir"
-    ):
+    with pytest.raises(InputError, match=rf"^resume cannot resume .*: {words}; undo that, or take a new output_dir"):
         require_same_input(tmp_path, before, now, now.code)
     require_same_input(tmp_path, vars(now), now, now.code)
 

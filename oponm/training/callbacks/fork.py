@@ -34,7 +34,7 @@ class Fork(pl.Callback):
     """Finds the last border of phases that the cache knows, and stores the state at those that a run comes to.
 
     As a context it holds the right to train the first phase that is missing, until that is stored; a run that finds it
-    taken waits and goes on from there.
+    taken waits, and starts from there.
 
     Args:
         cache: where phases are kept.
@@ -102,7 +102,7 @@ class Fork(pl.Callback):
             raise Stopped(received)
 
     def _find_together(self) -> None:
-        """Go on from what the first process has found, if all of them can read it."""
+        """Start from what the first process has found, if all of them can read it."""
         said = first_says(self.state["epoch"] if self.state else None)
         while isinstance(said, _Waiting):  # the first one has not come here yet
             if said.received is not None:

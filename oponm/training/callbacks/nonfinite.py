@@ -28,7 +28,7 @@ class NonFinite(pl.Callback):
     Args:
         reaction: ``"stop"`` ends the run. ``"skip"`` takes the step back: weights, buffers, optimiser and training
             metrics are what they were before it, for which a copy of them is kept; where an optimiser counts steps on
-            the CPU for weights that are elsewhere, as Adam does, that count goes on.
+            the CPU for weights that are elsewhere, as Adam does, that count continues.
         last_good: says which checkpoint there is to go back to.
 
     Attributes:
