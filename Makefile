@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+LOWEST := .venv-lowest
 
-.PHONY: demo test test-all lint format bench evidence clean help
+.PHONY: demo test test-all test-lowest lint format bench evidence clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -27,6 +28,12 @@ test: $(READY) ## the tests but for the slow ones, which kill processes and star
 test-all: $(READY) ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
+test-lowest: ## the tests with the lowest versions that pyproject.toml allows, on Python 3.10 where there is one
+	@test -x $(LOWEST)/bin/python || $$(command -v python3.10 || echo $(PYTHON)) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python tests/lowest_versions.py > $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e ".[dev]"
+	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+
 lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +51,4 @@ evidence: $(READY) ## docs/evidence.md, its figures and the README's table, from
 	$(BIN)/python -m evidence
 
 clean: ## remove the virtual environment, caches and outputs
-	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) outputs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
