@@ -31,6 +31,7 @@ def test_choices_are_what_the_command_line_makes_of_them(given):
         {"experiment": "cifar100_lt_ir50", "method": "drs"},
         {"experiment": "celeba5/erm"},
         {"sweep": "study_cifar10_paper"},
+        {"sweep": "balanced"},
     ],
     ids=str,
 )

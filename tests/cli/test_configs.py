@@ -170,6 +170,10 @@ def test_sweeps_run_nothing_twice(sweep):
         assert made.setdefault(settings, job) == job
 
 
+def test_a_sweep_of_one_table_takes_settings_of_its_data():
+    assert compose_config("sweep=resnet32", "data.root=elsewhere", "data.download=false").data.root == "elsewhere"
+
+
 @pytest.mark.parametrize("sweep", ALL["sweep"])
 def test_runs_of_a_sweep_have_names_of_their_own(sweep):
     jobs, fixed = jobs_of(sweep), fixed_keys(sweep_config(sweep))
