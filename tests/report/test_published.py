@@ -14,6 +14,7 @@ from oponm.configs import groups as config_groups
 from oponm.report import compare, difference_table, group_runs, latex, markdown, notes, read_report, report_tables
 from oponm.report.published import FILE, published_difference, published_figures, published_lines, published_of
 from oponm.report.settings import result_settings
+from tests.cli.command import ROOT
 from tests.cli.compose import compose_with_choices, jobs_of
 from tests.report.runs import accuracy, full_result, published, store_full
 
@@ -181,6 +182,13 @@ def test_a_figure_stands_once_for_each_source(joined):
 def test_the_figures_of_a_command(said, figures):
     lines = published_of(chosen(f"experiment=cifar10_lt_ir100 {said}"))
     assert {line["source"]: float(line["value"]) for line in lines if line["figure"] == "accuracy"} == figures
+
+
+def test_the_table_is_in_what_is_installed():
+    text = (ROOT / "pyproject.toml").read_text()
+    assert '"results/published.csv" = "oponm/published.csv"' in text.partition("wheel.force-include]")[2]
+    assert '"results/published.csv"' in text.partition("targets.sdist]")[2].splitlines()[1]
+    assert FILE == ROOT / "results/published.csv"
 
 
 def test_a_run_needs_no_experiment():
