@@ -27,7 +27,7 @@ SETTINGS = {
 
 def run(seed: int, *settings: str) -> tuple[float, list[float]]:
     """Balanced accuracy of a run in percent, and its training loss by epoch."""
-    overrides = ["experiment=digits_lt/open", f"seed={seed}", "trainer.accelerator=cpu", *settings]
+    overrides = ["method=open", f"seed={seed}", "trainer.accelerator=cpu", *settings]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", overrides)
     module, data, plan = build(config)
@@ -87,7 +87,7 @@ def main(seeds: int = SEEDS, *settings: str) -> None:
     ]
     show(
         "bfloat16 and channels_last against float32",
-        f"OPeN on digits-LT, `experiment=digits_lt/open`, {seeds} seeds, the same for both. Within noise means: the "
+        f"OPeN on digits-LT, `method=open`, {seeds} seeds, the same for both. Within noise means: the "
         "paired difference of balanced accuracy lies within two standard errors of 0, and the mean loss curves are "
         "nowhere further apart than two seeds of float32 usually are.",
         ["setting", "balanced accuracy, %"],

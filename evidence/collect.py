@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from evidence.methods import method_of
 from oponm.cli.errors import one_line_errors
 from oponm.errors import InputError
 from oponm.report import collect_runs
@@ -32,7 +33,7 @@ def line_of(run: dict[str, Any]) -> dict[str, Any]:
         run: as of :func:`oponm.report.collect_runs`.
 
     Returns:
-        A line of the table: the method (the experiment's name), its condition, seed, figures as shares in [0, 1],
+        A line of the table: the method (its name in the study), its condition, seed, figures as shares in [0, 1],
         seconds of training that the run did itself and that it took over, and where it came from.
     """
     choices, settings = run["choices"], run["settings"]
@@ -41,7 +42,7 @@ def line_of(run: dict[str, Any]) -> dict[str, Any]:
         condition["imbalance_ratio"] = round(max(run["class_counts"]) / min(run["class_counts"]))
     reused = (run.get("reused") or {}).get("seconds", 0.0)
     return {
-        "method": _name(run),
+        "method": method_of(run),
         "data": choices["data"],
         "model": choices["model"],
         **condition,
@@ -54,10 +55,6 @@ def line_of(run: dict[str, Any]) -> dict[str, Any]:
         "git_commit": _short(run["git_commit"]),
         "torch": run["versions"]["torch"],
     }
-
-
-def _name(run: dict[str, Any]) -> str:
-    return (run["choices"].get("experiment") or "").rpartition("/")[2]
 
 
 def _short(commit: str | None) -> str:
@@ -80,10 +77,10 @@ def collect(folders: list[Path], table: Path) -> list[str]:
         InputError: where there is no finished run.
     """
     runs, problems = collect_runs(folders)
-    problems += [f"{run['folder']}: left out (not of an experiment)" for run in runs if not _name(run)]
-    lines = [line_of(run) for run in runs if _name(run)]
+    problems += [f"{run['folder']}: left out (not of the study)" for run in runs if not method_of(run)]
+    lines = [line_of(run) for run in runs if method_of(run)]
     if not lines:
-        raise InputError(f"no run of an experiment below {', '.join(map(str, folders))}")
+        raise InputError(f"no run of the study below {', '.join(map(str, folders))}")
     lines.sort(key=lambda line: [str(line[name]) for name in SETTINGS] + [line["method"], line["seed"]])
     text = io.StringIO()
     writer = csv.DictWriter(text, lines[0], lineterminator="\n")

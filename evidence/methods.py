@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 METHODS = {
     "erm": "ERM",
     "rs": "RS (class-balanced from the start)",
@@ -27,9 +31,44 @@ METHODS = {
     "drs_classifier": "DRS for the classifier alone",
     "noise_classifier": "OPeN for the classifier alone",
 }
+SAID = {  # what the study's sweeps say for them; the others are choices of method
+    "balanced_softmax": "method=erm loss=balanced_softmax",
+    "drs_additive_noise": "method=open noise.mode=add",
+    "open_noise_ignored": "method=open_noise_ignored norm=dar",
+    "open_standard_ignored": "method=open_noise_ignored norm=standard",
+    "open_uniform_labels": "method=open noise.labels=uniform",
+    **{
+        f"open_{kind}_{reading}": f"method=open norm={kind} norm.noise_grad={reading}"
+        for kind in ("dar", "aux", "standard")
+        for reading in ("none", "input", "full")
+    },
+}
+COMMANDS = {frozenset(SAID.get(name, f"method={name}").split()): name for name in METHODS}
+_COMPARED = ("method", "loss", "mixing", "norm", "noise")
 BASELINE = "drs"
 AUGMENTATIONS = ("none", "flip_crop", "cutout", "simclr")
 KINDS = {"dar": "DAR-BN", "aux": "auxiliary BN", "standard": "plain BN"}
 READINGS = ("none", "input", "full")
 FIGURE = ("erm", "drs", "open_dar_none", "open_dar_full", "open_standard_full")  # lines of the figure by class
 README = ("erm", "drs", "open_dar_none", "open_dar_input", "open_dar_full", "open_aux_full", "open_standard_full")
+
+
+def method_of(run: Mapping[str, Any]) -> str | None:
+    """The method of the study that a run is of.
+
+    Args:
+        run: as of :func:`oponm.report.collect_runs`.
+
+    Returns:
+        Its name; None for a run that is none of the study's.
+
+    Example:
+        >>> said = ["seed=0", "norm=aux", "method=open", "norm.noise_grad=full", "sweep=study_digits"]
+        >>> method_of({"choices": {}, "overrides": said})
+        'open_aux_full'
+        >>> method_of({"choices": {}, "overrides": ["method=open", "noise=uniform"]})
+    """
+    folder, _, name = str(run["choices"].get("experiment") or "").rpartition("/")
+    if folder == "study":  # as runs of earlier versions say it
+        return name
+    return COMMANDS.get(frozenset(one for one in run["overrides"] if re.split("[.=]", one)[0] in _COMPARED))

@@ -167,11 +167,16 @@ def _listed() -> list[tuple[str, str | None]]:
 
 
 def _chooses(group: str, choice: str) -> dict[str, str]:
-    """What a choice chooses in other groups."""
+    """What a choice, or one of its group that it is made from, chooses in other groups; not in Hydra's own."""
     file = CONF_DIR / group / f"{choice}.yaml"
-    defaults = _read(file).get("defaults", []) if file.is_file() else []
-    overridden = [next(iter(item.items())) for item in defaults if isinstance(item, dict)]
-    return {key.removeprefix("override /"): value for key, value in overridden}
+    found: dict[str, str] = {}
+    own: dict[str, str] = {}
+    for item in _read(file).get("defaults", []) if file.is_file() else []:
+        if isinstance(item, dict):
+            own |= {key.removeprefix("override /"): value for key, value in item.items()}
+        else:
+            found |= _chooses(group, item.partition("@")[0])
+    return {key: value for key, value in {**found, **own}.items() if "/" not in key}
 
 
 def _read(path: Path) -> dict[str, Any]:

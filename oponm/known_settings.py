@@ -29,8 +29,8 @@ _GROUPS = {
     "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},
     "": {"augmentation", "callbacks", "checkpoint", "data", "logger", "loss", "method", "mixing", "model", "noise"}
-    | {"norm", "optimized_metric", "optimizer", "output_dir", "phase_cache", "published", "published_fifths"}
-    | {"published_leads", "published_note", "resume", "schedule", "seed", "shots", "trainer"},
+    | {"norm", "optimized_metric", "optimizer", "output_dir", "phase_cache", "resume", "schedule", "seed", "shots"}
+    | {"trainer"},
 }
 
 

@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-PUBLISHED = ("published", "published_leads", "published_fifths", "published_note")  # what others report of the same
+GONE = ("published", "published_leads", "published_fifths", "published_note")  # in the configs of earlier versions
 FREE = frozenset(
     {
-        *("resume", "output_dir", "phase_cache", "logger", "optimized_metric", *PUBLISHED),
+        *("resume", "output_dir", "phase_cache", "logger", "optimized_metric", *GONE),
         *("trainer.checkpoint_every_minutes", "trainer.checkpoint_every_n_steps"),
         *("trainer.max_restarts", "trainer.accelerator", "trainer.confusion_matrix", "trainer._target_"),
         *("trainer.profiler", "trainer.log_every_n_steps", "trainer.enable_model_summary", "trainer.detect_anomaly"),
         *("callbacks.progress_bar", "callbacks.epoch_lines", "callbacks.dashboard", "callbacks.lr_monitor"),
     }
 )
+
+
+def recipe_and_method(choices: Mapping[str, Any]) -> str:
+    """What a run is called by what was chosen: the experiment, if there is one, and the method.
+
+    An experiment in a folder is of one method, which its name says.
+
+    Args:
+        choices: the choice in each config group.
+
+    Example:
+        >>> recipe_and_method({"method": "open"}), recipe_and_method({"experiment": "cifar10_lt_ir50", "method": "rs"})
+        ('open', 'cifar10_lt_ir50/rs')
+        >>> recipe_and_method({"experiment": "celeba5/drs", "method": "drs"})
+        'celeba5/drs'
+    """
+    experiment, method = str(choices.get("experiment") or ""), str(choices.get("method") or "?")
+    return f"{experiment}/{method}".lstrip("/") if "/" not in experiment else experiment
 
 
 def determining_settings(config: Mapping[str, Any], free: Collection[str] = FREE, prefix: str = "") -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from oponm.configs import compose_choices
+from oponm.configs import also_chosen, compose_choices, default_choices
 from oponm.errors import InputError
-from tests.cli.compose import compose_config
+from tests.cli.compose import compose_config, compose_with_choices
 
 CHOICES = [
     {},
@@ -23,6 +23,21 @@ def test_choices_are_what_the_command_line_makes_of_them(given):
     config = compose_config(*overrides, "seed=3", "output_dir=''")
     assert given.items() <= chosen.items()
     assert settings == OmegaConf.to_container(config, resolve=True) | {"logger": OmegaConf.to_container(config.logger)}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"experiment": "cifar100_lt_ir50", "method": "drs"},
+        {"experiment": "celeba5/erm"},
+        {"sweep": "study_cifar10_paper"},
+        {"sweep": "balanced"},
+    ],
+    ids=str,
+)
+def test_what_files_choose_that_a_file_is_made_from(given):
+    chosen, _ = compose_with_choices(*(f"{group}={choice}" for group, choice in given.items()))
+    assert also_chosen({**default_choices(), **given}, given) == chosen
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def run_name(overrides: Sequence[str], fixed: Collection[str], seed: object = No
     Example:
         >>> run_name(["method=open", "noise.delta=0.3", "trainer.max_epochs=9", "seed=1"], ["trainer.max_epochs"])
         'open,noise.delta=0.3,seed=1'
-        >>> run_name(["experiment=study/erm", "augmentation=flip_crop"], [], seed=0)
-        'flip_crop,study-erm,seed=0'
+        >>> run_name(["experiment=celeba5/erm", "augmentation=flip_crop"], [], seed=0)
+        'flip_crop,celeba5-erm,seed=0'
         >>> run_name(["data.root=/home/me/photos", "method=erm"], [])
         'data.root=home-me-photos-46033733,erm'
     """
@@ -60,13 +60,15 @@ def fixed_keys(config: DictConfig) -> set[str]:
     """The keys that have one value in all jobs of a sweep.
 
     Args:
-        config: of the command; a key that it gives no value, or several, is up to the sweeper.
+        config: of the command; a key that it gives no value, or several, is up to the sweeper, and so is one
+            of its rows.
     """
-    params = config.hydra.sweeper.get("params") or {}
+    params, rows = (config.hydra.sweeper.get(name) or {} for name in ("params", "rows"))
     given = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
     parsed = OverridesParser.create().parse_overrides(given)
     sweeps = {override.get_key_element().lstrip("+"): override.is_sweep_override() for override in parsed}
-    return {key for key, several in sweeps.items() if not several}
+    of_rows = {override.partition("=")[0].lstrip("+") for row in rows for override in row.split()}
+    return {key for key, several in sweeps.items() if not several} - of_rows
 
 
 def _piece(key: str, value: str) -> str:

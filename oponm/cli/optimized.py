@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from oponm.errors import InputError
 
 KEY = "optimized_metric"
-_BASIC = "BasicSweeper"  # Hydra's own: it runs every combination, whatever comes out
+_EVERY = ("BasicSweeper", "RowsSweeper")  # run every combination, whatever comes out
 
 
 def check_optimized(config: DictConfig) -> None:
@@ -57,4 +57,4 @@ def optimized(config: DictConfig, result: Mapping[str, Any]) -> float | None:
 
 def _sweeper_asks() -> bool:
     hydra = HydraConfig.get()
-    return hydra.mode == RunMode.MULTIRUN and hydra.sweeper["_target_"].rpartition(".")[2] != _BASIC
+    return hydra.mode == RunMode.MULTIRUN and hydra.sweeper["_target_"].rpartition(".")[2] not in _EVERY

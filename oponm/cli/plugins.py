@@ -106,6 +106,20 @@ class Optuna:
     params: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class Rows:
+    """A sweep of several products.
+
+    Attributes:
+        params: settings that each row is combined with.
+        rows: each a line of overrides without spaces in them, such as ``method=open norm=aux,standard``.
+    """
+
+    _target_: str = "hydra_plugins.oponm.rows_sweeper.RowsSweeper"
+    params: dict[str, Any] = field(default_factory=dict)
+    rows: list[str] = field(default_factory=list)
+
+
 def store_plugins() -> None:
     """Make the choices known to Hydra, in place of others of the same names.
 
@@ -115,4 +129,5 @@ def store_plugins() -> None:
     launchers = {"basic": Basic, "joblib": Joblib, "submitit_local": SubmititLocal, "submitit_slurm": SubmititSlurm}
     for name, settings in launchers.items():
         ConfigStore.instance().store(group="hydra/launcher", name=name, node=settings, provider="oponm")
-    ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=Optuna, provider="oponm")
+    for name, settings in {"optuna": Optuna, "rows": Rows}.items():
+        ConfigStore.instance().store(group="hydra/sweeper", name=name, node=settings, provider="oponm")

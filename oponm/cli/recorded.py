@@ -15,6 +15,7 @@ from yaml import YAMLError
 from oponm.configs import CONF_DIR, also_chosen, default_choices, groups
 from oponm.errors import InputError
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
+from oponm.run_settings import GONE
 
 NAME = "recorded"  # of the primary config that Hydra composes with
 _LINKS = {"seed": "seed", "augmentation": "augmentation", "mixer": "noise", "mixing": "mixing"}  # of data, to groups
@@ -62,7 +63,8 @@ def read_recorded(folder: Path, key: str) -> Recorded:
         InputError: naming the file that is damaged.
     """
     overrides = _load(folder / OVERRIDES_FILE, key, list)
-    return Recorded(_load(folder / CONFIG_FILE, key, dict), [str(override) for override in overrides])
+    config = {name: value for name, value in _load(folder / CONFIG_FILE, key, dict).items() if name not in GONE}
+    return Recorded(config, [str(override) for override in overrides])
 
 
 def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from oponm.run_settings import recipe_and_method
+
 _TAGGED = ("experiment", "data", "model", "method", "loss")
 _LONGEST_TAG = 64
 
@@ -22,7 +24,7 @@ def fill_in_wandb(
         choices: the choice in each config group.
         folder: of the run.
         sweep: the folder of the sweep that the run is part of; None if it stands alone.
-        job_type: None is the experiment, or else the method.
+        job_type: None is the experiment and the method.
 
     Example:
         >>> config = OmegaConf.create({"seed": 3, "logger": {"wandb": {"group": None, "tags": ["mine"]}}})
@@ -37,7 +39,7 @@ def fill_in_wandb(
     defaults = {
         "name": folder.name if sweep else f"{choices.get('method')} {choices.get('data')} seed {config.seed}",
         "group": wandb_group(choices, sweep),
-        "job_type": job_type or str(choices.get("experiment") or choices.get("method")),
+        "job_type": job_type or recipe_and_method(choices),
         "tags": list(dict.fromkeys(name[:_LONGEST_TAG] for name in chosen)),
     }
     for key, value in defaults.items():

@@ -41,18 +41,13 @@ class Group:
         return {seed: float(value) for seed, value in values.items() if value is not None}
 
     @property
-    def published(self) -> dict[str, float]:
-        """What others report of the same, in percent, by source."""
-        return dict(self.runs[0].get("published") or {})
-
-    @property
     def tuned_on_test(self) -> bool:
         """Whether a run took its test set for validation."""
         return any(run.get("validation") == "test" for run in self.runs)
 
     @property
     def method(self) -> str:
-        """The method's name, or the experiment's without its folder."""
+        """The method's name, or that of an experiment in a folder."""
         return run_name(self.runs[0]).rpartition("/")[2]
 
     @property

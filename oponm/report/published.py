@@ -1,14 +1,64 @@
-"""What others published of the same runs."""
+"""What others published of the same runs, by the table ``results/published.csv``.
+
+A line of the table is one figure: its ``source``, what kind of ``figure`` it is (top-1 ``accuracy`` in percent,
+accuracy by ``fifths`` of the classes, or the ``lead`` over the method ``minus`` in points, from least to most), its
+``value``, and a ``note`` for readers. Every other column is a choice or a setting, by the name that the command line
+has for it; where it is empty, nothing is asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
-from oponm.report.text import printable
+from oponm.report.settings import settings_of
+from oponm.report.text import printable, value_text
 
 FIFTHS = ("head", "2.", "3.", "4.", "tail")
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Beside the package in a checkout, inside it once installed as a wheel.
+_FILES = (_PACKAGE / "published.csv", _PACKAGE.parent / "results/published.csv")
+FILE = next(file for file in _FILES if file.is_file())
+_OF_FIGURES = ("source", "figure", "value", "minus", "note")
+_CLOSE = 1e-3  # between numbers that are one setting: thirds and sixths are rounded in the table
+
+
+@cache
+def published_lines(file: Path) -> list[dict[str, str]]:
+    """The lines of the table.
+
+    Args:
+        file: of the table.
+
+    Example:
+        >>> {line["source"] for line in published_lines(FILE)} == {"paper", "reproduction", "authors"}
+        True
+    """
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def published_of(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The lines of the table that are of what was run.
+
+    Args:
+        run: content of its ``result.json``, with ``settings`` where they are known.
+
+    Example:
+        >>> published_of({"choices": {"method": "open", "data": "digits_lt"}, "overrides": []})
+        []
+    """
+    return [line for line in published_lines(FILE) if _is_of(line, run)]
+
+
+def published_figures(group: Group) -> dict[str, float]:
+    """Published top-1 accuracy of the same, in percent, by source."""
+    return {line["source"]: float(line["value"]) for line in _lines(group, "accuracy")}
 
 
 def published_sources(groups: Sequence[Group]) -> list[str]:
@@ -17,31 +67,24 @@ def published_sources(groups: Sequence[Group]) -> list[str]:
     Args:
         groups: see :func:`~oponm.report.group_runs`.
     """
-    return list(dict.fromkeys(source for group in groups for source in group.published))
+    return list(dict.fromkeys(source for group in groups for source in published_figures(group)))
 
 
 def published_difference(comparison: Comparison) -> dict[str, tuple[float, float]]:
     """Published leads of a group over its baseline, in points, by source: from least to most.
 
-    They are those that the group's runs state for that baseline, and else the difference of the two figures of a
-    source that has published both.
+    They are those that are published of the group's runs for that baseline, and else the difference of the two figures
+    of a source that has published both.
 
     Args:
         comparison: see :func:`~oponm.report.compare`.
-
-    Example:
-        >>> drs = {"choices": {"method": "drs"}, "published": {"paper": 83.0, "others": 83.2}}
-        >>> open_ = {"published": {"paper": 84.6}, "published_leads": {"drs": {"b": [3, 4]}}}
-        >>> published_difference(Comparison(Group("open", [open_]), Group("drs", [drs]), {}, {}))
-        {'paper': (1.6, 1.6), 'b': (3.0, 4.0)}
     """
-    ours, others = comparison.group.published, comparison.baseline.published
-    apart = {source: round(ours[source] - others[source], 6) for source in ours if source in others}
-    stated = (comparison.group.runs[0].get("published_leads") or {}).get(comparison.baseline.method) or {}
-    found = {}
-    for source, lead in {**apart, **stated}.items():
-        low, high = lead if isinstance(lead, list) else (lead, lead)
-        found[source] = (float(low), float(high))
+    ours, others = published_figures(comparison.group), published_figures(comparison.baseline)
+    found = {source: (apart := round(ours[source] - others[source], 6), apart) for source in ours if source in others}
+    for line in _lines(comparison.group, "lead"):
+        if line["minus"] == comparison.baseline.method:
+            bounds = [float(bound) for bound in line["value"].split()]
+            found[line["source"]] = (bounds[0], bounds[-1])
     return found
 
 
@@ -71,7 +114,7 @@ def lead(bounds: tuple[float, float] | None) -> str:
 
 def published_fifths(group: Group) -> dict[str, list[float]]:
     """Published accuracy of each fifth of the classes, head to tail, in percent, by source."""
-    return dict(group.runs[0].get("published_fifths") or {})
+    return {line["source"]: [float(value) for value in line["value"].split()] for line in _lines(group, "fifths")}
 
 
 def remarks(groups: Sequence[Group]) -> list[str]:
@@ -89,4 +132,24 @@ def remarks(groups: Sequence[Group]) -> list[str]:
 
 def remark(group: Group) -> str:
     """What has to be known of a group's published figures."""
-    return printable(str(group.runs[0].get("published_note") or ""))
+    return printable("; ".join(dict.fromkeys(line["note"] for line in published_of(group.runs[0]) if line["note"])))
+
+
+def _lines(group: Group, figure: str) -> list[dict[str, str]]:
+    return [line for line in published_of(group.runs[0]) if line["figure"] == figure]
+
+
+def _is_of(line: Mapping[str, str], run: Mapping[str, Any]) -> bool:
+    """Whether a run has all choices and settings of a line."""
+    asked = {key: value for key, value in line.items() if value and key not in _OF_FIGURES}
+    if any("." not in key and run.get("choices", {}).get(key) != value for key, value in asked.items()):
+        return False
+    settings = settings_of(run)
+    return all(_same(value_text(settings.get(key)), value) for key, value in asked.items() if "." in key)
+
+
+def _same(found: str, asked: str) -> bool:
+    try:
+        return abs(float(found) - float(asked)) < _CLOSE
+    except ValueError:
+        return found == asked

@@ -79,19 +79,6 @@ def _amounts(value: Any, *shape: int) -> bool:
     return amounts.shape == shape and amounts.dtype.kind in "iuf" and bool(np.all((amounts >= 0) & (amounts < np.inf)))
 
 
-def _leads(value: Any) -> bool:
-    """Numbers, or pairs of them, by method and source."""
-    return isinstance(value, dict) and all(
-        isinstance(leads, dict)
-        and all(_number(lead) or (_list_of_numbers(lead) and len(lead) == 2) for lead in leads.values())
-        for leads in value.values()
-    )
-
-
-def _list_of_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_number, value))
-
-
 _NEEDED = {
     "metrics": _numbers,
     "recall": lambda value: isinstance(value, list) and all(map(_share, value)),
@@ -103,12 +90,6 @@ _NEEDED = {
     "train_seconds": _number,
 }
 _OPTIONAL = {
-    "published": _numbers,
-    "published_leads": _leads,
-    "published_fifths": lambda value: (
-        isinstance(value, dict) and all(_list_of_numbers(fifths) and len(fifths) <= 5 for fifths in value.values())
-    ),
-    "published_note": lambda value: isinstance(value, str),
     "reused": lambda value: isinstance(value, dict) and _number(value.get("seconds", 0)),
 }
 _DRAWN = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from oponm.report.text import printable, value_text
-from oponm.run_settings import FREE, determining_settings
+from oponm.run_settings import FREE, determining_settings, recipe_and_method
 
 # Beside what a run may change when it resumes: the seed, what data repeats of other groups, and how files are read.
 _APART = FREE | {"seed", "hydra", "sweep", "hparams_search"}
@@ -116,12 +116,12 @@ def setting_lines(run: Mapping[str, Any]) -> list[str]:
 
 
 def run_name(run: Mapping[str, Any]) -> str:
-    """The experiment that was chosen, or the method.
+    """The experiment that was chosen and the method, see :func:`~oponm.run_settings.recipe_and_method`.
 
     Args:
         run: content of its ``result.json``.
     """
-    return printable(str(run["choices"].get("experiment") or run["choices"].get("method", "?")))
+    return printable(recipe_and_method(run["choices"]))
 
 
 def split_override(override: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from oponm.report.published import (
     lead,
     published_difference,
     published_fifths,
+    published_figures,
     published_sources,
     remark,
 )
@@ -246,9 +247,9 @@ def _measured(group: Group, metric: str, known: bool) -> Cell:
 
 
 def _published(group: Group, source: str) -> Cell:
-    if source not in group.published:
+    value = published_figures(group).get(source)
+    if value is None:
         return Cell("-", math.nan)
-    value = group.published[source]
     return Cell(f"{value:.1f}", value, exact={f"published_{source}": value})
 
 

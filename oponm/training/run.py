@@ -21,7 +21,6 @@ from oponm.errors import InputError, check_choice, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
 from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start, logs_to, remove_unbegun
-from oponm.run_settings import PUBLISHED
 from oponm.training.build import build, build_callbacks, build_data, build_phase_cache, with_full_keys
 from oponm.training.callbacks.nonfinite import REACTIONS
 from oponm.training.distributed import check_number, first_says, join_for_good, only_first, rank
@@ -119,10 +118,9 @@ def run(
                 cache = phase_cache or build_phase_cache(config)
                 measured = _carry_out(config, folder, begun, list(overrides), loggers, callbacks, cache, given)
                 if rank() == 0:
-                    settings: Any = OmegaConf.to_container(config)
                     identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
                     identity |= {"started_from": started_from} if started_from else {}
-                    finish(folder, identity, measured, started, {key: settings[key] for key in PUBLISHED})
+                    finish(folder, identity, measured, started)
                 first_says(None)  # so that no other process looks for the result before it is there
     return Run.load(folder, network=given.get("model"), data=given.get("data"))
 

@@ -44,9 +44,7 @@ def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> 
     write_whole(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(_plain(config))))
 
 
-def finish(
-    folder: Path, identity: Mapping[str, Any], measured: Mapping[str, Any], started: float, published: Mapping[str, Any]
-) -> dict[str, Any]:
+def finish(folder: Path, identity: Mapping[str, Any], measured: Mapping[str, Any], started: float) -> dict[str, Any]:
     """Write ``result.json``.
 
     Args:
@@ -54,13 +52,12 @@ def finish(
         identity: what was run: ``choices``, ``overrides``, ``seed``.
         measured: by :func:`~oponm.training.train`.
         started: ``time.perf_counter()`` at the start of the run.
-        published: what others report of the same, by the keys :data:`~oponm.run_settings.PUBLISHED`.
 
     Returns:
         Its content.
     """
     seconds = round(time.perf_counter() - started, 3)
-    result = {**identity, **measured, "seconds": seconds, "published": {}, **published, **environment()}
+    result = {**identity, **measured, "seconds": seconds, **environment()}
     write_json(folder / RESULT_FILE, result)
     return result
 

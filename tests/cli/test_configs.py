@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from oponm.configs import CONF_DIR, groups
+from oponm.cli.configuration import fixed_keys, run_name
+from oponm.configs import groups
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError
@@ -25,7 +25,7 @@ from oponm.training import LongTailModule, make_trainer, train
 from oponm.training.build import build, build_callbacks, build_network, build_plan
 from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
-from tests.cli.compose import compose_config
+from tests.cli.compose import compose_config, jobs_of, sweep_config
 
 ALL = groups()
 CHOICES = [(group, choice) for group, choices in ALL.items() for choice in choices]
@@ -154,39 +154,50 @@ def test_what_the_choice_names_is_made(group, choice, tmp_path):
         assert list(config.logger) == [] if choice == "none" else [*dict.fromkeys(["csv", choice])]
 
 
-def test_experiments_name_a_published_source_or_say_that_there_is_none():
-    unpublished = [choice for choice in ALL["experiment"] if not compose_config(f"experiment={choice}").published]
-    for choice in unpublished:
-        text = (CONF_DIR / "experiment" / f"{choice}.yaml").read_text()
-        assert "published" in text or choice.startswith(("digits_lt/", "celeba5/", "study/")), choice
+def test_no_two_experiments_are_the_same_run():
+    made: dict[str, str] = {}
+    for choice in ALL["experiment"]:
+        settings = OmegaConf.to_yaml(compose_config(f"experiment={choice}", "output_dir=''"), resolve=True)
+        assert made.setdefault(settings, choice) == choice
 
 
 @pytest.mark.parametrize("sweep", ALL["sweep"])
-def test_sweeps_name_experiments_that_exist(sweep):
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose("train", [f"sweep={sweep}"], return_hydra_config=True)
-    params = config.hydra.sweeper.params
-    assert set(params) <= {"experiment", "method", "augmentation", "data.imbalance_ratio", "seed"}
-    for group in ("experiment", "method", "augmentation"):
-        listed = [name.strip() for name in str(params.get(group, "")).split(",") if name.strip()]
-        assert set(listed) <= set(ALL[group])
-        assert len(set(listed)) == len(listed)
-    assert params
+def test_sweeps_run_nothing_twice(sweep):
+    jobs = {tuple(one for one in job if not one.startswith("seed=")) for job in jobs_of(sweep)}
+    made: dict[str, tuple[str, ...]] = {}
+    for job in jobs:
+        settings = OmegaConf.to_yaml(compose_config(f"sweep={sweep}", *job, "output_dir=''"), resolve=True)
+        assert made.setdefault(settings, job) == job
 
 
-METHODS = [f"method={method}" for method in ALL["method"]]
-METHODS += [f"experiment={choice}" for choice in ALL["experiment"] if choice.startswith("digits_lt/")]
-# Those of the study that are no combination of the same.
-METHODS += [
-    f"experiment=study/{choice}" for choice in ("drs_classifier", "open_balanced_softmax", "open_standard_none")
-]
+def test_a_sweep_of_one_table_takes_settings_of_its_data():
+    assert compose_config("sweep=resnet32", "data.root=elsewhere", "data.download=false").data.root == "elsewhere"
+
+
+@pytest.mark.parametrize("sweep", ALL["sweep"])
+def test_runs_of_a_sweep_have_names_of_their_own(sweep):
+    jobs, fixed = jobs_of(sweep), fixed_keys(sweep_config(sweep))
+    names = [run_name(job, fixed, seed=0) for job in jobs]
+    assert len({name.lower() for name in names}) == len(names)
+    assert max(map(len, names)) <= 80
+
+
+# What the gallery and the study run beside the choices of method.
+METHODS = sorted(
+    {
+        " ".join(override for override in job if not override.startswith(("seed=", "data.")))
+        for sweep in ("gallery", "study_digits")
+        for job in jobs_of(sweep)
+    }
+    | {f"method={method}" for method in ALL["method"]}
+)
 
 
 @pytest.mark.parametrize("chosen", METHODS)
 def test_every_method_trains_two_steps_a_phase(chosen, tmp_path):
-    phases = len(compose_config(chosen).method.phases)
+    phases = len(compose_config(*chosen.split()).method.phases)
     config = compose_config(
-        chosen,
+        *chosen.split(),
         f"output_dir={tmp_path}",
         f"trainer.max_epochs={phases}",
         "data.batch_size=192",

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from oponm.cli.configuration import LONGEST, fixed_keys, register_resolvers, run_name, take_folder
+from oponm.cli.plugins import store_plugins
 from oponm.configs import CONF_DIR, groups
 from tests.cli.command import QUICK
 
@@ -105,13 +106,16 @@ def test_choices_are_told_apart_by_their_names():
         (["method=choice(erm)", "noise.delta=range(1,3)"], {"method", "noise.delta"}),
         (["sweep=demo", "data.imbalance_ratio=10,50"], {"method", "seed", "data.imbalance_ratio"}),
         (["sweep=demo", "seed=0"], {"method"}),
+        (["sweep=resnet32", "seed=0,1"], {"method", "norm", "seed"}),
     ],
 )
 def test_what_a_sweep_varies(arguments, varied):
-    keys = {"method", "seed", "trainer.max_epochs", "noise.delta", "data.imbalance_ratio"}
+    store_plugins()
+    keys = {"method", "seed", "trainer.max_epochs", "noise.delta", "data.imbalance_ratio", "norm", "experiment"}
     single = [one for one in arguments if "," not in one and "(" not in one]  # as Hydra composes a sweep's command
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", single, return_hydra_config=True)
     config.hydra.overrides.task = arguments
     given = {one.partition("=")[0] for one in arguments} | set(config.hydra.sweeper.params or {})
+    given |= {one.partition("=")[0] for row in config.hydra.sweeper.get("rows", []) for one in row.split()}
     assert (keys & given) - fixed_keys(config) == varied

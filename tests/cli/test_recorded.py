@@ -121,6 +121,20 @@ def test_a_config_of_an_older_version_gets_the_settings_that_came_since(tmp_path
     assert done.returncode == 0, done.stderr
 
 
+def test_settings_of_an_older_version_that_are_gone_are_passed_over(tmp_path):
+    assert oponm("train", *QUICK, "method=drs", "output_dir=run", cwd=tmp_path).returncode == 0
+    file = tmp_path / "run/config.yaml"
+    config = yaml.safe_load(file.read_text()) | {"published": {"paper": 84.6}, "published_note": "n"}
+    file.write_text(yaml.safe_dump(config))
+    (tmp_path / "run/overrides.yaml").write_text(yaml.safe_dump([*QUICK, "experiment=digits_lt/drs"]))
+    before = (tmp_path / "run/result.json").read_bytes()
+    for command in (["train", "resume=run"], ["eval", "checkpoint=run/checkpoints/last.ckpt", "output_dir=eval"]):
+        done = oponm(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/result.json").read_bytes() == before
+    assert "published" not in yaml.safe_load((tmp_path / "eval/config.yaml").read_text())
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -43,11 +43,20 @@ def test_a_line_a_run_in_a_fixed_order(tmp_path):
 def test_runs_outside_a_checkout_or_with_changes_say_so_and_others_have_no_place(tmp_path):
     run(tmp_path / "sweep", "drs", 0, 0.5, git_commit=None)
     run(tmp_path / "sweep", "drs", 1, 0.5, git_commit="a" * 40 + "-dirty")
-    store(tmp_path / "sweep/other", result("drs", 2, content_digest="0" * 64, git_commit=None))
+    store(tmp_path / "sweep/other", result("drs", 2, ("mixing=remix",), content_digest="0" * 64, git_commit=None))
     (problem,) = collect.collect([tmp_path / "sweep"], tmp_path / "table.csv")
-    assert "other: left out (not of an experiment)" in problem
+    assert "other: left out (not of the study)" in problem
     with (tmp_path / "table.csv").open(newline="") as file:
         assert [line["git_commit"] for line in csv.DictReader(file)] == ["", "aaaaaaaaaaaa-dirty"]
+
+
+def test_runs_of_earlier_versions_have_their_method_in_the_experiment(tmp_path):
+    experiment = {"experiment": "study/open_dar_none", "method": "open", "data": "digits_lt", "model": "small_cnn"}
+    run(tmp_path / "sweep", "open_dar_none", 0, 0.5)
+    run(tmp_path / "sweep", "drs", 1, 0.5, choices={**experiment, "augmentation": "none"})
+    assert collect.collect([tmp_path / "sweep"], tmp_path / "table.csv") == []
+    with (tmp_path / "table.csv").open(newline="") as file:
+        assert [line["method"] for line in csv.DictReader(file)] == ["open_dar_none"] * 2
 
 
 def test_a_folder_without_runs_is_refused_and_no_table_written(tmp_path, capsys):

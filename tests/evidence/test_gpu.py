@@ -15,6 +15,8 @@ from evidence import gpu, pack
 from oponm.data import CifarLT
 from tests.data.test_cifar import write
 
+ROWS = 'hydra.sweeper.rows=["method=drs","method=open norm=dar norm.noise_grad=full"]'
+
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
@@ -53,7 +55,7 @@ def lines(folder):
 @pytest.mark.skipif("OPONM_SLOW_TESTS" not in os.environ, reason="a minute of two cores")
 def test_what_is_missing_is_run_and_collected_with_what_was_there(packed, tmp_path):
     _, folder = packed
-    command = [str(tmp_path), "--data", str(folder), "--tiny", "--override", "experiment=study/drs,study/open_dar_full"]
+    command = [str(tmp_path), "--data", str(folder), "--tiny", "--override", ROWS]
     with pytest.raises(SystemExit) as ended:
         gpu.main([*command, "seed=0"])
     assert ended.value.code == 0

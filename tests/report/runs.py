@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
+
+
+@contextmanager
+def published(folder: Path, *lines: Mapping[str, str]) -> Iterator[None]:
+    """A table of published figures in place of ours."""
+    with (folder / "published.csv").open("w", newline="") as file, pytest.MonkeyPatch.context() as patch:
+        writer = csv.DictWriter(file, dict.fromkeys(["note", "minus", *(key for line in lines for key in line)]))
+        writer.writeheader()
+        writer.writerows(lines)
+        file.flush()
+        patch.setattr("oponm.report.published.FILE", folder / "published.csv")
+        yield
+
+
+def accuracy(method: str, value: float, source: str = "paper") -> dict[str, str]:
+    """A line of the table."""
+    return {"source": source, "figure": "accuracy", "value": str(value), "method": method}
 
 
 def result(method: str = "erm", seed: int = 0, overrides: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:

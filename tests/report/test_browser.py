@@ -7,7 +7,7 @@ import pytest
 
 from oponm.report import collect_runs, compare, group_runs, html_page
 from tests.report.browser import DARK, PROGRAM, ask, open_page, photograph
-from tests.report.runs import full_result, store_full
+from tests.report.runs import accuracy, full_result, published, store_full
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium or chrome found: apt-get install chromium")
 
@@ -167,8 +167,10 @@ def wide(tmp_path_factory) -> Path:
     for method in ("drs", "erm", "open"):
         for seed in range(3):
             metrics = dict.fromkeys(METRICS, 0.5 + 0.0123 * seed**2)
-            runs.append(full_result(method, seed, metrics=metrics, published={"published": 84.6}))
-    return write_page(tmp_path_factory.mktemp("wide"), runs)
+            runs.append(full_result(method, seed, metrics=metrics))
+    folder = tmp_path_factory.mktemp("wide")
+    with published(folder, *(accuracy(method, 84.6, "published") for method in ("drs", "erm", "open"))):
+        return write_page(folder, runs)
 
 
 def test_no_table_is_cut_on_a_wide_screen(wide, tmp_path):
@@ -231,12 +233,8 @@ def test_a_button_sorts_and_sorts_back(page, tmp_path):
 
 
 def test_what_is_missing_is_sorted_last_either_way(tmp_path):
-    runs = [
-        full_result("open", published={"paper": 84.6}),
-        full_result("erm"),
-        full_result("drs", published={"paper": 83}),
-    ]
-    page = write_page(tmp_path, runs)
+    with published(tmp_path, accuracy("open", 84.6), accuracy("drs", 83)):
+        page = write_page(tmp_path, [full_result(method) for method in ("open", "erm", "drs")])
     for order, expected in (("ascending", ["drs", "open", "erm"]), ("descending", ["open", "drs", "erm"])):
         assert ask(Path(f"{page}#sort=results/published%20paper/{order}"), tmp_path, ORDER) == expected
 
@@ -304,7 +302,6 @@ def test_names_do_nothing(tmp_path):
         "overrides": [f"x={HOSTILE}"],
         "class_names": [HOSTILE] * 10,
         "phases": [{"name": HOSTILE, "start": 3}],
-        "published": {HOSTILE: 84.6},
     }
     store_full(tmp_path / "open", full_result("open", **hostile))
     store_full(tmp_path / "drs", full_result("drs", class_names=[HOSTILE] * 10))

@@ -192,6 +192,14 @@ def test_the_folder_that_experiments_share_is_not_told():
     assert names(group_runs(runs)) == ["drs", "open"]
 
 
+def test_an_experiment_for_any_method_is_told_with_the_method():
+    one = [result(method, choices={"experiment": "set", "method": method}) for method in ("open", "drs")]
+    assert names(group_runs(one)) == ["drs", "open"]
+    other = [result(choices={"experiment": "other", "method": "open"})]
+    assert names(group_runs([*one, *other])) == ["other/open", "set/drs", "set/open"]
+    assert [group.method for group in group_runs([*one, *other])] == ["open", "drs", "open"]
+
+
 def test_experiments_of_several_folders_keep_them():
     runs = [result(choices={"experiment": name}) for name in ("b/open", "b/erm", "a/open", "a/drs")]
     assert names(group_runs(runs)) == ["a/drs", "a/open", "b/erm", "b/open"]

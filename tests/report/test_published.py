@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import subprocess
 import sys
 
 import pytest
 
+from oponm.configs import groups as config_groups
 from oponm.report import compare, difference_table, group_runs, latex, markdown, notes, read_report, report_tables
-from oponm.report.published import published_difference
-from tests.cli.compose import compose_config
-from tests.report.runs import full_result, store_full
+from oponm.report.published import FILE, published_difference, published_figures, published_lines, published_of
+from oponm.report.settings import result_settings
+from tests.cli.command import ROOT
+from tests.cli.compose import compose_with_choices, jobs_of
+from tests.report.runs import accuracy, full_result, published, store_full
 
 NOTE = "drawn by others; ours is random"
 FIFTHS = [72.1, 64.2, 55.7, 40.5, 28.1]
+OPEN = [accuracy("open", 84.6), accuracy("open", 85.04, "reproduction")]
+DRS = accuracy("drs", 83.0)
+LEAD = {"source": "study", "figure": "lead", "value": "3 4", "minus": "drs", "method": "open"}
+TAIL = {**OPEN[1], "figure": "fifths", "value": " ".join(map(str, FIFTHS)), "note": NOTE}
 
 
-def runs(**of_open):
-    told = {"published": {"paper": 84.6, "reproduction": 85.04}, **of_open}
-    drs = {"published": {"paper": 83.0}}
-    return [
-        full_result(method, seed, **changes) for method, changes in (("drs", drs), ("open", told)) for seed in (0, 1, 2)
-    ]
+def runs():
+    return [full_result(method, seed) for method in ("drs", "open") for seed in (0, 1, 2)]
 
 
 @pytest.fixture
 def written(tmp_path):
-    told = {"published_leads": {"drs": {"study": [3, 4]}}, "published_note": NOTE}
-    told["published_fifths"] = {"reproduction": FIFTHS}
-    for number, content in enumerate(runs(**told)):
+    for number, content in enumerate(runs()):
         store_full(tmp_path / str(number), content)
-    read_report([tmp_path]).write(tmp_path / "report")
+    with published(tmp_path, DRS, *OPEN, LEAD, TAIL):
+        read_report([tmp_path]).write(tmp_path / "report")
     return {path.suffix: path.read_text() for path in (tmp_path / "report").iterdir() if path.suffix != ".png"}
 
 
@@ -76,61 +77,134 @@ def test_html(written):
     assert f"<li>open: {NOTE}</li>" in text
 
 
+def chosen(command: str) -> dict:
+    """What a report knows of a run of that command."""
+    choices, config = compose_with_choices(*command.split())
+    return {"choices": choices, "settings": result_settings(config), "overrides": command.split()}
+
+
 def test_the_terminal(tmp_path):
-    for number, content in enumerate(runs(published_fifths={"reproduction": FIFTHS}, published_note=NOTE)):
+    """Of a run as training leaves it, by the table that ships."""
+    for number, method in enumerate(("drs", "open")):
+        run = chosen(f"experiment=cifar100_lt_ir100 method={method}")
+        content = full_result(method, choices=run["choices"], overrides=run["overrides"])
         store_full(tmp_path / str(number), content)
+        (tmp_path / str(number) / "config.yaml").write_text(_yaml(f"experiment=cifar100_lt_ir100 method={method}"))
     command = [sys.executable, "-m", "oponm", "report", str(tmp_path)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.search(r"open \(reproduction\) +72\.1 +64\.2 +55\.7 +40\.5 +28\.1", shown)
-    assert "+1.6" in shown
-    assert NOTE in shown
+    assert "+1.3" in shown
 
 
-def test_a_stated_lead_stands_for_its_source():
-    groups = group_runs(runs(published_leads={"drs": {"paper": [1, 2]}, "erm": {"paper": 9}}))
-    (comparison,) = compare(groups)
-    assert published_difference(comparison) == {"paper": (1.0, 2.0)}
-    assert "| +1 to +2 |" in markdown(difference_table([comparison]))
+def _yaml(command: str) -> str:
+    import yaml
+
+    return yaml.safe_dump(compose_with_choices(*command.split())[1])
 
 
-def test_without_published_figures_there_is_nothing_of_it(tmp_path):
+def test_a_stated_lead_stands_for_its_source(tmp_path):
+    with published(tmp_path, DRS, *OPEN, {**LEAD, "source": "paper", "value": "1 2"}, {**LEAD, "minus": "erm"}):
+        (comparison,) = compare(group_runs(runs()))
+        assert published_difference(comparison) == {"paper": (1.0, 2.0)}
+        assert "| +1 to +2 |" in markdown(difference_table([comparison]))
+
+
+def test_without_published_figures_there_is_nothing_of_it():
     groups = group_runs([full_result(method, seed) for method in ("drs", "open") for seed in (0, 1)])
     assert markdown(difference_table(compare(groups))).splitlines()[0].count("|") == 8
     assert latex(report_tables(groups, compare(groups))).count(r"\begin{tabular}") == 2
     assert not any("published" in line for line in notes(groups, compare(groups)))
 
 
-def test_a_note_is_told_once_and_in_one_line():
-    groups = group_runs([full_result(method, published_note="a\nb") for method in ("drs", "open")])
-    assert [line for line in notes(groups) if "a b" in line] == ["drs, open: a b"]
+def test_what_runs_of_earlier_versions_hold_of_it_is_passed_over():
+    held = {"published": {"paper": 84.6}, "published_leads": {"drs": {"paper": 4}}, "published_note": ["a"]}
+    groups = group_runs([full_result("open", 0, **held), full_result("open", 1)])
+    assert [len(group.runs) for group in groups] == [2]
+    assert published_figures(groups[0]) == {}
+
+
+def test_a_note_is_told_once_and_in_one_line(tmp_path):
+    lines = [{**accuracy(method, 80, source), "note": "a\nb"} for method in ("drs", "open") for source in ("x", "y")]
+    with published(tmp_path, *lines):
+        told = notes(group_runs([full_result(method) for method in ("drs", "open")]))
+    assert [line for line in told if "a b" in line] == ["drs, open: a b"]
 
 
 @pytest.mark.parametrize(
-    ("experiment", "lead"), [("_flip_crop/open", 4), ("_cutout/open", [3, 4]), ("/open", [1, 2]), ("_cutout/drs", None)]
+    ("settings", "joined"),
+    [({"noise.delta": 1 / 3}, True), ({"noise.delta": 0.5}, False), ({"noise.delta": None}, False), ({}, False)],
 )
-def test_the_study_of_augmentations_has_its_leads(experiment, lead):
-    leads = compose_config(f"experiment=cifar10_lt_ir100{experiment}").published_leads
-    assert leads == ({} if lead is None else {"drs": {"paper": lead}})
+def test_a_line_is_of_runs_with_its_settings(tmp_path, settings, joined):
+    with published(tmp_path, {**OPEN[0], "noise.delta": "0.3333"}):
+        assert bool(published_of({**full_result("open"), "settings": settings})) == joined
+        assert not published_of({**full_result("drs"), "settings": settings})
+
+
+TABLES = [name for name in config_groups()["sweep"] if name not in ("demo", "gallery") and name[:6] != "study_"]
+COMMANDS = [" ".join([f"sweep={table}", *job]) for table in TABLES for job in jobs_of(table)]
+
+
+@pytest.fixture(scope="module")
+def joined() -> dict[str, list[dict[str, str]]]:
+    """The lines of the table that ships by the command of a sweep's run that they are of."""
+    return {command: published_of(chosen(command)) for command in COMMANDS}
+
+
+def test_every_line_is_of_a_run_of_a_sweep(joined):
+    found = [line for lines in joined.values() for line in lines]
+    assert [line for line in published_lines(FILE) if line not in found] == []
+    lone = [command for command, lines in joined.items() if not lines]
+    # Readings that nobody published, and two methods of which the lead alone was.
+    assert all("norm.noise_grad" in command or command.endswith("method=drs") for command in lone)
+
+
+def test_a_figure_stands_once_for_each_source(joined):
+    for command, lines in joined.items():
+        keys = [(line["source"], line["figure"], line["minus"]) for line in lines]
+        assert len(set(keys)) == len(keys), command
+
+
+@pytest.mark.parametrize(
+    ("said", "figures"),
+    [
+        ("method=open", {"paper": 84.6, "reproduction": 85.04}),
+        ("method=open norm=aux", {"paper": 83.38, "reproduction": 82.23}),
+        ("method=open noise.delta=1", {"reproduction": 80.01}),
+        ("method=open data.draw=m2m", {"reproduction": 87.11}),
+        ("method=open augmentation=autoaugment", {"paper": 86.1}),
+        ("method=open trainer.max_epochs=1", {"paper": 84.6, "reproduction": 85.04}),
+        ("method=open norm.noise_grad=full", {}),
+        ("method=open noise.labels=uniform", {}),
+        ("method=open loss=focal", {}),
+        ("method=ldam_drw model=resnet32 augmentation=flip_crop", {"authors": 77.03}),
+    ],
+)
+def test_the_figures_of_a_command(said, figures):
+    lines = published_of(chosen(f"experiment=cifar10_lt_ir100 {said}"))
+    assert {line["source"]: float(line["value"]) for line in lines if line["figure"] == "accuracy"} == figures
+
+
+def test_the_table_is_in_what_is_installed():
+    text = (ROOT / "pyproject.toml").read_text()
+    assert '"results/published.csv" = "oponm/published.csv"' in text.partition("wheel.force-include]")[2]
+    assert '"results/published.csv"' in text.partition("targets.sdist]")[2].splitlines()[1]
+    assert FILE == ROOT / "results/published.csv"
+
+
+def test_a_run_needs_no_experiment():
+    said = "data=cifar10_lt model=resnet32 augmentation=flip_crop method=drs"
+    assert [line["value"] for line in published_of(chosen(said))] == ["75.78"]
 
 
 @pytest.mark.parametrize(("method", "head", "rarest"), [("erm", 79.4, 9.1), ("drs", 75.1, 22.4), ("open", 72.1, 28.1)])
 def test_fifths_are_published_head_to_tail(method, head, rarest):
-    (values,) = compose_config(f"experiment=cifar100_lt_ir100/{method}").published_fifths.values()
+    lines = published_of(chosen(f"experiment=cifar100_lt_ir100 method={method}"))
+    (values,) = ([float(value) for value in line["value"].split()] for line in lines if line["figure"] == "fifths")
     assert (values[0], values[-1], len(values)) == (head, rarest, 5)
     assert sorted(values, reverse=True) == values
 
 
-@pytest.mark.parametrize("method", ["erm", "drs", "open"])
-def test_figures_of_a_draw_that_is_not_ours_say_so(method):
-    assert "ours is random" in compose_config(f"experiment=cifar10_lt_ir100_draw_cui/{method}").published_note
-    assert compose_config(f"experiment=cifar10_lt_ir100_draw_ldam/{method}").published_note is None
-
-
-def test_a_run_keeps_what_its_experiment_tells(tmp_path):
-    options = ["trainer.max_epochs=2", "phase_cache=off", f"output_dir={tmp_path / 'run'}"]
-    options += ["published_note=n", "+published_fifths.p=[2,1]", "+published_leads.drs={p:[1,2]}"]
-    subprocess.run([sys.executable, "-m", "oponm", "train", *options], check=True, capture_output=True)
-    told = json.loads((tmp_path / "run/result.json").read_text())
-    assert told["published_fifths"] == {"p": [2, 1]}
-    assert told["published_leads"] == {"drs": {"p": [1, 2]}}
-    assert (told["published_note"], told["published"]) == ("n", {})
+@pytest.mark.parametrize("draw", ["random", "ldam"])
+def test_figures_of_a_draw_that_is_not_ours_say_so(draw):
+    lines = published_of(chosen(f"experiment=cifar10_lt_ir100 data.draw={draw} method=erm"))
+    assert {"ours is random" in line["note"] for line in lines} == {draw == "random"}

@@ -7,7 +7,7 @@ from tests.report.runs import full_result, result
 
 
 def test_what_training_writes_is_left_as_it_is():
-    content = full_result("open", reused={"seconds": 3.0, "epochs": 8}, published={"paper": 84.6})
+    content = full_result("open", reused={"seconds": 3.0, "epochs": 8})
     before = dict(content)
     assert check_result(content) == []
     assert content == before
@@ -35,13 +35,6 @@ def test_what_is_no_mapping_is_refused(content):
         ("seed", "0"),
         ("seed", True),
         ("train_seconds", "long"),
-        ("published", {"paper": "84.6"}),
-        ("published", [84.6]),
-        ("published_leads", {"drs": 4}),
-        ("published_leads", {"drs": {"paper": [3, 4, 5]}}),
-        ("published_fifths", {"paper": "79.4"}),
-        ("published_fifths", {"paper": [1.0] * 6}),
-        ("published_note", ["a"]),
         ("reused", {"seconds": "3"}),
         ("reused", 3),
     ],
@@ -97,6 +90,6 @@ def test_parts_of_figures_that_fit_no_figure_are_taken_out_and_told(key, value):
     assert content == result()
 
 
-@pytest.mark.parametrize("key", ["confusion_matrix", "noise_histogram", "phases", "published", "reused"])
+@pytest.mark.parametrize("key", ["confusion_matrix", "noise_histogram", "phases", "reused"])
 def test_parts_may_be_null(key):
     assert check_result(result(**{key: None})) == []

@@ -20,7 +20,7 @@ from oponm.report import (
     tail_table,
     terminal,
 )
-from tests.report.runs import full_result, result
+from tests.report.runs import accuracy, full_result, published, result
 
 METRICS = {"accuracy": 0.99, "balanced_accuracy": 0.71234, "many": 0.9, "medium": 0.6, "few": 0.3}
 
@@ -163,10 +163,11 @@ def test_the_terminal_shows_the_same_differences():
     assert all(word in shown_words for cell in cells for word in cell.split())
 
 
-def test_notes_tell_what_the_tables_hold_and_no_more():
+def test_notes_tell_what_the_tables_hold_and_no_more(tmp_path):
     plain = [Group("erm", [result()])]
     assert len(notes(plain)) == 1
-    assert any("paper: published" in line for line in notes([Group("open", [result(published={"paper": 84.6})])]))
+    with published(tmp_path, accuracy("open", 84.6)):
+        assert any("paper: published" in line for line in notes([Group("open", [result("open")])]))
     assert any("data.val=test" in line for line in notes([Group("open", [result(validation="test")])]))
     assert any("Holm" in line for line in notes(plain, compared()))
 
@@ -185,6 +186,7 @@ def test_every_table_names_its_groups_and_its_columns_once():
     assert not tables[2].brief  # nobody published fifths
 
 
-def test_published_fifths_that_are_not_all_known_fill_the_row():
-    tail = tail_table([Group("erm", [full_result("erm", published_fifths={"p": [50]})])])
+def test_published_fifths_that_are_not_all_known_fill_the_row(tmp_path):
+    with published(tmp_path, {**accuracy("erm", 50, "p"), "figure": "fifths"}):
+        tail = tail_table([Group("erm", [full_result("erm")])])
     assert [cell.text for cell in tail.rows[1]] == ["erm (p)", "50.0", "-", "-", "-", "-"]
