@@ -21,8 +21,8 @@ from oponm.data.decode import UnusableFiles
 from oponm.data.duplicates import shared_images
 from oponm.data.loader import Batches, Loader
 from oponm.data.memory import too_large
-from oponm.data.mixers import MixerFactory, make_mixer, no_noise
 from oponm.data.mixing import no_mixing
+from oponm.data.noise import NoiseFactory, make_noise, no_noise
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
 from oponm.data.progress import track
 from oponm.data.samplers import EpochBatches, IndexBatch
@@ -34,6 +34,7 @@ from oponm.longtail import draw_indices, fit_counts, read_indices, split_digest,
 from oponm.longtail.draws import DRAWS
 from oponm.longtail.split import check_held_out
 from oponm.noise import Batch
+from oponm.renamed import refuse_arguments
 
 log = logging.getLogger(__name__)
 VALIDATIONS = ("none", "split", "test")
@@ -73,7 +74,7 @@ class DataOptions(TypedDict, total=False):
     in_memory: bool
     num_workers: int
     augmentation: str | Callable[[tuple[int, int]], nn.Module]
-    mixer: str | MixerFactory
+    noise: str | NoiseFactory
     mixing: str | Callable[[list[int]], nn.Module | None]
 
 
@@ -113,9 +114,11 @@ class LongTailDataModule(pl.LightningDataModule):
         num_workers: processes that decode, for ``in_memory=False``.
         augmentation: makes the augmentation from (H, W); or the name of a choice of the command line, as in the next
             two.
-        mixer: makes what mixes noise in, from the training set's statistics, its class counts, and a function that
-            gives the statistics of each class, see :func:`~oponm.data.mixers.make_mixer`.
+        noise: makes the noise transform from the training set's statistics, its class counts, and a function that gives
+            the statistics of each class, see :func:`~oponm.data.noise.make_noise`.
         mixing: makes what mixes images with each other, from the class counts; see :mod:`oponm.data.mixing`.
+
+        **others: none; an old name of an argument is answered with the new one.
 
     Raises:
         InputError: for a value out of range.
@@ -137,10 +140,12 @@ class LongTailDataModule(pl.LightningDataModule):
         in_memory: bool = True,
         num_workers: int = 0,
         augmentation: str | Callable[[tuple[int, int]], nn.Module] = no_augmentation,
-        mixer: str | MixerFactory = make_mixer,
+        noise: str | NoiseFactory = make_noise,
         mixing: str | Callable[[list[int]], nn.Module | None] = no_mixing,
+        **others: Any,
     ) -> None:
         super().__init__()
+        refuse_arguments(others, f"{type(self).__name__}.__init__")
         if draw not in DRAWS and imbalance_ratio is not None:
             read_indices(draw, num_images=2**63 - 1)
             raise InputError(f"must be null, as the images are listed in draw={draw}", "imbalance_ratio")
@@ -157,7 +162,7 @@ class LongTailDataModule(pl.LightningDataModule):
         self.in_memory, self.num_workers = in_memory, check_int("num_workers", num_workers, minimum=0)
         if in_memory and num_workers:
             raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
-        self.make_augmentation, self.make_mixer = chosen("augmentation", augmentation), chosen("noise", mixer)
+        self.make_augmentation, self.make_noise = chosen("augmentation", augmentation), chosen("noise", noise)
         self.make_mixing = chosen("mixing", mixing)
         self.batches: EpochBatches | None = None  # of the epoch that is trained on
         self._ready = False
@@ -238,12 +243,12 @@ class LongTailDataModule(pl.LightningDataModule):
         if self.skipped:
             log.warning("%d files could not be read and were left out", len(self.skipped))
 
-    def for_run(self, seed: int | None = None, mixer: MixerFactory | None = None) -> Self:
+    def for_run(self, seed: int | None = None, noise: NoiseFactory | None = None) -> Self:
         """The same images for a run of its own: set up, sharing pixels with this module, which stays as it is.
 
         Args:
             seed: of the run; None is this module's.
-            mixer: makes what mixes noise in; None is this module's.
+            noise: makes the noise transform; None is this module's.
 
         Raises:
             InputError: for a seed that is none, and as :meth:`setup`.
@@ -253,7 +258,7 @@ class LongTailDataModule(pl.LightningDataModule):
         other.trainer = None
         if seed is not None:
             other.seed = check_int("seed", seed, minimum=0)
-        other.make_mixer = mixer or self.make_mixer
+        other.make_noise = noise or self.make_noise
         if isinstance(self.train_set, StreamedImages):  # its crops are drawn by the seed
             other.train_set = copy.copy(self.train_set)
             other.train_set.seed = other.seed
@@ -264,16 +269,16 @@ class LongTailDataModule(pl.LightningDataModule):
         height, width = self.image_shape[1:]
         return DevicePipeline(
             self.make_augmentation((height, width)),
-            self._mixer(),
+            self._noise_transform(),
             self.statistics,
             self.seed,
             self.make_mixing(self.class_counts),
         )
 
-    def _mixer(self) -> nn.Module | None:
-        if self.make_mixer is no_noise:
+    def _noise_transform(self) -> nn.Module | None:
+        if self.make_noise is no_noise:
             return None
-        return self.make_mixer(self.own_statistics(), self.class_counts, self._class_statistics)
+        return self.make_noise(self.own_statistics(), self.class_counts, self._class_statistics)
 
     def _draw(self, labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.int64]:
         if self.draw not in DRAWS:

@@ -86,7 +86,7 @@ def test_evaluation_may_change_what_settings_refer_to(tmp_path):
     assert oponm("train", *QUICK, "output_dir=run", cwd=tmp_path).returncode == 0
     done = oponm("eval", "checkpoint=run/checkpoints/last.ckpt", "seed=4", "output_dir=eval", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert yaml.safe_load((tmp_path / "eval/config.yaml").read_text())["data"]["seed"] == 4
+    assert yaml.safe_load((tmp_path / "eval/config.yaml").read_text())["seed"] == 4
 
 
 @pytest.mark.parametrize("content", ["seed: [0", "- a list", "seed: ${nowhere}"])
@@ -116,9 +116,13 @@ def test_a_config_of_an_older_version_gets_the_settings_that_came_since(tmp_path
     file = tmp_path / "run/config.yaml"
     config = yaml.safe_load(file.read_text())
     del config["optimized_metric"], config["trainer"]["on_nonfinite"]
+    config["noise"]["_target_"] = "oponm.data.mixers.make_mixer"
+    config["data"] |= {key: config[key] for key in ("seed", "augmentation", "mixing")} | {"mixer": config["noise"]}
     file.write_text(yaml.safe_dump(config))
     done = oponm("eval", "checkpoint=run/checkpoints/last.ckpt", "output_dir=eval", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    resumed = oponm("train", "resume=run", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
 
 
 @pytest.mark.parametrize(

@@ -117,9 +117,9 @@ def test_from_datasets():
 
 
 def test_choices_by_name():
-    data = DigitsLT(augmentation="flip_crop", mixer="uniform", mixing="mixup")
+    data = DigitsLT(augmentation="flip_crop", noise="uniform", mixing="mixup")
     assert data.make_augmentation.keywords == {"padding": 4}
-    assert data.make_mixer.keywords["distribution"] == "uniform"
+    assert data.make_noise.keywords["distribution"] == "uniform"
     assert data.make_mixing.keywords["alpha"] == 1.0
     with pytest.raises(InputError, match=r"augmentation must be one of autoaugment, .*got 'flip'"):
         DigitsLT(augmentation="flip")

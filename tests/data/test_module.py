@@ -11,8 +11,8 @@ from torch import nn
 
 from oponm.data import DigitsLT, LongTailDataModule, Source
 from oponm.data.augmentation import flip_crop
-from oponm.data.mixers import make_mixer
 from oponm.data.module import EpochInput
+from oponm.data.noise import make_noise
 from oponm.data.pipeline import RawBatch
 from oponm.data.source import Images, Pool
 from oponm.data.statistics import channel_statistics
@@ -153,21 +153,21 @@ def test_by_default_images_are_drawn_once_each_and_without_noise():
 
 
 def test_noise_falls_on_rare_classes_alone():
-    data = digits(mixer=partial(make_mixer, delta=1))
+    data = digits(noise=partial(make_noise, delta=1))
     batches = [data.make_batch(raw, training=True) for raw in epoch_of(data, given=OPEN)]
     is_noise, targets = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("is_noise", "targets"))
     assert not is_noise[targets == 0].any()
     assert is_noise[targets == 9].double().mean() > 0.9
 
 
-def test_the_mixer_is_made_from_the_training_set():
+def test_the_noise_is_made_from_the_training_set():
     seen = []
 
-    def mixer(statistics, class_counts, class_statistics):
+    def noise(statistics, class_counts, class_statistics):
         seen.append((statistics, class_counts, class_statistics()))
-        return make_mixer(statistics, class_counts, class_statistics)
+        return make_noise(statistics, class_counts, class_statistics)
 
-    data = digits(mixer=mixer)
+    data = digits(noise=noise)
     images, targets = data.train_set.images, data.train_set.targets
     of_classes = [channel_statistics(images[targets == label]) for label in range(10)]
     assert seen == [(data.statistics, data.class_counts, of_classes)]

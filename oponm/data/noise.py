@@ -1,4 +1,7 @@
-"""From the choices under ``noise`` and the statistics of a training set to what mixes noise into its batches."""
+"""Noise transforms: what puts noise images, see :mod:`oponm.noise`, into the batches of a training set.
+
+A transform is made from the choices under ``noise`` once the statistics and the class counts of the set are known.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ from oponm.noise import (
     UniformNoise,
 )
 
-# Makes what mixes noise in, from the statistics and the class counts of a training set, and the statistics by class.
-MixerFactory = Callable[[Statistics, list[int], Callable[[], list[Statistics]]], nn.Module | None]
+# Makes a noise transform from the statistics and the class counts of a training set, and the statistics by class.
+NoiseFactory = Callable[[Statistics, list[int], Callable[[], list[Statistics]]], nn.Module | None]
 DELTA, RATIO = 1 / 3, 1 / 4  # the paper's
 DISTRIBUTIONS = ("gaussian", "uniform", "class_gaussian", "spectrum")
 MODES = ("replace", "append", "add")
@@ -32,7 +35,7 @@ _COLOURED = ("gaussian", "class_gaussian", "spectrum")
 _DISTRIBUTIONS_OF = {"mean": _COLOURED, "std": _COLOURED, "clip": _COLOURED, "exponent": ("spectrum",)}
 
 
-def make_mixer(
+def make_noise(
     statistics: Statistics,
     class_counts: Sequence[int],
     class_statistics: Callable[[], Sequence[Statistics]],
@@ -47,7 +50,7 @@ def make_mixer(
     clip: bool | None = None,
     exponent: float | None = None,
 ) -> nn.Module:
-    """Make what mixes noise in; by default OPeN as published.
+    """Make the noise transform of a training set; by default OPeN as published.
 
     Options that the mode or the distribution has no use for must be None.
 
@@ -75,7 +78,7 @@ def make_mixer(
         InputError: for a value out of range, or an option that would be ignored.
 
     Example:
-        >>> make_mixer(Statistics((0.5,), (0.2,)), [10, 5], list).probability
+        >>> make_noise(Statistics((0.5,), (0.2,)), [10, 5], list).probability
         tensor([0.0000, 0.1667])
     """
     check_choice("distribution", distribution, DISTRIBUTIONS)
@@ -117,7 +120,7 @@ def make_mixer(
 def no_noise(
     statistics: Statistics, class_counts: Sequence[int], class_statistics: Callable[[], Sequence[Statistics]]
 ) -> None:
-    """Make nothing: for data modules of which nobody asks for noise, so that no colours are measured for it.
+    """Make no noise transform: for data of which nobody asks for noise, so that no colours are measured for it.
 
     Example:
         >>> no_noise(Statistics((0.5,), (0.2,)), [10, 5], list)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from oponm.configs import CONF_DIR, groups
 from oponm.data import DigitsLT, ImageFolderLT
-from oponm.data.mixers import DISTRIBUTIONS, make_mixer
+from oponm.data.noise import DISTRIBUTIONS, make_noise
 from oponm.data.pipeline import DevicePipeline, RawBatch
 from oponm.data.statistics import Statistics, channel_statistics
 from oponm.errors import InputError
@@ -34,12 +34,12 @@ COUNTS = [100, 50, 1]
 
 def make(channels: int = 3, **options):
     statistics, *of_classes = (Statistics(of.mean[:channels], of.std[:channels]) for of in (STATISTICS, *OF_CLASSES))
-    return make_mixer(statistics, COUNTS, lambda: of_classes, **options)
+    return make_noise(statistics, COUNTS, lambda: of_classes, **options)
 
 
-def mix(mixer, rows: int = 600, channels: int = 3, progress: float = 1.0) -> Batch:
+def mix(transform, rows: int = 600, channels: int = 3, progress: float = 1.0) -> Batch:
     targets = torch.arange(rows) % 3
-    return mixer(torch.full((rows, channels, 16, 16), 2.0), targets, torch.Generator().manual_seed(0), progress)
+    return transform(torch.full((rows, channels, 16, 16), 2.0), targets, torch.Generator().manual_seed(0), progress)
 
 
 def never_called():
@@ -49,14 +49,14 @@ def never_called():
 @pytest.mark.parametrize("delta", [None, 0, 1 / 6, 1])
 @pytest.mark.parametrize("mode", ["replace", "add"])
 def test_delta_is_the_probability_of_the_paper(mode, delta):
-    mixer = make(mode=mode, delta=delta)
-    torch.testing.assert_close(mixer.probability, noise_probability(COUNTS, 1 / 3 if delta is None else delta))
+    transform = make(mode=mode, delta=delta)
+    torch.testing.assert_close(transform.probability, noise_probability(COUNTS, 1 / 3 if delta is None else delta))
 
 
 def test_by_default_it_is_open_as_published():
-    mixer = make()
+    transform = make()
     published = ReplaceWithNoise(COUNTS, 1 / 3, GaussianNoise(STATISTICS.mean, STATISTICS.std))
-    for one, other in zip(mix(mixer)[:3], mix(published)[:3], strict=True):
+    for one, other in zip(mix(transform)[:3], mix(published)[:3], strict=True):
         assert torch.equal(one, other)
 
 
@@ -81,9 +81,9 @@ def test_the_noise_has_the_statistics():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["replace", "append"])
 def test_every_distribution_in_either_mode(distribution, kind, channels, mode):
-    mixer = make(channels, distribution=distribution, mode=mode)
-    assert type(mixer.noise) is kind
-    batch = mix(mixer, channels=channels)
+    transform = make(channels, distribution=distribution, mode=mode)
+    assert type(transform.noise) is kind
+    batch = mix(transform, channels=channels)
     assert batch.images.shape == (600 if mode == "replace" else 750, channels, 16, 16)
     assert ((batch.images != 2).flatten(1).any(1) == batch.is_noise).all()
     assert 0 < batch.is_noise.sum() < 600
@@ -91,19 +91,19 @@ def test_every_distribution_in_either_mode(distribution, kind, channels, mode):
 
 @pytest.mark.parametrize(("ratio", "extra"), [(None, 150), (0.25, 150), (0, 0), (2, 1200)])
 def test_ratio_is_how_much_is_appended(ratio, extra):
-    mixer = make(mode="append", ratio=ratio)
-    assert isinstance(mixer, AppendNoise)
-    batch = mix(mixer)
+    transform = make(mode="append", ratio=ratio)
+    assert isinstance(transform, AppendNoise)
+    batch = mix(transform)
     assert batch.is_noise.sum() == extra
     assert set(batch.targets[600:].tolist()) == (set(range(3)) if extra else set())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_noise_is_added_with_the_deviation_of_the_training_set(channels):
-    mixer = make(channels, mode="add", delta=1)
-    assert isinstance(mixer, AddNoise)
+    transform = make(channels, mode="add", delta=1)
+    assert isinstance(transform, AddNoise)
     images = torch.full((2000, channels, 8, 8), 0.5)
-    batch = mixer(images, torch.full((2000,), 2), torch.Generator().manual_seed(0))
+    batch = transform(images, torch.full((2000,), 2), torch.Generator().manual_seed(0))
     noise = (batch.images - images)[(batch.images != images).flatten(1).any(1)]
     assert batch.is_noise is None
     torch.testing.assert_close(noise.std((0, 2, 3)), torch.tensor(STATISTICS.std[:channels]), atol=2e-3, rtol=0)
@@ -131,7 +131,7 @@ def test_classes_have_colours_of_their_own():
 
 def test_colours_of_classes_may_be_given():
     mean, std = torch.rand(3, 3).tolist(), torch.rand(3, 3).tolist()
-    noise = make_mixer(STATISTICS, COUNTS, never_called, "class_gaussian", mean=mean, std=std).noise
+    noise = make_noise(STATISTICS, COUNTS, never_called, "class_gaussian", mean=mean, std=std).noise
     assert torch.equal(noise.mean[:, :, 0, 0], torch.tensor(mean))
     assert torch.equal(noise.std[:, :, 0, 0], torch.tensor(std))
     half = make(distribution="class_gaussian", std=std).noise
@@ -141,15 +141,15 @@ def test_colours_of_classes_may_be_given():
 
 @pytest.mark.parametrize("distribution", [name for name in DISTRIBUTIONS if name != "class_gaussian"])
 def test_classes_are_measured_for_their_own_noise_alone(distribution):
-    assert make_mixer(STATISTICS, COUNTS, never_called, distribution)
+    assert make_noise(STATISTICS, COUNTS, never_called, distribution)
 
 
 @pytest.mark.parametrize("distribution", ["gaussian", "class_gaussian", "spectrum"])
 @pytest.mark.parametrize(("clip", "clipped"), [(None, True), (True, True), (False, False)])
 def test_clipping_is_a_choice(distribution, clip, clipped):
     wide = Statistics((0.5,) * 3, (1.0,) * 3)
-    mixer = make_mixer(wide, COUNTS, lambda: [wide] * 3, distribution, delta=1, clip=clip)
-    batch = mix(mixer)
+    transform = make_noise(wide, COUNTS, lambda: [wide] * 3, distribution, delta=1, clip=clip)
+    batch = mix(transform)
     noise = batch.images[batch.is_noise]
     assert bool(((noise >= 0) & (noise <= 1)).all()) == clipped
 
@@ -265,9 +265,9 @@ def composed(choice: str = "gaussian", *overrides: str):
 @pytest.mark.parametrize("choice", groups()["noise"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_config_mixes_a_batch(choice, channels):
-    mixer = instantiate(composed(choice))
+    transform = instantiate(composed(choice))
     statistics, *of_classes = (Statistics(of.mean[:channels], of.std[:channels]) for of in (STATISTICS, *OF_CLASSES))
-    batch = mix(mixer(statistics, COUNTS, lambda: of_classes), channels=channels)
+    batch = mix(transform(statistics, COUNTS, lambda: of_classes), channels=channels)
     assert batch.is_noise.any()
     assert len(batch.images) == (750 if choice == "append" else 600)
 
@@ -285,25 +285,29 @@ def test_the_paper_s_deltas_and_ratio_are_in_the_configs():
 @pytest.mark.parametrize(
     ("choice", "overrides", "check"),
     [
-        ("gaussian", ["noise.delta=0.5"], lambda mixer: mixer.probability[1] == 0.25),
-        ("gaussian", ["noise.clip=false"], lambda mixer: mixer.noise.clip is False),
-        ("gaussian", ["noise.labels=uniform"], lambda mixer: mixer.labels == "uniform"),
-        ("gaussian", ["noise.ramp=linear"], lambda mixer: mixer.ramp == "linear"),
-        ("gaussian", ["noise.mode=add"], lambda mixer: isinstance(mixer, AddNoise)),
-        ("gaussian", ["noise.mean=[0,0.5,1]"], lambda mixer: mixer.noise.mean.flatten().tolist() == [0, 0.5, 1]),
-        ("append", ["noise.ratio=1"], lambda mixer: mixer.ratio == 1),
-        ("uniform", ["noise.mode=append", "noise.delta=null"], lambda mixer: isinstance(mixer, AppendNoise)),
-        ("spectrum", ["noise.std=[0,0.5,1]"], lambda mixer: mixer.noise.std.flatten().tolist() == [0, 0.5, 1]),
-        ("spectrum", ["noise.exponent=2"], lambda mixer: mixer.noise.exponent == 2),
+        ("gaussian", ["noise.delta=0.5"], lambda transform: transform.probability[1] == 0.25),
+        ("gaussian", ["noise.clip=false"], lambda transform: transform.noise.clip is False),
+        ("gaussian", ["noise.labels=uniform"], lambda transform: transform.labels == "uniform"),
+        ("gaussian", ["noise.ramp=linear"], lambda transform: transform.ramp == "linear"),
+        ("gaussian", ["noise.mode=add"], lambda transform: isinstance(transform, AddNoise)),
+        (
+            "gaussian",
+            ["noise.mean=[0,0.5,1]"],
+            lambda transform: transform.noise.mean.flatten().tolist() == [0, 0.5, 1],
+        ),
+        ("append", ["noise.ratio=1"], lambda transform: transform.ratio == 1),
+        ("uniform", ["noise.mode=append", "noise.delta=null"], lambda transform: isinstance(transform, AppendNoise)),
+        ("spectrum", ["noise.std=[0,0.5,1]"], lambda transform: transform.noise.std.flatten().tolist() == [0, 0.5, 1]),
+        ("spectrum", ["noise.exponent=2"], lambda transform: transform.noise.exponent == 2),
         (
             "class_gaussian",
             ["noise.mean=[[0,0.5,1],[0,0,0],[1,1,1]]"],
-            lambda mixer: mixer.noise.mean[0, :, 0, 0].tolist() == [0, 0.5, 1],
+            lambda transform: transform.noise.mean[0, :, 0, 0].tolist() == [0, 0.5, 1],
         ),
     ],
     ids=lambda value: None if callable(value) else str(value),
 )
-def test_keys_reach_the_mixer(choice, overrides, check):
+def test_keys_reach_the_noise(choice, overrides, check):
     assert check(instantiate(composed(choice, *overrides))(STATISTICS, COUNTS, lambda: OF_CLASSES))
 
 
@@ -317,11 +321,11 @@ def test_no_config_has_a_key_that_its_noise_refuses():
 
 
 def test_a_data_module_measures_its_classes():
-    data = DigitsLT(imbalance_ratio=50, mixer=partial(make_mixer, distribution="class_gaussian"))
+    data = DigitsLT(imbalance_ratio=50, noise=partial(make_noise, distribution="class_gaussian"))
     data.setup()
     images, targets = data.train_set.images, data.train_set.targets
     expected = [channel_statistics(images[targets == label]).mean for label in range(10)]
-    assert torch.equal(data.pipeline.mixer.noise.mean[:, :, 0, 0], torch.tensor(expected))
+    assert torch.equal(data.pipeline.noise_transform.noise.mean[:, :, 0, 0], torch.tensor(expected))
 
 
 def test_a_data_module_that_streams_measures_its_classes_too(tmp_path):
@@ -330,12 +334,12 @@ def test_a_data_module_that_streams_measures_its_classes_too(tmp_path):
             (tmp_path / part / name).mkdir(parents=True)
             for number in range(3):
                 Image.new("RGB", (12, 10), colour).save(tmp_path / part / name / f"{number}.png")
-    mixer = partial(make_mixer, distribution="class_gaussian")
-    data = ImageFolderLT(tmp_path, image_size=8, in_memory=False, batch_size=2, mixer=mixer)
+    noise = partial(make_noise, distribution="class_gaussian")
+    data = ImageFolderLT(tmp_path, image_size=8, in_memory=False, batch_size=2, noise=noise)
     data.setup()
-    noise = data.pipeline.mixer.noise
-    torch.testing.assert_close(noise.mean[:, :, 0, 0], torch.tensor([[0.2, 0, 1], [0.4, 0.8, 0]]))
-    assert (noise.std == 0).all()
+    images = data.pipeline.noise_transform.noise
+    torch.testing.assert_close(images.mean[:, :, 0, 0], torch.tensor([[0.2, 0, 1], [0.4, 0.8, 0]]))
+    assert (images.std == 0).all()
 
 
 @pytest.mark.parametrize("mode", ["replace", "append", "add"])
