@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from benchmarks.workload import CLASS_COUNTS
 from oponm.data import LongTailDataModule, Pool, Source
-from oponm.data.module import DataOptions
+from oponm.data.options import DataOptions
 from oponm.data.source import Images
 
 

@@ -16,7 +16,8 @@ from typing_extensions import Unpack
 
 from oponm.data.decode import read_image
 from oponm.data.file_lists import check_present, read_lines
-from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.source import Part, Source
 from oponm.data.survey import Survey

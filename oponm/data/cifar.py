@@ -17,7 +17,8 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from typing_extensions import Unpack
 
 from oponm.data.download import check_md5, download, scratch_folder
-from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
 from oponm.data.source import Images, Pool, Source
 from oponm.data.survey import Survey
 from oponm.errors import InputError, check_path

@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from typing_extensions import Unpack
 
-from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
 from oponm.data.source import Images, Pool, Source
 from oponm.errors import InputError, check_int, check_real
 from oponm.longtail import stratified_split

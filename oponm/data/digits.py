@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from typing_extensions import Unpack
 
-from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
 from oponm.data.source import Images, Pool, Source
 from oponm.errors import InputError, check_int
 from oponm.longtail import stratified_split

@@ -10,7 +10,8 @@ from typing_extensions import Unpack
 
 from oponm.data.class_folders import find_splits, list_images, meant_below, subfolders
 from oponm.data.file_names import FileNames
-from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.source import Part, Source
 from oponm.errors import InputError, check_choice, check_flag, check_int, check_path, check_real

@@ -11,7 +11,8 @@ import numpy as np
 from typing_extensions import Unpack
 
 from oponm.data.file_lists import check_hash, check_present, read_list
-from oponm.data.module import DataOptions, LongTailDataModule
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
 from oponm.data.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.source import Part, Source
 from oponm.data.survey import Survey

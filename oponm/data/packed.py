@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from typing_extensions import Self
 
 from oponm.data.memory import room_for
 from oponm.data.pack import Pack
@@ -65,6 +66,12 @@ class PackedImages(StreamedImages):
     ) -> None:
         super().__init__(files, targets, size, training, seed)
         self.pack, self.rows, self.cropped = pack, rows, cropped
+
+    def only(self, kept: npt.NDArray[np.int64]) -> Self:
+        """See :meth:`~oponm.data.stream.StreamedImages.only`."""
+        other = super().only(kept)
+        other.rows = self.rows[kept]
+        return other
 
     def digest(self) -> str:
         """SHA-256 of the labels and the files' last two folders and names, in order, and of how they were packed."""

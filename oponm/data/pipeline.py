@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +56,14 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         moved = ResidentImages(self.images.to(device), self.targets.to(device))
         moved._contents = self._contents
         return moved
+
+    def only(self, kept: npt.NDArray[np.int64]) -> ResidentImages:
+        """A set of some of the images.
+
+        Args:
+            kept: their indices.
+        """
+        return ResidentImages(self.images[kept], self.targets[kept])
 
     def digest(self) -> str:
         """SHA-256 of the labels and pixels, in order."""

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.configs import compose_choices, groups
 from oponm.data import LongTailDataModule
-from oponm.data.module import DataOptions
 from oponm.data.noise import make_noise
+from oponm.data.options import DataOptions
 from oponm.data.reading import PackOptions
 from oponm.errors import InputError, check_choice
 from oponm.training.phases import Phase

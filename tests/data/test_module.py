@@ -11,7 +11,7 @@ from torch import nn
 
 from oponm.data import DigitsLT, LongTailDataModule, Source
 from oponm.data.augmentation import flip_crop
-from oponm.data.module import EpochInput
+from oponm.data.image_data import EpochInput
 from oponm.data.noise import make_noise
 from oponm.data.pipeline import RawBatch
 from oponm.data.source import Images, Pool

@@ -16,7 +16,7 @@ from PIL import Image
 
 from oponm.data import DigitsLT, ImageFolderLT, statistics
 from oponm.data.decode import read_image
-from oponm.data.module import EpochInput
+from oponm.data.image_data import EpochInput
 from oponm.data.noise import make_noise, no_noise
 from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
