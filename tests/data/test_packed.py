@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -164,3 +165,20 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     prepare(tmp_path / "set", pack="~/pack")
     assert (tmp_path / "pack/images.bin").stat().st_size == 14 * 3 * 8 * 8
     assert load(tmp_path / "set", pack="~/pack").image_shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("options", [{}, STREAM, {**STREAM, "pack": "pack"}], ids=["in memory", "files", "pack"])
+def test_some_images_of_a_set_are_those_of_the_whole(tmp_path, options):
+    pictures(tmp_path / "set", 20)
+    if "pack" in options:
+        prepare(tmp_path / "set", **(options := {**options, "pack": tmp_path / "pack"}))
+    whole = load(tmp_path / "set", **options).test_set
+    before = whole.contents_digest()
+    some = whole.only(np.array([2, 0]))
+    one, other = (
+        images.__getitems__(IndexBatch(at, 0, 0))
+        for images, at in ((some, torch.arange(2)), (whole, torch.tensor([2, 0])))
+    )
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.targets, other.targets)
+    assert (len(some), some.contents_digest() != before, whole.contents_digest()) == (2, True, before)
