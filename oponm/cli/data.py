@@ -18,8 +18,8 @@ from oponm.cli.arguments import quote_paths
 from oponm.cli.errors import SIGNALLED
 from oponm.configs import CONF_DIR
 from oponm.data.check import DataCheck, check_data, describe_data
-from oponm.data.download import Fetching
 from oponm.data.noise import no_noise
+from oponm.data.sources.download import Fetching
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
 from oponm.training.build import build_data, make_data, with_full_keys

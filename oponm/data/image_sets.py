@@ -13,7 +13,7 @@ from oponm.data.decode import UnusableFiles
 from oponm.data.duplicates import shared_images
 from oponm.data.pipeline import ResidentImages
 from oponm.data.samplers import IndexBatch
-from oponm.data.source import Pool, Source
+from oponm.data.sources.base import Pool, Source
 from oponm.data.split import Indices
 from oponm.data.stream import ImageSet
 from oponm.errors import InputError

@@ -19,7 +19,7 @@ from oponm.data.mixing import no_mixing
 from oponm.data.noise import NoiseFactory, make_noise, no_noise
 from oponm.data.own_statistics import measure, measure_classes, measured_on
 from oponm.data.pipeline import DevicePipeline
-from oponm.data.source import Source
+from oponm.data.sources.base import Source
 from oponm.data.split import VALIDATIONS, check_draw, describe_validation, draw_tail, hold_out
 from oponm.data.statistics import PUBLISHED, Statistics, published_statistics
 from oponm.data.stream import StreamedImages
@@ -136,7 +136,7 @@ class LongTailDataModule(ImageDataModule):
             InputError: for anything that is no dataset; and on a data set of its own, such as
                 :class:`~oponm.data.DigitsLT`, whose images are no others.
         """
-        from oponm.data.datasets import DatasetLT
+        from oponm.data.sources.datasets import DatasetLT
 
         if not issubclass(DatasetLT, cls):
             raise InputError(f"{cls.__name__} has images of its own: call oponm.data.DatasetLT.from_datasets")

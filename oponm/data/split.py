@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from oponm.data.source import Source
+from oponm.data.sources.base import Source
 from oponm.errors import InputError, check_int
 from oponm.longtail import draw_indices, fit_counts, read_indices, stratified_split
 from oponm.longtail.draws import DRAWS

@@ -16,10 +16,10 @@ from torch import Tensor
 from typing_extensions import Self
 
 from oponm.data.decode import open_rgb, read_image
-from oponm.data.file_names import FileNames
 from oponm.data.pipeline import RawBatch, ResidentImages
 from oponm.data.samplers import IndexBatch
-from oponm.data.source import Files
+from oponm.data.sources.base import Files
+from oponm.data.sources.file_names import FileNames
 from oponm.rng import derived_randomness
 
 

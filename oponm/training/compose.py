@@ -15,7 +15,7 @@ from oponm.configs import compose_choices, groups
 from oponm.data import LongTailDataModule
 from oponm.data.noise import make_noise
 from oponm.data.options import DataOptions
-from oponm.data.reading import PackOptions
+from oponm.data.sources.reading import PackOptions
 from oponm.errors import InputError, check_choice
 from oponm.training.phases import Phase
 from oponm.training.settings import as_settings, complete, nearest_choice, overrides, public_name

@@ -18,8 +18,8 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from oponm.data import LongTailDataModule
-from oponm.data.datasets import as_data_module
 from oponm.data.noise import NoiseFactory
+from oponm.data.sources.datasets import as_data_module
 from oponm.errors import InputError, check_int, check_path
 from oponm.launched import launched_elsewhere, restarted
 from oponm.training.compose import compose_run

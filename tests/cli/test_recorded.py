@@ -116,13 +116,22 @@ def test_a_config_of_an_older_version_gets_the_settings_that_came_since(tmp_path
     file = tmp_path / "run/config.yaml"
     config = yaml.safe_load(file.read_text())
     del config["optimized_metric"], config["trainer"]["on_nonfinite"]
-    config["noise"]["_target_"] = "oponm.data.mixers.make_mixer"
-    config["data"] |= {key: config[key] for key in ("seed", "augmentation", "mixing")} | {"mixer": config["noise"]}
     file.write_text(yaml.safe_dump(config))
     done = oponm("eval", "checkpoint=run/checkpoints/last.ckpt", "output_dir=eval", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    resumed = oponm("train", "resume=run", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+
+
+def test_a_config_with_old_names_is_evaluated_and_resumed(tmp_path):
+    assert oponm("train", *QUICK, "output_dir=run", cwd=tmp_path).returncode == 0
+    file = tmp_path / "run/config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["noise"]["_target_"] = "oponm.data.mixers.make_mixer"
+    config["data"] |= {key: config[key] for key in ("seed", "augmentation", "mixing")} | {"mixer": config["noise"]}
+    file.write_text(yaml.safe_dump(config))
+    (tmp_path / "run/result.json").unlink()
+    for command in (["train", "resume=run"], ["eval", "checkpoint=run/checkpoints/last.ckpt", "output_dir=eval"]):
+        done = oponm(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from oponm.data import DigitsLT, LongTailDataModule, Source
 from oponm.data.augmentation import flip_crop
 from oponm.data.image_data import EpochInput
 from oponm.data.pipeline import RawBatch
-from oponm.data.source import Images, Pool
+from oponm.data.sources.base import Images, Pool
 from oponm.noise import Batch
 
 PLAIN, OPEN = EpochInput(), EpochInput("class_balanced", noise=True)

@@ -18,10 +18,9 @@ from torch import nn
 from torchvision.datasets import ImageFolder
 
 from oponm.configs import compose_choices
-from oponm.data import DigitsLT, LongTailDataModule, Pool, Source
+from oponm.data import DigitsLT, Images, LongTailDataModule, Pool, Source
 from oponm.data.augmentation import flip_crop
 from oponm.data.noise import make_noise
-from oponm.data.source import Images
 from oponm.errors import InputError
 from oponm.losses import Focal
 from oponm.metrics import MOST_CONFUSED

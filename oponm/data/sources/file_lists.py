@@ -1,0 +1,192 @@
+"""Published data sets that are text lists: one line an image, ``<relative path> <label>``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from oponm.data.sources.base import Files, Part
+from oponm.data.sources.file_names import FileNames
+from oponm.data.sources.list_lines import Lines, parse_lines, text_size
+from oponm.errors import InputError, check_choice
+
+HASHES = ("md5", "git")
+_BLOCK = 2**22  # bytes that are parsed at once
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_list(path: str | Path, root: str | Path, num_classes: int) -> Part:
+    r"""Read a list of images; they may be missing, see :func:`check_present`, but lie below ``root`` in any case.
+
+    Memory is that of the text, and 20 bytes a line; a million lines take about a second.
+
+    Args:
+        path: the list, one line an image: a path relative to ``root``, written with ``/``, and a label.
+        root: the folder of the images.
+        num_classes: labels lie in ``[0, num_classes)``.
+
+    Returns:
+        Paths and labels in the order of the list.
+
+    Raises:
+        InputError: naming list and line, for a line that is malformed, a label out of range, or a path that leaves
+            ``root``: absolute, through ``..``, or through a symbolic link.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> _ = (root / "train.txt").write_text("train/cat/1.jpg 0\ntrain/dog/7.jpg 1\n")
+        >>> files, labels = read_list(root / "train.txt", root, num_classes=2)
+        >>> [file.name for file in files], labels
+        (['1.jpg', '7.jpg'], array([0, 1]))
+    """
+    path, root = Path(path), Path(root)
+    text = read_text(path)
+    links = _Links(root)
+    size = text_size(text)
+    rows = text.count(b"\n", 0, size) + 1
+    listed = Lines(np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int32), np.empty(rows, dtype=np.int64))
+    begin = row = 0
+    while begin < size:
+        end = min(text.find(b"\n", begin + _BLOCK) + 1 or size, size)
+        block = parse_lines(text, begin, end, num_classes, row + 1, path)
+        if leaving := links.leaving(text, block):
+            line, name = leaving
+            raise InputError(
+                f"{path}, line {row + line + 1}: {name} leaves {root} through a symbolic link; "
+                "move the images there, or set data.root to the folder that the link leads to"
+            )
+        stop = row + len(block.labels)
+        listed.starts[row:stop], listed.lengths[row:stop], listed.labels[row:stop] = block
+        begin, row = end, stop
+    return Part(FileNames(root, text, listed.starts, listed.lengths), listed.labels)
+
+
+def read_text(path: Path) -> bytes:
+    """The content of a UTF-8 text, its lines ended by a newline alone; the last may have none.
+
+    Raises:
+        InputError: naming the file, if it cannot be read, is no text or is empty.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); download it again") from error
+    text = text.removeprefix(_BYTE_ORDER_MARK)
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    try:
+        text.isascii() or text.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no UTF-8 text; download it again") from error
+    if text in (b"", b"\n"):
+        raise InputError(f"{path}: is empty; download it again")
+    return text
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text.
+
+    Raises:
+        InputError: see :func:`read_text`.
+    """
+    return read_text(path).decode().removesuffix("\n").split("\n")
+
+
+def check_hash(path: Path, expected: str, kind: str) -> None:
+    r"""Compare a file with what was published.
+
+    Args:
+        path: the file.
+        expected: the published hash in hexadecimal digits.
+        kind: ``"md5"`` of the content, or ``"git"``, the SHA-1 by which Git knows it: of ``blob <length>\0`` and the
+            content.
+
+    Raises:
+        InputError: naming both hashes, if they differ.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "empty.txt")
+        >>> file.touch()
+        >>> check_hash(file, "d41d8cd98f00b204e9800998ecf8427e", "md5")
+        >>> check_hash(file, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "git")
+    """
+    check_choice("kind", kind, HASHES)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); download it again") from error
+    if kind == "md5":
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    else:
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    if found != expected:
+        name = "md5" if kind == "md5" else "git blob sha1"
+        raise InputError(
+            f"{path}: is not the published list: {name} {expected} expected, {found} found; "
+            "download it again, or set data.verify=false"
+        )
+
+
+def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> None:
+    """Make sure that images exist before the first is decoded.
+
+    Args:
+        files: the images.
+        archive: the download that holds them.
+        layout: how they are to lie in their folder.
+
+    Raises:
+        InputError: with the number of those missing, the first three, archive and layout.
+    """
+    missing, named, files = 0, list[str](), FileNames.of(files)
+    for file in files.strings():
+        if not os.path.isfile(file):
+            missing += 1
+            if len(named) < 3:
+                named.append(file)
+    if missing:
+        first = ", ".join(named) + (", ..." if missing > 3 else "")
+        raise InputError(f"{missing} of {len(files)} images are missing: {first}; unpack {archive} as {layout}")
+
+
+class _Links:
+    """Symbolic links below a folder, found by listing each folder that names lie in once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.real_root = root, os.path.realpath(root)
+        self.known: dict[bytes, set[bytes] | None] = {}  # links in each folder; None for one that is outside
+
+    def leaving(self, text: bytes, lines: Lines) -> tuple[int, str] | None:
+        """The first name that leads out of the folder, and its line, counted from 0."""
+        for line, (start, length) in enumerate(zip(lines.starts.tolist(), lines.lengths.tolist(), strict=True)):
+            name = text[start : start + length]
+            folder, _, file = name.rpartition(b"/")
+            if folder not in self.known:
+                self.known[folder] = self._links_in(os.path.join(self.root, os.fsdecode(folder)))
+            links = self.known[folder]
+            if links is None or (links and file in links and self._is_out(name)):
+                return line, name.decode()
+        return None
+
+    def _links_in(self, folder: str) -> set[bytes] | None:
+        if not _is_inside(folder, self.real_root):
+            return None
+        try:
+            with os.scandir(folder) as entries:
+                return {os.fsencode(entry.name) for entry in entries if entry.is_symlink()}
+        except OSError:  # it is missing, which check_present tells
+            return set()
+
+    def _is_out(self, name: bytes) -> bool:
+        return not _is_inside(os.path.join(self.root, os.fsdecode(name)), self.real_root)
+
+
+def _is_inside(path: str, real_root: str) -> bool:
+    real = os.path.realpath(path)
+    return real == real_root or real.startswith(real_root.rstrip(os.sep) + os.sep)
