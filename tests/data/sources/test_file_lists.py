@@ -42,6 +42,21 @@ def test_paths_and_labels_in_the_order_of_the_list(tmp_path):
     assert labels.dtype == np.int64
 
 
+@pytest.mark.parametrize("name", ["a/é b.jpg", "a/1.jpg\u00a0x", "07", "b/-2 1.jpg", "c/\x7f.jpg"], ids=repr)
+@pytest.mark.parametrize(
+    ("before", "between", "label"), [("", " ", "2"), ("\t ", "\u3000 ", "00002"), ("", "  ", "2\t")]
+)
+def test_names_are_cut_out_of_what_is_around_them(tmp_path, name, before, between, label):
+    path = written(tmp_path, f"é.jpg 0\n{before}{name}{between}{label}\nlast.jpg 1")
+    files, labels = read_list(path, tmp_path, num_classes=3)
+    assert [*files] == [tmp_path / "é.jpg", tmp_path / name, tmp_path / "last.jpg"]
+    assert labels.tolist() == [0, 2, 1]
+
+
+def test_an_empty_line_at_the_end_is_named(tmp_path):
+    assert "list.txt, line 2: is not" in refusal(tmp_path, "a/1.jpg 0\n\n")
+
+
 @pytest.mark.parametrize("content", ["a/1.jpg 0", "a/1.jpg 0\r\n", "\ufeffa/1.jpg 0\n", "a/1.jpg  0 \n"], ids=repr)
 def test_lists_from_any_editor(tmp_path, content):
     files, labels = read_list(written(tmp_path, content), tmp_path, num_classes=1)
