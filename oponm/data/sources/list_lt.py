@@ -14,6 +14,7 @@ from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.file_lists import check_hash, check_present, read_list
+from oponm.data.sources.places365 import fetch
 from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.sources.survey import Survey
 from oponm.errors import InputError, check_choice, check_int, check_path
@@ -213,8 +214,6 @@ class PlacesLT(ListLT):
             InputError: for lists that are missing or not those published; see also
                 :func:`~oponm.data.sources.places365.fetch`.
         """
-        from oponm.data.sources.places365 import fetch  # with all of torchvision's data sets
-
         files = [file for part in self._lists().values() for file in self._read(part, self.verify).files]
         names = dict.fromkeys(file.relative_to(self.root).as_posix() for file in files)
         fetch(self.root, names, self.verify, tell)

@@ -1,4 +1,8 @@
-"""Places365-Standard, small images: its public archives, and those of their images that lists name."""
+"""Places365-Standard, small images: its public archives, and those of their images that lists name.
+
+torchvision's ``Places365`` would unpack all 1.8 million images, into folders of its own, and keeps names and checksums
+to itself; they stand here.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,6 @@ import tarfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-
-from torchvision.datasets import Places365
 
 from oponm.data.progress import track
 from oponm.data.sources.download import check_md5, download, scratch_folder
@@ -31,16 +33,11 @@ class Archive(NamedTuple):
     gigabytes: float
 
 
-def _published(entry: tuple[str, str], gigabytes: float) -> Archive:
-    return Archive(entry[0], entry[1], gigabytes)
-
-
-BASE_URL: str = Places365._BASE_URL
-LISTS = _published(Places365._DEVKIT_META["standard"], 0.05)
-VAL = _published(Places365._IMAGES_META["val", True], 0.5)
-TRAIN = _published(Places365._IMAGES_META["train-standard", True], 24.5)
-VAL_LIST: str = Places365._FILE_LIST_META["val"][0]
-CATEGORIES: str = Places365._CATEGORIES_META[0]
+BASE_URL = "http://data.csail.mit.edu/places/places365/"
+LISTS = Archive("filelist_places365-standard.tar", "35a0585fee1fa656440f3ab298f8479c", 0.05)
+VAL = Archive("val_256.tar", "e27b17d8d44f4af9a78502beb927f808", 0.5)
+TRAIN = Archive("train_256_places365standard.tar", "53ca1c756c3d1e7809517cc47c5561c5", 24.5)
+VAL_LIST, CATEGORIES = "places365_val.txt", "categories_places365.txt"
 _PREFIX = ".places365-"
 _REPLACE = "delete it to have it downloaded"
 
