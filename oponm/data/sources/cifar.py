@@ -1,6 +1,6 @@
 """CIFAR-10-LT and CIFAR-100-LT: the published files, checked, and read without running anything in them.
 
-Addresses, names and checksums are torchvision's. Its classes are not what reads: they run whatever a pickle names, which
+Addresses, names and checksums are torchvision's. Its classes read nothing here: they run whatever a pickle names, which
 ``verify=false`` must not, as the files may be anybody's; and a download by them has no time limit, shows a progress bar
 where there is no terminal, and leaves what was cut short under its final name.
 """

@@ -1,9 +1,9 @@
-"""A pack: decoded images in one memory-mapped file, with a manifest that tells whether it is whole.
+"""A pack: decoded images in one memory-mapped file, an index of them, and a file that says that both are done.
 
-A folder holds ``images.bin``, the pixels of all images one behind the other, each (H, W, 3), uint8, of a size of its
-own, and ``manifest.jsonl``: a line that says how the images were made; a line a chunk of images, with path, length and
-modification time of each file, height and width of its pixels, and a CRC-32 of the chunk's pixels; and a line with a
-SHA-256 of all lines before. Without a manifest there is no pack, whatever else the folder holds.
+A folder holds ``images.bin``, the pixels of all images one after the other, each (H, W, 3), uint8, of a size of its
+own; ``index.jsonl``, a line that says how the images were made, and a line an image: path, length and modification time
+of its file, height and width, and a CRC-32 of its pixels; and ``done``, the SHA-256 of the index. Without ``done``
+there is no pack, whatever else the folder holds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from rich.filesize import decimal
 
 from oponm.errors import InputError
 
-IMAGES, MANIFEST = "images.bin", "manifest.jsonl"
-PARTIAL = ".partial"  # ending of either while it is written
-FORMAT = 1
+IMAGES, INDEX, DONE = "images.bin", "index.jsonl", "done"
+FORMAT = 2
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,25 +52,20 @@ class Entry(NamedTuple):
         stamp: its file.
         height: in pixels; 0 for a file that could not be decoded.
         width: in pixels; 0 for a file that could not be decoded.
+        crc32: of its pixels.
         error: why it could not be decoded.
     """
 
     stamp: Stamp
     height: int
     width: int
+    crc32: int = 0
     error: str = ""
-
-
-class Chunk(NamedTuple):
-    """Images that were written together; ``crc32`` is that of their pixels."""
-
-    entries: list[Entry]
-    crc32: int
 
     @property
     def num_bytes(self) -> int:
         """Length of the pixels."""
-        return sum(3 * entry.height * entry.width for entry in self.entries)
+        return 3 * self.height * self.width
 
 
 class Pack:
@@ -87,7 +81,7 @@ class Pack:
         recipe: how the images were made.
         entries: the images.
         rows: row of each file, by :attr:`Stamp.path`.
-        fingerprint: SHA-256 of the manifest.
+        fingerprint: SHA-256 of the index.
 
     Example:
         >>> import tempfile
@@ -102,9 +96,8 @@ class Pack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        before = _identity(folder / MANIFEST)
-        self.recipe, self.chunks, self.fingerprint = _read_manifest(folder)
-        self.entries = [entry for chunk in self.chunks for entry in chunk.entries]
+        before = _identity(folder / DONE)
+        self.recipe, self.entries, self.fingerprint = _read_index(folder)
         self.rows = {entry.stamp.path: row for row, entry in enumerate(self.entries)}
         # Arrays, so that processes that share the pack touch no object of an entry, which would copy its memory.
         self.sizes = np.array([(entry.height, entry.width) for entry in self.entries], dtype=np.int64).reshape(-1, 2)
@@ -113,12 +106,12 @@ class Pack:
         self._identity = _identity(folder / IMAGES)
         if self._identity[-1] != self.num_bytes:
             raise UnusablePack(f"{IMAGES} has {self._identity[-1]} bytes, {self.num_bytes} belong there")
-        if _identity(folder / MANIFEST) != before:
+        if _identity(folder / DONE) != before:
             raise UnusablePack("it is being replaced at this moment")
 
     def __getstate__(self) -> dict[str, Any]:
         # A process that it is sent to maps the file itself, and asks for nothing but pixels.
-        return self.__dict__ | {"_map": None, "entries": [], "chunks": [], "rows": {}}
+        return self.__dict__ | {"_map": None, "entries": [], "rows": {}}
 
     @property
     def num_bytes(self) -> int:
@@ -130,7 +123,7 @@ class Pack:
         """All pixels, (num_bytes,), mapped into memory when first asked for."""
         if self._map is None:
             if _identity(self.folder / IMAGES) != self._identity:
-                raise InputError(f"{self.folder} was made anew while in use; run again", "pack")
+                raise InputError(f"{self.folder} was made again while in use; run again", "pack")
             # The system maps no file of no bytes.
             empty = np.zeros(0, dtype=np.uint8)
             self._map = np.memmap(self.folder / IMAGES, dtype=np.uint8, mode="r") if self.num_bytes else empty
@@ -154,79 +147,79 @@ class Pack:
         """Compare pixels with their checksums.
 
         Args:
-            rows: those to be trusted afterwards; None for all.
-            track: passes the numbers of chunks on, and may show how many have gone by.
+            rows: those to compare; None for all.
+            track: passes the rows on, and may show how many have gone by.
 
         Raises:
-            UnusablePack: naming the images between which pixels differ.
+            UnusablePack: naming an image whose pixels differ.
         """
-        ends = np.cumsum([len(chunk.entries) for chunk in self.chunks])
-        numbers = range(len(ends)) if rows is None else np.unique(np.searchsorted(ends, rows, side="right")).tolist()
-        for number in track(list(numbers)):
-            chunk = self.chunks[number]
-            start, end = self.offsets[[ends[number] - len(chunk.entries), ends[number]]]
-            if zlib.crc32(self.pixels[start:end].data) != chunk.crc32:
-                first, last = chunk.entries[0].stamp.path, chunk.entries[-1].stamp.path
-                raise UnusablePack(f"{IMAGES} is damaged between {first} and {last}")
+        for row in track(list(range(len(self.entries))) if rows is None else np.unique(rows).tolist()):
+            entry = self.entries[row]
+            if zlib.crc32(self.image(row).data) != entry.crc32:
+                raise UnusablePack(f"{IMAGES} is damaged at {entry.stamp.path}")
 
 
-def manifest_line(content: dict[str, Any]) -> bytes:
-    r"""A line of the manifest, in ASCII whatever the encoding of file names.
+def header_line(recipe: str) -> bytes:
+    r"""The first line of an index.
 
     Example:
-        >>> manifest_line({"format": 1})
-        b'{"format": 1}\n'
+        >>> header_line("as they are")
+        b'{"format": 2, "recipe": "as they are"}\n'
     """
+    return _line({"format": FORMAT, "recipe": recipe})
+
+
+def entry_line(entry: Entry) -> bytes:
+    r"""An image as a line of the index, in ASCII whatever the encoding of file names.
+
+    Example:
+        >>> entry_line(Entry(Stamp("a.png", 70, 5), 2, 3, 9))
+        b'["a.png", 70, 5, 2, 3, 9]\n'
+    """
+    stamp, *others, error = entry
+    return _line([*stamp, *others, *([error] if error else [])])
+
+
+def parse_entry(line: bytes) -> Entry:
+    """The inverse of :func:`entry_line`.
+
+    Raises:
+        UnusablePack: if the line is cut off, or is none of an image.
+
+    Example:
+        >>> parse_entry(entry_line(Entry(Stamp("a.png", 70, 5), 2, 3, 9))).stamp.path
+        'a.png'
+    """
+    try:
+        path, length, mtime_ns, *others = json.loads(line)
+        entry = Entry(Stamp(path, length, mtime_ns), *others)
+    except (ValueError, TypeError) as error:
+        raise UnusablePack(f"{INDEX} is damaged") from error
+    if entry_line(entry) != line:
+        raise UnusablePack(f"{INDEX} is damaged")
+    return entry
+
+
+def _line(content: Any) -> bytes:
     return json.dumps(content).encode() + b"\n"
 
 
-def chunk_line(chunk: Chunk) -> bytes:
-    """A chunk as a line of the manifest.
-
-    Example:
-        >>> chunk_line(Chunk([Entry(Stamp("a.png", 70, 5), 2, 3)], 9)).decode().strip()
-        '{"images": [["a.png", 70, 5, 2, 3]], "crc32": 9}'
-    """
-    images = [[*stamp, height, width, *([error] if error else [])] for stamp, height, width, error in chunk.entries]
-    return manifest_line({"images": images, "crc32": chunk.crc32})
-
-
-def parse_chunk(line: bytes) -> Chunk:
-    """The inverse of :func:`chunk_line`.
-
-    Raises:
-        UnusablePack: if the line is cut off or no chunk.
-
-    Example:
-        >>> parse_chunk(chunk_line(Chunk([], 9)))
-        Chunk(entries=[], crc32=9)
-    """
+def _read_index(folder: Path) -> tuple[str, list[Entry], str]:
     try:
-        content = json.loads(line)
-        chunk = Chunk([Entry(Stamp(*image[:3]), *image[3:]) for image in content["images"]], content["crc32"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise UnusablePack(f"{MANIFEST} is damaged") from error
-    if chunk_line(chunk) != line:
-        raise UnusablePack(f"{MANIFEST} is damaged")
-    return chunk
-
-
-def _read_manifest(folder: Path) -> tuple[str, list[Chunk], str]:
-    try:
-        content = (folder / MANIFEST).read_bytes()
+        done, index = (folder / DONE).read_bytes(), (folder / INDEX).read_bytes()
     except FileNotFoundError:
-        begun = (folder / (MANIFEST + PARTIAL)).exists()
+        begun = (folder / INDEX).exists()
         raise UnusablePack("it is not complete yet" if begun else "there is none") from None
     except OSError as error:
         raise UnusablePack(f"it cannot be read ({error.strerror})") from error
-    *lines, last = content.splitlines(keepends=True) or [b""]
-    fingerprint = hashlib.sha256(b"".join(lines)).hexdigest()
-    if last != manifest_line({"sha256": fingerprint}):
-        raise UnusablePack(f"{MANIFEST} is damaged")
-    header = json.loads(lines[0])
-    if header["format"] != FORMAT:
-        raise UnusablePack(f"{MANIFEST} is of format {header['format']}, not {FORMAT}")
-    return header["recipe"], [parse_chunk(line) for line in lines[1:]], fingerprint
+    fingerprint = hashlib.sha256(index).hexdigest()
+    if done.decode(errors="replace") != fingerprint:
+        raise UnusablePack(f"{INDEX} is damaged")
+    header, *lines = index.splitlines(keepends=True)
+    facts = json.loads(header)
+    if facts["format"] != FORMAT:
+        raise UnusablePack(f"{INDEX} is of format {facts['format']}, not {FORMAT}")
+    return facts["recipe"], [parse_entry(line) for line in lines], fingerprint
 
 
 def _identity(file: Path) -> tuple[int, ...]:

@@ -92,7 +92,7 @@ class PackedImages(StreamedImages):
         return ""
 
     def fingerprint(self) -> str:
-        """SHA-256 of the pack's manifest, which has a checksum of all pixels."""
+        """SHA-256 of the pack's index, which has a checksum of each image's pixels."""
         return self.pack.fingerprint
 
     def __getitems__(self, batch: IndexBatch) -> RawBatch:

@@ -246,8 +246,8 @@ class Packing:
         return file.relative_to(self.root).as_posix()
 
 
-def _show(chunks: list[int]) -> Iterator[int]:
-    return track(chunks, len(chunks), "checking the pack")
+def _show(rows: list[int]) -> Iterator[int]:
+    return track(rows, len(rows), "checking the pack")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from oponm.data.sources import pack_writer
-from oponm.data.sources.pack import IMAGES, MANIFEST
+from oponm.data.sources.pack import DONE, IMAGES, INDEX
 from oponm.data.sources.prepare import Packing, Recipe, scaled
 
 
@@ -29,16 +29,16 @@ def pictures(root: Path, number: int = 14, damaged: tuple[int, ...] = ()) -> lis
     return files
 
 
-def small_chunks(monkeypatch: pytest.MonkeyPatch, images: int = 3) -> None:
-    monkeypatch.setattr(pack_writer, "CHUNK_IMAGES", images)
+def few_at_once(monkeypatch: pytest.MonkeyPatch, images: int = 3) -> None:
+    monkeypatch.setattr(pack_writer, "AT_ONCE_IMAGES", images)
 
 
 def packing(root: Path, folder: Path, recipe: Recipe | None = None, skip: bool = True) -> Packing:
     return Packing(folder, recipe or scaled(12), root, sorted(root.rglob("*.png")), skip)
 
 
-def content(folder: Path) -> tuple[bytes, bytes]:
-    return (folder / IMAGES).read_bytes(), (folder / MANIFEST).read_bytes()
+def content(folder: Path) -> tuple[bytes, ...]:
+    return tuple((folder / name).read_bytes() for name in (IMAGES, INDEX, DONE))
 
 
 def fork(work: Callable[[], object]) -> int:

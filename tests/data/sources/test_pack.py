@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oponm.data.sources.pack import FORMAT, IMAGES, MANIFEST, PARTIAL, Entry, Pack, Stamp, UnusablePack, manifest_line
+from oponm.data.sources.pack import DONE, FORMAT, IMAGES, INDEX, Entry, Pack, Stamp, UnusablePack, header_line
 from oponm.data.sources.pack_writer import PackWriter
 from oponm.errors import InputError
-from tests.data.sources.packs import small_chunks
+from tests.data.sources.packs import few_at_once
 
 SIZES = [(2, 3), (5, 1), None, (4, 4), (1, 7)]
 NAMES = ["a/1.png", "b c.png", "d\udcff.jpg", "ü.png", "e.png"]
@@ -23,8 +23,8 @@ def images() -> list[np.ndarray | None]:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """A pack of chunks of two images."""
-    small_chunks(monkeypatch, 2)
+    """A pack that was written two images at once."""
+    few_at_once(monkeypatch, 2)
     writer = PackWriter(tmp_path, "as they are", [Stamp(name, i, i + 10**18) for i, name in enumerate(NAMES)])
     for image in images():
         writer.add(image, "" if image is not None else "is no image")
@@ -43,7 +43,7 @@ def test_what_was_written_is_read(folder):
     pack = Pack(folder)
     assert pack.recipe == "as they are"
     assert list(pack.rows.items()) == [(name, row) for row, name in enumerate(NAMES)]
-    assert pack.entries[2] == Entry(Stamp(NAMES[2], 2, 2 + 10**18), 0, 0, "is no image")
+    assert pack.entries[2] == Entry(Stamp(NAMES[2], 2, 2 + 10**18), 0, 0, 0, "is no image")
     for row, image in enumerate(images()):
         if image is not None:
             assert np.array_equal(pack.image(row), image)
@@ -68,7 +68,7 @@ def test_images_are_a_view_of_the_file(folder):
 
 def test_no_pack(tmp_path):
     assert refusal(tmp_path) == refusal(tmp_path / "nowhere") == "there is none"
-    (tmp_path / (MANIFEST + PARTIAL)).touch()
+    (tmp_path / INDEX).touch()
     assert refusal(tmp_path) == "it is not complete yet"
     (tmp_path / "file").touch()
     assert "cannot be read" in refusal(tmp_path / "file")
@@ -86,42 +86,43 @@ def test_missing_pixels_are_refused(folder):
     assert refusal(folder) == "images.bin has 0 bytes, 102 belong there"
 
 
-def test_every_changed_byte_of_the_manifest_is_seen(folder):
-    content = (folder / MANIFEST).read_bytes()
+@pytest.mark.parametrize("name", [INDEX, DONE])
+def test_every_changed_byte_of_the_index_and_of_its_checksum_is_seen(folder, name):
+    content = (folder / name).read_bytes()
     for position in range(len(content)):
         damaged = bytearray(content)
         damaged[position] ^= 1
-        (folder / MANIFEST).write_bytes(damaged)
-        assert refusal(folder) == "manifest.jsonl is damaged"
+        (folder / name).write_bytes(damaged)
+        assert refusal(folder) == "index.jsonl is damaged"
     for length in range(len(content)):
-        (folder / MANIFEST).write_bytes(content[:length])
-        assert refusal(folder) == "manifest.jsonl is damaged"
+        (folder / name).write_bytes(content[:length])
+        assert refusal(folder) == "index.jsonl is damaged"
 
 
 def test_every_changed_pixel_is_seen_and_placed(folder):
     content = (folder / IMAGES).read_bytes()
-    for position, first, last in ((0, "a/1.png", "b c.png"), (60, NAMES[2], "ü.png"), (101, "e.png", "e.png")):
+    for position, name in ((0, "a/1.png"), (18, "b c.png"), (60, "ü.png"), (101, "e.png")):
         damaged = bytearray(content)
         damaged[position] ^= 1
         (folder / IMAGES).write_bytes(damaged)
-        with pytest.raises(UnusablePack, match=f"between {first} and {last}"):
+        with pytest.raises(UnusablePack, match=f"is damaged at {name}"):
             Pack(folder).verify()
 
 
 def test_only_what_is_asked_for_is_verified(folder):
     damaged = bytearray((folder / IMAGES).read_bytes())
-    damaged[40] ^= 1  # in the second chunk
+    damaged[40] ^= 1  # in the fourth image
     (folder / IMAGES).write_bytes(damaged)
     Pack(folder).verify(np.array([4, 0, 1]))
-    for row in (2, 3):
-        with pytest.raises(UnusablePack):
-            Pack(folder).verify(np.array([0, row]))
+    with pytest.raises(UnusablePack):
+        Pack(folder).verify(np.array([0, 3]))
 
 
 def test_another_format_is_refused(tmp_path):
-    header = manifest_line({"format": FORMAT + 1, "recipe": "from the future"})
-    (tmp_path / MANIFEST).write_bytes(header + manifest_line({"sha256": hashlib.sha256(header).hexdigest()}))
-    assert refusal(tmp_path) == "manifest.jsonl is of format 2, not 1"
+    header = header_line("from the future").replace(b"2", b"3")
+    (tmp_path / INDEX).write_bytes(header)
+    (tmp_path / DONE).write_text(hashlib.sha256(header).hexdigest())
+    assert refusal(tmp_path) == f"index.jsonl is of format {FORMAT + 1}, not {FORMAT}"
 
 
 def test_a_pack_made_anew_while_in_use_is_noticed(folder):
@@ -131,7 +132,7 @@ def test_a_pack_made_anew_while_in_use_is_noticed(folder):
     other.write_bytes(bytes(102))
     other.replace(folder / IMAGES)
     assert np.array_equal(opened.image(0), before)  # what is mapped already stays
-    with pytest.raises(InputError, match="made anew while in use"):
+    with pytest.raises(InputError, match="made again while in use"):
         pack.image(0)
 
 

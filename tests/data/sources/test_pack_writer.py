@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from oponm.data.sources import pack_writer
-from oponm.data.sources.pack import IMAGES, MANIFEST, PARTIAL, Pack, Stamp, UnusablePack
+from oponm.data.sources.pack import DONE, IMAGES, INDEX, Pack, Stamp, UnusablePack
 from oponm.data.sources.pack_writer import PackWriter
-from tests.data.sources.packs import content, fork, small_chunks, wait
+from tests.data.sources.packs import content, few_at_once, fork, wait
 
 STAMPS = [Stamp(f"{index}.png", index, 5) for index in range(8)]
 
 
 @pytest.fixture(autouse=True)
-def chunks_of_three(monkeypatch):
-    small_chunks(monkeypatch, 3)
+def three_at_once(monkeypatch):
+    few_at_once(monkeypatch, 3)
 
 
 def image(row: int, shade: int = 0) -> np.ndarray | None:
@@ -37,7 +37,7 @@ def write(folder: Path, stamps: list[Stamp] = STAMPS, shade: int = 0, last: int 
 
 
 @pytest.fixture
-def whole(tmp_path) -> tuple[bytes, bytes]:
+def whole(tmp_path) -> tuple[bytes, ...]:
     write(tmp_path / "whole")
     return content(tmp_path / "whole")
 
@@ -82,37 +82,37 @@ def test_killed_at_any_moment_it_is_whole_or_goes_on(tmp_path, monkeypatch, whol
             break
         write(folder)
         assert content(folder) == whole
-        assert {file.name for file in folder.iterdir()} == {IMAGES, MANIFEST}
-    assert step > 10
+        assert {file.name for file in folder.iterdir()} == {IMAGES, INDEX, DONE}
+    assert step > 8
 
 
-@pytest.mark.parametrize("torn", [IMAGES, MANIFEST])
+@pytest.mark.parametrize("torn", [IMAGES, INDEX])
 def test_torn_files_are_cut_to_what_is_complete(tmp_path, whole, torn):
     write(tmp_path / "model", last=7)
-    left = (tmp_path / "model" / (torn + PARTIAL)).read_bytes()
+    left = (tmp_path / "model" / torn).read_bytes()
     for length in range(0, len(left), 19):
         folder = tmp_path / f"{torn}{length}"
         write(folder, last=7)
-        (folder / (torn + PARTIAL)).write_bytes(left[:length])
+        (folder / torn).write_bytes(left[:length])
         assert write(folder) < 6
         assert content(folder) == whole
 
 
 def test_a_line_without_its_end_is_not_taken(tmp_path, whole):
     write(tmp_path / "pack", last=7)
-    manifest = tmp_path / "pack" / (MANIFEST + PARTIAL)
-    manifest.write_bytes(manifest.read_bytes()[:-1])
-    assert write(tmp_path / "pack") == 3
+    index = tmp_path / "pack" / INDEX
+    index.write_bytes(index.read_bytes()[:-1])
+    assert write(tmp_path / "pack") == 5
     assert content(tmp_path / "pack") == whole
 
 
 def test_pixels_that_rotted_are_written_again(tmp_path, whole):
     write(tmp_path / "pack", last=7)
-    images = tmp_path / "pack" / (IMAGES + PARTIAL)
+    images = tmp_path / "pack" / IMAGES
     damaged = bytearray(images.read_bytes())
     damaged[-1] ^= 1
     images.write_bytes(damaged)
-    assert write(tmp_path / "pack") == 3
+    assert write(tmp_path / "pack") == 5
     assert content(tmp_path / "pack") == whole
 
 
@@ -120,7 +120,7 @@ def test_files_that_changed_meanwhile_are_written_again(tmp_path):
     changed = [*STAMPS[:5], STAMPS[5]._replace(mtime_ns=6), *STAMPS[6:]]
     write(tmp_path / "whole", changed, shade=1)
     write(tmp_path / "pack", shade=1, last=7)
-    assert write(tmp_path / "pack", changed, shade=1) == 3
+    assert write(tmp_path / "pack", changed, shade=1) == 5
     assert content(tmp_path / "pack") == content(tmp_path / "whole")
 
 
@@ -131,18 +131,18 @@ def test_another_recipe_starts_anew(tmp_path):
     assert content(tmp_path / "pack") == content(tmp_path / "whole")
 
 
-def test_an_old_pack_serves_until_the_new_one_is_whole(tmp_path):
+def test_an_old_pack_is_no_pack_from_the_first_new_image_on_but_who_has_it_open_keeps_its_pixels(tmp_path):
     write(tmp_path / "pack", shade=9)
-    before = content(tmp_path / "pack")
     opened = Pack(tmp_path / "pack").image(0)
     write(tmp_path / "pack", last=7)
-    assert content(tmp_path / "pack") == before
+    with pytest.raises(UnusablePack, match="not complete yet"):
+        Pack(tmp_path / "pack")
     write(tmp_path / "pack")
     assert (Pack(tmp_path / "pack").image(0) == 0).all()
     assert (opened == 9).all()
 
 
-def test_a_chunk_ends_by_bytes_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(pack_writer, "CHUNK_BYTES", 18)
-    write(tmp_path / "pack")
-    assert [len(chunk.entries) for chunk in Pack(tmp_path / "pack").chunks] == [1, 1, 1, 1, 2, 1, 1]
+def test_many_bytes_go_to_the_disk_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(pack_writer, "AT_ONCE_BYTES", 40)
+    write(tmp_path / "pack", last=2)
+    assert write(tmp_path / "pack") == 2

@@ -10,14 +10,14 @@ from oponm.data import ImageFolderLT
 from oponm.data.samplers import IndexBatch
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError
-from tests.data.sources.packs import pictures, small_chunks
+from tests.data.sources.packs import few_at_once, pictures
 
 STREAM = {"in_memory": False, "statistics": "imagenet"}
 
 
 @pytest.fixture(autouse=True)
-def chunks_of_three(monkeypatch):
-    small_chunks(monkeypatch)
+def three_at_once(monkeypatch):
+    few_at_once(monkeypatch)
 
 
 def module(root: Path, **options) -> ImageFolderLT:

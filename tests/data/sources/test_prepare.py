@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from oponm.data.decode import open_rgb, read_image
-from oponm.data.sources.pack import IMAGES, MANIFEST, PARTIAL, Pack, UnusablePack
+from oponm.data.sources.pack import DONE, IMAGES, INDEX, Pack, UnusablePack
 from oponm.data.sources.prepare import Packing, Recipe, scaled, squares
 from oponm.errors import InputError
-from tests.data.sources.packs import content, fork, packing, pictures, small_chunks, wait
+from tests.data.sources.packs import content, few_at_once, fork, packing, pictures, wait
 
 
 @pytest.fixture(autouse=True)
-def chunks_of_three(monkeypatch):
-    small_chunks(monkeypatch)
+def three_at_once(monkeypatch):
+    few_at_once(monkeypatch)
 
 
 def slowly(log: Path, recipe: Recipe, seconds: float = 0.02) -> Recipe:
@@ -83,11 +83,11 @@ def test_it_is_done_once(tmp_path):
 def test_killed_and_started_again_it_makes_the_same_pack(tmp_path):
     files = pictures(tmp_path / "set", 20, damaged=(4, 11))
     packing(tmp_path / "set", tmp_path / "whole").make()
-    log, manifest = tmp_path / "log", tmp_path / "pack" / (MANIFEST + PARTIAL)
+    log, index = tmp_path / "log", tmp_path / "pack" / INDEX
     job = packing(tmp_path / "set", tmp_path / "pack", slowly(log, scaled(12)))
-    for lines in (3, 5):
+    for lines in (7, 13):
         child = fork(job.make)
-        while not (manifest.exists() and manifest.read_bytes().count(b"\n") >= lines):
+        while not (index.exists() and index.read_bytes().count(b"\n") >= lines):
             assert os.waitpid(child, os.WNOHANG) == (0, 0)
             time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
@@ -104,7 +104,7 @@ def test_of_two_at_once_one_works_and_the_other_waits(tmp_path, caplog):
     log = tmp_path / "log"
     job = packing(tmp_path / "set", tmp_path / "pack", slowly(log, scaled(12)))
     child = fork(job.make)
-    while not (tmp_path / "pack" / (MANIFEST + PARTIAL)).exists():
+    while not (tmp_path / "pack" / INDEX).exists():
         time.sleep(0.002)
     job.make()
     assert f"another process is preparing {tmp_path / 'pack'}: waiting for it" in caplog.text
@@ -118,7 +118,7 @@ def test_one_waits_for_another_that_is_killed_and_goes_on(tmp_path, caplog):
     packing(tmp_path / "set", tmp_path / "whole").make()
     job = packing(tmp_path / "set", tmp_path / "pack", slowly(log, scaled(12)))
     child = fork(job.make)
-    while not (tmp_path / "pack" / (MANIFEST + PARTIAL)).exists():
+    while not (tmp_path / "pack" / INDEX).exists():
         time.sleep(0.002)
     killer = fork(lambda: (time.sleep(0.1), os.kill(child, signal.SIGKILL)))
     job.make()
@@ -172,6 +172,19 @@ def test_another_recipe_is_named_and_packed_again(tmp_path):
     assert job.make().recipe == squares(8).name
 
 
+@pytest.mark.parametrize("torn", [INDEX, DONE])
+@pytest.mark.parametrize("length", [0, 30])
+def test_a_torn_pack_is_refused_and_made_again(tmp_path, torn, length):
+    pictures(tmp_path / "set", 6)
+    packing(tmp_path / "set", tmp_path / "pack").make()
+    before = content(tmp_path / "pack")
+    file = tmp_path / "pack" / torn
+    file.write_bytes(file.read_bytes()[:length])
+    assert "index.jsonl is damaged" in refusal(packing(tmp_path / "set", tmp_path / "pack")).message
+    packing(tmp_path / "set", tmp_path / "pack").make()
+    assert content(tmp_path / "pack") == before
+
+
 @pytest.mark.parametrize("length", [0, 1000])
 def test_a_truncated_pack_is_named_and_made_again(tmp_path, length):
     pictures(tmp_path / "set", 6)
@@ -192,7 +205,7 @@ def test_a_changed_pixel_is_found_by_verifying_and_made_again(tmp_path):
     job.make()
     before = content(tmp_path / "pack")
     (tmp_path / "pack" / IMAGES).write_bytes(bytes([before[0][0] ^ 1]) + before[0][1:])
-    with pytest.raises(InputError, match=r"is damaged between a/00\.png and"):
+    with pytest.raises(InputError, match=r"is damaged at a/00\.png"):
         packing(tmp_path / "set", tmp_path / "pack").verify(job.rows(files))
     packing(tmp_path / "set", tmp_path / "pack").make()
     assert content(tmp_path / "pack") == before
