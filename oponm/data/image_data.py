@@ -144,7 +144,7 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader(name, [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)])
 
     def _loader(self, name: str, batches: Batches) -> Loader:
-        """The loader of a set, over some batches; one for as long as the trainer goes on."""
+        """The loader of a set, over some batches; one for as long as the trainer runs."""
         images = getattr(self, name)
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if isinstance(images, ResidentImages):

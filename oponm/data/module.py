@@ -63,7 +63,7 @@ class LongTailDataModule(ImageDataModule):
             ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, for networks that were trained with them before. Noise has
             the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are those of the
             centre squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. What was taken is logged.
-        in_memory: keep all images decoded in the device's memory; False decodes the files of each batch anew, with a
+        in_memory: keep all images decoded in the device's memory; False decodes the files of each batch again, with a
             random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
         num_workers: processes that decode, for ``in_memory=False``.
         augmentation: makes the augmentation from (H, W); or the name of a choice of the command line, as in the next

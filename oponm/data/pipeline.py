@@ -95,7 +95,7 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
 class DevicePipeline(nn.Module):
     """Scale to [0, 1], augment, mix in noise, normalise.
 
-    Noise rows are drawn behind the augmentation, so they are never augmented, and before the normalisation, so they are
+    Noise rows are drawn after the augmentation, so they are never augmented, and before the normalisation, so they are
     noise in pixel space.
 
     Args:

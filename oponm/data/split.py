@@ -22,9 +22,9 @@ def check_draw(draw: str, draw_seed: int, imbalance_ratio: float | None) -> None
     """See that a draw can be made.
 
     Args:
-        draw: see :class:`~oponm.data.LongTailDataModule`, as the next two.
-        draw_seed: see there.
-        imbalance_ratio: see there.
+        draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices.
+        draw_seed: its seed.
+        imbalance_ratio: of the tail to be drawn; None to take the images as they are.
 
     Raises:
         InputError: for a seed out of range; for a file of indices that cannot be read, or that is given with a ratio.
@@ -54,10 +54,10 @@ def draw_tail(
         labels: of the images to draw from, (M,).
         num_classes: K.
         order_classes: gives the classes from head to tail for how many images there are of each.
-        imbalance_ratio: see :class:`~oponm.data.LongTailDataModule`, as the next three.
-        profile: see there.
-        draw: see there.
-        draw_seed: see there.
+        imbalance_ratio: n_max / n_min; None to take the images as they are.
+        profile: ``"exponential"`` or ``"step"``.
+        draw: which images of a class are taken, see :class:`~oponm.data.LongTailDataModule`.
+        draw_seed: seed of the draw.
 
     Returns:
         Indices of the images drawn, (N,).
@@ -86,8 +86,8 @@ def hold_out(source: Source, val: str, val_size: int | float, seed: int) -> tupl
 
     Args:
         source: the data set.
-        val: see :class:`~oponm.data.LongTailDataModule`, as the next.
-        val_size: see there.
+        val: ``"split"`` holds images out, unless the source has a validation set.
+        val_size: images of each class to hold out, a number or a share.
         seed: of what is held out of the training images.
 
     Returns:

@@ -29,7 +29,7 @@ from oponm.data.sources.survey import Survey
 from oponm.errors import InputError, check_path
 
 PUBLISHED: dict[int, Any] = {10: CIFAR10, 100: CIFAR100}  # for their addresses, file names and checksums
-REPLACE = "delete it and get it anew, or set data.verify=false to take it as it is"
+REPLACE = "delete it and download it again, or set data.verify=false to take it as it is"
 
 
 class CifarLT(LongTailDataModule):

@@ -73,11 +73,11 @@ def _parse(line: str, num_classes: int) -> tuple[str, int]:
     name, separator, label = line.strip().rpartition(" ")
     name = name.rstrip()
     if not separator or not _WHOLE_NUMBER.fullmatch(label) or "\\" in name or "\0" in name:
-        raise InputError(f"is not '<relative path> <label>': {line[:80]!r}; mend the list")
+        raise InputError(f"is not '<relative path> <label>': {line[:80]!r}; correct the list")
     if name.startswith("/") or (".." in name and ".." in name.split("/")):
         raise InputError(f"{name} leaves the folder of images; paths are relative to it, without '..'")
     if not 0 <= int(label) < num_classes:
-        raise InputError(f"label {label} lies outside [0, {num_classes}); mend the list")
+        raise InputError(f"label {label} lies outside [0, {num_classes}); correct the list")
     return name, int(label)
 
 
