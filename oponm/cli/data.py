@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -60,12 +60,10 @@ def _check(config: DictConfig) -> None:
 
 def _without_measuring(config: DictConfig) -> bool:
     """Whether colours are measured: for images that are not kept in memory that means to decode them all."""
-    if config.data.in_memory:
+    if config.data.in_memory or config.data.statistics != "own":
         return True
-    with open_dict(config):
-        own = config.data.statistics == "own"
-        config.data.statistics = "imagenet" if own else config.data.statistics
-    return not own
+    config.data.statistics = "imagenet"
+    return False
 
 
 def _refuse(found: DataCheck, config: DictConfig) -> NoReturn:
