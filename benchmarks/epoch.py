@@ -17,7 +17,7 @@ from benchmarks.harness import mark, show
 from benchmarks.pixels import RandomPixels
 from benchmarks.workload import CLASS_COUNTS, MEAN, STD
 from oponm.data.augmentation import simclr
-from oponm.data.module import EpochInput
+from oponm.data.image_data import EpochInput
 from oponm.models import resnet32
 from oponm.nn import convert_batchnorm
 from oponm.noise import GaussianNoise, ReplaceWithNoise

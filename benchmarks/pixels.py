@@ -10,9 +10,8 @@ import torch
 from typing_extensions import Unpack
 
 from benchmarks.workload import CLASS_COUNTS
-from oponm.data import LongTailDataModule, Pool, Source
-from oponm.data.module import DataOptions
-from oponm.data.source import Images
+from oponm.data import Images, LongTailDataModule, Pool, Source
+from oponm.data.options import DataOptions
 
 
 class RandomPixels(LongTailDataModule):

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.harness import Timing, show
 from benchmarks.pixels import RandomPixels
-from oponm.data.module import EpochInput
+from oponm.data.image_data import EpochInput
 from oponm.models import resnet20
 from oponm.nn import convert_batchnorm
 from oponm.training import LongTailModule, make_trainer

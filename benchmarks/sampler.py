@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oponm.data.file_lists import read_list
 from oponm.data.samplers import SAMPLERS
 from oponm.data.samplers.orders import CLASS_PROBABILITIES, sample_order
+from oponm.data.sources.file_lists import read_list
 from oponm.longtail import draw_indices, stratified_split
 from oponm.rng import derive_generator
 

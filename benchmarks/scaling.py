@@ -64,10 +64,10 @@ def epoch_order(images: int, classes: int) -> list[float]:
 
 def mixing(classes: int) -> list[float]:
     """Seconds to mix noise into a batch of 128, for class counts of a long tail of so many classes."""
-    mixer = ReplaceWithNoise(exponential_counts(5000, classes, 100), 1 / 3, GaussianNoise([0.5] * 3, [0.2] * 3))
+    transform = ReplaceWithNoise(exponential_counts(5000, classes, 100), 1 / 3, GaussianNoise([0.5] * 3, [0.2] * 3))
     images, targets = torch.rand(128, 3, 32, 32), torch.randint(classes, (128,))
     generator = torch.Generator().manual_seed(0)
-    runs = {"mix": lambda: mixer(images, targets, generator)}
+    runs = {"mix": lambda: transform(images, targets, generator)}
     return [interleave(runs, 50, clock=time.thread_time)["mix"].median]
 
 

@@ -69,7 +69,7 @@ def measure_steps(budget: float) -> None:
                 )
     show(
         "A training step, OPeN against ERM",
-        "Mixer, normalisation, forward, loss, backward and SGD on 128 images of 32x32, a quarter of them noise; "
+        "Noise, normalisation, forward, loss, backward and SGD on 128 images of 32x32, a quarter of them noise; "
         "float32, one thread; medians of the thread's milliseconds. Targets: 1.05 times the time and 1.1 times the "
         "memory of ERM at most. The limit is ERM itself: OPeN adds no arithmetic to it but the noise. `none, split` is "
         "`trainer.split_noise=true`, and what training does by itself with `none` and `channels_last` on the CPU: "

@@ -1,4 +1,4 @@
-"""The training step that benchmarks time: ERM's, and OPeN's with its mixer and its routed batch norm."""
+"""The training step that benchmarks time: ERM's, and OPeN's with its noise and its routed batch norm."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def make_step(make_network: Callable[[], nn.Module], method: str, setting: Setti
     targets = torch.randint(len(counts), (setting.batch_size,), device=device)
     mean, std = (torch.tensor(table, device=device).view(3, 1, 1) for table in (MEAN, STD))
     delta = min(1.0, setting.noise_share / float((1 - counts / counts.max()).mean()))
-    mixer = ReplaceWithNoise(list(setting.class_counts), delta, GaussianNoise(MEAN, STD)).to(device)
+    transform = ReplaceWithNoise(list(setting.class_counts), delta, GaussianNoise(MEAN, STD)).to(device)
     generator = torch.Generator(device).manual_seed(0)
 
     def step() -> Tensor:
         if method == "open":
-            batch_images, batch_targets, is_noise = mixer(images, targets, generator).natural_first()[:3]
+            batch_images, batch_targets, is_noise = transform(images, targets, generator).natural_first()[:3]
         else:
             batch_images, batch_targets, is_noise = images, targets, None
         normalised = ((batch_images - mean) / std).contiguous(memory_format=memory_format)

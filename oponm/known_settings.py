@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.configs import CONF_DIR
 from oponm.errors import InputError, check_int
 from oponm.nearest import did_you_mean
+from oponm.renamed import old_names
 
 _REFUSED = {
     ("logger", None): "is a group of its own: logger=csv,wandb and others",
@@ -45,6 +46,8 @@ def check_settings(config: DictConfig) -> None:
     Raises:
         InputError: for a setting that cannot be used, by its full name.
     """
+    for path, new in old_names(OmegaConf.to_container(config, resolve=False)):  # type: ignore[arg-type]
+        raise InputError(f"is now {new}", path)
     for group, known in {**_GROUPS, "trainer": own_options()}.items():
         node = config.get(group) if group else config
         if not OmegaConf.is_dict(node):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from oponm.renamed import with_new_names
+
 GONE = ("published", "published_leads", "published_fifths", "published_note")  # in the configs of earlier versions
 FREE = frozenset(
     {
@@ -39,7 +41,7 @@ def determining_settings(config: Mapping[str, Any], free: Collection[str] = FREE
     """The settings that determine a result, by their full keys.
 
     Args:
-        config: of a run, resolved, as plain values.
+        config: of a run, resolved, as plain values; old names of settings count as what they are called now.
         free: full keys that determine nothing, of settings or of whole groups.
         prefix: what the keys of ``config`` are below.
 
@@ -51,7 +53,7 @@ def determining_settings(config: Mapping[str, Any], free: Collection[str] = FREE
         {'trainer.max_epochs': 20}
     """
     found: dict[str, Any] = {}
-    for key, value in config.items():
+    for key, value in (config if prefix else with_new_names(config)).items():
         path = f"{prefix}{key}"
         if path in free:
             continue

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def original(tmp_path_factory) -> Path:
     """A root with CIFAR-10 as it was published, order and all, but for JPEG's losses."""
-    from tests.data.cifar_original import JPEGS, LABELS, write_cifar10
+    from tests.data.sources.cifar_original import JPEGS, LABELS, write_cifar10
 
     for file in (JPEGS, LABELS):
         if not file.is_file():

@@ -30,6 +30,7 @@ PRIVATE = {  # by library: patterns of names that are its own
         r"\bimports\._\w+",
     ],
     "wandb": [r"wandb\.(sdk|proto)\.", r"\b(wandb|run|experiment)\._[a-z]\w*"],
+    "torchvision": [r"\b(Places365|CIFAR100?|torchvision(\.\w+)*)\._[A-Za-z]\w*"],
     "Optuna": [r"optuna\._\w+", r"\b(trial|study)\._\w+"],
 }
 FILES = [
@@ -63,6 +64,7 @@ def test_no_private_name_is_used(library):
         ("Lightning", "steps.ready = loop.epoch_loop._batches_that_stepped"),
         ("Lightning", 'getattr(self.trainer.strategy, "_layer_sync", None)'),
         ("wandb", "from wandb.sdk.internal.datastore import DataStore"),
+        ("torchvision", "BASE_URL: str = Places365._BASE_URL"),
         ("Optuna", "trial._suggest(name, distribution)"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from oponm.configs import groups
-from oponm.data.list_lt import ImageNetLT, PlacesLT
+from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
 from tests.cli.command import oponm
 from tests.cli.runs import NAMES, make_photos
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -18,12 +17,12 @@ from rich.table import Table
 from oponm.cli.arguments import quote_paths
 from oponm.cli.errors import SIGNALLED
 from oponm.configs import CONF_DIR
-from oponm.data import LongTailDataModule
 from oponm.data.check import DataCheck, check_data, describe_data
-from oponm.data.download import Fetching
-from oponm.data.mixers import no_noise
+from oponm.data.noise import no_noise
+from oponm.data.sources.download import Fetching
 from oponm.errors import InputError
-from oponm.training.build import build_data, with_full_keys
+from oponm.known_settings import check_settings
+from oponm.training.build import build_data, make_data, with_full_keys
 
 SHEET = "data.png"
 HELP = """oponm data check|prepare|show [data=...] [key=value ...]
@@ -44,14 +43,14 @@ def run(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", quote_paths(arguments[1:]))
+    check_settings(config)
     actions[arguments[0]](config)
 
 
 def _check(config: DictConfig) -> None:
     measured = _without_measuring(config)
-    data: LongTailDataModule = with_full_keys(config, lambda: instantiate(config.data))
-    if not data.in_memory:
-        data.make_mixer = no_noise
+    unmeasured = {} if config.data.in_memory else {"noise": no_noise}
+    data = with_full_keys(config, lambda: make_data(config, **unmeasured))
     found = with_full_keys(config, lambda: check_data(data, measured))
     if found.problems:
         _refuse(found, config)
@@ -61,13 +60,10 @@ def _check(config: DictConfig) -> None:
 
 def _without_measuring(config: DictConfig) -> bool:
     """Whether colours are measured: for images that are not kept in memory that means to decode them all."""
-    if config.data.in_memory:
+    if config.data.in_memory or config.data.statistics != "own":
         return True
-    with open_dict(config):
-        config.data.pop("mixer")
-        own = config.data.statistics == "own"
-        config.data.statistics = "imagenet" if own else config.data.statistics
-    return not own
+    config.data.statistics = "imagenet"
+    return False
 
 
 def _refuse(found: DataCheck, config: DictConfig) -> NoReturn:
@@ -94,7 +90,7 @@ def _prepare(config: DictConfig) -> None:
 
 
 def _prepare_data(config: DictConfig) -> None:
-    data: LongTailDataModule = instantiate(config.data)
+    data = make_data(config)
     if isinstance(data, Fetching):
         data.fetch(_print)
     elif "pack" in config.data and config.data.pack is None:

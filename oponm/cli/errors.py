@@ -17,6 +17,7 @@ from oponm.cli.arguments import in_quotes
 from oponm.cli.requeue import requeue
 from oponm.errors import BAD_INPUT, InputError
 from oponm.nearest import did_you_mean
+from oponm.renamed import SETTINGS
 from oponm.signals import SIGNALLED, AtOnce, Stopped
 
 __all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]
@@ -116,6 +117,8 @@ def _in_one_line(error: BaseException, full: str) -> str:
     text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # what choices share is no choice
     text = re.sub(r"Missing mandatory value: (\S+)( \(\1\))?", r"\1 must be given: \1=...", text)
     if unknown := re.match(r"Could not override '([^']*)'", text):
+        if unknown[1] in SETTINGS:
+            return f"{unknown[1]} is now {SETTINGS[unknown[1]]}"
         meant = did_you_mean(unknown[1])
         return f"{unknown[1]} is no setting{meant or ';'} 'oponm train --cfg job' lists the keys"
     text = re.sub(r"\.? To append to your config use \S+", "; 'oponm train --cfg job' lists the keys", text)

@@ -14,11 +14,11 @@ from yaml import YAMLError
 
 from oponm.configs import CONF_DIR, also_chosen, default_choices, groups
 from oponm.errors import InputError
+from oponm.renamed import with_new_names
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
 from oponm.run_settings import GONE
 
 NAME = "recorded"  # of the primary config that Hydra composes with
-_LINKS = {"seed": "seed", "augmentation": "augmentation", "mixer": "noise", "mixing": "mixing"}  # of data, to groups
 _WITHIN = ("experiment", "sweep", "hparams_search", "debug")  # groups without settings of their own
 
 
@@ -27,7 +27,7 @@ class Recorded:
     """What a run's folder says of how it was begun; nothing where there is none.
 
     Attributes:
-        config: ``config.yaml``, resolved.
+        config: ``config.yaml``, resolved, with the names that settings have now.
         overrides: ``overrides.yaml``.
     """
 
@@ -63,8 +63,9 @@ def read_recorded(folder: Path, key: str) -> Recorded:
         InputError: naming the file that is damaged.
     """
     overrides = _load(folder / OVERRIDES_FILE, key, list)
-    config = {name: value for name, value in _load(folder / CONFIG_FILE, key, dict).items() if name not in GONE}
-    return Recorded(config, [str(override) for override in overrides])
+    config = with_new_names(_load(folder / CONFIG_FILE, key, dict))
+    kept = {name: value for name, value in config.items() if name not in GONE}
+    return Recorded(kept, [str(override) for override in overrides])
 
 
 def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> list[str]:
@@ -84,10 +85,6 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
     defaults = train.pop("defaults")
     node = {**train, **recorded.config}
     node["trainer"] = {**_plain(CONF_DIR / "trainer/default.yaml"), **_mapping(recorded.config.get("trainer"))}
-    for own, group in _LINKS.items():
-        data = _mapping(node.get("data"))
-        if own in data and data[own] == node.get(group):
-            node["data"] = data = {**data, own: f"${{{group}}}"}
     own_choices = recorded.choices
     if command != "train":
         own_choices["logger"] = "none"

@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oponm.data.celeba import CelebA5
     from oponm.data.check import DataCheck, check_data
-    from oponm.data.cifar import CifarLT
-    from oponm.data.datasets import DatasetLT
-    from oponm.data.digits import DigitsLT
-    from oponm.data.image_folder import ImageFolderLT
-    from oponm.data.list_lt import ImageNetLT, PlacesLT
     from oponm.data.module import LongTailDataModule
-    from oponm.data.source import Pool, Source
+    from oponm.data.sources.base import Images, Pool, Source
+    from oponm.data.sources.celeba import CelebA5
+    from oponm.data.sources.cifar import CifarLT
+    from oponm.data.sources.datasets import DatasetLT
+    from oponm.data.sources.digits import DigitsLT
+    from oponm.data.sources.image_folder import ImageFolderLT
+    from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
 
 __all__ = [
     "CelebA5",
@@ -27,6 +27,7 @@ __all__ = [
     "DigitsLT",
     "ImageFolderLT",
     "ImageNetLT",
+    "Images",
     "LongTailDataModule",
     "PlacesLT",
     "Pool",
@@ -34,17 +35,18 @@ __all__ = [
     "check_data",
 ]
 _HOMES = {
-    "CelebA5": "celeba",
-    "CifarLT": "cifar",
+    "CelebA5": "sources.celeba",
+    "CifarLT": "sources.cifar",
     "DataCheck": "check",
-    "DatasetLT": "datasets",
-    "DigitsLT": "digits",
-    "ImageFolderLT": "image_folder",
-    "ImageNetLT": "list_lt",
+    "DatasetLT": "sources.datasets",
+    "DigitsLT": "sources.digits",
+    "ImageFolderLT": "sources.image_folder",
+    "ImageNetLT": "sources.list_lt",
+    "Images": "sources.base",
     "LongTailDataModule": "module",
-    "PlacesLT": "list_lt",
-    "Pool": "source",
-    "Source": "source",
+    "PlacesLT": "sources.list_lt",
+    "Pool": "sources.base",
+    "Source": "sources.base",
     "check_data": "check",
 }
 

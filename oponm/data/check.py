@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from oponm.data.module import LongTailDataModule
-from oponm.data.pack import Pack, UnusablePack
-from oponm.data.survey import Survey, Surveyed
+from oponm.data.sources.pack import Pack, UnusablePack
+from oponm.data.sources.survey import Survey, Surveyed
 from oponm.errors import InputError
 
 

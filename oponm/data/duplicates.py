@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oponm.data.pipeline import ResidentImages
-from oponm.data.stream import StreamedImages, hash_file
+from oponm.data.stream import ImageSet, hash_file
 
-ImageSet = ResidentImages | StreamedImages
 Indices = npt.NDArray[np.int64]
 _END = 4096  # bytes at the end of a file that tell most files of one length apart
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -55,6 +57,14 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         moved._contents = self._contents
         return moved
 
+    def only(self, kept: npt.NDArray[np.int64]) -> ResidentImages:
+        """A set of some of the images.
+
+        Args:
+            kept: their indices.
+        """
+        return ResidentImages(self.images[kept], self.targets[kept])
+
     def digest(self) -> str:
         """SHA-256 of the labels and pixels, in order."""
         parts = (self.targets.cpu().numpy().astype("<i8"), self.images.cpu().contiguous().numpy())
@@ -85,12 +95,12 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
 class DevicePipeline(nn.Module):
     """Scale to [0, 1], augment, mix in noise, normalise.
 
-    Noise rows are drawn behind the augmentation, so they are never augmented, and before the normalisation, so they are
+    Noise rows are drawn after the augmentation, so they are never augmented, and before the normalisation, so they are
     noise in pixel space.
 
     Args:
         augmentation: takes and returns (N, C, H, W) in [0, 1]; its randomness comes from torch's global generators.
-        mixer: takes images, targets, a generator and ``progress``, and returns a :class:`~oponm.noise.Batch`.
+        noise_transform: takes images, targets, a generator and ``progress``, and returns a :class:`~oponm.noise.Batch`.
         statistics: for the normalisation.
         seed: the run's seed.
         mixing: takes a batch and a generator and mixes its natural images with each other; None leaves them.
@@ -108,13 +118,13 @@ class DevicePipeline(nn.Module):
     def __init__(
         self,
         augmentation: nn.Module,
-        mixer: nn.Module | None,
+        noise_transform: nn.Module | None,
         statistics: Statistics,
         seed: int,
         mixing: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.augmentation, self.mixer, self.seed, self.mixing = augmentation, mixer, seed, mixing
+        self.augmentation, self.noise_transform, self.seed, self.mixing = augmentation, noise_transform, seed, mixing
         self.register_buffer("mean", torch.tensor(statistics.mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(statistics.std).clamp(min=1e-6).view(-1, 1, 1))
 
@@ -144,9 +154,9 @@ class DevicePipeline(nn.Module):
             identity = (self.seed, "augmentation", raw.epoch, raw.step, rank)
             with derived_randomness(*identity, device=images.device):
                 batch = Batch(self.augmentation(images), raw.targets)
-            if noise and self.mixer is not None:
+            if noise and self.noise_transform is not None:
                 generator = derive_generator(self.seed, "noise", raw.epoch, raw.step, rank, device=images.device)
-                batch = self.mixer(*batch[:2], generator, progress)
+                batch = self.noise_transform(*batch[:2], generator, progress)
             if mixing and self.mixing is not None:
                 generator = derive_generator(self.seed, "mixing", raw.epoch, raw.step, rank, device=images.device)
                 batch = self.mixing(batch, generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,25 @@ PUBLISHED = {
     "cifar100": Statistics((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "imagenet": Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+
+
+def published_statistics(name: str, image_shape: Sequence[int]) -> Statistics:
+    """Statistics that networks were trained with elsewhere.
+
+    Args:
+        name: a key of :data:`PUBLISHED`.
+        image_shape: (C, H, W) of the images.
+
+    Raises:
+        InputError: if the images have no three channels.
+
+    Example:
+        >>> published_statistics("imagenet", (3, 224, 224)).mean
+        (0.485, 0.456, 0.406)
+    """
+    if image_shape[0] != 3:
+        raise InputError(f"of {name} are for colour images: take own", "statistics")
+    return PUBLISHED[name]
 
 
 def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:

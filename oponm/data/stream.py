@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterable
@@ -9,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from oponm.data.decode import open_rgb, read_image
-from oponm.data.file_names import FileNames
-from oponm.data.pipeline import RawBatch
+from oponm.data.pipeline import RawBatch, ResidentImages
 from oponm.data.samplers import IndexBatch
-from oponm.data.source import Files
+from oponm.data.sources.base import Files
+from oponm.data.sources.file_names import FileNames
 from oponm.rng import derived_randomness
 
 
@@ -64,6 +67,17 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         self.crop = RandomResizedCrop((size, size))
         self._contents: str | None = None
         self._lengths: str | None = None
+
+    def only(self, kept: npt.NDArray[np.int64]) -> Self:
+        """A set of some of the images.
+
+        Args:
+            kept: their indices.
+        """
+        other = copy.copy(self)
+        other.files, other.targets = self.files[kept], self.targets[kept]
+        other._contents = other._lengths = None
+        return other
 
     def digest(self) -> str:
         """SHA-256 of the labels and the files' last two folders and names, in order, and of what is white in them."""
@@ -114,6 +128,9 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
 
     def _cropped(self, file: Path) -> Tensor:
         return torch.from_numpy(np.array(self.crop(open_rgb(file, self.pixel_max)))).permute(2, 0, 1)
+
+
+ImageSet = ResidentImages | StreamedImages
 
 
 def contents_digest(labels: Tensor, files: Iterable[Path]) -> str:

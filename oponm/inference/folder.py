@@ -10,9 +10,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from oponm.data.class_folders import subfolders
 from oponm.data.pipeline import RawBatch
-from oponm.data.reading import ON_ERROR
+from oponm.data.sources.class_folders import subfolders
+from oponm.data.sources.reading import ON_ERROR
 from oponm.data.stream import contents_digest
 from oponm.errors import InputError, check_choice, check_int
 from oponm.inference.classifier import Classifier

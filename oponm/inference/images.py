@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from oponm.data.class_folders import list_images
 from oponm.data.decode import read_image
+from oponm.data.sources.class_folders import list_images
 from oponm.errors import InputError
 
 _AHEAD = 2  # batches decoded while the network is busy

@@ -79,7 +79,7 @@ def _images(data: LongTailDataModule, label: int) -> Tensor:
     with torch.no_grad(), derived_randomness(data.seed, "sheet", step=label):
         augmented = data.pipeline.augmentation(stored)
     targets = torch.full((NOISE,), label)
-    draw: Any = data.pipeline.mixer
+    draw: Any = data.pipeline.noise_transform
     noise = draw.noise(targets, stored.shape[1:], derive_generator(data.seed, "sheet", step=label))
     if isinstance(draw, AddNoise):
         noise = stored[:1] + noise

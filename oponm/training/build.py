@@ -82,11 +82,25 @@ def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> Lo
     def make() -> LongTailDataModule:
         if (data := given.get("data")) is not None:
             return data.for_run(config.seed, given["noise"] if "noise" in given else _part(config, {}, "noise"))
-        data = instantiate(config.data)
+        data = make_data(config)
         data.setup()
         return data
 
     return with_full_keys(config, make)
+
+
+def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
+    """Make the data module that ``data`` describes, with what other groups say of its batches; it is not set up.
+
+    Args:
+        config: of the run.
+        **parts: what makes the ``augmentation``, ``noise`` or ``mixing``, in place of the config's.
+
+    Raises:
+        InputError: for a group that cannot be made.
+    """
+    parts = {group: _part(config, parts, group) for group in ("augmentation", "noise", "mixing")}
+    return instantiate(config.data, seed=config.seed, **parts)
 
 
 def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str, Any] | None = None) -> Parts:
@@ -194,7 +208,12 @@ def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule
 
 def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
     """The object of a group: the one that was given, or the one that the settings describe."""
-    return given[group] if group in given else instantiate({**_plain(config[group]), "_partial_": True})
+    if group in given:
+        return given[group]
+    try:
+        return instantiate({**_plain(config[group]), "_partial_": True})
+    except InstantiationException as error:
+        raise InputError(f"cannot be made: {_in_its_words(error)}", group) from error
 
 
 def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:

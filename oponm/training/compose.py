@@ -13,15 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.configs import compose_choices, groups
 from oponm.data import LongTailDataModule
-from oponm.data.mixers import make_mixer
-from oponm.data.module import DataOptions
-from oponm.data.reading import PackOptions
+from oponm.data.noise import make_noise
+from oponm.data.options import DataOptions
+from oponm.data.sources.reading import PackOptions
 from oponm.errors import InputError, check_choice
 from oponm.training.phases import Phase
 from oponm.training.settings import as_settings, complete, nearest_choice, overrides, public_name
 
-_KEPT_AS = {name: f"make_{name}" for name in ("augmentation", "mixer", "mixing")} | {"statistics": "statistics_name"}
-_REPEATED = ("augmentation", "mixer", "mixing", "seed")  # under data, what stands elsewhere too
+_APART = ("augmentation", "noise", "mixing", "seed")  # arguments of data modules that are groups of their own
 _OF_NETWORKS = ("head", "weights", "classifier")  # under model, what is not the network's own
 _LIBRARIES = ("timm", "torchvision")  # whose networks have a name of their own, after a slash
 _OWN_IMAGES = "image_folder"  # the choice whose settings hold for data that no config file describes
@@ -63,8 +62,8 @@ def compose_run(
         library, _, name = network.partition("/")
         chosen["model"] = check_choice("model", library, _LIBRARIES)
         settings = {**settings, "model": {**settings.get("model", {}), "name": name}}
-    parts = {"noise": data.make_mixer, "augmentation": data.make_augmentation, "mixing": data.make_mixing}
-    if data.make_mixer is make_mixer:
+    parts = {"noise": data.make_noise, "augmentation": data.make_augmentation, "mixing": data.make_mixing}
+    if data.make_noise is make_noise:
         del parts["noise"]
     chosen = {**parts, **{group: choice for group, choice in chosen.items() if choice is not None}}
     given = {group: choice for group, choice in chosen.items() if not isinstance(choice, str)}
@@ -82,7 +81,6 @@ def compose_run(
     own = copy.deepcopy(base)
     for group, node in nodes.items():
         own[group] = {**_kept(group, base), **complete(node, base[group])}
-    own["data"] |= {"augmentation": own["augmentation"], "mixer": own["noise"], "mixing": own["mixing"], "seed": seed}
     for group, values in settings.items():
         own[group] |= {key: as_settings(value) for key, value in values.items() if value is not None}
 
@@ -91,7 +89,7 @@ def compose_run(
     expected = {**brought, "data": default["data"], "method": default["method"]}
     lines = [f"{group}={choice}" for group, choice in choices.items() if choice != expected[group]]
     lines += [f"seed={seed}"] if seed else []
-    lines += overrides(_told_once(own), _told_once(base))
+    lines += overrides(own, base)
     labels = {group: _label(thing) for group, thing in {**given, "data": data}.items() if nearest[group] is None}
     objects = {group: thing for group, thing in given.items() if group not in ("augmentation", "mixing")}
     return Composed(OmegaConf.create(own), choices | labels, lines, {**objects, "data": data})  # which has these two
@@ -114,9 +112,8 @@ def _phase_node(phase: Phase) -> dict[str, Any]:
 def _data_node(data: LongTailDataModule) -> dict[str, Any]:
     """The arguments that a data module was made with, as far as it keeps them."""
     names = [*inspect.signature(type(data).__init__).parameters, *DataOptions.__annotations__]
-    values = {
-        name: getattr(data, _KEPT_AS.get(name, name)) for name in names if hasattr(data, _KEPT_AS.get(name, name))
-    }
+    values = {name: getattr(data, name) for name in names if name not in _APART and hasattr(data, name)}
+    values["statistics"] = data.statistics_name
     if isinstance(pack := values.get("pack"), PackOptions):
         values |= {"pack": pack.folder, "pack_size": pack.short_side}
     return {"_target_": public_name(type(data)), **as_settings(values)}
@@ -125,10 +122,6 @@ def _data_node(data: LongTailDataModule) -> dict[str, Any]:
 def _kept(group: str, base: Mapping[str, Any]) -> dict[str, Any]:
     """What holds for a group whatever object was given: of a network, its head, classifier and file of weights."""
     return {key: base["model"][key] for key in _OF_NETWORKS} if group == "model" else {}
-
-
-def _told_once(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {**settings, "data": _without(settings["data"], *_REPEATED)}
 
 
 def _label(thing: Any) -> str:

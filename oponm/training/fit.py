@@ -18,8 +18,8 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from oponm.data import LongTailDataModule
-from oponm.data.datasets import as_data_module
-from oponm.data.mixers import MixerFactory
+from oponm.data.noise import NoiseFactory
+from oponm.data.sources.datasets import as_data_module
 from oponm.errors import InputError, check_int, check_path
 from oponm.launched import launched_elsewhere, restarted
 from oponm.training.compose import compose_run
@@ -38,7 +38,7 @@ def fit(
     *,
     max_epochs: int = 200,
     seed: int | None = None,
-    noise: str | MixerFactory | None = None,
+    noise: str | NoiseFactory | None = None,
     norm: str = "dar",
     noise_grad: str | None = None,
     optimizer: str | Callable[..., torch.optim.Optimizer] = "sgd",
@@ -92,7 +92,8 @@ def fit(
         method: a name, or the phases of a method of one's own.
         max_epochs: length of the run; phases and schedule scale with it.
         seed: order of images, augmentation, noise, dropout and initial weights; None is the data module's.
-        noise: a name, or what makes the mixer, see :func:`~oponm.data.mixers.make_mixer`; None is the data module's.
+        noise: a name, or what makes the noise transform as :func:`~oponm.data.noise.make_noise` does; None is the data
+            module's.
         norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
         noise_grad: how far gradients of noise rows reach; None is ``"none"`` for DAR-BN, else ``"full"``.
         optimizer: a name, or what makes it from the parameters.

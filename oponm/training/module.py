@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from oponm.data import LongTailDataModule
-from oponm.data.module import EpochInput
+from oponm.data.image_data import EpochInput
 from oponm.data.samplers.parts import Part
 from oponm.errors import InputError
 from oponm.inference.classifier import network_of_checkpoint

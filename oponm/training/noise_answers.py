@@ -30,8 +30,10 @@ def noise_answers(trainer: pl.Trainer, module: LongTailModule, data: LongTailDat
     Returns:
         Number of images predicted as each class, length K, see :func:`~oponm.metrics.noise_histogram`.
     """
-    mixer, home = data.pipeline.mixer, module.device
-    noise = mixer.noise if isinstance(mixer, ReplaceWithNoise | AppendNoise) else GaussianNoise(*data.statistics)
+    transform, home = data.pipeline.noise_transform, module.device
+    noise = (
+        transform.noise if isinstance(transform, ReplaceWithNoise | AppendNoise) else GaussianNoise(*data.statistics)
+    )
     device = trainer.strategy.root_device
     pipeline = data.pipeline.to(device)
     generator = derive_generator(data.seed, "noise_histogram")  # on the CPU: the same images on every device

@@ -93,7 +93,7 @@ def phase_key(
         "optimizer": describe(module.make_optimizer),
         "loss": describe(module.make_loss),
         "mixing": describe(data.make_mixing),
-        "noise": [describe(data.make_mixer), module.split_noise] if noise else None,
+        "noise": [describe(data.make_noise), module.split_noise] if noise else None,
         "trainer": {name: describe(value) for name, value in sorted((options or {}).items()) if _counts(name, value)},
         "callbacks": [_callback(each) for each in callbacks if not getattr(each, "changes_nothing", False)],
         "epochs": [_epoch(module, number) for number in epochs],

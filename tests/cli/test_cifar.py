@@ -9,7 +9,7 @@ import pytest
 from torchvision.datasets import CIFAR10
 
 from tests.cli.command import QUICK, files_below, oponm
-from tests.data.cifar_original import NAMES
+from tests.data.sources.cifar_original import NAMES
 from tests.longtail.test_draws import GOLDEN
 
 SMALL = ["data=cifar10_lt", "data.root=sets", "data.imbalance_ratio=5", "model=small_cnn", "trainer.num_threads=1"]

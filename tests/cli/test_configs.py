@@ -23,6 +23,7 @@ from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
 from oponm.training.build import build, build_callbacks, build_network, build_plan
+from oponm.training.build import make_data as make_data_module
 from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
 from tests.cli.compose import compose_config, jobs_of, sweep_config
@@ -42,7 +43,7 @@ LOGGERS = {"csv": CSVLogger, "wandb": WandbLogger, "tensorboard": TensorBoardLog
 
 
 def make_data(config: DictConfig) -> None:
-    data = instantiate(config.data)
+    data = make_data_module(config)
     assert isinstance(data, LongTailDataModule)
     assert data.batch_size == 128
 
@@ -78,8 +79,8 @@ def make_loss(config: DictConfig) -> None:
 
 def make_noise(config: DictConfig) -> None:
     colours = Statistics((0.5,) * 3, (0.2,) * 3)
-    mixer = instantiate(config.noise)(colours, COUNTS, lambda: [colours] * 10)
-    batch = mixer(torch.rand(4, 3, 8, 8), torch.arange(4), torch.Generator().manual_seed(0), 1.0)
+    transform = instantiate(config.noise)(colours, COUNTS, lambda: [colours] * 10)
+    batch = transform(torch.rand(4, 3, 8, 8), torch.arange(4), torch.Generator().manual_seed(0), 1.0)
     assert batch.images.shape[1:] == (3, 8, 8)
 
 

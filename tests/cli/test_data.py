@@ -6,7 +6,7 @@ from PIL import Image
 from oponm.cli import data as command
 from oponm.data import DigitsLT
 from tests.cli.command import QUICK, files_below, oponm
-from tests.data.packs import pictures
+from tests.data.sources.packs import pictures
 
 
 def test_check_tells_what_is_there_and_writes_nothing(tmp_path):

@@ -86,7 +86,7 @@ def test_evaluation_may_change_what_settings_refer_to(tmp_path):
     assert oponm("train", *QUICK, "output_dir=run", cwd=tmp_path).returncode == 0
     done = oponm("eval", "checkpoint=run/checkpoints/last.ckpt", "seed=4", "output_dir=eval", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert yaml.safe_load((tmp_path / "eval/config.yaml").read_text())["data"]["seed"] == 4
+    assert yaml.safe_load((tmp_path / "eval/config.yaml").read_text())["seed"] == 4
 
 
 @pytest.mark.parametrize("content", ["seed: [0", "- a list", "seed: ${nowhere}"])
@@ -133,6 +133,19 @@ def test_settings_of_an_older_version_that_are_gone_are_passed_over(tmp_path):
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/result.json").read_bytes() == before
     assert "published" not in yaml.safe_load((tmp_path / "eval/config.yaml").read_text())
+
+
+def test_a_config_with_old_names_is_evaluated_and_resumed(tmp_path):
+    assert oponm("train", *QUICK, "output_dir=run", cwd=tmp_path).returncode == 0
+    file = tmp_path / "run/config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["noise"]["_target_"] = "oponm.data.mixers.make_mixer"
+    config["data"] |= {key: config[key] for key in ("seed", "augmentation", "mixing")} | {"mixer": config["noise"]}
+    file.write_text(yaml.safe_dump(config))
+    (tmp_path / "run/result.json").unlink()
+    for command in (["train", "resume=run"], ["eval", "checkpoint=run/checkpoints/last.ckpt", "output_dir=eval"]):
+        done = oponm(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_the_run_directory(trained):
     }
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["method"]["phases"][1] == {"epochs": 40, "sampler": "class_balanced", "noise": True}
-    assert config["data"]["mixer"]["delta"] == pytest.approx(1 / 3)
+    assert config["noise"]["delta"] == pytest.approx(1 / 3)
     assert "${" not in (folder / "config.yaml").read_text()
 
 

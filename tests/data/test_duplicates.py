@@ -10,8 +10,8 @@ from PIL import Image
 from oponm.data import DigitsLT, ImageFolderLT
 from oponm.data.check import check_data
 from oponm.data.duplicates import shared_images
-from oponm.data.packed import PackedImages
-from oponm.data.prepare import Packing, scaled
+from oponm.data.sources.packed import PackedImages
+from oponm.data.sources.prepare import Packing, scaled
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError
 

@@ -8,7 +8,7 @@ import torch
 from oponm.data import DigitsLT, ImageFolderLT, memory
 from oponm.data.pipeline import ResidentImages
 from oponm.errors import InputError
-from tests.data.test_image_folder import split_in_two
+from tests.data.sources.test_image_folder import split_in_two
 
 
 def test_images_too_large_for_memory_are_refused_before_they_are_decoded(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from oponm.data.augmentation import flip_crop
-from oponm.data.mixers import make_mixer
+from oponm.data.noise import make_noise
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
 from oponm.data.samplers import IndexBatch
 from oponm.data.statistics import Statistics
@@ -37,8 +37,8 @@ def raw_batch(rows: int = 96, size: int = 8, epoch: int = 0, step: int = 0) -> R
 
 
 def pipeline(augmentation: nn.Module | None = None, delta: float | None = 1.0, seed: int = 0) -> DevicePipeline:
-    mixer = None if delta is None else make_mixer(STATISTICS, COUNTS, list, delta=delta)
-    return DevicePipeline(nn.Identity() if augmentation is None else augmentation, mixer, STATISTICS, seed)
+    transform = None if delta is None else make_noise(STATISTICS, COUNTS, list, delta=delta)
+    return DevicePipeline(nn.Identity() if augmentation is None else augmentation, transform, STATISTICS, seed)
 
 
 def in_pixel_space(images: torch.Tensor) -> torch.Tensor:
@@ -85,7 +85,7 @@ def test_noise_rows_are_gaussian_in_pixel_space():
 
 def test_noise_rows_are_clipped_before_the_normalisation():
     statistics = Statistics((0.1, 0.5, 0.9), (0.5, 0.5, 0.5))
-    replace = make_mixer(statistics, COUNTS, list, delta=1.0)
+    replace = make_noise(statistics, COUNTS, list, delta=1.0)
     batch = DevicePipeline(nn.Identity(), replace, statistics, seed=0)(raw_batch(), training=True, noise=True)
     noise = batch.images[batch.is_noise]
     for channel, mean in enumerate(statistics.mean):
@@ -112,13 +112,13 @@ def test_noise_leaves_natural_rows_alone():
 
 
 @pytest.mark.parametrize(
-    ("delta", "noise"), [(1.0, False), (None, True), (None, False)], ids=["not asked for", "no mixer", "neither"]
+    ("delta", "noise"), [(1.0, False), (None, True), (None, False)], ids=["not asked for", "no transform", "neither"]
 )
 def test_without_noise_there_is_no_mask(delta, noise):
     assert pipeline(delta=delta)(raw_batch(), training=True, noise=noise).is_noise is None
 
 
-def test_a_mixer_may_append():
+def test_noise_may_be_appended():
     append = AppendNoise(0.25, 3, GaussianNoise(*STATISTICS))
     batch = DevicePipeline(nn.Identity(), append, STATISTICS, seed=0)(raw_batch(96), training=True, noise=True)
     assert batch.images.shape == (120, 3, 8, 8)

@@ -16,8 +16,8 @@ from PIL import Image
 
 from oponm.data import DigitsLT, ImageFolderLT, statistics
 from oponm.data.decode import read_image
-from oponm.data.mixers import make_mixer, no_noise
-from oponm.data.module import EpochInput
+from oponm.data.image_data import EpochInput
+from oponm.data.noise import make_noise, no_noise
 from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
 from oponm.data.statistics import PUBLISHED, channel_statistics, statistics_sample
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_named_from_within_a_worker(photos, tmp_path):
             (tmp_path / name / file.name).write_bytes(file.read_bytes())
     for file in (tmp_path / "bees").iterdir():
         file.write_bytes(file.read_bytes()[:200])
-    options = {"statistics": "imagenet", "mixer": no_noise}
+    options = {"statistics": "imagenet", "noise": no_noise}
     data = ImageFolderLT(tmp_path, in_memory=False, image_size=16, num_workers=1, **options)
     data.setup()
     with pytest.raises(InputError, match=r"bees/0\d.png: cannot be read"):
@@ -181,8 +181,8 @@ def test_noise_has_the_own_colours_whatever_images_are_normalised_by(photos, in_
             loaded[name].setup()
     own, published = loaded.values()
     assert published.statistics == PUBLISHED["imagenet"] != own.statistics
-    assert torch.equal(published.pipeline.mixer.noise.mean.flatten(), torch.tensor(own.statistics.mean))
-    assert torch.equal(own.pipeline.mixer.noise.std, published.pipeline.mixer.noise.std)
+    assert torch.equal(published.pipeline.noise_transform.noise.mean.flatten(), torch.tensor(own.statistics.mean))
+    assert torch.equal(own.pipeline.noise_transform.noise.std, published.pipeline.noise_transform.noise.std)
     assert [data.facts["normalised by"] for data in (own, published)] == ["own", "published imagenet"]
     assert f"normalised by own statistics: {own.statistics}" in caplog.text
     assert f"colours of noise, unless given: own statistics: {own.statistics}" in caplog.text
@@ -217,13 +217,13 @@ def test_the_sample_is_fixed():
 
 
 def test_colours_of_classes_do_not_depend_on_the_seed(photos):
-    mixers = []
+    made = []
     for options in ({"in_memory": True}, {"in_memory": False}, {"in_memory": False, "seed": 3}):
-        data = ImageFolderLT(photos, image_size=16, mixer=partial(make_mixer, distribution="class_gaussian"), **options)
+        data = ImageFolderLT(photos, image_size=16, noise=partial(make_noise, distribution="class_gaussian"), **options)
         data.setup()
-        mixers.append(data.pipeline.mixer.noise.mean)
-    assert torch.equal(mixers[0], mixers[1])
-    assert torch.equal(mixers[1], mixers[2])
+        made.append(data.pipeline.noise_transform.noise.mean)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[1], made[2])
 
 
 def test_other_pixels_change_the_fingerprint_and_not_the_digest(photos, tmp_path):

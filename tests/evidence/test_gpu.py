@@ -13,7 +13,7 @@ from PIL import Image
 
 from evidence import gpu, pack
 from oponm.data import CifarLT
-from tests.data.test_cifar import write
+from tests.data.sources.test_cifar import write
 
 ROWS = 'hydra.sweeper.rows=["method=drs","method=open norm=dar norm.noise_grad=full"]'
 

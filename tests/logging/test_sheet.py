@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from oponm.data import DigitsLT
-from oponm.data.mixers import DISTRIBUTIONS, make_mixer
+from oponm.data.noise import DISTRIBUTIONS, make_noise
 from oponm.logging.sheet import AUGMENTED, NOISE, _images, data_sheet
 
 
 def digits(**options) -> DigitsLT:
-    data = DigitsLT(imbalance_ratio=50, mixer=partial(make_mixer, **options))
+    data = DigitsLT(imbalance_ratio=50, noise=partial(make_noise, **options))
     data.setup()
     return data
 

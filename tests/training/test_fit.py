@@ -18,10 +18,9 @@ from torch import nn
 from torchvision.datasets import ImageFolder
 
 from oponm.configs import compose_choices
-from oponm.data import DigitsLT, LongTailDataModule, Pool, Source
+from oponm.data import DigitsLT, Images, LongTailDataModule, Pool, Source
 from oponm.data.augmentation import flip_crop
-from oponm.data.mixers import make_mixer
-from oponm.data.source import Images
+from oponm.data.noise import make_noise
 from oponm.errors import InputError
 from oponm.losses import Focal
 from oponm.metrics import MOST_CONFUSED
@@ -119,7 +118,7 @@ def test_names_and_objects_are_the_same(data):
         max_epochs=2,
         loss=Focal,
         schedule=cosine_schedule,
-        noise=partial(make_mixer, distribution="uniform", delta=1 / 3),
+        noise=partial(make_noise, distribution="uniform", delta=1 / 3),
     )
     assert_same_bits(named.folder, by_object.folder)
     choices = by_object.result["choices"]
@@ -278,10 +277,10 @@ def test_defaults_are_the_command_line_s():
 
 def test_the_data_module_stays_as_it_is(data):
     data.setup()
-    before = (data.seed, data.make_mixer, data.pipeline, data.test_set, torch.get_num_threads())
+    before = (data.seed, data.make_noise, data.pipeline, data.test_set, torch.get_num_threads())
     run = fit(data, max_epochs=2, seed=7, noise="uniform", num_threads=2)
     run.evaluate(split="train")
-    assert (data.seed, data.make_mixer, data.pipeline, data.test_set, torch.get_num_threads()) == before
+    assert (data.seed, data.make_noise, data.pipeline, data.test_set, torch.get_num_threads()) == before
     assert data.trainer is None
     assert run.result["seed"] == 7
 

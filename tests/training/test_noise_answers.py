@@ -6,7 +6,7 @@ import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
-from oponm.data.mixers import make_mixer
+from oponm.data.noise import make_noise
 from oponm.metrics import read_confusion
 from oponm.noise import GaussianNoise, ReplaceWithNoise
 from oponm.training import evaluate
@@ -30,7 +30,7 @@ def pixels(data, images: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_thousand_images_of_the_training_noise_normalised_as_the_input_is():
-    data = make_data(mixer=lambda *given: ReplaceWithNoise(given[1], 0.5, GaussianNoise([0.9], [0.01])))
+    data = make_data(noise=lambda *given: ReplaceWithNoise(given[1], 0.5, GaussianNoise([0.9], [0.01])))
     counts, images = answers(data)
     assert (len(counts), sum(counts)) == (10, 1000)
     assert images.shape == (1000, 1, 8, 8)
@@ -41,23 +41,23 @@ def test_a_thousand_images_of_the_training_noise_normalised_as_the_input_is():
 @pytest.mark.parametrize("distribution", ["gaussian", "uniform", "class_gaussian", "spectrum"])
 @pytest.mark.parametrize("mode", ["replace", "append"])
 def test_every_noise_can_be_shown(distribution, mode):
-    data = make_data(mixer=lambda *given: make_mixer(*given, distribution=distribution, mode=mode))
+    data = make_data(noise=lambda *given: make_noise(*given, distribution=distribution, mode=mode))
     assert sum(answers(data)[0]) == 1000
 
 
 def test_noise_that_depends_on_the_class_is_drawn_for_each_class_in_turn():
     means = [[label / 20] for label in range(10)]
     data = make_data(
-        mixer=lambda *given: make_mixer(*given, distribution="class_gaussian", mean=means, std=[[0.0]] * 10)
+        noise=lambda *given: make_noise(*given, distribution="class_gaussian", mean=means, std=[[0.0]] * 10)
     )
     shown = pixels(data, answers(data)[1])[:, 0, 0, 0]
     torch.testing.assert_close(shown, torch.tensor(means).flatten().repeat(100))
 
 
-@pytest.mark.parametrize("mixer", [lambda *given: make_mixer(*given, mode="add"), lambda *given: None])
-def test_without_pure_noise_in_training_it_is_gaussian_with_the_images_statistics(mixer):
-    data = make_data(mixer=mixer)
-    expected = make_data(mixer=lambda *given: ReplaceWithNoise(given[1], 0.5, GaussianNoise(*data.statistics)))
+@pytest.mark.parametrize("noise", [lambda *given: make_noise(*given, mode="add"), lambda *given: None])
+def test_without_pure_noise_in_training_it_is_gaussian_with_the_images_statistics(noise):
+    data = make_data(noise=noise)
+    expected = make_data(noise=lambda *given: ReplaceWithNoise(given[1], 0.5, GaussianNoise(*data.statistics)))
     assert torch.equal(answers(data)[1], answers(expected)[1])
 
 

@@ -70,7 +70,7 @@ def test_noise_that_the_loss_leaves_out_teaches_nothing(tmp_path):
 
     def trained(folder: Path, mean: float) -> dict[str, Tensor]:
         data = make_data()
-        data.pipeline.mixer = _Replace(mean)
+        data.pipeline.noise_transform = _Replace(mean)
         module = make_module(data)
         phases = [Phase(1, "class_balanced", noise=True, noise_loss=0)]
         train(module, data, PhasePlan(phases, 1), folder, accelerator="cpu")

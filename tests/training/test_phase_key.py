@@ -15,7 +15,7 @@ from oponm.losses import BalancedSoftmax, Focal
 from oponm.nn import convert_batchnorm
 from oponm.training import Phase, PhasePlan, make_trainer
 from oponm.training.phase_key import VERSIONED, describe, phase_key
-from tests.data.packs import pictures
+from tests.data.sources.packs import pictures
 from tests.training.small import make_data, make_module
 
 PLAIN = [Phase(2), Phase(2)]

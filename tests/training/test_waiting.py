@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from oponm.data.mixers import make_mixer
 from oponm.data.mixing import Remix, cutmix, mixup
+from oponm.data.noise import make_noise
 from oponm.training import Phase, PhasePlan, train
 from tests.training.small import make_data, make_module
 
@@ -70,7 +70,7 @@ def test_plain_steps_wait_for_nothing(tmp_path, monkeypatch, phase):
 @pytest.mark.parametrize("mode", ["replace", "append", "add"])
 def test_steps_with_noise_wait_for_nothing(tmp_path, monkeypatch, mode):
     phase = Phase(1, "class_balanced", noise=True)
-    assert not any(waits(tmp_path, monkeypatch, phase, mixer=partial(make_mixer, mode=mode)))
+    assert not any(waits(tmp_path, monkeypatch, phase, noise=partial(make_noise, mode=mode)))
 
 
 @pytest.mark.parametrize("mixing", [mixup, cutmix, Remix])

@@ -1,0 +1,164 @@
+"""The LightningDataModule that serves sets of images: loaders that stay, and batches made on the device."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+
+from oponm.data.loader import Batches, Loader
+from oponm.data.memory import too_large
+from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
+from oponm.data.samplers import EpochBatches, IndexBatch
+from oponm.data.stream import ImageSet
+from oponm.noise import Batch
+
+
+class EpochInput(NamedTuple):
+    """What the training input of an epoch is made of.
+
+    Attributes:
+        sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
+        noise: whether noise is mixed in.
+        mixing: whether images are mixed with each other.
+        progress: share of the phase that has passed, in [0, 1], for samplers and noise that change over it.
+    """
+
+    sampler: str = "instance"
+    noise: bool = False
+    mixing: bool = False
+    progress: float = 1.0
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Serves a training, a validation and a test set, in the device's memory or read batch by batch.
+
+    A subclass has the sets and their pipeline once it is set up.
+
+    Args:
+        batch_size: images a batch.
+        seed: the run's seed: order, augmentation and noise.
+        val: ``"none"`` if there is no validation.
+        in_memory: whether the sets are kept in memory, as :class:`~oponm.data.pipeline.ResidentImages`.
+        num_workers: processes that read those that are not.
+    """
+
+    train_set: ImageSet
+    val_set: ImageSet
+    test_set: ImageSet
+    pipeline: DevicePipeline
+
+    def __init__(self, batch_size: int, seed: int, val: str, in_memory: bool, num_workers: int) -> None:
+        super().__init__()
+        self.batch_size, self.seed, self.val = batch_size, seed, val
+        self.in_memory, self.num_workers = in_memory, num_workers
+        self.batches: EpochBatches | None = None  # of the epoch that is trained on
+        self._standing: dict[str, Loader] = {}  # whose processes stay from epoch to epoch
+
+    @property
+    def lengths_digest(self) -> str:
+        """SHA-256 of the lengths of the training images' files, where these are streamed; else empty."""
+        return self.train_set.lengths_digest()
+
+    @property
+    def test_digest(self) -> str:
+        """SHA-256 of labels and pixels of the test set; of files, of labels and content."""
+        return self.test_set.contents_digest()
+
+    @property
+    def val_digest(self) -> str:
+        """The same of the validation set; empty where there is none."""
+        return "" if self.val == "none" else self.val_set.contents_digest()
+
+    def epoch_input(self, epoch: int) -> EpochInput:
+        """What the training input of an epoch is made of: what the trainer's module asks for, if it has phases.
+
+        Args:
+            epoch: zero-based.
+        """
+        ask = getattr(getattr(self.trainer, "lightning_module", None), "epoch_input", None)
+        return EpochInput() if ask is None else ask(epoch)
+
+    def train_dataloader(self) -> Loader:
+        """One loader for all epochs, which the trainer tells the epoch; with ``overfit_batches`` all have one order."""
+        overfits = self.trainer is not None and getattr(self.trainer, "overfit_batches", False)
+        epoch = 0 if self.trainer is None or overfits else self.trainer.current_epoch  # that of a run that resumes too
+        loader = self._loader("train_set", self._batches_of(epoch))
+        return loader if overfits else loader.by_epoch(self._batches_of)
+
+    def val_dataloader(self) -> Loader | list[Any]:
+        """The validation set in order; empty for ``val="none"``."""
+        return [] if self.val == "none" else self._in_order("val_set")
+
+    def test_dataloader(self) -> Loader:
+        """The test set in order."""
+        return self._in_order("test_set")
+
+    def predict_dataloader(self) -> Loader:
+        """The test set in order, for ``trainer.predict``."""
+        return self.test_dataloader()
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Let the processes go that decode, when training or testing is over."""
+        for loader in self._standing.values():
+            loader.close()
+        self._standing.clear()
+
+    def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
+        """Move what is elsewhere; Lightning's own search through the batch takes a tenth of a small network's step."""
+        images, targets = (tensor.to(device, non_blocking=True) for tensor in batch[:2])
+        return batch._replace(images=images, targets=targets)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Turn stored pixels into the batch a network sees."""
+        training = self.trainer is not None and self.trainer.training
+        return self.make_batch(batch, training)
+
+    def make_batch(self, raw: RawBatch, training: bool) -> Batch:
+        """Augment, mix noise in as the epoch asks for, and normalise.
+
+        Args:
+            raw: what the loaders yield.
+            training: False only scales and normalises.
+        """
+        rank, _ = self._place()
+        asked = self.epoch_input(raw.epoch)
+        if self.pipeline.mean.device != raw.images.device:
+            self.pipeline.to(raw.images.device)
+        return self.pipeline(raw, training, asked.noise, rank, asked.progress, asked.mixing)
+
+    def _batches_of(self, epoch: int) -> EpochBatches:
+        asked, (rank, world_size) = self.epoch_input(epoch), self._place()
+        self.batches = EpochBatches(
+            *(self.train_set.targets.cpu(), self.batch_size, asked.sampler, self.seed, epoch, asked.progress),
+            rank=rank,
+            world_size=world_size,
+        )
+        return self.batches
+
+    def _in_order(self, name: str) -> Loader:
+        rank, world_size = self._place()
+        mine = torch.arange(rank, len(getattr(self, name)), world_size)
+        parts = mine.split(max(self.batch_size, 500) if self.in_memory else self.batch_size)
+        return self._loader(name, [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)])
+
+    def _loader(self, name: str, batches: Batches) -> Loader:
+        """The loader of a set, over some batches; one for as long as the trainer runs."""
+        images = getattr(self, name)
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        if isinstance(images, ResidentImages):
+            try:
+                images = images.to(device)
+            except torch.OutOfMemoryError as error:
+                raise too_large(images.images.nbytes, f"{device} has no room for them") from error
+            setattr(self, name, images)  # moved once
+        loader = self._standing.get(name)
+        if loader is None or loader.images is not images:
+            loader = Loader(images, self.num_workers, pin_memory=not self.in_memory and device.type == "cuda")
+            self._standing[name] = loader
+        return loader.over(batches)
+
+    def _place(self) -> tuple[int, int]:
+        """The rank of this process, and the number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

@@ -1,0 +1,167 @@
+"""The sets of images that are trained, validated and tested on: loaded from a source, compared, and counted."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from oponm.data.decode import UnusableFiles
+from oponm.data.duplicates import shared_images
+from oponm.data.pipeline import ResidentImages
+from oponm.data.samplers import IndexBatch
+from oponm.data.sources.base import Pool, Source
+from oponm.data.split import Indices
+from oponm.data.stream import ImageSet
+from oponm.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class ImageSets(NamedTuple):
+    """The sets of a data module.
+
+    Attributes:
+        train: the training set.
+        test: the test set.
+        val: the validation set; the test set itself where there is no other.
+        drawn: which images of ``source.train`` are in ``train``, (N,).
+    """
+
+    train: ImageSet
+    test: ImageSet
+    val: ImageSet
+    drawn: Indices
+
+
+def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memory: bool, seed: int) -> ImageSets:
+    """Load all sets, and name the files of all that cannot be used.
+
+    Args:
+        source: the data set.
+        drawn: which images of ``source.train`` to train on.
+        held_out: which validate, see :func:`~oponm.data.split.hold_out`.
+        in_memory: whether they are decoded now.
+        seed: of crops of images that are not.
+
+    Raises:
+        UnusableFiles: naming them.
+        InputError: if the images cannot be streamed, or take more memory than there is.
+    """
+    refused: list[InputError] = []
+
+    def load(pool: Pool, wanted: Indices, training: bool = False) -> tuple[Any, Indices]:
+        try:
+            if in_memory:
+                images, kept = pool.read(wanted)
+                return ResidentImages(images, torch.from_numpy(pool.labels[wanted[kept]])), wanted[kept]
+            if pool.stream is None:
+                raise InputError("must be true for this data set, and with on_error=skip and no data.pack", "in_memory")
+            streamed, kept = pool.stream(wanted, training, seed)
+            return streamed, wanted[kept]
+        except UnusableFiles as error:
+            refused.extend(error.errors)
+            return None, wanted
+
+    train, drawn = load(source.train, drawn, training=True)
+    test, _ = load(source.test, np.arange(len(source.test.labels)))
+    val = test if held_out is None else load(source.val or source.train, held_out)[0]
+    if refused:
+        raise UnusableFiles(refused)
+    if source.skipped:
+        log.warning("%d files could not be read and were left out", len(source.skipped))
+    return ImageSets(train, test, val, drawn)
+
+
+def look_for_duplicates(sets: ImageSets, on_duplicate: str) -> tuple[ImageSets, str]:
+    """Compare the training set with the others, and do what ``on_duplicate`` says of what is in both.
+
+    Args:
+        sets: as they were loaded.
+        on_duplicate: see :class:`~oponm.data.LongTailDataModule`.
+
+    Returns:
+        The sets then, and what was found, in words.
+
+    Raises:
+        InputError: for what is found, with ``"raise"``.
+    """
+    others = {"test": sets.test} | ({} if sets.val is sets.test else {"validation": sets.val})
+    lines, doubled = [], np.zeros(len(sets.drawn), dtype=bool)
+    for name, images in others.items():
+        in_train, in_other = shared_images(sets.train, images)
+        doubled |= in_train
+        number = f"{in_other.sum() or 'none'} of {len(images)} {name} images"
+        lines.append(f"{number} {'is' if in_other.sum() == 1 else 'are'} in training too")
+    found = "; ".join(lines)
+    if not doubled.any():
+        log.info("exact duplicates: %s", found)
+        return sets, found
+    if on_duplicate == "raise":
+        raise InputError(f"is raise, and {found}: remove them, or choose drop or warn", "on_duplicate")
+    if on_duplicate == "drop":
+        found += f"; the {doubled.sum()} training images were left out"
+        kept = np.flatnonzero(~doubled)
+        sets = sets._replace(train=sets.train.only(kept), drawn=sets.drawn[kept])
+    log.warning("exact duplicates: %s%s", found, "" if on_duplicate == "drop" else " (data.on_duplicate)")
+    return sets, found
+
+
+def image_shape(images: ImageSet) -> tuple[int, int, int]:
+    """(C, H, W) of the images of a set, as the first one has it."""
+    channels, height, width = images.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:]
+    return channels, height, width
+
+
+def count_images(targets: Tensor, class_names: list[str], name: str, may_miss: bool = False) -> list[int]:
+    """Images of each class.
+
+    Args:
+        targets: (N,), int64.
+        class_names: by label.
+        name: of the set, for errors.
+        may_miss: whether some classes, but not all, may have none.
+
+    Raises:
+        InputError: naming classes without an image.
+
+    Example:
+        >>> count_images(torch.tensor([0, 1, 1]), ["cat", "dog"], "training")
+        [1, 2]
+    """
+    counts: list[int] = torch.bincount(targets, minlength=len(class_names)).tolist()
+    if 0 in counts and not (may_miss and any(counts)):
+        remedy = "" if name == "training" else ", or set data.on_missing_class=warn"
+        raise InputError(f"class {_absent(counts, class_names)} has no {name} image left: add some{remedy}")
+    return counts
+
+
+def missing_classes(counts: dict[str, list[int]], class_names: list[str]) -> dict[str, str]:
+    """Which classes are missing from some sets, for results to tell; a warning names them.
+
+    Args:
+        counts: images of each class, by the name of the set; none for a set that there is not.
+        class_names: by label.
+
+    Returns:
+        A fact; nothing where no class is missing.
+
+    Example:
+        >>> missing_classes({"test": [3, 0], "validation": []}, ["cat", "dog"])
+        {'missing classes': "no test images of 'dog'"}
+    """
+    absent = {name: _absent(own, class_names) for name, own in counts.items() if 0 in own}
+    if not absent:
+        return {}
+    missing = "; ".join(f"no {name} images of {classes}" for name, classes in absent.items())
+    log.warning("%s: means over classes leave them out", missing)
+    return {"missing classes": missing}
+
+
+def _absent(counts: list[int], class_names: list[str]) -> str:
+    """The classes without an image, at most five of them by name."""
+    absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
+    return ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")

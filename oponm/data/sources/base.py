@@ -1,0 +1,97 @@
+"""What a data set must offer before a long tail is drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from oponm.data.sources.file_names import FileNames
+
+if TYPE_CHECKING:
+    from oponm.data.sources.prepare import Packing
+    from oponm.data.stream import StreamedImages
+
+Files = FileNames | npt.NDArray[np.object_]
+
+
+class Part(NamedTuple):
+    """Files of images and their labels.
+
+    Attributes:
+        files: paths, (M,), in dataset order; as an array, or as :class:`~oponm.data.sources.file_names.FileNames`.
+        labels: (M,), int64.
+    """
+
+    files: Files
+    labels: npt.NDArray[np.int64]
+
+
+class Images(NamedTuple):
+    """Decoded images.
+
+    Attributes:
+        images: (N, C, H, W), uint8.
+        kept: positions, in the request, of the images that could be read; (N,).
+    """
+
+    images: Tensor
+    kept: npt.NDArray[np.int64]
+
+
+class Stream(NamedTuple):
+    """Images that are read a batch at a time.
+
+    Attributes:
+        images: the images.
+        kept: positions, in the request, of the images that could be read; (N,).
+    """
+
+    images: StreamedImages
+    kept: npt.NDArray[np.int64]
+
+
+class Pool(NamedTuple):
+    """Labelled images that are decoded when asked for.
+
+    Attributes:
+        labels: (M,), int64, in dataset order.
+        read: takes indices into the pool and decodes these images alone, all to one size, to be kept in memory.
+        stream: the same for sets too large for memory: takes indices, whether to crop at random for training, and the
+            run's seed, and leaves the images where they are. None where this cannot be.
+    """
+
+    labels: npt.NDArray[np.int64]
+    read: Callable[[npt.NDArray[np.int64]], Images]
+    stream: Callable[[npt.NDArray[np.int64], bool, int], Stream] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in full, before a long tail is drawn.
+
+    Attributes:
+        class_names: names in label order.
+        train: images to draw the training set from.
+        test: the test set.
+        val: the validation set, for data sets that define one.
+        skipped: filled by ``read`` and ``stream``: files left out because they could not be decoded, with the reason.
+        packing: the pack that images are read from; None where they are not.
+        val_origin: where ``val`` is from, for results to tell.
+        facts: what else results have to tell of the images, by name.
+        pixel_max: the value that is white in images of more than 8 bits; None where there are none.
+    """
+
+    class_names: list[str]
+    train: Pool
+    test: Pool
+    val: Pool | None = None
+    skipped: list[str] = field(default_factory=list)
+    packing: Packing | None = None
+    val_origin: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+    pixel_max: float | None = None

@@ -1,0 +1,234 @@
+"""CelebA-5: faces by hair, long-tailed by nature."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from typing_extensions import Unpack
+
+from oponm.data.decode import read_image
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
+from oponm.data.sources.base import Part, Source
+from oponm.data.sources.file_lists import check_present, read_lines
+from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.sources.survey import Survey
+from oponm.errors import InputError, check_choice, check_int, check_path
+
+log = logging.getLogger(__name__)
+CLASSES = ("Bald", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+TRAIN_COUNTS = (424, 2423, 1499, 2078, 227)
+VAL_COUNT, TEST_COUNT = 50, 100  # of each class
+ARCHIVE, LAYOUT = "img_align_celeba.zip", "img_align_celeba/*.jpg below data.root"
+VARIANTS = ("published", "clean")
+_FILE_NAME = re.compile(r"[0-9]+\.jpg")
+
+
+class Members(NamedTuple):
+    """Images of one split, class by class.
+
+    Attributes:
+        images: positions in the attribute file; (N,), int64.
+        labels: (N,), int64.
+    """
+
+    images: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+
+class Split(NamedTuple):
+    """The three parts of CelebA-5."""
+
+    train: Members
+    val: Members
+    test: Members
+
+
+class CelebA5(LongTailDataModule):
+    """CelebA-5: 6,651 images of five hair colours for training, 50 a class for validation and 100 for testing.
+
+    ``root`` holds ``img_align_celeba/*.jpg`` and ``list_attr_celeba.txt``. Which images are taken, see
+    :func:`celeba5_split`. Each is cut to its centre square, scaled to twice ``image_size`` and then halved: 64 and 32
+    pixels, as published; the publication does not say how the faces, 178 by 218 pixels, are cut.
+
+    Args:
+        root: the folder.
+        variant: ``"published"``, in which some images are in two parts or have several labels, or ``"clean"``. Results
+            and the log tell which, and how many.
+        image_size: side of the square images in pixels.
+        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
+        pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
+        **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the counts above; a
+            number draws another tail from these images. ``val="split"`` takes the published validation images.
+
+    Raises:
+        InputError: for a folder, a file or images that are missing, or an attribute file that cannot be used.
+
+    References:
+        Kim et al., "M2m: Imbalanced Classification via Major-to-minor Translation", CVPR 2020, arXiv 2004.00431;
+        Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015, arXiv 1411.7766.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        variant: str = "published",
+        image_size: int = 32,
+        on_error: str = "raise",
+        pack: str | Path | None = None,
+        **options: Unpack[DataOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.root = check_path("root", root)
+        self.variant = check_choice("variant", variant, VARIANTS)
+        self.image_size = check_int("image_size", image_size, minimum=4)
+        self.on_error = check_choice("on_error", on_error, ON_ERROR)
+        self.pack = PackOptions.checked(pack, self.root, self.in_memory)
+
+    def load_source(self) -> Source:
+        """Read the attributes and split; nothing is decoded yet."""
+        if not self.root.is_dir():
+            raise InputError(f"names no folder: {self.root}", "root")
+        names, split = self._split()
+        log.info("CelebA-5, variant %s", self.variant)
+        if overlap := _overlap(split):
+            log.warning("%s, as published: data.variant=clean has none", overlap)
+        files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
+        check_present(files[np.unique(np.concatenate([part.images for part in split]))], ARCHIVE, LAYOUT)
+        train, val, test = (Part(files[part.images], part.labels) for part in split)
+        reader = FileReader(self.on_error, _read_face, self.pack)
+        source = reader.source([*CLASSES], self.image_size, train, test, val, "published rule")
+        source.facts["variant"] = f"{self.variant}; {overlap or 'no image is in two parts or has two labels'}"
+        return source
+
+    def survey(self) -> Survey:
+        """See :class:`~oponm.data.sources.survey.Surveyed`."""
+        survey = Survey()
+        survey.class_names = [*CLASSES]
+        if not self.root.is_dir():
+            survey.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
+            return survey
+        try:
+            names, split = self._split()
+        except InputError as error:
+            survey.refuse("attributes", error)
+            return survey
+        overlap = _overlap(split) or "no image is in two parts or has two labels"
+        survey.note("attributes", f"of {len(names)} images; split {self.variant}, {overlap}")
+        files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
+        for name, part in zip(("training", "validation", "test"), split, strict=True):
+            survey.counts[name] = np.bincount(part.labels, minlength=len(CLASSES)).tolist()
+            survey.look_for(name, files[np.unique(part.images)], ARCHIVE, LAYOUT)
+        return survey
+
+    def _split(self) -> tuple[list[str], Split]:
+        names, attributes = read_attributes(self.root / "list_attr_celeba.txt")
+        return names, celeba5_split(attributes, self.variant)
+
+
+def celeba5_split(
+    attributes: npt.NDArray[np.bool_], variant: str = "published", train_counts: Sequence[int] = TRAIN_COUNTS
+) -> Split:
+    """Split CelebA by the published rule.
+
+    For each class, of the images that have the attribute, in order of their ids: the first 50 validate, the next 100
+    test, and the next, as many as ``train_counts`` says, train.
+
+    ``"published"`` applies the rule as it is: an image with several of the attributes can occur once for each, with
+    different labels, and in more than one part. ``"clean"`` first drops every image with more than one of the five
+    attributes, then applies the rule, so that the next ids take the place of those dropped. Each image left has one
+    label, hence occurs once, in one part.
+
+    Args:
+        attributes: whether an image has each attribute of :data:`CLASSES`, rows in order of the ids; (M, 5).
+        variant: ``"published"`` or ``"clean"``.
+        train_counts: training images of each class.
+
+    Raises:
+        InputError: naming the class that has too few images for its counts.
+
+    Example:
+        >>> split = celeba5_split(np.tile(np.eye(5, dtype=bool), (152, 1)), train_counts=[2, 1, 2, 2, 1])
+        >>> len(split.val.labels), len(split.test.labels), split.train.images, split.train.labels
+        (250, 500, array([750, 755, 751, 752, 757, 753, 758, 754]), array([0, 0, 1, 2, 2, 3, 3, 4]))
+    """
+    check_choice("variant", variant, VARIANTS)
+    if variant == "clean":
+        attributes = attributes & (attributes.sum(1, keepdims=True) == 1)
+    parts: list[list[npt.NDArray[np.int64]]] = [[], [], []]
+    for name, members, train_count in zip(CLASSES, attributes.T, train_counts, strict=True):
+        having = np.flatnonzero(members)
+        needed = VAL_COUNT + TEST_COUNT + train_count
+        if len(having) < needed:
+            raise InputError(
+                f"CelebA-5 ({variant}) needs {needed} images of {name}, {len(having)} are listed; "
+                "take the whole list_attr_celeba.txt"
+            )
+        bounds = [VAL_COUNT, VAL_COUNT + TEST_COUNT, needed]
+        for part, taken in zip(parts, np.split(having, bounds)[:3], strict=True):
+            part.append(taken)
+    val, test, train = (
+        Members(np.concatenate(part), np.repeat(np.arange(len(part)), [len(taken) for taken in part])) for part in parts
+    )
+    return Split(train, val, test)
+
+
+def read_attributes(path: Path) -> tuple[list[str], npt.NDArray[np.bool_]]:
+    """Read ``list_attr_celeba.txt``: a number of images, the names of the attributes, a line of 1 and -1 an image.
+
+    Returns:
+        Names of the image files, and whether each has the attributes of :data:`CLASSES`, (M, 5).
+
+    Raises:
+        InputError: naming file and line, for whatever departs from this format.
+    """
+    lines = read_lines(path)
+    if not lines[0].strip().isdecimal():
+        raise InputError(f"{path}, line 1: must be the number of images, got {lines[0][:80]!r}")
+    header = lines[1].split() if len(lines) > 1 else []
+    if absent := [name for name in CLASSES if name not in header]:
+        raise InputError(f"{path}, line 2: must name the attributes; {', '.join(absent)} missing; download it again")
+    if len(lines) - 2 != int(lines[0]):
+        raise InputError(f"{path}, line 1: says {int(lines[0])} images, {len(lines) - 2} are listed; download it again")
+    columns = [header.index(name) for name in CLASSES]
+    names: list[str] = []
+    attributes = np.empty((len(lines) - 2, len(CLASSES)), dtype=bool)
+    for row, line in enumerate(lines[2:]):
+        name, *values = line.split() or [""]
+        if not _FILE_NAME.fullmatch(name) or len(values) != len(header) or not set(values) <= {"1", "-1"}:
+            raise InputError(
+                f"{path}, line {row + 3}: must be <id>.jpg and {len(header)} times 1 or -1, got {line[:80]!r}"
+            )
+        if names and int(name[:-4]) <= int(names[-1][:-4]):
+            raise InputError(
+                f"{path}, line {row + 3}: {name} comes after {names[-1]}; the images must be in order of ids"
+            )
+        names.append(name)
+        attributes[row] = [values[column] == "1" for column in columns]
+    return names, attributes
+
+
+def _overlap(split: Split) -> str:
+    """How many images are in two parts, and how many occur with several labels; empty if none does either."""
+    lines = []
+    for (name, one), (other_name, other) in combinations(split._asdict().items(), 2):
+        if shared := len(np.intersect1d(one.images, other.images)):
+            lines.append(f"{shared} are both in {name} and {other_name}")
+    pairs = np.unique(np.concatenate([np.stack(part, axis=1) for part in split]), axis=0)
+    if repeated := int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum()):
+        lines.append(f"{repeated} have several labels")
+    return f"of the images {', '.join(lines)}" if lines else ""
+
+
+def _read_face(path: Path, size: int) -> Tensor:
+    """Scale to twice the size, then to the mean of each 2x2 pixels."""
+    doubled = read_image(path, 2 * size)
+    return doubled.unflatten(2, (size, 2)).unflatten(1, (size, 2)).float().mean((2, 4)).round().to(doubled.dtype)

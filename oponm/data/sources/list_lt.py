@@ -1,0 +1,219 @@
+"""ImageNet-LT and Places-LT: the subsets of Liu et al., given by published lists of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from typing_extensions import Unpack
+
+from oponm.data.module import LongTailDataModule
+from oponm.data.options import DataOptions
+from oponm.data.sources.base import Part, Source
+from oponm.data.sources.file_lists import check_hash, check_present, read_list
+from oponm.data.sources.places365 import fetch
+from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.sources.survey import Survey
+from oponm.errors import InputError, check_choice, check_int, check_path
+
+LISTS = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"  # of Liu et al.
+_IMAGENET_TRAIN, _IMAGENET_VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+_PLACES = "Places365-Standard small (places365standard_easyformat.tar)"
+
+
+@dataclass(frozen=True)
+class PublishedList:
+    """One list: its file, the number of its images, its hash of a kind, the archive that holds the images."""
+
+    file: str
+    num_images: int
+    kind: str
+    digest: str
+    archive: str
+
+
+@dataclass(frozen=True)
+class PublishedLists:
+    """A data set: its lists, the number of its classes, and how its images lie in their folder."""
+
+    num_classes: int
+    layout: str
+    train: PublishedList
+    val: PublishedList
+    test: PublishedList
+
+
+class ListLT(LongTailDataModule):
+    """What the data sets below share; a subclass says what was published.
+
+    Args:
+        root: folder of the images.
+        lists: folder of the lists; None for ``root``.
+        verify: whether the lists must be those published, by hash and number of images.
+        image_size: side of the square images in pixels.
+        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. An
+            image that is missing is refused in any case.
+        pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
+        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
+            Images kept in memory are packed at ``image_size``.
+        **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
+            number draws another tail from it. ``val="split"`` takes the published validation list.
+
+    Raises:
+        InputError: for a folder, a list or images that are missing, a list that is not the published one, or a line of
+            it that cannot be used; see :func:`~oponm.data.sources.file_lists.read_list`.
+    """
+
+    published: ClassVar[PublishedLists]
+
+    def __init__(
+        self,
+        root: str | Path,
+        lists: str | Path | None = None,
+        verify: bool = True,
+        image_size: int = 224,
+        on_error: str = "raise",
+        pack: str | Path | None = None,
+        pack_size: int | None = 256,
+        **options: Unpack[DataOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.root = check_path("root", root)
+        self.lists = self.root if lists is None else check_path("lists", lists)
+        if not isinstance(verify, bool):
+            raise InputError(f"must be true or false, got {verify!r}", "verify")
+        self.verify = verify
+        self.image_size = check_int("image_size", image_size, minimum=4)
+        self.on_error = check_choice("on_error", on_error, ON_ERROR)
+        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
+
+    def load_source(self) -> Source:
+        """Read the lists, and look that their images are there; nothing is decoded yet."""
+        for key, folder in (("root", self.root), ("lists", self.lists)):
+            if not folder.is_dir():
+                raise InputError(f"names no folder: {folder}", key)
+        listed = {name: self._read(part, self.verify) for name, part in self._lists().items()}
+        for name, part in self._lists().items():
+            check_present(listed[name].files, part.archive, self.published.layout)
+        reader = FileReader(self.on_error, pack=self.pack)
+        names = self._class_names(listed["training"])
+        train, val, test = (listed[name] for name in ("training", "validation", "test"))
+        return reader.source(names, self.image_size, train, test, val, "published list")
+
+    def survey(self) -> Survey:
+        """See :class:`~oponm.data.sources.survey.Surveyed`."""
+        survey = Survey()
+        if not self.root.is_dir():
+            survey.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
+        for name, part in self._lists().items():
+            try:
+                listed = self._read(part, self.verify)
+                state = f"{part.kind} {part.digest}, as published" if self.verify else "not compared with the published"
+                survey.note(f"{name} list", f"{self.lists / part.file}, {state}")
+            except InputError as error:
+                survey.refuse(f"{name} list", error)
+                try:
+                    listed = self._read(part, verify=False)
+                except InputError as other:
+                    if str(other) != str(error):
+                        survey.refuse(f"{name} list", other)
+                    continue
+            survey.counts[name] = np.bincount(listed.labels, minlength=self.published.num_classes).tolist()
+            survey.look_for(name, listed.files, part.archive, self.published.layout)
+            if name == "training":
+                try:
+                    survey.class_names = self._class_names(listed)
+                except InputError as error:
+                    survey.refuse("classes", error)
+        return survey
+
+    def _lists(self) -> dict[str, PublishedList]:
+        return {"training": self.published.train, "validation": self.published.val, "test": self.published.test}
+
+    def _read(self, part: PublishedList, verify: bool) -> Part:
+        path = self.lists / part.file
+        if not path.is_file():
+            raise InputError(
+                f"{path}: is missing; put the published lists there (they are linked from {LISTS}), "
+                "or set data.lists to their folder"
+            )
+        if verify:
+            check_hash(path, part.digest, part.kind)
+        listed = read_list(path, self.root, self.published.num_classes)
+        if verify and len(listed.files) != part.num_images:
+            raise InputError(
+                f"{path}: has {len(listed.files)} images, {part.num_images} were published; "
+                "download it again, or set data.verify=false"
+            )
+        return listed
+
+    def _class_names(self, training: Part) -> list[str]:
+        """The folder of each label's images, ``train/<class>/*``."""
+        present, first = np.unique(training.labels, return_index=True)
+        if absent := sorted(set(range(self.published.num_classes)) - set(present.tolist())):
+            path, number = self.lists / self.published.train.file, self.published.num_classes
+            raise InputError(f"{path}: names no image of label {absent[0]}; each of the {number} classes needs one")
+        return [training.files[index].parent.name for index in first]
+
+
+class ImageNetLT(ListLT):
+    """ImageNet-LT: 115,846 images of 1,000 classes, 1,280 to 5 a class; validation 20,000, test 50,000.
+
+    ``root`` holds ILSVRC2012 as ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``, the validation images sorted into
+    class folders; ``lists`` holds ``ImageNet_LT_train.txt``, ``ImageNet_LT_val.txt`` and ``ImageNet_LT_test.txt``. The
+    list for validation takes 20 images a class from ILSVRC2012's training images; its validation images are the test
+    set. Class names are WordNet ids. Arguments and errors are those of :class:`ListLT`.
+
+    References:
+        Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019, arXiv 1904.05160.
+    """
+
+    published = PublishedLists(
+        num_classes=1000,
+        layout="train/<wnid>/*.JPEG and val/<wnid>/*.JPEG below data.root, val sorted into class folders",
+        train=PublishedList(
+            "ImageNet_LT_train.txt", 115_846, "git", "a063f095fcd475db4cf8b0658c4b73955535bbf9", _IMAGENET_TRAIN
+        ),
+        val=PublishedList("ImageNet_LT_val.txt", 20_000, "md5", "ef44f8e43fbc904809a77216042e7498", _IMAGENET_TRAIN),
+        test=PublishedList("ImageNet_LT_test.txt", 50_000, "md5", "5f5f97c738923e877c5c78accce6744f", _IMAGENET_VAL),
+    )
+
+
+class PlacesLT(ListLT):
+    """Places-LT: 62,500 images of 365 scenes, 4,980 to 5 a class; validation 7,300, test 36,500.
+
+    ``root`` holds the small images (256x256) of Places365-Standard as ``train/<category>/*.jpg`` and
+    ``val/<category>/*.jpg``, the validation images sorted into class folders; ``lists`` holds ``Places_LT_train.txt``,
+    ``Places_LT_val.txt`` and ``Places_LT_test.txt``. The list for validation takes 20 images a class from Places365's
+    training images; its validation images are the test set. Arguments and errors are those of :class:`ListLT`.
+    :meth:`fetch` downloads the images; it finds the published archives where they lie in ``root``.
+
+    References:
+        Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019, arXiv 1904.05160.
+    """
+
+    published = PublishedLists(
+        num_classes=365,
+        layout="train/<category>/*.jpg and val/<category>/*.jpg below data.root, val sorted into class folders, "
+        "or run 'oponm data prepare' with the same settings to download them",
+        train=PublishedList("Places_LT_train.txt", 62_500, "md5", "e7795ab1bf428a89f900854127b1e556", _PLACES),
+        val=PublishedList("Places_LT_val.txt", 7_300, "md5", "2f6e727cd6c99c7b7fdecc9876875b1b", _PLACES),
+        test=PublishedList("Places_LT_test.txt", 36_500, "md5", "1347af35b053bd31cf782256306affe7", _PLACES),
+    )
+
+    def fetch(self, tell: Callable[[str], None]) -> None:
+        """Download and unpack the images that the lists name and ``root`` lacks.
+
+        Args:
+            tell: takes a line on each step.
+
+        Raises:
+            InputError: for lists that are missing or not those published; see also
+                :func:`~oponm.data.sources.places365.fetch`.
+        """
+        files = [file for part in self._lists().values() for file in self._read(part, self.verify).files]
+        names = dict.fromkeys(file.relative_to(self.root).as_posix() for file in files)
+        fetch(self.root, names, self.verify, tell)

@@ -1,0 +1,231 @@
+"""A pack: decoded images in one memory-mapped file, an index of them, and a file that says that both are done.
+
+A folder holds ``images.bin``, the pixels of all images one after the other, each (H, W, 3), uint8, of a size of its
+own; ``index.jsonl``, a line that says how the images were made, and a line an image: path, length and modification time
+of its file, height and width, and a CRC-32 of its pixels; and ``done``, the SHA-256 of the index. Without ``done``
+there is no pack, whatever else the folder holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rich.filesize import decimal
+
+from oponm.errors import InputError
+
+IMAGES, INDEX, DONE = "images.bin", "index.jsonl", "done"
+FORMAT = 2
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class UnusablePack(Exception):
+    """A folder holds no pack, or one that is damaged; says why."""
+
+
+class Stamp(NamedTuple):
+    """What tells a file from another, or from an older state of itself.
+
+    Attributes:
+        path: relative to the data set's folder, with ``/``.
+        length: in bytes.
+        mtime_ns: time of its last modification in nanoseconds.
+    """
+
+    path: str
+    length: int
+    mtime_ns: int
+
+
+class Entry(NamedTuple):
+    """An image of a pack.
+
+    Attributes:
+        stamp: its file.
+        height: in pixels; 0 for a file that could not be decoded.
+        width: in pixels; 0 for a file that could not be decoded.
+        crc32: of its pixels.
+        error: why it could not be decoded.
+    """
+
+    stamp: Stamp
+    height: int
+    width: int
+    crc32: int = 0
+    error: str = ""
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of the pixels."""
+        return 3 * self.height * self.width
+
+
+class Pack:
+    """A whole pack, opened for reading; the processes that read it share its memory.
+
+    Args:
+        folder: what :class:`~oponm.data.sources.pack_writer.PackWriter` has finished.
+
+    Raises:
+        UnusablePack: if it is not whole. Pixels are compared with their checksums by :meth:`verify` alone.
+
+    Attributes:
+        recipe: how the images were made.
+        entries: the images.
+        rows: row of each file, by :attr:`Stamp.path`.
+        fingerprint: SHA-256 of the index.
+
+    Example:
+        >>> import tempfile
+        >>> from oponm.data.sources.pack_writer import PackWriter
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> writer = PackWriter(folder, "as they are", [Stamp("one.png", 70, 0)])
+        >>> writer.add(np.zeros((2, 3, 3), dtype=np.uint8))
+        >>> writer.finish()
+        >>> Pack(folder).image(0).shape
+        (2, 3, 3)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        before = _identity(folder / DONE)
+        self.recipe, self.entries, self.fingerprint = _read_index(folder)
+        self.rows = {entry.stamp.path: row for row, entry in enumerate(self.entries)}
+        # Arrays, so that processes that share the pack touch no object of an entry, which would copy its memory.
+        self.sizes = np.array([(entry.height, entry.width) for entry in self.entries], dtype=np.int64).reshape(-1, 2)
+        self.offsets = np.concatenate([[0], np.cumsum(3 * self.sizes.prod(1))])
+        self._map: Pixels | None = None
+        self._identity = _identity(folder / IMAGES)
+        if self._identity[-1] != self.num_bytes:
+            raise UnusablePack(f"{IMAGES} has {self._identity[-1]} bytes, {self.num_bytes} belong there")
+        if _identity(folder / DONE) != before:
+            raise UnusablePack("it is being replaced at this moment")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A process that it is sent to maps the file itself, and asks for nothing but pixels.
+        return self.__dict__ | {"_map": None, "entries": [], "rows": {}}
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of all pixels."""
+        return int(self.offsets[-1])
+
+    @property
+    def pixels(self) -> Pixels:
+        """All pixels, (num_bytes,), mapped into memory when first asked for."""
+        if self._map is None:
+            if _identity(self.folder / IMAGES) != self._identity:
+                raise InputError(f"{self.folder} was made again while in use; run again", "pack")
+            # The system maps no file of no bytes.
+            empty = np.zeros(0, dtype=np.uint8)
+            self._map = np.memmap(self.folder / IMAGES, dtype=np.uint8, mode="r") if self.num_bytes else empty
+        return self._map
+
+    def description(self) -> str:
+        """Where it is, and what it holds."""
+        readable = sum(entry.height > 0 for entry in self.entries)
+        return f"{self.folder}, {readable:,} images, {decimal(self.num_bytes)}, {self.recipe}"
+
+    def image(self, row: int) -> Pixels:
+        """Pixels of a row, (H, W, 3): a view of the file."""
+        start, end = self.offsets[row : row + 2]
+        return self.pixels[start:end].reshape(*self.sizes[row], 3)
+
+    def verify(
+        self,
+        rows: npt.NDArray[np.int64] | None = None,
+        track: Callable[[list[int]], Iterable[int]] = list,
+    ) -> None:
+        """Compare pixels with their checksums.
+
+        Args:
+            rows: those to compare; None for all.
+            track: passes the rows on, and may show how many have gone by.
+
+        Raises:
+            UnusablePack: naming an image whose pixels differ.
+        """
+        for row in track(list(range(len(self.entries))) if rows is None else np.unique(rows).tolist()):
+            entry = self.entries[row]
+            if zlib.crc32(self.image(row).data) != entry.crc32:
+                raise UnusablePack(f"{IMAGES} is damaged at {entry.stamp.path}")
+
+
+def header_line(recipe: str) -> bytes:
+    r"""The first line of an index.
+
+    Example:
+        >>> header_line("as they are")
+        b'{"format": 2, "recipe": "as they are"}\n'
+    """
+    return _line({"format": FORMAT, "recipe": recipe})
+
+
+def entry_line(entry: Entry) -> bytes:
+    r"""An image as a line of the index, in ASCII whatever the encoding of file names.
+
+    Example:
+        >>> entry_line(Entry(Stamp("a.png", 70, 5), 2, 3, 9))
+        b'["a.png", 70, 5, 2, 3, 9]\n'
+    """
+    stamp, *others, error = entry
+    return _line([*stamp, *others, *([error] if error else [])])
+
+
+def parse_entry(line: bytes) -> Entry:
+    """The inverse of :func:`entry_line`.
+
+    Raises:
+        UnusablePack: if the line is cut off, or is none of an image.
+
+    Example:
+        >>> parse_entry(entry_line(Entry(Stamp("a.png", 70, 5), 2, 3, 9))).stamp.path
+        'a.png'
+    """
+    try:
+        path, length, mtime_ns, *others = json.loads(line)
+        entry = Entry(Stamp(path, length, mtime_ns), *others)
+    except (ValueError, TypeError) as error:
+        raise UnusablePack(f"{INDEX} is damaged") from error
+    if entry_line(entry) != line:
+        raise UnusablePack(f"{INDEX} is damaged")
+    return entry
+
+
+def _line(content: Any) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _read_index(folder: Path) -> tuple[str, list[Entry], str]:
+    try:
+        done, index = (folder / DONE).read_bytes(), (folder / INDEX).read_bytes()
+    except FileNotFoundError:
+        begun = (folder / INDEX).exists()
+        raise UnusablePack("it is not complete yet" if begun else "there is none") from None
+    except OSError as error:
+        raise UnusablePack(f"it cannot be read ({error.strerror})") from error
+    fingerprint = hashlib.sha256(index).hexdigest()
+    if done.decode(errors="replace") != fingerprint:
+        raise UnusablePack(f"{INDEX} is damaged")
+    header, *lines = index.splitlines(keepends=True)
+    facts = json.loads(header)
+    if facts["format"] != FORMAT:
+        raise UnusablePack(f"{INDEX} is of format {facts['format']}, not {FORMAT}")
+    return facts["recipe"], [parse_entry(line) for line in lines], fingerprint
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    """What changes if a file is replaced; its length last, 0 for none."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return (0,)
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size

@@ -1,0 +1,144 @@
+"""Reading images from a pack: into memory, or a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from typing_extensions import Self
+
+from oponm.data.memory import room_for
+from oponm.data.pipeline import RawBatch
+from oponm.data.samplers import IndexBatch
+from oponm.data.sources.base import Files, Images, Part, Pool, Stream
+from oponm.data.sources.pack import Pack
+from oponm.data.sources.prepare import Packing
+from oponm.data.stream import StreamedImages
+from oponm.errors import InputError
+from oponm.rng import derived_randomness
+
+
+class PackedImages(StreamedImages):
+    """A set of images that are read from a pack when a batch asks for them.
+
+    As :class:`~oponm.data.stream.StreamedImages`, with the same crops from images that are as large, but nothing is
+    decoded. Images packed as squares are served as they are, for training too.
+
+    Args:
+        pack: the pack.
+        rows: where in it each image is, (N,).
+        files: paths, (N,).
+        targets: (N,), int64.
+        size: side of the images in pixels.
+        training: crop at random.
+        seed: the run's seed.
+        cropped: whether the pack holds whole images; else they are squares of ``size``.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from oponm.data.sources.prepare import scaled
+        >>> root = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (40, 30)).save(root / "image.png")
+        >>> files = np.array([root / "image.png"])
+        >>> packing = Packing(root / "pack", scaled(20), root, files)
+        >>> pack, rows = packing.make(), packing.rows(files)
+        >>> data = PackedImages(pack, rows, files, torch.tensor([7]), 16, training=True, seed=0, cropped=True)
+        >>> data.__getitems__(IndexBatch(torch.tensor([0]), epoch=0, step=0)).images.shape
+        torch.Size([1, 3, 16, 16])
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        rows: npt.NDArray[np.int64],
+        files: Files,
+        targets: Tensor,
+        size: int,
+        training: bool,
+        seed: int,
+        cropped: bool,
+    ) -> None:
+        super().__init__(files, targets, size, training, seed)
+        self.pack, self.rows, self.cropped = pack, rows, cropped
+
+    def only(self, kept: npt.NDArray[np.int64]) -> Self:
+        """See :meth:`~oponm.data.stream.StreamedImages.only`."""
+        other = super().only(kept)
+        other.rows = self.rows[kept]
+        return other
+
+    def digest(self) -> str:
+        """SHA-256 of the labels and the files' last two folders and names, in order, and of how they were packed."""
+        return hashlib.sha256(f"{super().digest()} {self.pack.recipe}".encode()).hexdigest()
+
+    def contents_digest(self) -> str:
+        """SHA-256 of the labels and of the packed pixels, in order; read once."""
+        if self._contents is None:
+            digest = hashlib.sha256(self.targets.numpy().astype("<i8").tobytes())
+            for row in self.rows:
+                image = self.pack.image(row)
+                digest.update(str(image.shape).encode() + image.tobytes())
+            self._contents = digest.hexdigest()
+        return self._contents
+
+    def lengths_digest(self) -> str:
+        """Empty, as a pack is checked against its images when it is opened."""
+        return ""
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the pack's index, which has a checksum of each image's pixels."""
+        return self.pack.fingerprint
+
+    def __getitems__(self, batch: IndexBatch) -> RawBatch:
+        images = [Image.fromarray(self.pack.image(row)) for row in self.rows[batch.indices.numpy()]]
+        if self.training and self.cropped:
+            with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
+                images = [self.crop(image) for image in images]
+        elif self.cropped:
+            images = [ImageOps.fit(image, (self.size, self.size), Image.Resampling.BICUBIC) for image in images]
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).contiguous()
+        return RawBatch(pixels, self.targets[batch.indices], batch.epoch, batch.step)
+
+
+def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., None]) -> Pool:
+    """A pool that reads from a pack, which is opened when first read from.
+
+    Args:
+        packing: the pack.
+        part: files and labels.
+        size: side of the images in pixels.
+        refuse: is told of the files asked for that could not be decoded; they are left out if this returns.
+    """
+
+    def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Of the wanted files, rows in the pack and positions in the request."""
+        rows, kept, refused = packing.rows(part.files[wanted]), [], []
+        for position, (row, file) in enumerate(zip(rows, part.files[wanted], strict=True)):
+            if error := packing.pack.entries[row].error:
+                refused.append(InputError(f"{file}: {error}"))
+            else:
+                kept.append(position)
+        refuse(*refused)
+        return rows[kept], np.array(kept, dtype=np.int64)
+
+    def read(wanted: npt.NDArray[np.int64]) -> Images:
+        rows, kept = readable(wanted)
+        packing.verify(rows)
+        pixels = room_for(len(rows), size).numpy()
+        for position, row in enumerate(rows):
+            pixels[position] = packing.pack.image(row).transpose(2, 0, 1)
+        return Images(torch.from_numpy(pixels), kept)
+
+    def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Stream:
+        rows, kept = readable(wanted)
+        files, targets = part.files[wanted[kept]], torch.from_numpy(part.labels[wanted[kept]])
+        cropped = packing.recipe.cropped
+        return Stream(PackedImages(packing.pack, rows, files, targets, size, training, seed, cropped), kept)
+
+    return Pool(part.labels, read, stream)

@@ -1,0 +1,274 @@
+"""The job of packing a data set's images: decoding each once, whatever interrupts it, one process at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+from PIL import Image
+from torch import Tensor
+
+from oponm.data.decode import UnusableFiles, open_rgb, read_image
+from oponm.data.progress import track
+from oponm.data.sources.pack import Pack, Pixels, Stamp, UnusablePack
+from oponm.data.sources.pack_writer import PackWriter
+from oponm.errors import InputError
+
+log = logging.getLogger(__name__)
+LOCK = "prepare.lock"
+
+
+class Recipe(NamedTuple):
+    """What is packed of an image.
+
+    Attributes:
+        name: tells recipes apart.
+        decode: from a file to (H, W, 3).
+        cropped: whether images keep their aspect ratio, for crops to be taken from them.
+    """
+
+    name: str
+    decode: Callable[[Path], Pixels]
+    cropped: bool
+
+
+def squares(size: int, decode: Callable[[Path, int], Tensor] = read_image, pixel_max: float = 255) -> Recipe:
+    """Images as a network is shown them, ``size`` by ``size`` pixels.
+
+    Args:
+        size: side in pixels.
+        decode: turns a path and a side into (3, side, side).
+        pixel_max: for :func:`~oponm.data.decode.read_image`.
+
+    Example:
+        >>> squares(32).name
+        'squares of 32 pixels, by read_image'
+    """
+    name = f"squares of {size} pixels, by {decode.__name__.lstrip('_')}{_white(pixel_max)}"
+    if decode is read_image:
+        decode = partial(read_image, pixel_max=pixel_max)
+    return Recipe(name, lambda path: decode(path, size).permute(1, 2, 0).numpy(), cropped=False)
+
+
+def scaled(short_side: int | None, pixel_max: float = 255) -> Recipe:
+    """Whole images, scaled down to a short side of so many pixels; smaller ones, and all for None, as they are.
+
+    Args:
+        short_side: in pixels.
+        pixel_max: see :func:`~oponm.data.decode.read_image`.
+
+    Example:
+        >>> scaled(256).name, scaled(None).name
+        ('whole images, short side at most 256 pixels', 'whole images')
+    """
+    limit = "" if short_side is None else f", short side at most {short_side} pixels"
+
+    def decode(path: Path) -> Pixels:
+        image = open_rgb(path, pixel_max)
+        if short_side is not None and min(image.size) > short_side:
+            width, height = (max(short_side, round(side * short_side / min(image.size))) for side in image.size)
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        return np.array(image)
+
+    return Recipe(f"whole images{limit}{_white(pixel_max)}", decode, cropped=True)
+
+
+def _white(pixel_max: float) -> str:
+    return "" if pixel_max == 255 else f", white at {pixel_max:g}"
+
+
+class Packing:
+    """A data set's images and the folder of their pack.
+
+    The pack is to hold every image that the data set lists, whatever tail is drawn from them, so that it serves all
+    experiments on it.
+
+    Args:
+        folder: of the pack.
+        recipe: what is packed of an image.
+        root: folder of the data set, below which the files lie.
+        files: its images; one may occur several times.
+        skip: whether a file that cannot be decoded is noted in the pack, or named at once.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (40, 20)).save(folder / "one.png")
+        >>> packing = Packing(folder / "pack", squares(8), folder, [folder / "one.png"])
+        >>> packing.make().num_bytes
+        192
+        >>> packing.pack.image(0).shape
+        (8, 8, 3)
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, root: Path, files: Iterable[Path], skip: bool = False) -> None:
+        self.folder, self.recipe, self.root, self.skip = folder, recipe, root, skip
+        self.files = list(dict.fromkeys(files))
+
+    @cached_property
+    def pack(self) -> Pack:
+        """The pack, opened.
+
+        Raises:
+            InputError: if it is not there, is not whole, or files have changed since.
+        """
+        try:
+            return self._open(self._stamps())
+        except UnusablePack as error:
+            raise self._refused(error) from error
+
+    def verify(self, rows: npt.NDArray[np.int64] | None = None) -> None:
+        """Compare pixels of the pack, those of some rows or all, with their checksums.
+
+        Raises:
+            InputError: if they differ.
+        """
+        try:
+            self.pack.verify(rows, _show)
+        except UnusablePack as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: UnusablePack) -> InputError:
+        remedy = "run 'oponm data prepare' with the same settings"
+        return InputError(f"names no pack that can be read: {self.folder} ({error}); {remedy}", "pack")
+
+    def rows(self, files: Iterable[Path]) -> npt.NDArray[np.int64]:
+        """Rows of files in the pack."""
+        return np.array([self.pack.rows[self._relative(file)] for file in files], dtype=np.int64)
+
+    def unreadable(self, pack: Pack) -> list[InputError]:
+        """Files of the data set that could not be decoded."""
+        noted = ((file, pack.entries[pack.rows[self._relative(file)]].error) for file in self.files)
+        return [InputError(f"{file}: {error}") for file, error in noted if error]
+
+    def make(self) -> Pack:
+        """Make the pack, or complete it, unless it is there and whole, pixels included; wait for others that do.
+
+        Raises:
+            InputError: for a folder that cannot be written to, a full disk, and, unless they are skipped, for a file
+                that cannot be decoded.
+        """
+        stamps = self._stamps()
+        try:
+            pack = self._make(stamps)
+        except OSError as error:
+            raise InputError(
+                f"cannot be written to: {self.folder} ({error.strerror or error}); make room there or name another "
+                "folder, and run again: what is complete is kept",
+                "pack",
+            ) from error
+        if not self.skip and (unreadable := self.unreadable(pack)):
+            raise UnusableFiles(unreadable)
+        return pack
+
+    def _make(self, stamps: list[Stamp]) -> Pack:
+        try:
+            return self._open(stamps, verify=True)  # without a lock: the folder may be for reading alone
+        except UnusablePack:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with alone(self.folder):
+            try:
+                return self._open(stamps, verify=True)
+            except UnusablePack as error:
+                log.info("%s: %s", self.folder, error)
+            self._write(stamps)
+            return self._open(stamps)
+
+    def _open(self, stamps: list[Stamp], verify: bool = False) -> Pack:
+        pack = Pack(self.folder)
+        if pack.recipe != self.recipe.name:
+            raise UnusablePack(f"it holds {pack.recipe}, wanted are {self.recipe.name}")
+        stale = [
+            stamp.path
+            for stamp in stamps
+            if (row := pack.rows.get(stamp.path)) is None or pack.entries[row].stamp != stamp
+        ]
+        if stale:
+            raise UnusablePack(f"{len(stale)} of {len(stamps)} files are new or have changed since, first {stale[0]}")
+        if verify:
+            pack.verify(track=_show)
+        return pack
+
+    def _write(self, stamps: list[Stamp]) -> None:
+        writer = PackWriter(self.folder, self.recipe.name, stamps)
+        left = self.files[writer.done :]
+        if writer.done:
+            log.warning("going on behind %d of %d images in %s", writer.done, len(self.files), self.folder)
+        for file, result in zip(left, track(self._decoded(left), len(left), "packing images"), strict=True):
+            if not isinstance(result, InputError):
+                writer.add(result)
+            elif self.skip:
+                writer.add(None, result.message.removeprefix(f"{file}: "))
+            else:
+                raise result
+        writer.finish()
+
+    def _decoded(self, files: list[Path]) -> Iterator[Pixels | InputError]:
+        """Images in order, decoded in threads that run only a little ahead, as they may be large."""
+
+        def attempt(path: Path) -> Pixels | InputError:
+            try:
+                return self.recipe.decode(path)
+            except InputError as error:
+                return error
+
+        ahead: deque[Future[Pixels | InputError]] = deque()
+        num_threads = os.cpu_count() or 1
+        with ThreadPoolExecutor(num_threads) as threads:
+            for file in files:
+                ahead.append(threads.submit(attempt, file))
+                if len(ahead) > 2 * num_threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _stamps(self) -> list[Stamp]:
+        stamps = []
+        for file in self.files:
+            try:
+                facts = file.stat()
+            except OSError as error:
+                raise InputError(f"{file}: cannot be read ({error.strerror}); run again") from error
+            stamps.append(Stamp(self._relative(file), facts.st_size, facts.st_mtime_ns))
+        return stamps
+
+    def _relative(self, file: Path) -> str:
+        return file.relative_to(self.root).as_posix()
+
+
+def _show(rows: list[int]) -> Iterator[int]:
+    return track(rows, len(rows), "checking the pack")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a lock that the system takes back from a process however that ends.
+
+    Args:
+        folder: what no two processes are to work on; it holds the lock's file, which stays.
+
+    Example:
+        >>> import tempfile
+        >>> with alone(Path(tempfile.mkdtemp())):
+        ...     pass
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("another process is preparing %s: waiting for it", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,124 @@
+"""Which images of a source are trained on, and which of them validate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from oponm.data.sources.base import Source
+from oponm.errors import InputError, check_int
+from oponm.longtail import draw_indices, fit_counts, read_indices, stratified_split
+from oponm.longtail.draws import DRAWS
+
+log = logging.getLogger(__name__)
+VALIDATIONS = ("none", "split", "test")
+Indices = npt.NDArray[np.int64]
+
+
+def check_draw(draw: str, draw_seed: int, imbalance_ratio: float | None) -> None:
+    """See that a draw can be made.
+
+    Args:
+        draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices.
+        draw_seed: its seed.
+        imbalance_ratio: of the tail to be drawn; None to take the images as they are.
+
+    Raises:
+        InputError: for a seed out of range; for a file of indices that cannot be read, or that is given with a ratio.
+
+    Example:
+        >>> check_draw("ldam", 0, 100)
+    """
+    if draw not in DRAWS and imbalance_ratio is not None:
+        read_indices(draw, num_images=2**63 - 1)
+        raise InputError(f"must be null, as the images are listed in draw={draw}", "imbalance_ratio")
+    if check_int("draw_seed", draw_seed, minimum=0) >= 2**32:
+        raise InputError(f"must be below 2**32, got {draw_seed}", "draw_seed")
+
+
+def draw_tail(
+    labels: Indices,
+    num_classes: int,
+    order_classes: Callable[[list[int]], list[int]],
+    imbalance_ratio: float | None = None,
+    profile: str = "exponential",
+    draw: str = "ldam",
+    draw_seed: int = 0,
+) -> Indices:
+    """Draw a long tail.
+
+    Args:
+        labels: of the images to draw from, (M,).
+        num_classes: K.
+        order_classes: gives the classes from head to tail for how many images there are of each.
+        imbalance_ratio: n_max / n_min; None to take the images as they are.
+        profile: ``"exponential"`` or ``"step"``.
+        draw: which images of a class are taken, see :class:`~oponm.data.LongTailDataModule`.
+        draw_seed: seed of the draw.
+
+    Returns:
+        Indices of the images drawn, (N,).
+
+    Raises:
+        InputError: for a ratio that the images do not allow, or a file of indices that cannot be used.
+
+    Example:
+        >>> labels = np.repeat([0, 1], 4)
+        >>> draw_tail(labels, 2, lambda available: [0, 1], imbalance_ratio=4, draw="m2m")
+        array([0, 1, 2, 3, 4])
+    """
+    if draw not in DRAWS:
+        return read_indices(draw, len(labels))
+    if imbalance_ratio is None:
+        return np.arange(len(labels))
+    available = np.bincount(labels, minlength=num_classes).tolist()
+    order = order_classes(available)
+    fitted = fit_counts([available[label] for label in order], imbalance_ratio, profile)
+    counts = [count for _, count in sorted(zip(order, fitted, strict=True))]
+    return draw_indices(labels, counts, draw, draw_seed)
+
+
+def hold_out(source: Source, val: str, val_size: int | float, seed: int) -> tuple[Indices, Indices | None]:
+    """Candidates for the training set, and what validates.
+
+    Args:
+        source: the data set.
+        val: ``"split"`` holds images out, unless the source has a validation set.
+        val_size: images of each class to hold out, a number or a share.
+        seed: of what is held out of the training images.
+
+    Returns:
+        Indices into ``source.train``; and into ``source.val`` if there is one, else ``source.train``, or None where
+        nothing is held out.
+
+    Raises:
+        InputError: if that would leave a class nothing to train on.
+    """
+    everything = np.arange(len(source.train.labels))
+    if val != "split":
+        return everything, None
+    if source.val is not None:
+        return everything, np.arange(len(source.val.labels))
+    try:
+        return stratified_split(source.train.labels, val_size, seed=seed)
+    except InputError as error:
+        raise InputError(f"asks for too much: {error.message}; lower it", "val_size") from error
+
+
+def describe_validation(source: Source, val: str) -> str:
+    """What validates, in words, which are logged.
+
+    Args:
+        source: the data set.
+        val: see :class:`~oponm.data.LongTailDataModule`.
+    """
+    words = {"none": "none", "test": "the test set", "split": source.val_origin or "own validation set"}[val]
+    if val == "split" and source.val is None:
+        words = "held out of the training images"
+    log.info("validation: %s", words)
+    if val == "test":
+        log.warning("val=test: the test set doubles as validation set, so the best epoch's figure flatters")
+    return words
