@@ -11,12 +11,9 @@ from typing import Any
 from oponm.report.text import printable, value_text
 from oponm.run_settings import FREE, determining_settings, recipe_and_method
 
-# Beside what a run may change when it resumes: the seed, what data repeats of other groups, and how files are read.
+# Beside what a run may change when it resumes: the seed, and how files are read.
 _APART = FREE | {"seed", "hydra", "sweep", "hparams_search"}
-_APART |= {
-    f"data.{key}"
-    for key in ("seed", "augmentation", "mixer", "mixing", "num_workers", "pack", "verify", "on_error", "download")
-}
+_APART |= {f"data.{key}" for key in ("num_workers", "pack", "verify", "on_error", "download")}
 _APART |= {f"data.{key}" for key in ("on_duplicate", "on_missing_class", "nested")}  # digests tell what they changed
 _PLACES = ("data.root", "data.lists")  # where a known content lies does not change it
 

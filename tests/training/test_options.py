@@ -21,8 +21,8 @@ from oponm.training.callbacks.checkpoint import check_callbacks
 from oponm.training.options import trainer_options
 from oponm.training.weights import load_state
 from tests.cli.compose import compose_config
+from tests.integration.test_resume import KillAt, Killed
 from tests.training.small import make_data, make_module
-from tests.training.test_resume import KillAt, Killed
 
 
 class Seen(pl.Callback):

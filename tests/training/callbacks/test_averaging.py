@@ -15,8 +15,8 @@ from oponm.training import Phase, PhaseCache, PhasePlan, train
 from oponm.training.callbacks import ExponentialAverage, StochasticAverage
 from oponm.training.schedule import cosine_schedule
 from oponm.training.weights import load_state
+from tests.integration.test_resume import KillAt, Killed
 from tests.training.small import make_data, make_module
-from tests.training.test_resume import KillAt, Killed
 
 METHODS = {
     "open": [Phase(2), Phase(2, "class_balanced", noise=True)],

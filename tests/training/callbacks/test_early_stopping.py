@@ -8,8 +8,8 @@ from oponm.errors import InputError
 from oponm.training import Phase, PhasePlan, train
 from oponm.training.callbacks import EarlyStopping
 from oponm.training.weights import load_state
+from tests.integration.test_resume import KillAt, Killed
 from tests.training.small import make_data, make_module
-from tests.training.test_resume import KillAt, Killed
 
 
 def run(folder, *callbacks, resume=False):

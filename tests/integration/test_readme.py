@@ -15,7 +15,7 @@ from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
 from tests.cli.command import oponm
 from tests.cli.runs import NAMES, make_photos
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = re.findall(r"^oponm train (.*?)(?:  +#.*)?$", README, flags=re.MULTILINE)
 
@@ -47,7 +47,7 @@ def test_commands_name_choices_that_exist():
 
 def test_files_that_are_named_exist():
     for name in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
-        assert (Path(__file__).parents[1] / name).exists(), name
+        assert (Path(__file__).parents[2] / name).exists(), name
 
 
 def test_every_data_set_has_a_row_with_figures_a_source_and_a_command():

@@ -8,7 +8,7 @@ from pathlib import Path
 from oponm.configs import groups
 from tests.cli.compose import compose_config, jobs_of
 
-TEXT = (Path(__file__).parents[1] / "docs/gallery.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs/gallery.md").read_text()
 ROWS = re.findall(r"^\| (.+) \| (.+) \| (.+) \| `oponm train -m (.+) seed=0,1,2,3,4` \|$", TEXT, re.MULTILINE)
 STUDIED = {"drs_classifier", "logit_adjustment_deferred", "open_balanced_softmax"}  # in docs/evidence.md
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from oponm.configs import compose_choices, groups
 from oponm.training import Phase, PhasePlan
+from tests.integration.shared_steps import NOISE, step, work
 from tests.processes import spawn
-from tests.training.shared_steps import NOISE, step, work
 
 SIZES = (2, 3)  # processes
 
