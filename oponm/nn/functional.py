@@ -163,6 +163,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         of_row: Tensor,
         rows: Tensor,
         divisor: Tensor,
+        member: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
         noise_weight: Tensor | None,
@@ -171,7 +172,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         noise_grad: str,
         synchronised: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        groups = Groups(of_row, rows, divisor)
+        groups = Groups(of_row, rows, divisor, member)
         values = x.to(statistics_dtype(x))
         output = torch.empty_like(values)
         row_mean, row_var = row_moments(values, scratch=output)
@@ -228,11 +229,11 @@ class _RoutedBatchNorm(torch.autograd.Function):
             grads[f"noise_{name}"] = total[1] if full else torch.zeros_like(total[1])
         return (
             grad_x.to(x.dtype) if wanted[0] else None,
-            *(None, None, None),
-            grads["weight"] if wanted[4] else None,
-            grads["bias"] if wanted[5] else None,
-            grads["noise_weight"] if wanted[6] else None,
-            grads["noise_bias"] if wanted[7] else None,
+            *(None, None, None, None),
+            grads["weight"] if wanted[5] else None,
+            grads["bias"] if wanted[6] else None,
+            grads["noise_weight"] if wanted[7] else None,
+            grads["noise_bias"] if wanted[8] else None,
             *(None, None, None),
         )
 

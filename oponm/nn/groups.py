@@ -17,11 +17,13 @@ class Groups(NamedTuple):
         of_row: (N,), int64, the group of each row.
         rows: (2, 1), int64, the size of each group.
         divisor: (2, 1), int64, the same but at least 1.
+        member: (2, N, 1), bool, whether a row belongs to a group.
     """
 
     of_row: Tensor
     rows: Tensor
     divisor: Tensor
+    member: Tensor
 
     def sums(self, table: Tensor) -> Tensor:
         """Sum the rows of a table over each group; what stands in other rows, even NaN, has no part.
@@ -35,8 +37,7 @@ class Groups(NamedTuple):
         if on_eager_cpu(table):
             return table.new_zeros(2, table.shape[1]).index_add_(0, self.of_row, table)
         # On an accelerator, index_add_ adds in no fixed order.
-        member = self.of_row == torch.arange(2, device=self.of_row.device).unsqueeze(1)
-        return torch.where(member.unsqueeze(-1), table, 0).sum(1)
+        return torch.where(self.member, table, 0).sum(1)
 
     def lines(self, table: Tensor) -> Tensor:
         """Give each row its group's line of a table.
@@ -70,4 +71,5 @@ def make_groups(is_noise: Tensor) -> Groups:
     """
     noise = is_noise.sum()
     rows = torch.stack([len(is_noise) - noise, noise]).unsqueeze(1)
-    return Groups(is_noise.long(), rows, rows.clamp(min=1))
+    member = torch.stack([is_noise.logical_not(), is_noise]).unsqueeze(-1)
+    return Groups(is_noise.long(), rows, rows.clamp(min=1), member)
