@@ -35,12 +35,12 @@ def full_device() -> int:
     ids=["here", "joblib"],
 )
 def test_a_sweep_whose_output_goes_away_comes_to_its_end(tmp_path, launcher, gone):
-    done = run(tmp_path, "train", "-m", *QUICK, *launcher, "seed=0,1", "output_dir=sweep", stdout=gone())
+    done = run(tmp_path, "train", "-m", *QUICK, *launcher, "seed=0", "output_dir=sweep", stdout=gone())
     assert done.returncode == 0, done.stderr
     assert "standard output cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
     jobs = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
-    assert [job["status"] for job in jobs] == ["done", "done"]
+    assert [job["status"] for job in jobs] == ["done"]
 
 
 def test_a_run_without_any_output_at_all(tmp_path):

@@ -66,7 +66,7 @@ def test_a_job_that_is_run_again_goes_on(monkeypatch, name):
 def test_submitit_runs_a_job_again_that_it_has_warned(tmp_path):
     """Its local executor, which does what that of SLURM does, but by starting the job's process anew."""
     command = [sys.executable, "-m", "oponm", "train", "-m", "hydra/launcher=submitit_local", "output_dir=sweep"]
-    command += ["seed=3", "trainer.max_epochs=150", "trainer.checkpoint_every_n_steps=5", "phase_cache=off"]
+    command += ["seed=3", "trainer.max_epochs=60", "trainer.checkpoint_every_n_steps=5", "phase_cache=off"]
     sweep = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while not (found := list(tmp_path.glob("sweep/seed*/checkpoints/last.ckpt"))):
@@ -80,7 +80,7 @@ def test_submitit_runs_a_job_again_that_it_has_warned(tmp_path):
     assert sweep.returncode == 0, errors
     assert "1 of 1 runs done" in out
     folder = found[0].parents[1]
-    assert load_state(found[0])["epoch"] == 150
+    assert load_state(found[0])["epoch"] == 60
     log = (folder / "run.log").read_text()
     assert log.count("resumes at step") == 1
     assert log.count("phase instance from epoch 0") == 2

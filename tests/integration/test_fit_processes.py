@@ -102,13 +102,6 @@ def test_what_the_processes_cannot_use_is_said_by_the_one_that_started_them(tmp_
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_more_processes_than_asked_for_are_refused(tmp_path):
-    done = script(tmp_path, ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"])
-    assert "devices times num_nodes is 2, and 3 processes were launched" in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

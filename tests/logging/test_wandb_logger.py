@@ -71,8 +71,8 @@ os.kill(os.getpid(), 9)
 """
 
 
-@pytest.mark.parametrize("killed_after", [2, 400])  # less than a block of the file, and several
-def test_rows_of_a_process_that_was_killed_are_logged_again(tmp_path, killed_after):
+def test_rows_of_a_process_that_was_killed_are_logged_again(tmp_path):
+    killed_after = 400  # several blocks of the file
     logger = WandbLogger(tmp_path, offline=True)
     logger.log_metrics({"loss": 2.0}, 0)
     logger.close()
