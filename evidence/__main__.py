@@ -1,4 +1,4 @@
-"""Write ``docs/evidence.md``, its figures and the README's table anew from ``results/*.csv``."""
+"""Write ``docs/evidence.md``, its figures and the README's part from ``results/*.csv``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import jinja2
 
 from evidence import figures, tables
-from evidence.methods import README
 from evidence.study import Study
 from oponm.report.tables import interval, percent
 
@@ -31,6 +30,15 @@ def read_studies(folder: Path = ROOT / "results") -> dict[str, Study]:
     return studies | {LONG: studies[LONG].beside(studies["cifar10"])}
 
 
+def lengths(studies: dict[str, Study]) -> list[tuple[str, Study]]:
+    """The lengths of training on photographs, in epochs, each with the study that has it.
+
+    Args:
+        studies: by name.
+    """
+    return [(epochs, studies[name]) for name in (LONG, PAPER) if name in studies for epochs in studies[name].conditions]
+
+
 def document(studies: dict[str, Study]) -> str:
     """The text of ``docs/evidence.md``.
 
@@ -41,7 +49,7 @@ def document(studies: dict[str, Study]) -> str:
 
 
 def readme(text: str, studies: dict[str, Study]) -> str:
-    """The README with what it says of the study made anew.
+    """The README with what it says of the study written again.
 
     Args:
         text: as it is.
@@ -53,8 +61,10 @@ def readme(text: str, studies: dict[str, Study]) -> str:
 def _render(template: str, studies: dict[str, Study]) -> str:
     text = Path(__file__).with_name(template).read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    names = {"d": _difference, "mean": _mean, "tables": tables, "readme_methods": README}
-    return environment.from_string(text).render({"wrn": None, PAPER: None, **studies, **names})
+    names = {"d": _difference, "mean": _mean, "tables": tables}
+    return environment.from_string(text).render(
+        {"wrn": None, PAPER: None, **studies, **names, "lengths": lengths(studies)}
+    )
 
 
 def _difference(study: Study, method: str, other: str, condition: str | None = None) -> str:
@@ -73,6 +83,7 @@ def main() -> None:
     (docs / "evidence.md").write_text(document(studies), encoding="utf-8")
     file = ROOT / "README.md"
     file.write_text(readme(file.read_text(encoding="utf-8"), studies), encoding="utf-8")
+    figures.by_length(lengths(studies), docs / "evidence_length.png")
     for name, study in studies.items():
         if name not in (LONG, PAPER):
             figures.differences(study, docs / f"evidence_{name}.png")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence.methods import BASELINE, FIGURE, METHODS
+from evidence.methods import BASELINE, FIGURE, METHODS, PUBLISHED_LEADS
 from evidence.study import Study
 from evidence.tables import label
 from oponm.report.figure import recall_figure
@@ -25,6 +26,43 @@ def by_class(study: Study, condition: str, path: Path) -> None:
     """
     run = study.methods(condition)
     recall_figure([study.group(condition, method) for method in FIGURE if method in run], path)
+
+
+def by_length(lengths: Sequence[tuple[str, Study]], path: Path) -> None:
+    """OPeN minus DRS against the epochs of training, with 95 % intervals and the published lead.
+
+    Args:
+        lengths: epochs, and the study whose condition they are.
+        path: the file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    panel = figure.subplots()
+    panel.axhline(0, color="0.4", lw=0.8)
+    panel.axhline(
+        float(PUBLISHED_LEADS["open_dar_none"]), color="0.4", lw=1, ls="--", label="published, 200 epochs, one run"
+    )
+    for shift, (method, name) in enumerate({"open_dar_none": "none", "open_dar_full": "full"}.items()):
+        shown = [(epochs, study) for epochs, study in lengths if method in study.methods(epochs)]
+        found = [study.difference(method, condition=epochs) for epochs, study in shown]
+        places = [1.03 ** (2 * shift - 1) * float(epochs) for epochs, _ in shown]  # beside each other
+        means = [100 * one.mean for one in found]
+        errors = [
+            [100 * (0 if math.isnan(end) else abs(end - one.mean)) for one in found for end in [getattr(one, side)]]
+            for side in ("low", "high")
+        ]
+        panel.errorbar(places, means, errors, color=f"C{shift}", marker="o", capsize=3, label=f"noise_grad={name}")
+        for place, mean, (epochs, study) in zip(places, means, shown, strict=True):
+            if study.seeds(epochs) == 1:
+                panel.annotate("one seed", (place, mean), (-8, 8), textcoords="offset points", ha="right", fontsize=8)
+    panel.set_xscale("log")
+    panel.set_xticks([float(epochs) for epochs, _ in lengths], [epochs for epochs, _ in lengths])
+    panel.minorticks_off()
+    panel.set(xlabel="epochs", ylabel="OPeN minus DRS, points")
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False, loc="upper left", fontsize=8)
+    figure.savefig(path, dpi=130)
 
 
 def differences(study: Study, path: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evidence.methods import BASELINE, KINDS, METHODS, READINGS
+from evidence.methods import BASELINE, KINDS, METHODS, PUBLISHED, PUBLISHED_LEADS, READINGS
 from evidence.study import Study
 from oponm.report.paired import holm
 from oponm.report.render import markdown_rows
@@ -14,22 +14,20 @@ from oponm.report.tables import interval, percent, probability
 _GROUPS = ("many", "medium", "few")
 
 
-def results(study: Study, condition: str, methods: Sequence[str] | None = None) -> str:
+def results(study: Study, condition: str) -> str:
     """Every method under a condition: mean and standard error, difference from DRS with its interval and p.
 
     Args:
         study: the runs.
         condition: one of its.
-        methods: those to show; None for all. The number of tests that p is adjusted for is that of all.
     """
     run = study.methods(condition)
-    shown = [method for method in run if methods is None or method in methods]
     groups = [name for name in _GROUPS if not math.isnan(study.mean_and_error(condition, BASELINE, name)[0])]
     others = [method for method in run if method != BASELINE]
     found = {method: study.difference(method, condition=condition) for method in others}
     adjusted = dict(zip(others, holm([found[method].p for method in others]), strict=True))
     rows = []
-    for method in shown:
+    for method in run:
         metrics = ("balanced_accuracy", *groups)
         row = [METHODS[method], str(len(study.by_seed(condition, method)))]
         row += [percent(*study.mean_and_error(condition, method, metric)) for metric in metrics]
@@ -80,6 +78,23 @@ def versus(study: Study, pairs: Sequence[tuple[str, str]]) -> str:
         for one, other in pairs
     ]
     return _table(["", *(label(study, condition) for condition in conditions)], rows)
+
+
+def by_length(lengths: Sequence[tuple[str, Study]]) -> str:
+    """Plain training, DRS and OPeN by the length of training, with the lead over DRS.
+
+    Args:
+        lengths: epochs, and the study whose condition they are.
+    """
+    rows = []
+    for method in (BASELINE, "erm", "open_dar_none", "open_dar_full"):
+        cells = [percent(*study.mean_and_error(epochs, method)) for epochs, study in lengths]
+        rows.append([METHODS[method], *cells, PUBLISHED.get(method, "")])
+    for method in ("open_dar_none", "open_dar_full"):
+        cells = [interval(study.difference(method, condition=epochs)) for epochs, study in lengths]
+        rows.append([f"{METHODS[method]} minus DRS", *cells, PUBLISHED_LEADS.get(method, "")])
+    head = [f"{epochs} epochs, seeds: {study.seeds(epochs)}" for epochs, study in lengths]
+    return _table(["", *head, "published, 200, one run"], rows)
 
 
 def label(study: Study, condition: str | None) -> str:
