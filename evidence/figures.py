@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence.methods import BASELINE, FIGURE, METHODS, PUBLISHED_LEADS
+from evidence.methods import BASELINE, FIGURE, METHODS, published
 from evidence.study import Study
 from evidence.tables import label
 from oponm.report.figure import recall_figure
@@ -41,7 +41,11 @@ def by_length(lengths: Sequence[tuple[str, Study]], path: Path) -> None:
     panel = figure.subplots()
     panel.axhline(0, color="0.4", lw=0.8)
     panel.axhline(
-        float(PUBLISHED_LEADS["open_dar_none"]), color="0.4", lw=1, ls="--", label="published, 200 epochs, one run"
+        published()["open_dar_none"] - published()[BASELINE],
+        color="0.4",
+        lw=1,
+        ls="--",
+        label="published, 200 epochs, one run",
     )
     for shift, (method, name) in enumerate({"open_dar_none": "none", "open_dar_full": "full"}.items()):
         shown = [(epochs, study) for epochs, study in lengths if method in study.methods(epochs)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evidence.methods import BASELINE, KINDS, METHODS, PUBLISHED, PUBLISHED_LEADS, READINGS
+from evidence.methods import BASELINE, KINDS, METHODS, READINGS, published
 from evidence.study import Study
 from oponm.report.paired import holm
 from oponm.report.render import markdown_rows
@@ -86,13 +86,19 @@ def by_length(lengths: Sequence[tuple[str, Study]]) -> str:
     Args:
         lengths: epochs, and the study whose condition they are.
     """
-    rows = []
+    rows, others = [], published()
     for method in (BASELINE, "erm", "open_dar_none", "open_dar_full"):
         cells = [percent(*study.mean_and_error(epochs, method)) for epochs, study in lengths]
-        rows.append([METHODS[method], *cells, PUBLISHED.get(method, "")])
+        rows.append([METHODS[method], *cells, f"{others[method]:.2f}" if method in others else ""])
     for method in ("open_dar_none", "open_dar_full"):
         cells = [interval(study.difference(method, condition=epochs)) for epochs, study in lengths]
-        rows.append([f"{METHODS[method]} minus DRS", *cells, PUBLISHED_LEADS.get(method, "")])
+        rows.append(
+            [
+                f"{METHODS[method]} minus DRS",
+                *cells,
+                f"{others[method] - others[BASELINE]:+.2f}" if method in others else "",
+            ]
+        )
     head = [f"{epochs} epochs, seeds: {study.seeds(epochs)}" for epochs, study in lengths]
     return _table(["", *head, "published, 200, one run"], rows)
 
