@@ -36,7 +36,7 @@ _GROUPS = {
 
 
 def check_settings(config: DictConfig) -> None:
-    """See that each setting is one that is read, and that none contradicts the phases or exact resumption.
+    """Check that each setting is one that is read, and that none contradicts the phases or exact resumption.
 
     What is below the other groups is passed on by name, and refused there.
 

@@ -54,7 +54,7 @@ def derived_randomness(
 ) -> Iterator[None]:
     """Seed torch's global generators by :func:`derive_seed` inside the block and put them back behind it.
 
-    For code that takes no generator: dropout, weight initialisation, kornia.
+    For code that takes no generator: dropout, weight initialization, kornia.
 
     Args:
         seed: see :func:`derive_seed`, as the next four.

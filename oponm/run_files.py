@@ -92,7 +92,7 @@ def remove_unbegun(folder: Path) -> None:
     """Take away what a run that never began has left, its folder and the empty ones above it; its log is closed.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
 
     Example:
         >>> import tempfile

@@ -59,7 +59,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _without_measuring(config: DictConfig) -> bool:
-    """Whether colours are measured: for images that are not kept in memory that means to decode them all."""
+    """Whether colors are measured: for images that are not kept in memory that means to decode them all."""
     if config.data.in_memory or config.data.statistics != "own":
         return True
     config.data.statistics = "imagenet"

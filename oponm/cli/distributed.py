@@ -41,7 +41,7 @@ def lead(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
     """Run a config; as the first of several processes, together with the others.
 
     Args:
-        config: of the run.
+        config: the run's config.
         choices: the choice in each config group.
         overrides: that made the config.
     """

@@ -136,7 +136,7 @@ def ending_at_signals(config: DictConfig) -> Iterator[None]:
     """Let signals end what is done inside, and look up what the run has kept by then.
 
     Args:
-        config: of the run; its ``output_dir`` is the run's folder by the time that anything is kept.
+        config: the run's config; its ``output_dir`` is the run's folder by the time that anything is kept.
 
     Raises:
         Stopped: at a signal, with the step of the run's last checkpoint.

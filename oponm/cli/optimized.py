@@ -19,7 +19,7 @@ def check_optimized(config: DictConfig) -> None:
     """See, before anything is trained, that the sweeper will get what it asks for.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
         InputError: if ``optimized_metric`` names no figure of the validation set; or if a sweeper other than Hydra's
@@ -40,7 +40,7 @@ def optimized(config: DictConfig, result: Mapping[str, Any]) -> float | None:
     """What a run returns to Hydra: the figure of its last epoch, or None where it has none and none is asked for.
 
     Args:
-        config: of the run.
+        config: the run's config.
         result: the content of ``result.json``.
 
     Raises:

@@ -56,7 +56,7 @@ def read_recorded(folder: Path, key: str) -> Recorded:
     """Read a run's folder; nothing in it is executed.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         key: the setting that named it, for errors.
 
     Raises:

@@ -68,7 +68,7 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
     """The facts of a data set, one a line.
 
     Args:
-        data: set up.
+        data: the data module, set up.
         measured: see :func:`check_data`.
 
     Example:

@@ -20,7 +20,7 @@ _NAMED = 100  # files in one error
 
 
 def read_image(path: Path, size: int, pixel_max: float | None = None) -> Tensor:
-    """Decode a file, turn it upright and to RGB, scale its short side to ``size`` and cut the centre square.
+    """Decode a file, turn it upright and to RGB, scale its short side to ``size`` and cut the center square.
 
     EXIF rotation is applied; transparency is laid on white; values of more than 8 bits are reduced to 8, see
     :func:`eight_bits`.
@@ -96,7 +96,7 @@ def to_rgb(image: Image.Image, pixel_max: float | None = None) -> Image.Image:
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
-    if image.mode in ("La", "RGBa"):  # colours multiplied by their opacity
+    if image.mode in ("La", "RGBa"):  # colors multiplied by their opacity
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
@@ -122,7 +122,7 @@ def white(largest: float, floating: bool) -> float:
 
 
 def eight_bits(image: Image.Image, pixel_max: float | None = None) -> Image.Image:
-    """Reduce grey values of 16 or 32 bits, or floats, to 8 bits.
+    """Reduce gray values of 16 or 32 bits, or floats, to 8 bits.
 
     Args:
         image: of mode ``I``, ``I;16`` or ``F``.

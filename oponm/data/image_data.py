@@ -116,11 +116,11 @@ class ImageDataModule(pl.LightningDataModule):
         return self.make_batch(batch, training)
 
     def make_batch(self, raw: RawBatch, training: bool) -> Batch:
-        """Augment, mix noise in as the epoch asks for, and normalise.
+        """Augment, mix noise in as the epoch asks for, and normalize.
 
         Args:
             raw: what the loaders yield.
-            training: False only scales and normalises.
+            training: False only scales and normalizes.
         """
         rank, _ = self._place()
         asked = self.epoch_input(raw.epoch)

@@ -33,7 +33,7 @@ def processes_without_signals() -> Iterator[None]:
 def reported_by_the_reader() -> Iterator[None]:
     """Start processes inside whose death the reader of their batches tells, and not a signal.
 
-    Torch has SIGCHLD raise an error wherever the program happens to be, be it within a step of the optimiser. Without
+    Torch has SIGCHLD raise an error wherever the program happens to be, be it within a step of the optimizer. Without
     that, the reader finds within seconds, between two steps, that one is gone.
     """
     if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there, nor does torch

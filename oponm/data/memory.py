@@ -24,7 +24,7 @@ def total_memory() -> int:
 
 
 def room_for(number: int, size: int, taken: int = 0) -> Tensor:
-    """Memory for colour images that are to be decoded.
+    """Memory for color images that are to be decoded.
 
     Args:
         number: N.

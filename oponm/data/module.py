@@ -59,10 +59,10 @@ class LongTailDataModule(ImageDataModule):
             training, ``"raise"`` refuses them.
         on_missing_class: a class without test or validation images: ``"raise"`` refuses it; ``"warn"`` names it, and
             means over classes leave it out.
-        statistics: for normalisation: ``"own"``, those of the drawn training images; or published ones by name,
+        statistics: for normalization: ``"own"``, those of the drawn training images; or published ones by name,
             ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, for networks that were trained with them before. Noise has
             the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are those of the
-            centre squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. What was taken is logged.
+            center squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. What was taken is logged.
         in_memory: keep all images decoded in the device's memory; False decodes the files of each batch again, with a
             random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
         num_workers: processes that decode, for ``in_memory=False``.
@@ -190,9 +190,9 @@ class LongTailDataModule(ImageDataModule):
             *(len(self.train_set), len(self.class_names), max(self.class_counts), min(self.class_counts)),
             *(self.draw, self.digest[:16]),
         )
-        log.info("normalised by %s statistics: %s", self.facts["normalised by"], self.statistics)
+        log.info("normalized by %s statistics: %s", self.facts["normalised by"], self.statistics)
         if self._own_statistics not in (None, self.statistics):
-            log.info("colours of noise, unless given: %s statistics: %s", own, self._own_statistics)
+            log.info("colors of noise, unless given: %s statistics: %s", own, self._own_statistics)
 
     def for_run(self, seed: int | None = None, noise: NoiseFactory | None = None) -> Self:
         """The same images for a run of its own: set up, sharing pixels with this module, which stays as it is.
@@ -238,7 +238,7 @@ class LongTailDataModule(ImageDataModule):
             statistics: of each channel.
         """
         if statistics != self.statistics:
-            log.warning("normalised as in training, by %s; the images now have %s", statistics, self.statistics)
+            log.warning("normalized as in training, by %s; the images now have %s", statistics, self.statistics)
         if self.statistics_name == "own":
             self._own_statistics = statistics
         self.statistics = statistics

@@ -55,7 +55,7 @@ def make_noise(
     Options that the mode or the distribution has no use for must be None.
 
     Args:
-        statistics: of the training images themselves, whatever they are normalised by.
+        statistics: of the training images themselves, whatever they are normalized by.
         class_counts: training images of each class.
         class_statistics: gives the statistics of each class; called for ``"class_gaussian"`` alone, as it reads the
             whole training set.
@@ -120,7 +120,7 @@ def make_noise(
 def no_noise(
     statistics: Statistics, class_counts: Sequence[int], class_statistics: Callable[[], Sequence[Statistics]]
 ) -> None:
-    """Make no noise transform: for data of which nobody asks for noise, so that no colours are measured for it.
+    """Make no noise transform: for data of which nobody asks for noise, so that no colors are measured for it.
 
     Example:
         >>> no_noise(Statistics((0.5,), (0.2,)), [10, 5], list)
@@ -128,7 +128,7 @@ def no_noise(
 
 
 def _given(key: str, value: Sequence[Any], shape: torch.Size, high: float = math.inf) -> Tensor:
-    """Colours from the config as a tensor of the shape that the training set asks for."""
+    """Colors from the config as a tensor of the shape that the training set asks for."""
     try:
         table = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):

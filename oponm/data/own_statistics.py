@@ -1,4 +1,4 @@
-"""The colour statistics of a training set that is in memory, or that is read to be measured."""
+"""The color statistics of a training set that is in memory, or that is read to be measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oponm.data.stream import ImageSet, StreamedImages
 
 
 def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> Statistics:
-    """The statistics of all images in memory, or of the centre squares of a sample of those that are not.
+    """The statistics of all images in memory, or of the center squares of a sample of those that are not.
 
     Args:
         images: the training set.
@@ -30,7 +30,7 @@ def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> St
     """
     if isinstance(images, ResidentImages):
         return channel_statistics(images.images)
-    read = _uncropped(images, statistics_sample(len(images)), batch_size, num_workers, "colours")
+    read = _uncropped(images, statistics_sample(len(images)), batch_size, num_workers, "colors")
     return channel_statistics(raw.images for raw in read)
 
 
@@ -50,7 +50,7 @@ def measure_classes(
         batches = [(images.images, images.targets)]
     else:
         everything = torch.arange(len(images))
-        read = _uncropped(images, everything, batch_size, num_workers, "colours of classes")
+        read = _uncropped(images, everything, batch_size, num_workers, "colors of classes")
         batches = (raw[:2] for raw in read)
     return class_statistics(batches, num_classes)
 

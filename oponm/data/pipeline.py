@@ -93,15 +93,15 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
 
 
 class DevicePipeline(nn.Module):
-    """Scale to [0, 1], augment, mix in noise, normalise.
+    """Scale to [0, 1], augment, mix in noise, normalize.
 
-    Noise rows are drawn after the augmentation, so they are never augmented, and before the normalisation, so they are
+    Noise rows are drawn after the augmentation, so they are never augmented, and before the normalization, so they are
     noise in pixel space.
 
     Args:
         augmentation: takes and returns (N, C, H, W) in [0, 1]; its randomness comes from torch's global generators.
         noise_transform: takes images, targets, a generator and ``progress``, and returns a :class:`~oponm.noise.Batch`.
-        statistics: for the normalisation.
+        statistics: for the normalization.
         seed: the run's seed.
         mixing: takes a batch and a generator and mixes its natural images with each other; None leaves them.
 
@@ -142,7 +142,7 @@ class DevicePipeline(nn.Module):
 
         Args:
             raw: stored pixels.
-            training: augment; evaluation only scales and normalises.
+            training: augment; evaluation only scales and normalizes.
             noise: mix noise in.
             rank: process rank, which gives each process randomness of its own.
             progress: share of the phase that has passed, for noise that grows.

@@ -1,4 +1,4 @@
-"""Colour statistics of a training set."""
+"""Color statistics of a training set."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def published_statistics(name: str, image_shape: Sequence[int]) -> Statistics:
         (0.485, 0.456, 0.406)
     """
     if image_shape[0] != 3:
-        raise InputError(f"of {name} are for colour images: take own", "statistics")
+        raise InputError(f"of {name} are for color images: take own", "statistics")
     return PUBLISHED[name]
 
 
@@ -118,7 +118,7 @@ def class_statistics(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int)
             counts = found if counts is None else counts.add_(found)
     tables = torch.zeros(num_classes, 1, 256) if counts is None else counts.cpu().view(num_classes, -1, 256)
     if missing := (tables[:, 0].sum(1) == 0).nonzero().flatten().tolist():
-        raise InputError(f"class {missing[0]} has no image to take the colours of")
+        raise InputError(f"class {missing[0]} has no image to take the colors of")
     return [_summary(table) for table in tables]
 
 

@@ -28,7 +28,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
 
     For training each image is cut by a random resized crop (8 % to 100 % of its area) before it is scaled, so that only
     pixels that are seen leave the worker; the crops are a function of seed, epoch, step and rank, whatever the number
-    of workers. For evaluation the short side is scaled and the centre square taken.
+    of workers. For evaluation the short side is scaled and the center square taken.
 
     Args:
         files: paths, (N,).

@@ -15,9 +15,9 @@ from oponm.inference.usage import usage
 _ROWS = 100
 _ASIDE = {"logger", "trainer"}  # choices without influence on the weights
 _TAKES = {
-    "unit": "float32 in [0, 1] (8-bit values divided by 255); normalisation is inside",
-    "uint8": "uint8, 0 to 255, as decoded; scaling and normalisation are inside",
-    "normalised": "float32, normalised: ((x / 255) - mean) / std for each channel, with the values below",
+    "unit": "float32 in [0, 1] (8-bit values divided by 255); normalization is inside",
+    "uint8": "uint8, 0 to 255, as decoded; scaling and normalization are inside",
+    "normalised": "float32, normalized: ((x / 255) - mean) / std for each channel, with the values below",
 }
 
 
@@ -65,7 +65,7 @@ def _input(classifier: Classifier, takes: str, format: str) -> str:
         "## Input and output\n\n"
         f"- input `images`: (N, {channels}, {height}, {width}), N any number; {_TAKES[takes]}{refused}\n"
         f"- channels: {order}\n"
-        f"- from a photograph: upright (EXIF), short side scaled to {height} pixels (bicubic), centre square{deep}\n"
+        f"- from a photograph: upright (EXIF), short side scaled to {height} pixels (bicubic), center square{deep}\n"
         f"- mean {mean}; standard deviation {std} (of the training images, in [0, 1])\n"
         f"- output `logits`: (N, {len(classifier.class_names)}), in the order of `labels.txt`; their softmax is the "
         "probabilities\n"
@@ -118,12 +118,12 @@ def _licence(classifier: Classifier) -> str:
     pretrained = (
         ""
         if not (initial.get("pretrained") or initial.get("weights"))
-        else ("- training began from weights of others: the licence of these, and of their data, matters too\n")
+        else ("- training began from weights of others: the license of these, and of their data, matters too\n")
     )
     return (
         "## Licence\n\n"
         "- oponm, the code that trained it, is under the Apache License 2.0\n"
-        "- whether and how these weights may be passed on depends on the training data: fill in its licence here\n"
+        "- whether and how these weights may be passed on depends on the training data: fill in its license here\n"
         f"{pretrained}"
     )
 

@@ -26,10 +26,10 @@ class Classifier:
     """A trained network, and what it was trained on.
 
     Attributes:
-        network: (N, C, H, W), normalised -> logits (N, K); with plain batch norm, in evaluation mode.
+        network: (N, C, H, W), normalized -> logits (N, K); with plain batch norm, in evaluation mode.
         class_names: K names, in the order of the logits.
         class_counts: training images of each class.
-        statistics: of the training images; images are normalised by them.
+        statistics: of the training images; images are normalized by them.
         image_shape: (C, H, W), with C = 1 or 3 and H = W.
         model_config: the settings that the network was made from.
         split_digest: of the training indices, see :func:`~oponm.longtail.split_digest`.
@@ -163,7 +163,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
     split, config = rest.get("split"), rest.get("model_config")
     if not isinstance(split, dict) or "statistics" not in split:
         raise InputError(
-            f"{path} does not say how images were normalised (statistics): it is no checkpoint of oponm, or an older "
+            f"{path} does not say how images were normalized (statistics): it is no checkpoint of oponm, or an older "
             "version wrote it; train again, or use 'oponm eval' with the run's data",
             "checkpoint",
         )

@@ -12,15 +12,15 @@ INPUTS = ("unit", "uint8", "normalised")
 
 
 class DeployedNetwork(nn.Module):
-    """Scales and normalises inside, so that whoever uses it cannot get that wrong.
+    """Scales and normalizes inside, so that whoever uses it cannot get that wrong.
 
     ``network((x - mean) / std)``, with x = images / 255 for uint8, in the order of operations of
     :class:`~oponm.data.pipeline.DevicePipeline`.
 
     Args:
-        network: (N, C, H, W), normalised -> logits (N, K).
+        network: (N, C, H, W), normalized -> logits (N, K).
         statistics: of the training images.
-        takes: ``"unit"`` for floats in [0, 1]; ``"uint8"`` for bytes; ``"normalised"`` for images normalised already.
+        takes: ``"unit"`` for floats in [0, 1]; ``"uint8"`` for bytes; ``"normalised"`` for images normalized already.
 
     Raises:
         InputError: for another ``takes``.

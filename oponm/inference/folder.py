@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class EvaluationFolder(pl.LightningDataModule):
     """Class folders of images as the test set of :func:`oponm.training.evaluate`; no training data is needed.
 
-    Images are read at the size of training and normalised by the statistics of training. Classes of the classifier
+    Images are read at the size of training and normalized by the statistics of training. Classes of the classifier
     may be missing; means over classes leave them out.
 
     Args:
@@ -134,7 +134,7 @@ class EvaluationFolder(pl.LightningDataModule):
                 yield RawBatch(batch.images, labels[batch.kept], epoch=0, step=step)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
-        """Scale and normalise."""
+        """Scale and normalize."""
         return self.pipeline.to(batch.images.device)(batch, training=False)
 
 

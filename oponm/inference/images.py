@@ -88,7 +88,7 @@ def read_pixels(path: Path, shape: tuple[int, int, int], pixel_max: float | None
 
     Args:
         path: an image.
-        shape: (C, S, S); with C = 1 colours become their luma (ITU-R 601).
+        shape: (C, S, S); with C = 1 colors become their luma (ITU-R 601).
         pixel_max: the value that was white in training images of more than 8 bits, if there were any.
 
     Returns:

@@ -15,7 +15,7 @@ def serve_split(data: LongTailDataModule, split: str) -> None:
     """Make a part of the data what the data module tests on: every image once, in order, not augmented.
 
     Args:
-        data: set up already; its test set is replaced.
+        data: the data module, set up; its test set is replaced.
         split: ``"test"``, ``"val"`` or ``"train"``, the long-tailed training set as it was drawn.
 
     Raises:
@@ -38,4 +38,4 @@ def serve_split(data: LongTailDataModule, split: str) -> None:
         data.test_set, data.test_counts = data.train_set, data.class_counts
         if isinstance(data.train_set, StreamedImages):
             data.test_set = copy.copy(data.train_set)
-            data.test_set.training = False  # the centre, not a random crop
+            data.test_set.training = False  # the center, not a random crop

@@ -51,8 +51,8 @@ class Dashboard(pl.Callback):
         """Show what is about to be trained: config, class counts, images, split and versions.
 
         Args:
-            loggers: of the run.
-            data: set up.
+            loggers: the run's loggers.
+            data: the data module, set up.
             config: plain values.
         """
         self.displays = _displays(loggers)
@@ -96,11 +96,11 @@ class Dashboard(pl.Callback):
         """Show what was measured on the test set, of the phases and in the layers, and keep the checkpoint.
 
         Args:
-            loggers: of the run.
+            loggers: the run's loggers.
             module: trained.
             data: what it was trained on.
             result: see :func:`~oponm.training.train`.
-            folder: of the run.
+            folder: the run's folder.
         """
         if not self.displays:
             return

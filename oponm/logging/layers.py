@@ -1,4 +1,4 @@
-"""How far the statistics of natural and of noise rows lie apart where a network standardises them."""
+"""How far the statistics of natural and of noise rows lie apart where a network standardizes them."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def layer_statistics(model: nn.Module, images: Tensor, is_noise: Tensor) -> list
     """Run a batch through a network as in training, and compare the two kinds of rows in front of each batch norm.
 
     The network ends as it was: modes, running statistics and torch's generators included. Layers of any kind are
-    measured, also plain ones, which standardise both kinds of rows by one set of statistics.
+    measured, also plain ones, which standardize both kinds of rows by one set of statistics.
 
     Args:
         model: (N, C, H, W) -> logits.
-        images: (N, C, H, W), normalised.
+        images: (N, C, H, W), normalized.
         is_noise: (N,), bool.
 
     Returns:

@@ -24,7 +24,7 @@ def data_sheet(data: LongTailDataModule, path: Path) -> None:
     """Write :func:`sheet_figure` to a file.
 
     Args:
-        data: set up already.
+        data: the data module, set up.
         path: the file, of a format that matplotlib writes.
 
     Example:
@@ -44,7 +44,7 @@ def sheet_figure(data: LongTailDataModule) -> Figure:
     """Draw class counts, and for classes from head to tail an image as stored, augmented ones and noise as it comes in.
 
     Args:
-        data: set up already.
+        data: the data module, set up.
     """
     from matplotlib.figure import Figure
 

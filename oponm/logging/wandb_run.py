@@ -34,7 +34,7 @@ class WandbRun:
         """Read what a folder says; a run that begins has the id wanted, that of a sweep's agent, or a new one.
 
         Args:
-            folder: of the run.
+            folder: the run's folder.
             wanted: id of a run that begins.
 
         Example:
@@ -54,7 +54,7 @@ class WandbRun:
         """Write it down for a process that resumes the run.
 
         Args:
-            folder: of the run; made if need be.
+            folder: the run's folder; made if need be.
         """
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FILE, asdict(self))
@@ -63,7 +63,7 @@ class WandbRun:
         """Delete the unfinished folder of a process that was killed: the next one logs its rows again.
 
         Args:
-            folder: of the run.
+            folder: the run's folder.
         """
         if self.unfinished:
             shutil.rmtree(folder / "wandb" / Path(self.unfinished).name, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What training minimises: the loss of each row, the weights of the classes, and the mean over a batch.
+"""What training minimizes: the loss of each row, the weights of the classes, and the mean over a batch.
 
 A loss is made from the training images of each class, ``Loss(class_counts, **options)``, and maps logits (N, K) and
 targets (N,) to the loss of each row, (N,), in at least 32-bit floating point. It knows of no class weights and of no

@@ -16,7 +16,7 @@ from oponm.errors import check_int, check_real
 
 
 class ClassCounts(Metric):
-    r"""Images of each class, those of them that are recognised, and images that are taken for it.
+    r"""Images of each class, those of them that are recognized, and images that are taken for it.
 
     .. math:: n_i = |\{k : t_k = i\}|, \quad h_i = |\{k : t_k = p_k = i\}|, \quad m_i = |\{k : p_k = i\}|
 
@@ -61,17 +61,17 @@ class ClassCounts(Metric):
         self.counted[2].index_add_(0, predicted, one)
 
     def compute(self) -> Tensor:
-        """(3, K), int64: images recognised, images, and images taken for each class."""
+        """(3, K), int64: images recognized, images, and images taken for each class."""
         return self.counted
 
 
 def class_recall(hits: Tensor, images: Tensor) -> Tensor:
-    r"""The share of each class's images that are recognised.
+    r"""The share of each class's images that are recognized.
 
     .. math:: r_i = h_i / n_i
 
     Args:
-        hits: images of each class that are recognised, (K,).
+        hits: images of each class that are recognized, (K,).
         images: images of each class, (K,).
 
     Returns:
@@ -90,7 +90,7 @@ def class_precision(hits: Tensor, taken: Tensor) -> Tensor:
     .. math:: p_i = h_i / m_i
 
     Args:
-        hits: images of each class that are recognised, (K,).
+        hits: images of each class that are recognized, (K,).
         taken: images that are taken for each class, (K,).
 
     Returns:
@@ -112,7 +112,7 @@ def macro_f1(hits: Tensor, images: Tensor, taken: Tensor) -> Tensor:
     As scikit-learn's ``f1_score(average="macro")``: a class is 0 if only one of its two terms is defined.
 
     Args:
-        hits: images of each class that are recognised, (K,).
+        hits: images of each class that are recognized, (K,).
         images: images of each class, (K,), not all 0.
         taken: images that are taken for each class, (K,).
 
@@ -131,7 +131,7 @@ def geometric_mean(recall: Tensor, correction: float = 0.0) -> Tensor:
 
     .. math:: \Big( \prod_{i=1}^{K} \max(r_i, c) \Big)^{1 / K}
 
-    One class that is never recognised makes it 0, whatever the others are, which on long tails is common; a correction
+    One class that is never recognized makes it 0, whatever the others are, which on long tails is common; a correction
     above 0 stands in for such recalls, and 0.001 is usual. Numbers with different corrections do not compare.
 
     Args:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 def noise_histogram(model: nn.Module, images: Iterable[Tensor], num_classes: int) -> list[int]:
     """How often each class is predicted for images that show nothing.
 
-    A network in evaluation mode standardises noise by the running statistics of natural images, so this is what it
+    A network in evaluation mode standardizes noise by the running statistics of natural images, so this is what it
     would answer if noise came its way in use.
 
     Args:
         model: (N, C, H, W) -> logits (N, K). Evaluated in evaluation mode, then put back into the modes it was in.
-        images: batches of noise images, normalised as the network's input is, on its device.
+        images: batches of noise images, normalized as the network's input is, on its device.
         num_classes: number of classes K.
 
     Returns:

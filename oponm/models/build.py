@@ -30,7 +30,7 @@ def make_network(
         make: called with ``num_classes`` and ``in_channels`` by name; (N, in_channels, H, W) -> logits
             (N, num_classes). Random weights come from the global generator.
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
         head: ``"linear"`` or ``"cosine"``, see :func:`~oponm.models.with_head`.
         weights: a file, see :func:`~oponm.models.load_initial_weights`; None keeps the random weights.
         classifier: the name of the layer that gives the logits, see :func:`~oponm.models.settle_classifier`; None looks

@@ -28,7 +28,7 @@ class CosineClassifier(nn.Module):
 
     References:
         Gidaris & Komodakis, "Dynamic Few-Shot Visual Learning without Forgetting", CVPR 2018, Sec. 3; as the
-        normalised layer of Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
+        normalized layer of Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
         NeurIPS 2019, its initial weights uniform in [-1, 1] and then of length 1.
 
     Example:

@@ -29,7 +29,7 @@ def timm_model(
     Args:
         name: as ``timm.list_models()`` lists it, a pretrained tag behind a dot allowed (``resnet50.a1_in1k``).
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
         small_stem: for ResNets on small images, see :func:`use_small_stem`.
         pretrained: start from timm's weights, which are downloaded unless they are in its cache; the classifier is new
             unless ``num_classes`` is that of the weights, as is the first layer with ``small_stem``.
@@ -70,13 +70,13 @@ def torchvision_model(
     """Make a classification network of torchvision, with random weights.
 
     The weights that torchvision publishes are plain state dicts: download one and give the file to
-    :func:`~oponm.models.load_initial_weights`. With other than 3 colour channels the first convolution is replaced
-    (He initialisation). GoogLeNet and Inception come without their side branches.
+    :func:`~oponm.models.load_initial_weights`. With other than 3 color channels the first convolution is replaced
+    (He initialization). GoogLeNet and Inception come without their side branches.
 
     Args:
         name: as ``torchvision.models.list_models(torchvision.models)`` lists it.
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
         small_stem: for ResNets on small images, see :func:`use_small_stem`.
         options: passed on to the network, such as ``dropout`` or ``image_size``.
 

@@ -49,7 +49,7 @@ def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
 class LearnableScale(nn.Module):
     """Learnable weight scaling (LWS): the weight rows of a linear classifier become ``f_i * w_i``, f_i = 1 at first.
 
-    A parametrisation of the layer's weight (``torch.nn.utils.parametrize``), put there by :func:`wrap_scale` and made
+    A parametrization of the layer's weight (``torch.nn.utils.parametrize``), put there by :func:`wrap_scale` and made
     one with the weights by :func:`fold_scale`. The bias is not scaled.
 
     Args:
@@ -117,7 +117,7 @@ def fold_scale(model: nn.Module) -> None:
     """
     for layer in [scale[0] for scale in _scaled_layers(model)]:
         remove_parametrizations(layer, "weight", leave_parametrized=True)
-        # The weight has come back behind the bias; optimisers number parameters by their order.
+        # The weight has come back behind the bias; optimizers number parameters by their order.
         layer.register_parameter("bias", layer._parameters.pop("bias"))
 
 

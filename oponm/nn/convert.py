@@ -40,7 +40,7 @@ Model = TypeVar("Model", bound=nn.Module)
 def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = None) -> Model:
     """Make every batch-norm layer of a network route noise rows, in place.
 
-    Parameters, buffers, hooks and training mode stay what they are, as does the behaviour of subclasses (timm's
+    Parameters, buffers, hooks and training mode stay what they are, as does the behavior of subclasses (timm's
     ``BatchNormAct2d`` keeps its activation). A network already converted is converted again.
 
     Args:
@@ -56,7 +56,7 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = 
 
     Raises:
         InputError: for an unknown value, a network without batch norm, or a layer that cannot be converted
-            (synchronised or not yet initialised).
+            (synchronized or not yet initialized).
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
@@ -70,8 +70,8 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = 
         return revert_batchnorm(model)
     for name, layer in layers.items():
         if isinstance(layer, (nn.SyncBatchNorm, LazyModuleMixin)):
-            state = "synchronised" if isinstance(layer, nn.SyncBatchNorm) else "not yet initialised"
-            raise InputError(f"layer {name!r} is {state} ({type(layer).__name__}): convert a plain, initialised layer")
+            state = "synchronized" if isinstance(layer, nn.SyncBatchNorm) else "not yet initialized"
+            raise InputError(f"layer {name!r} is {state} ({type(layer).__name__}): convert a plain, initialized layer")
     if not layers:
         raise InputError(
             f"{kind} needs batch norm, and {type(model).__name__} has no batch-norm layer: "

@@ -166,7 +166,7 @@ class DARBatchNorm2d(RoutedBatchNorm, nn.BatchNorm2d):
     """Distribution-aware routing batch norm (DAR-BN) over (N, C, H, W).
 
     Inside :class:`~oponm.nn.noise_routing`, in training mode, natural rows are an ordinary batch norm; noise rows are
-    standardised by their own mean and variance and then scaled by the same gamma and beta. Running statistics come from
+    standardized by their own mean and variance and then scaled by the same gamma and beta. Running statistics come from
     natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``, so pretrained weights load and trained
     weights leave. See :func:`~oponm.nn.routed_batch_norm` for groups of no or one value.
 

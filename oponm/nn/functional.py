@@ -47,7 +47,7 @@ def routed_batch_norm(
 
     .. math:: y_n = \gamma_g \frac{x_n - \mu_g}{\sqrt{\sigma_g^2 + \epsilon}} + \beta_g, \quad g = g(n)
 
-    A group with a single value a channel (one row of a 1x1 map) has no variance; its standardised value is defined as
+    A group with a single value a channel (one row of a 1x1 map) has no variance; its standardized value is defined as
     0, so its output is the bias. A group without rows takes no part.
 
     All work is done on (N, C) tables of row moments, without indexing by the mask: shapes never depend on how many
@@ -113,7 +113,7 @@ def grouped_batch_norm(
         noise_bias: beta of the noise rows; None to share ``bias``.
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
-        synchronised: the groups are those of all processes of ``torch.distributed``'s default group together, in the
+        synchronized: the groups are those of all processes of ``torch.distributed``'s default group together, in the
             forward and in the backward pass; all must call, each with its rows, and a process may have none of a group.
             Gradients of gamma and beta stay each process's share, for the data-parallel wrapper to add up.
         natural_first: how many natural rows there are, if all come before the noise rows and this is known.
@@ -209,7 +209,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         grad_bias = groups.sums(row_sums(grad))
 
         if wanted[0]:
-            # a * (grad - mean(grad) - standardised * mean(grad * standardised)), a = gamma * rstd
+            # a * (grad - mean(grad) - standardized * mean(grad * standardized)), a = gamma * rstd
             a = _times(rstd, _pair(weight, noise_weight, rstd))
             if ctx.noise_grad == "none":
                 a = torch.stack([a[0], torch.zeros_like(a[1])])

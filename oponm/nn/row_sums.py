@@ -33,19 +33,19 @@ def row_moments(values: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
     if not on_eager_cpu(values):
         variance, mean = torch.var_mean(values, dims, correction=0)
         return mean, variance
-    # torch.var_mean visits one value at a time there; a second pass of vectorised operators takes a tenth of its time.
+    # torch.var_mean visits one value at a time there; a second pass of vectorized operators takes a tenth of its time.
     mean = values.mean(dims, keepdim=True)
     torch.ops.aten.mse_loss.out(values, mean, _PER_ELEMENT, out=scratch)  # the squared deviations
     return mean.flatten(1), scratch.mean(dims)
 
 
 def twice_row_products(grad: Tensor, values: Tensor, centre: Tensor, scratch: Tensor) -> Tensor:
-    """Twice the sum of ``grad * (values - centre)`` over each row's map.
+    """Twice the sum of ``grad * (values - center)`` over each row's map.
 
     Args:
         grad: (N, C) or (N, C, *).
         values: like ``grad``.
-        centre: (N, C).
+        center: (N, C).
         scratch: like ``grad``; its content is lost.
 
     Returns:
@@ -91,7 +91,7 @@ def scale_and_shift(values: Tensor, scale: Tensor, shift: Tensor, out: Tensor) -
         tensor([[5.]])
     """
     if on_eager_cpu(values) and values.is_contiguous():
-        return torch.mul(values, scale, out=out).add_(shift)  # addcmul with two numbers a map is not vectorised
+        return torch.mul(values, scale, out=out).add_(shift)  # addcmul with two numbers a map is not vectorized
     return torch.addcmul(shift, values, scale, out=out)
 
 

@@ -16,7 +16,7 @@ def update_running_statistics(
     count: Tensor,
     momentum: float | None,
 ) -> None:
-    """Move running statistics towards a batch's, in place, as ``nn.BatchNorm2d`` does.
+    """Move running statistics toward a batch's, in place, as ``nn.BatchNorm2d`` does.
 
     A batch with fewer than two values a channel has no variance and changes nothing.
 

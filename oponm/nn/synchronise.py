@@ -16,14 +16,14 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class SynchronisedBatchNorm(RoutedBatchNorm):
-    """Adds the synchronisation to a class of plain batch norm, which treats noise rows as any other."""
+    """Adds the synchronization to a class of plain batch norm, which treats noise rows as any other."""
 
     prefix = "Synchronised"
     tells_noise_apart = False
 
 
 def synchronise_batchnorm(model: Model) -> Model:
-    """Let every batch norm of a network standardise by the rows of all processes, in place.
+    """Let every batch norm of a network standardize by the rows of all processes, in place.
 
     Natural and noise rows stay apart, as the layers were converted to: each group's statistics are reduced over the
     processes of ``torch.distributed``'s default group, in the forward and in the backward pass. A process that has no
@@ -39,7 +39,7 @@ def synchronise_batchnorm(model: Model) -> Model:
         ``model`` itself.
 
     Raises:
-        InputError: for a layer that is an ``nn.SyncBatchNorm`` already, or not yet initialised.
+        InputError: for a layer that is an ``nn.SyncBatchNorm`` already, or not yet initialized.
 
     Example:
         >>> layer = synchronise_batchnorm(nn.BatchNorm2d(3))
@@ -49,7 +49,7 @@ def synchronise_batchnorm(model: Model) -> Model:
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
     for layer in layers:
         if isinstance(layer, (nn.SyncBatchNorm, LazyModuleMixin)):
-            raise InputError(f"cannot synchronise a {type(layer).__name__}: give a plain, initialised layer")
+            raise InputError(f"cannot synchronize a {type(layer).__name__}: give a plain, initialized layer")
     for layer in layers:
         if not isinstance(layer, RoutedBatchNorm):
             plain: Any = type(layer)

@@ -1,4 +1,4 @@
-"""Noise images with the colour statistics of their own class."""
+"""Noise images with the color statistics of their own class."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from oponm.noise.rows import check_targets
 
 
 class ClassGaussianNoise(nn.Module):
-    r"""Independent Gaussian pixels, one mean and standard deviation a class and colour channel.
+    r"""Independent Gaussian pixels, one mean and standard deviation a class and color channel.
 
     .. math:: x_{chw} \sim \mathcal N(\mu_{yc}, \sigma_{yc}^2), \text{ clipped to } [0, 1]
 
-    for a row of label y. A network can tell such rows apart by colour, which it cannot with one mean for all.
+    for a row of label y. A network can tell such rows apart by color, which it cannot with one mean for all.
 
     Args:
         mean: mean of each channel over all pixels of a class's training images, (K, C) for K classes.

@@ -1,4 +1,4 @@
-"""Noise images with the colour statistics of the training images."""
+"""Noise images with the color statistics of the training images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from oponm.errors import InputError
 
 
 class GaussianNoise(nn.Module):
-    r"""Independent Gaussian pixels, one mean and standard deviation a colour channel.
+    r"""Independent Gaussian pixels, one mean and standard deviation a color channel.
 
     .. math:: x_{chw} \sim \mathcal N(\mu_c, \sigma_c^2), \text{ clipped to } [0, 1]
 
-    Drawn in pixel space, that is before the network's input normalisation.
+    Drawn in pixel space, that is before the network's input normalization.
 
     Args:
         mean: mean of each channel over all pixels of the training images, in [0, 1].

@@ -9,7 +9,7 @@ from oponm.errors import InputError
 
 
 def check_targets(targets: Tensor, num_classes: int) -> None:
-    """See that labels are whole numbers of a class; on an accelerator only their type, as to look would wait for it.
+    """Check that labels are whole numbers of a class; on an accelerator only their type, as to look would wait for it.
 
     Args:
         targets: (N,).

@@ -39,7 +39,7 @@ class Classes:
         return cls([printable(name) for name in run["class_names"]], run["class_counts"])
 
     def bins(self, most: int) -> list[np.ndarray]:
-        """Labels from head to tail, neighbours together where there are more than ``most``, in the tail first."""
+        """Labels from head to tail, neighbors together where there are more than ``most``, in the tail first."""
         order = np.argsort(-np.array(self.counts), kind="stable")
         return [part[::-1] for part in np.array_split(order[::-1], min(most, len(order)))][::-1]
 

@@ -57,7 +57,7 @@ def build(
     """Make and set up data, model and phases, each part tried out with the others; nothing is written.
 
     Args:
-        config: of the run.
+        config: the run's config.
         given: objects in place of settings, by group.
 
     Raises:
@@ -71,7 +71,7 @@ def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> Lo
     """Make and set up the data alone.
 
     Args:
-        config: of the run.
+        config: the run's config.
         given: objects in place of settings, by group.
 
     Raises:
@@ -93,7 +93,7 @@ def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
     """Make the data module that ``data`` describes, with what other groups say of its batches; it is not set up.
 
     Args:
-        config: of the run.
+        config: the run's config.
         **parts: what makes the ``augmentation``, ``noise`` or ``mixing``, in place of the config's.
 
     Raises:
@@ -107,8 +107,8 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
     """Make what a module is made of, each part tried out with the others.
 
     Args:
-        config: of the run.
-        data: set up.
+        config: the run's config.
+        data: the data module, set up.
         given: objects in place of settings, by group.
 
     Raises:
@@ -128,7 +128,7 @@ def build_phase_cache(config: DictConfig) -> PhaseCache | None:
     """The folder of phases trained before, or None where ``phase_cache`` is off.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
         InputError: if it names no folder.
@@ -145,7 +145,7 @@ def build_callbacks(config: DictConfig) -> list[pl.Callback]:
     """The callbacks of the config, in its order.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
         InputError: by its key, for one that cannot be made.
@@ -220,7 +220,7 @@ def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
     """The phases of the method, laid out over the run.
 
     Args:
-        config: of the run.
+        config: the run's config.
         given: objects in place of settings, by group.
     """
     epochs, tau = config.trainer.max_epochs, config.method.tau
@@ -237,7 +237,7 @@ def build_network(
     """The network with its head: its initial weights a function of ``seed``, or those of a file.
 
     Args:
-        config: of the run.
+        config: the run's config.
         given: objects in place of settings, by group.
         num_classes: outputs.
         image_shape: (C, H, W).

@@ -30,7 +30,7 @@ class Composed(NamedTuple):
     """A run that was chosen from code, as the command line would have it.
 
     Attributes:
-        config: of the run.
+        config: the run's config.
         choices: the choice in each config group, or what stands for it.
         overrides: what makes this config of the command line's defaults.
         given: the objects that were given in place of names, by group.

@@ -178,7 +178,7 @@ def process_options(parts: bool = False, sync_batchnorm: bool = False) -> dict[s
 
     Args:
         parts: some weights get no gradient in some steps.
-        sync_batchnorm: batch norms standardise by the rows of all processes.
+        sync_batchnorm: batch norms standardize by the rows of all processes.
     """
     size = world_size()
     if size == 1:
@@ -207,7 +207,7 @@ def join_for_good() -> None:
 
 
 def check_number(devices: int, num_nodes: int, key: str = "devices") -> None:
-    """See that as many processes were launched as a run asks for.
+    """Check that as many processes were launched as a run asks for.
 
     Args:
         devices: of the run, on each machine.

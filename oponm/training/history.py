@@ -61,7 +61,7 @@ class History(Logger):
 
         Args:
             rows: step and metrics of each.
-            loggers: of the run.
+            loggers: the run's loggers.
         """
         for step, metrics in rows:
             for logger in (self, *loggers):

@@ -19,7 +19,7 @@ def open_loggers(config: DictConfig, given: Sequence[Logger] | None = None) -> I
     """Make the loggers under ``logger``, and close those that can be closed at the end, also after a failure.
 
     Args:
-        config: of the run.
+        config: the run's config.
         given: take their place.
 
     Raises:

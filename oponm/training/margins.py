@@ -11,7 +11,7 @@ from oponm.models.classifier import find_classifier
 
 
 def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
-    """See that LDAM, whose margins are differences of cosines, gets cosines, and of the scale that it takes them for.
+    """Check that LDAM, whose margins are differences of cosines, gets cosines, and of the scale that it takes them for.
 
     A network whose logits come from a layer that this package does not know is taken at its word.
 
@@ -25,7 +25,7 @@ def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
 
     References:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, Sec. 3.2:
-        the last layer's features and weights are normalised.
+        the last layer's features and weights are normalized.
 
     Example:
         >>> check_margins(LDAM([9, 3], scale=10.0), CosineClassifier(8, 2, scale=10.0), num_classes=2)

@@ -201,7 +201,7 @@ class LongTailModule(pl.LightningModule):
         The data module calls it at the end of its ``setup``, so that callbacks find the network in theirs.
 
         Args:
-            data: set up.
+            data: the data module, set up.
             trainer: of the fit that begins; its ``max_epochs`` is the length of the run.
 
         Raises:
@@ -239,7 +239,7 @@ class LongTailModule(pl.LightningModule):
         self._complete(network, data.class_counts, plan, seed, shots, optimizer, schedule, loss)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W), normalised -> logits (N, K)."""
+        """(N, C, H, W), normalized -> logits (N, K)."""
         self._require_weights()
         logits = self.model(images.to(self.dtype, memory_format=self.memory_format))
         if not isinstance(logits, Tensor):
@@ -252,7 +252,7 @@ class LongTailModule(pl.LightningModule):
         return logits
 
     def setup(self, stage: str) -> None:
-        """See that the trainer and its data module follow the phases.
+        """Check that the trainer and its data module follow the phases.
 
         Raises:
             InputError: if the trainer cannot train by phases.
@@ -408,9 +408,9 @@ class LongTailModule(pl.LightningModule):
 
     @property
     def apart(self) -> bool:
-        """Whether the optimiser has the weights of auxiliary batch norm in a group of their own."""
+        """Whether the optimizer has the weights of auxiliary batch norm in a group of their own."""
         plain = all(phase.trainable == "all" for phase in self.plan.phases)
-        # Torch lets a fused optimiser undo the scale of float16's loss, and an unfused group of it cannot.
+        # Torch lets a fused optimizer undo the scale of float16's loss, and an unfused group of it cannot.
         unfused = self.scales_loss or self.clips_mixed
         able = takes_groups(self.make_optimizer) and not (unfused and self._fused)
         return plain and able and bool(auxiliary_names(self.model))
@@ -457,7 +457,7 @@ class LongTailModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, its learning rate and the number of its phase.
 
-        ``train/loss`` is what was minimised, with class weights; ``train/accuracy`` is that of natural rows. Means over
+        ``train/loss`` is what was minimized, with class weights; ``train/accuracy`` is that of natural rows. Means over
         natural and over noise rows follow apart, if there were any.
 
         Raises:
@@ -484,7 +484,7 @@ class LongTailModule(pl.LightningModule):
         """Begin with a classifier that the method has yet to finish, and with batch norm that knows noise rows.
 
         Raises:
-            InputError: if the trainer has put torch's synchronised batch norm in its place.
+            InputError: if the trainer has put torch's synchronized batch norm in its place.
         """
         self._finished = False
         if self.plan.uses_noise and any(isinstance(part, nn.SyncBatchNorm) for part in self.model.modules()):

@@ -25,7 +25,7 @@ def noise_answers(trainer: pl.Trainer, module: LongTailModule, data: LongTailDat
     Args:
         trainer: which has the device and the precision.
         module: its predictions are asked for; it stays where and as it is.
-        data: set up.
+        data: the data module, set up.
 
     Returns:
         Number of images predicted as each class, length K, see :func:`~oponm.metrics.noise_histogram`.

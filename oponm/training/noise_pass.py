@@ -113,7 +113,7 @@ def split_obstacle(model: nn.Module, images: Tensor, num_classes: int) -> str | 
 
 
 def _tried(model: nn.Module, images: Tensor, num_classes: int, split: bool) -> tuple[Tensor, dict[str, Tensor | None]]:
-    """Logits, gradients and buffers after a training step of a copy, without the optimiser's part."""
+    """Logits, gradients and buffers after a training step of a copy, without the optimizer's part."""
     device = torch.device("cpu") if images.device.type == "mps" else images.device  # which has no float64
     model = copy.deepcopy(model).to(device, torch.float64)
     model.zero_grad()

@@ -46,8 +46,8 @@ def leave_part(model: nn.Module) -> None:
 def set_modes(model: nn.Module, part: str, batchnorm: str | None, num_classes: int) -> None:
     """Put the trained part into training mode and what is frozen into evaluation mode.
 
-    A frozen batch norm standardises by its running statistics, which stay; so the features are those that the network
-    is evaluated with, and dropout is off. With ``batchnorm="batch"`` it standardises by the batch, natural and noise
+    A frozen batch norm standardizes by its running statistics, which stay; so the features are those that the network
+    is evaluated with, and dropout is off. With ``batchnorm="batch"`` it standardizes by the batch, natural and noise
     rows apart, and its running statistics are updated further.
     """
     model.train(part == "all")
@@ -109,7 +109,7 @@ def rehearse(model: nn.Module, plan: PhasePlan, num_classes: int) -> None:
     """Go through a plan's phases with a copy of the network, as some need a classifier that it may not have.
 
     Raises:
-        InputError: for a phase, or a normalisation at the end, that this network cannot have.
+        InputError: for a phase, or a normalization at the end, that this network cannot have.
     """
     if plan.tau is None and not any(phase.reset_classifier or phase.trainable != "all" for phase in plan.phases):
         return

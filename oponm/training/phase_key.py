@@ -54,19 +54,19 @@ def phase_key(
     """The SHA-256 of all that determines the state of training after ``epoch`` epochs.
 
     That is: the code, a user's own included, and its versions, the device, the training images and how they are
-    augmented, the network, its settings and its initial weights, the optimiser, the seed, and for each of these epochs
+    augmented, the network, its settings and its initial weights, the optimizer, the seed, and for each of these epochs
     its sampler, noise, mixing, loss, trained part and learning rate. What comes later is no part of it, so that methods
     that differ later share it; nor is the kind of batch norm, or the noise, where no epoch has had noise yet. How the
     classifier is finished, and what counts as few-shot, matter where epochs are validated: the best one and what is
     logged of each depend on them.
 
     Args:
-        module: not trained yet.
-        data: set up.
-        trainer: not begun yet; its device and precision count.
+        module: the module, not trained yet.
+        data: the data module, set up.
+        trainer: the trainer, not started yet; its device and precision count.
         epoch: number of epochs, at least 1.
         options: of the trainer, by name.
-        callbacks: of the user; those of this package change no weights but where they say so.
+        callbacks: the user's callbacks; those of this package change no weights but where they say so.
 
     Raises:
         NotImplementedError: for a setting that has no description that stays the same from one process to the next, or
@@ -121,12 +121,12 @@ def _callback(callback: pl.Callback) -> dict[str, Any] | None:
 def trains_as_plain(module: LongTailModule, data: LongTailDataModule, epoch: int) -> bool:
     """Whether the state after some epochs is, but for what waits for noise, that of the plain network.
 
-    With auxiliary batch norm it is where the optimiser keeps that apart, one process adds up all gradients, and no
+    With auxiliary batch norm it is where the optimizer keeps that apart, one process adds up all gradients, and no
     checkpoint of a best epoch has been written.
 
     Args:
-        module: not trained yet.
-        data: set up.
+        module: the module, not trained yet.
+        data: the data module, set up.
         epoch: number of epochs, at least 1.
     """
     if any(module.plan.at(number).noise for number in range(epoch)):

@@ -18,7 +18,7 @@ BATCHNORMS = ("running", "batch")
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training: what it draws, what it mixes in, what it minimises and what it trains.
+    """One stretch of training: what it draws, what it mixes in, what it minimizes and what it trains.
 
     Attributes:
         epochs: its length in the published recipe; runs of another length scale it.
@@ -31,10 +31,10 @@ class Phase:
         class_weights: weights of the classes in the loss: ``"none"``, ``"inverse_frequency"``, ``"effective_number"``.
         beta: of the effective number, see :func:`~oponm.losses.class_weights`; None is its default.
         trainable: ``"all"``, ``"classifier"`` (the last layer alone), or ``"scale"`` (a factor of each class's weights
-            in it). A phase that trains a part begins with an optimiser of its own. Parameters that require no gradient
+            in it). A phase that trains a part begins with an optimizer of its own. Parameters that require no gradient
             before training begins are trained in no phase.
         reset_classifier: begin with a classifier of new initial weights.
-        batchnorm: where a part is trained, what the batch norms of the frozen rest standardise by: ``"running"``
+        batchnorm: where a part is trained, what the batch norms of the frozen rest standardize by: ``"running"``
             statistics, which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.
         schedule: makes the factor of the learning rate over this phase's epochs from their number, ``max_epochs``;
             None keeps the run's.
@@ -107,12 +107,12 @@ class PhasePlan:
     """The phases of a method laid out over the epochs of a run.
 
     Lengths keep their proportions; each phase has at least one epoch. A phase may be cut in two equal ones, for others
-    to continue from the cut; such neighbours are one phase where a run is too short for both.
+    to continue from the cut; such neighbors are one phase where a run is too short for both.
 
     Args:
         phases: in order.
         max_epochs: epochs of the run.
-        tau: normalise the classifier's weights by this power of their norms when training is over, see
+        tau: normalize the classifier's weights by this power of their norms when training is over, see
             :func:`~oponm.models.two_stage.tau_normalise`; None leaves them.
 
     Raises:
@@ -203,7 +203,7 @@ class PhasePlan:
 
 
 def _merged(phases: Sequence[Phase]) -> list[Phase]:
-    """Equal neighbours as one."""
+    """Equal neighbors as one."""
     merged: list[Phase] = []
     for phase in phases:
         settings: dict[str, Any] = {**vars(phase)}

@@ -1,6 +1,6 @@
 """Phases without noise, in which a network with auxiliary batch norm is trained as a plain one, and shares its phase.
 
-What such a network holds beside the plain one waits for noise: it keeps its initial values, and the optimiser has no
+What such a network holds beside the plain one waits for noise: it keeps its initial values, and the optimizer has no
 state of it.
 """
 
@@ -38,7 +38,7 @@ def parameter_groups(model: nn.Module, fused: bool) -> list[dict[str, Any]]:
 
     Args:
         model: with auxiliary batch norm.
-        fused: whether the optimiser is; torch's fused SGD cannot do with weights that get their first gradient later
+        fused: whether the optimizer is; torch's fused SGD cannot do with weights that get their first gradient later
             than others, so that this group is none of it.
     """
     names = auxiliary_names(model)
@@ -51,7 +51,7 @@ def parameter_groups(model: nn.Module, fused: bool) -> list[dict[str, Any]]:
 
 
 def takes_groups(make: Any) -> bool:
-    """Whether a factory of optimisers is a class of them, with or without settings, that takes groups of weights.
+    """Whether a factory of optimizers is a class of them, with or without settings, that takes groups of weights.
 
     Example:
         >>> takes_groups(partial(torch.optim.SGD, lr=0.1)), takes_groups(torch.optim.LBFGS), takes_groups(lambda p: p)

@@ -38,10 +38,10 @@ def try_parts(
     compile: bool = False,
     split_noise: bool | str = "auto",
 ) -> bool:
-    """See that each part of a run can be used with the others, and convert the network's batch norm.
+    """Check that each part of a run can be used with the others, and convert the network's batch norm.
 
     Args:
-        data: set up.
+        data: the data module, set up.
         model: with its initial weights; its batch norm is converted in place where the plan has noise.
         plan: the phases.
         optimizer: makes the optimizer from the parameters.
@@ -108,7 +108,7 @@ def try_part(key: str, make: Callable[[], Any], mistakes: tuple[type[Exception],
 
 
 def _augmented(data: LongTailDataModule) -> torch.Tensor:
-    """Augment two black images, as some recipes take colour images only."""
+    """Augment two black images, as some recipes take color images only."""
     with derived_randomness(0, "trial"):
         return data.pipeline.augmentation(torch.zeros(2, *data.image_shape))
 

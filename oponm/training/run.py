@@ -205,7 +205,7 @@ def own_folder(config: DictConfig) -> Iterator[tuple[Path, bool]]:
     """The folder of a run, and whether it holds one to resume; it goes again if the run never began.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
         InputError: if another run is in it.

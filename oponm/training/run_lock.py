@@ -30,7 +30,7 @@ def sole_use(folder: Path, begun: bool) -> Iterator[None]:
     a warning is logged and the run continues unprotected.
 
     Args:
-        folder: of the run; made if need be.
+        folder: the run's folder; made if need be.
         begun: it holds a run to resume.
 
     Raises:
@@ -61,7 +61,7 @@ def is_free(folder: Path) -> bool:
     """Whether no other run has a folder.
 
     Args:
-        folder: of the run, there already.
+        folder: the run's folder, there already.
 
     Example:
         >>> import tempfile

@@ -48,7 +48,7 @@ class Run:
     It is a path to functions that take paths, such as :func:`oponm.report.read_report`.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         result: the content of its ``result.json``.
         weights: ``"last"``, or ``"best"`` for those of the best epoch on the validation set.
         network: what the network is, where the checkpoint does not say, see :meth:`load`.
@@ -83,7 +83,7 @@ class Run:
         """Read a finished run, of :func:`~oponm.training.fit` or of the command line; nothing in it is executed.
 
         Args:
-            folder: of the run.
+            folder: the run's folder.
             weights: ``"last"``, or ``"best"`` for those of the best epoch on the validation set.
             network: for a run whose network is not one of :mod:`oponm.models`: one of its kind, or what makes one when
                 called with ``num_classes`` and ``in_channels``. It receives no weights; a copy does.
@@ -168,7 +168,7 @@ class Run:
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The network with its classes and the statistics that images are normalised by; read when first used.
+        """The network with its classes and the statistics that images are normalized by; read when first used.
 
         Raises:
             InputError: if the checkpoint is missing or damaged, or does not say what its network is.
@@ -182,7 +182,7 @@ class Run:
 
     @property
     def network(self) -> nn.Module:
-        """(N, C, H, W), normalised -> logits (N, K); with plain batch norm, in evaluation mode, on the CPU."""
+        """(N, C, H, W), normalized -> logits (N, K); with plain batch norm, in evaluation mode, on the CPU."""
         return self.classifier.network
 
     def predict(

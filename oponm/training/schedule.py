@@ -85,7 +85,7 @@ def step_schedule(
 
 
 def cosine_schedule(max_epochs: int, warmup_epochs: int = 0, interval: str = "epoch") -> Schedule:
-    r"""Linear warm-up by epoch, then a half cosine from the full rate towards zero.
+    r"""Linear warm-up by epoch, then a half cosine from the full rate toward zero.
 
     .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \cdot \frac{1 + \cos(\pi (e - W)_+ / (E - W))}{2}
 

@@ -60,7 +60,7 @@ def train(
 
     Args:
         module: the model to train, in place; it ends with the last weights.
-        data: set up already.
+        data: the data module, set up.
         plan: the phases.
         run_dir: receives ``checkpoints/last.ckpt``, from time to time and at the end.
         loggers: Lightning loggers.
@@ -207,7 +207,7 @@ def evaluate(
 
     Args:
         module: with its weights loaded.
-        data: set up already.
+        data: the data module, set up.
         loggers: Lightning loggers.
         **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
@@ -244,7 +244,7 @@ def make_trainer(
         callbacks: Lightning callbacks; with one that writes checkpoints if there are any.
         loggers: Lightning loggers.
         parts: some weights get no gradient in some steps.
-        sync_batchnorm: batch norms standardise by the rows of all processes.
+        sync_batchnorm: batch norms standardize by the rows of all processes.
         trainer_class: what is made.
         **options: of ``pytorch_lightning.Trainer``; they have precedence.
 

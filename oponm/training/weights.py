@@ -70,7 +70,7 @@ def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule, split: 
 
     Args:
         trained_on: ``class_names``, ``content_digest`` and others, as far as they are known, see :func:`load_weights`.
-        data: set up, and serving the part.
+        data: the data module, set up, and serving the part.
         split: ``"test"``, ``"val"`` or ``"train"``: what is evaluated on.
 
     Raises:

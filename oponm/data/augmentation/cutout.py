@@ -31,7 +31,7 @@ def cutout(image_size: tuple[int, int], padding: int = 4, cutout: int = 16) -> n
 
 
 class Cutout(nn.Module):
-    """Black out one square an image, its centre anywhere in the image, so that it may reach over the border.
+    """Black out one square an image, its center anywhere in the image, so that it may reach over the border.
 
     kornia's ``RandomErasing`` keeps the square inside the image, which is another augmentation.
 

@@ -1,4 +1,4 @@
-"""Colour jitter with an order of its own for every image."""
+"""Color jitter with an order of its own for every image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ColorJitter(nn.Module):
     """Brightness, contrast, saturation and hue, changed in a random order.
 
     An image is changed with probability ``p``. Its factors of brightness, contrast and saturation are uniform in
-    [1 - strength, 1 + strength], its shift of hue in [-hue, hue] turns of the colour wheel; what has strength 0 is left
+    [1 - strength, 1 + strength], its shift of hue in [-hue, hue] turns of the color wheel; what has strength 0 is left
     out. Each image's order is its own, as it is with torchvision on single images; kornia's ``ColorJitter`` draws one
     order a batch.
 
@@ -65,7 +65,7 @@ class ColorJitter(nn.Module):
 
 
 def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the colours of each image around the colour wheel.
+    """Turn the colors of each image around the color wheel.
 
     With ``v`` the largest and ``c`` the largest less the smallest channel of a pixel and ``h`` its hue in sixths of a
     turn, channel ``i`` of (red, green, blue) becomes ``v - c * clip(min(k, 4 - k), 0, 1)`` for

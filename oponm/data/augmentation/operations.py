@@ -53,7 +53,7 @@ def translate_y(images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, strengths: Tensor) -> Tensor:
-    """Turn around the centre by up to 30 degrees."""
+    """Turn around the center by up to 30 degrees."""
     sine, cosine = torch.sin(ROTATE * strengths), torch.cos(ROTATE * strengths)
     ratio = images.shape[2] / images.shape[3]
     return _warp(images, cosine, -sine * ratio, 0, sine / ratio, cosine, 0)
@@ -67,14 +67,14 @@ def brightness(images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def color(images: Tensor, strengths: Tensor) -> Tensor:
-    """Blend with the greyscale image, factor in [0.1, 1.9]."""
+    """Blend with the grayscale image, factor in [0.1, 1.9]."""
     from kornia.enhance import adjust_saturation_with_gray_subtraction
 
     return adjust_saturation_with_gray_subtraction(images, 1 + BLEND * strengths)
 
 
 def contrast(images: Tensor, strengths: Tensor) -> Tensor:
-    """Blend with the mean grey, factor in [0.1, 1.9]."""
+    """Blend with the mean gray, factor in [0.1, 1.9]."""
     from kornia.enhance import adjust_contrast_with_mean_subtraction
 
     return adjust_contrast_with_mean_subtraction(images, 1 + BLEND * strengths)

@@ -24,7 +24,7 @@ def autoaugment(image_size: tuple[int, int], padding: int = 4, cutout: int = 16)
     """Flip, crop, AutoAugment's policy for CIFAR-10 and one Cutout.
 
     Args:
-        image_size: (H, W) of colour images.
+        image_size: (H, W) of color images.
         padding: pixels of black added on each side before the crop.
         cutout: side of the square that is blacked out, in pixels.
 
@@ -46,7 +46,7 @@ def randaugment(image_size: tuple[int, int], padding: int = 4, num_ops: int = 2,
     """Flip, crop and RandAugment.
 
     Args:
-        image_size: (H, W) of colour images.
+        image_size: (H, W) of color images.
         padding: pixels of black added on each side before the crop.
         num_ops: operations on each image.
         magnitude: their common strength, 0 to 30.

@@ -31,7 +31,7 @@ def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tens
 
 
 def check_color(images: Tensor) -> None:
-    """Refuse images that have no colours to augment.
+    """Refuse images that have no colors to augment.
 
     Raises:
         InputError: for other than three channels.
@@ -40,10 +40,10 @@ def check_color(images: Tensor) -> None:
         >>> import torch
         >>> check_color(torch.zeros(2, 1, 8, 8))
         Traceback (most recent call last):
-        oponm.errors.InputError: augmentation needs colour images of 3 channels, got 1; choose none, flip_crop or cutout
+        oponm.errors.InputError: augmentation needs color images of 3 channels, got 1; choose none, flip_crop or cutout
     """
     if images.shape[1] != 3:
         raise InputError(
-            f"needs colour images of 3 channels, got {images.shape[1]}; choose none, flip_crop or cutout",
+            f"needs color images of 3 channels, got {images.shape[1]}; choose none, flip_crop or cutout",
             "augmentation",
         )

@@ -14,7 +14,7 @@ class CutMix(Mixing):
     r"""Paste a box of another image of the batch over each natural image, from the same place.
 
     The box has :math:`\sqrt{1 - \lambda_i}` of the image's height and width, rounded down to even pixels, with
-    :math:`\lambda_i \sim \text{Beta}(\alpha, \alpha)`, and its centre is any pixel; what would lie outside is cut off.
+    :math:`\lambda_i \sim \text{Beta}(\alpha, \alpha)`, and its center is any pixel; what would lie outside is cut off.
     The label's share is that of the pixels that remain.
 
     Args:

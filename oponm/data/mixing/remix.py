@@ -1,4 +1,4 @@
-"""Remix: mixup in favour of rare classes."""
+"""Remix: mixup in favor of rare classes."""
 
 from __future__ import annotations
 

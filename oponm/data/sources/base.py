@@ -56,7 +56,7 @@ class Stream(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Labelled images that are decoded when asked for.
+    """Labeled images that are decoded when asked for.
 
     Attributes:
         labels: (M,), int64, in dataset order.

@@ -53,10 +53,10 @@ class Split(NamedTuple):
 
 
 class CelebA5(LongTailDataModule):
-    """CelebA-5: 6,651 images of five hair colours for training, 50 a class for validation and 100 for testing.
+    """CelebA-5: 6,651 images of five hair colors for training, 50 a class for validation and 100 for testing.
 
     ``root`` holds ``img_align_celeba/*.jpg`` and ``list_attr_celeba.txt``. Which images are taken, see
-    :func:`celeba5_split`. Each is cut to its centre square, scaled to twice ``image_size`` and then halved: 64 and 32
+    :func:`celeba5_split`. Each is cut to its center square, scaled to twice ``image_size`` and then halved: 64 and 32
     pixels, as published; the publication does not say how the faces, 178 by 218 pixels, are cut.
 
     Args:

@@ -24,10 +24,10 @@ LARGEST_DEFAULT_SIZE = 224
 
 
 class DatasetLT(LongTailDataModule):
-    """Any dataset of labelled images, taken as it is or long-tailed on purpose.
+    """Any dataset of labeled images, taken as it is or long-tailed on purpose.
 
     Images are read once, brought to squares of one size, and kept in memory as bytes: what a dataset does to them at
-    random would be done once. Augmentation and normalisation are this module's.
+    random would be done once. Augmentation and normalization are this module's.
 
     Args:
         dataset: ``dataset[i]`` is an image (of Pillow; (H, W) or (H, W, C) of numpy, uint8; or (C, H, W) of torch,
@@ -173,7 +173,7 @@ def _pixels(image: Any, key: str) -> npt.NDArray[np.uint8]:
             if not 0 <= float(image.min()) <= float(image.max()) <= 1:
                 raise InputError(
                     f"has images from {float(image.min()):.3g} to {float(image.max()):.3g}, not in [0, 1]: leave its "
-                    "normalisation out, which is done here",
+                    "normalization out, which is done here",
                     key,
                 )
             image = (image * 255).round().to(torch.uint8)

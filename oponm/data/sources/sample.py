@@ -74,7 +74,7 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
 
     Raises:
         InputError: for floats whose largest value, such as 2, tells no white; for a set of which Pillow would leave
-            next to nothing: colour images of fewer than 15 bits in files of 16; or one that mixes floats and whole
+            next to nothing: color images of fewer than 15 bits in files of 16; or one that mixes floats and whole
             numbers of more than 8 bits.
 
     Example:

@@ -13,10 +13,10 @@ from oponm.training.phases import PhasePlan
 
 
 def check_averages(callbacks: Sequence[pl.Callback], plan: PhasePlan) -> None:
-    """See that weights can be averaged; there is no place for the factors that a phase adds to the classifier.
+    """Check that weights can be averaged; there is no place for the factors that a phase adds to the classifier.
 
     Args:
-        callbacks: of the trainer.
+        callbacks: the trainer's callbacks.
         plan: the phases.
 
     Raises:

@@ -299,10 +299,10 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
-    """See that callbacks leave settings and phases as they are, and that their states can be read from a checkpoint.
+    """Check that callbacks leave settings and phases as they are, and that their states can be read from a checkpoint.
 
     Args:
-        callbacks: of the user.
+        callbacks: the user's callbacks.
 
     Raises:
         InputError: naming one that is no callback, that contradicts what the run is told, or whose state is more than

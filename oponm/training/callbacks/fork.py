@@ -38,9 +38,9 @@ class Fork(pl.Callback):
 
     Args:
         cache: where phases are kept.
-        module: not trained yet, its plan set.
-        data: set up.
-        trainer: not begun yet.
+        module: the module, not trained yet, its plan set.
+        data: the data module, set up.
+        trainer: the trainer, not started yet.
         keeper: of the run's checkpoints.
         begun: the epoch that the run resumes in; of a new one, 0.
         options: what of the trainer's options the weights depend on.

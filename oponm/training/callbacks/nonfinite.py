@@ -26,8 +26,8 @@ class NonFinite(pl.Callback):
     last finite one. Processes of a run agree on what they do.
 
     Args:
-        reaction: ``"stop"`` ends the run. ``"skip"`` takes the step back: weights, buffers, optimiser and training
-            metrics are what they were before it, for which a copy of them is kept; where an optimiser counts steps on
+        reaction: ``"stop"`` ends the run. ``"skip"`` takes the step back: weights, buffers, optimizer and training
+            metrics are what they were before it, for which a copy of them is kept; where an optimizer counts steps on
             the CPU for weights that are elsewhere, as Adam does, that count continues.
         last_good: says which checkpoint there is to go back to.
 

@@ -171,7 +171,7 @@ class EpochLines(pl.Callback):
         """The line of an epoch.
 
         Args:
-            plan: the phases of the run.
+            plan: the run's phases.
             epoch: zero-based.
             measured: what was logged of it, by name; what there is not is left out.
             seconds: that it took, with its validation.

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 
 class Rewind:
-    """A copy of all that a training step changes: weights, buffers, the optimiser's state and training metrics.
+    """A copy of all that a training step changes: weights, buffers, the optimizer's state and training metrics.
 
     Args:
         module: what is trained, before the step.
@@ -48,7 +48,7 @@ class Rewind:
         """Put the copy back where ``spoilt`` is true.
 
         Args:
-            spoilt: a scalar, bool, on the device of the weights; only after an optimiser's first step, which makes its
+            spoilt: a scalar, bool, on the device of the weights; only after an optimizer's first step, which makes its
                 state, is it waited for.
         """
         for tensor, before in self.tensors:
