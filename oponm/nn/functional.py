@@ -113,7 +113,7 @@ def grouped_batch_norm(
         noise_bias: beta of the noise rows; None to share ``bias``.
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
-        synchronized: the groups are those of all processes of ``torch.distributed``'s default group together, in the
+        synchronised: the groups are those of all processes of ``torch.distributed``'s default group together, in the
             forward and in the backward pass; all must call, each with its rows, and a process may have none of a group.
             Gradients of gamma and beta stay each process's share, for the data-parallel wrapper to add up.
         natural_first: how many natural rows there are, if all come before the noise rows and this is known.

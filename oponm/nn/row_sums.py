@@ -40,12 +40,12 @@ def row_moments(values: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def twice_row_products(grad: Tensor, values: Tensor, centre: Tensor, scratch: Tensor) -> Tensor:
-    """Twice the sum of ``grad * (values - center)`` over each row's map.
+    """Twice the sum of ``grad * (values - centre)`` over each row's map.
 
     Args:
         grad: (N, C) or (N, C, *).
         values: like ``grad``.
-        center: (N, C).
+        centre: (N, C).
         scratch: like ``grad``; its content is lost.
 
     Returns:
