@@ -1,4 +1,4 @@
-"""What a Weights & Biases run is called, where the config leaves that open."""
+"""Names and tags of a Weights & Biases run that the config leaves open."""
 
 from __future__ import annotations
 
