@@ -55,7 +55,7 @@ def layer_statistics(model: nn.Module, images: Tensor, is_noise: Tensor) -> list
         is_noise: which rows are noise, (N,), bool.
 
     Returns:
-        One entry per batch-norm layer, in the order in which the batch passes them; a layer that is passed several times
+        One entry per batch-norm layer, in the order in which the batch passes them; a layer passed several times
         counts at its last pass. Empty unless both kinds have at least two rows.
 
     Example:

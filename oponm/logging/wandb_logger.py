@@ -28,7 +28,7 @@ class WandbLogger(loggers.WandbLogger):
     The run begins at the first logged row. Each call of :meth:`log_metrics` is one row of its history. A process that
     resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does; rows that exist already are
     left out, so the history has neither gaps nor duplicates. For an online run the server gives the number of existing
-    rows; for an offline run ``wandb.json`` in the run's folder does, which counts a process's rows when it has finished.
+    rows; for an offline run ``wandb.json`` in the run's folder does, with the rows of finished processes.
     A process that was killed leaves an unknown part of its rows in its offline folder, as Weights & Biases writes them
     in blocks: the next process deletes that folder and logs these rows again. A row may be lost only if an online
     process is killed and the next one does not reach the server.
@@ -40,7 +40,7 @@ class WandbLogger(loggers.WandbLogger):
         offline: write files only.
         init_timeout: seconds to wait for the server at the start.
         finish_timeout: seconds to wait for uploads at the end; the rest stays on disk for ``wandb sync``.
-        **options: options of Lightning's logger and of ``wandb.init``: ``name``, ``entity``, ``group``, ``job_type``, ``tags``,
+        **options: for Lightning's logger and ``wandb.init``: ``name``, ``entity``, ``group``, ``job_type``, ``tags``,
             ``notes``, ``prefix``, ...
 
     Raises:
