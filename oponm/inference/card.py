@@ -1,4 +1,4 @@
-"""The model card: what a network was trained on and how, how good it is, and how to use it."""
+"""Writes the model card: the network's training, its metrics, and how to use it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _TAKES = {
 
 
 def model_card(classifier: Classifier, file: str, format: str, takes: str, facts: RunFacts, command: str = "") -> str:
-    """Write the model card of an exported network, in Markdown with the front matter that model hubs read.
+    """The model card of an exported network, in Markdown with the front matter that model hubs read.
 
     Args:
         classifier: the network.
         file: name of the exported file.
         format: its format.
-        takes: see :class:`~oponm.inference.DeployedNetwork`.
-        facts: of the run; what is not known is left out, or said to be unknown.
-        command: what wrote the file.
+        takes: kind of input, see :class:`~oponm.inference.DeployedNetwork`.
+        facts: facts of the run; unknown facts are left out, or named as unknown.
+        command: the command that wrote the file.
     """
     title = facts.choices.get("model", "network")
     sections = [
@@ -98,14 +98,14 @@ def _method(facts: RunFacts) -> str:
             given = {name: value for name, value in phase.items() if name != "epochs" and value not in (None, False)}
             settings = ", ".join(f"{name} {value}" for name, value in given.items()) or "plain training"
             lines.append(f"- phase from epoch {start} on: {settings}")
-    return "## Method\n\n" + ("\n".join(lines) or "Unknown: the run's folder was not around the checkpoint.") + "\n"
+    return "## Method\n\n" + ("\n".join(lines) or "Unknown: the checkpoint was not in its run's folder.") + "\n"
 
 
 def _metrics(facts: RunFacts) -> str:
     if not facts.metrics:
-        return "## Metrics\n\nUnknown: the run's folder was not around the checkpoint, or the run had not ended.\n"
+        return "## Metrics\n\nUnknown: the checkpoint was not in its run's folder, or the run had not ended.\n"
     rows = "\n".join(f"| {name.replace('_', ' ')} | {100 * value:.1f} |" for name, value in facts.metrics.items())
-    warning = "\nThe epoch was chosen on the test set, which flatters.\n" if facts.tuned_on_test else ""
+    warning = "\nThe epoch was chosen on the test set, so the figures are too good.\n" if facts.tuned_on_test else ""
     groups = (
         "Groups are by training images: many-shot, medium and few-shot; the figure is the mean accuracy of classes."
     )
@@ -153,7 +153,8 @@ tags: [image-classification, long-tailed-recognition, oponm]
 """
 _INTENDED = """## Intended use
 
-To tell the classes above apart in images like those it was trained on. An image of anything else is given one of these
-classes too, often with confidence. Classes with few training images are known less well; look at the table before
-relying on one of them. Measure it on images of your own before decisions depend on it: `oponm eval folder=...`.
+Telling the classes above apart in images like those of training. An image of anything else is also assigned to one of
+these classes, often with confidence. Classes with few training images are recognized less reliably; look at the table
+before relying on one of them. Measure the network on your own images before decisions depend on it:
+`oponm eval folder=...`.
 """
