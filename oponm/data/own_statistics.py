@@ -1,4 +1,4 @@
-"""The color statistics of a training set that is in memory, or that is read to be measured."""
+"""Measures the color statistics of a training set, in memory or streamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oponm.data.stream import ImageSet, StreamedImages
 
 
 def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> Statistics:
-    """The statistics of all images in memory, or of the center squares of a sample of those that are not.
+    """Measure the statistics of all images in memory, or of the center squares of a sample of streamed images.
 
     Args:
         images: the training set.
@@ -37,7 +37,7 @@ def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> St
 def measure_classes(
     images: ImageSet, num_classes: int, batch_size: int = 128, num_workers: int = 0
 ) -> list[Statistics]:
-    """The statistics of each class, of all its images.
+    """Measure the statistics of each class, from all its images.
 
     Args:
         images: the training set.
@@ -56,7 +56,7 @@ def measure_classes(
 
 
 def measured_on(images: ImageSet) -> str:
-    """What :func:`measure` takes the statistics of, in words.
+    """The images that :func:`measure` uses, in words.
 
     Example:
         >>> measured_on(ResidentImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1])))
@@ -70,7 +70,7 @@ def measured_on(images: ImageSet) -> str:
 def _uncropped(
     images: StreamedImages, indices: Tensor, batch_size: int, num_workers: int, title: str
 ) -> Iterable[RawBatch]:
-    """Training images as an evaluation sees them: no seed has a part in it."""
+    """Read training images as in evaluation, independent of any seed."""
     images = copy.copy(images)
     images.training = False
     batches = [IndexBatch(part, epoch=0, step=step) for step, part in enumerate(indices.split(batch_size))]

@@ -148,14 +148,10 @@ def _make(
 ) -> nn.Module:
     settings = known["model_config"]
     try:
-        with derived_randomness(
-            0, "model"
-        ):  # the checkpoint replaces these weights; global generators stay as they are
+        with derived_randomness(0, "model"):  # replaced later; the global generators stay as they are
             channels, *size = known["image_shape"]
             head, name = settings.get("head", "linear"), settings.get("classifier")
-            sought = (
-                {} if head == "linear" else {"classifier": name, "image_size": size}
-            )  # needed to replace the classifier
+            sought = {} if head == "linear" else {"classifier": name, "image_size": size}  # to replace it
             return make_network(make(settings), len(known["class_names"]), channels, head, **sought)
     except InputError as error:
         raise error if error.key == "checkpoint" else InputError(f"{path}: {error}", "checkpoint") from error

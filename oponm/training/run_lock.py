@@ -30,7 +30,7 @@ def sole_use(folder: Path, begun: bool) -> Iterator[None]:
     a warning is logged and the run continues unprotected.
 
     Args:
-        folder: the run's folder; made if need be.
+        folder: the run's folder; made if needed.
         begun: whether the folder holds a run to resume.
 
     Raises:

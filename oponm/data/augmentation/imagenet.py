@@ -12,8 +12,8 @@ def imagenet(image_size: tuple[int, int], resized_crop: bool = False) -> nn.Modu
 
     Args:
         image_size: (H, W) of color images.
-        resized_crop: cut 8 % to 100 % of each image's area, of ratio 3/4 to 4/3, and scale it to the image's size
-            first; for sets held in memory. Large sets are cut so where they are decoded.
+        resized_crop: first cut 8 % to 100 % of each image's area, of ratio 3/4 to 4/3, and scale it to the image's
+            size; for sets held in memory. Large sets are cropped while they are decoded.
 
     Raises:
         InputError: in ``forward`` for images that are not of 3 channels.

@@ -1,4 +1,4 @@
-"""What every augmentation of single rows needs."""
+"""Helpers of augmentations that change single images of a batch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from oponm.errors import InputError
 
 
 def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> None:
-    """Replace some images of a batch, in place.
+    """Replace some images of a batch by a function of them, in place.
 
     Args:
         images: (N, C, H, W).
-        rows: which images, int64, on the CPU, so that its length is known without waiting for the device.
+        rows: indices of the images, int64, on the CPU, so that their number is known without waiting for the device.
         function: from (R, C, H, W) and (R,) to (R, C, H, W).
         values: one for each image, (N,), on the images' device.
 
@@ -31,7 +31,7 @@ def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tens
 
 
 def check_color(images: Tensor) -> None:
-    """Refuse images that have no colors to augment.
+    """Refuse images that have no colors.
 
     Raises:
         InputError: for other than three channels.
