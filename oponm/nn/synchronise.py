@@ -1,4 +1,4 @@
-"""Batch norm whose statistics are those of all processes, for any of the kinds of this package and for plain ones."""
+"""Batch norm with statistics over all processes, for all kinds of this package and for plain batch norm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class SynchronisedBatchNorm(RoutedBatchNorm):
-    """Adds the synchronization to a class of plain batch norm, which treats noise rows as any other."""
+    """Adds the synchronization to a class of plain batch norm, which treats noise rows like any other."""
 
     prefix = "Synchronised"
     tells_noise_apart = False
@@ -25,12 +25,12 @@ class SynchronisedBatchNorm(RoutedBatchNorm):
 def synchronise_batchnorm(model: Model) -> Model:
     """Let every batch norm of a network standardize by the rows of all processes, in place.
 
-    Natural and noise rows stay apart, as the layers were converted to: each group's statistics are reduced over the
-    processes of ``torch.distributed``'s default group, in the forward and in the backward pass. A process that has no
-    row of a group takes part. Where there is one process, and in evaluation mode, nothing changes; nor does the state
-    dict. Unlike ``nn.SyncBatchNorm``, which would take the routing away, this runs on any device.
+    Natural and noise rows stay separate, as the layers were converted to: each group's statistics are reduced over the
+    processes of ``torch.distributed``'s default group, in the forward and in the backward pass. A process without a row
+    of a group takes part. With one process, and in evaluation mode, nothing changes; nor does the state dict. Unlike
+    ``nn.SyncBatchNorm``, which would remove the routing, it runs on any device.
 
-    Convert first, as :func:`~oponm.nn.convert_batchnorm` makes new layers.
+    Convert the network first, as :func:`~oponm.nn.convert_batchnorm` makes new layers.
 
     Args:
         model: any network.
@@ -60,7 +60,7 @@ def synchronise_batchnorm(model: Model) -> Model:
 
 
 def desynchronise_batchnorm(model: Model) -> Model:
-    """Undo :func:`synchronise_batchnorm`, in place: statistics are each process's own again.
+    """Undo :func:`synchronise_batchnorm`, in place: each process has its own statistics again.
 
     Args:
         model: any network.
