@@ -131,8 +131,8 @@ def geometric_mean(recall: Tensor, correction: float = 0.0) -> Tensor:
 
     .. math:: \Big( \prod_{i=1}^{K} \max(r_i, c) \Big)^{1 / K}
 
-    One class with recall 0 makes it 0, which is common on long tails; a correction above 0, usually 0.001, replaces such
-    recalls. Values with different corrections are not comparable.
+    One class with recall 0 makes it 0, which is common on long tails; a correction above 0, usually 0.001, replaces
+    such recalls. Values with different corrections are not comparable.
 
     Args:
         recall: recall of each class, (K,); NaN is left out.

@@ -54,7 +54,7 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
         ("++trainer.enable_checkpointing=false", "trainer.enable_checkpointing cannot be false"),
         ("++trainer.logger=true", "trainer.logger is a group of its own"),
         ("++trainer.callbacks=[]", "trainer.callbacks are a group of their own"),
-        ("++trainer.default_root_dir=x", "trainer.default_root_dir is the folder of the run"),
+        ("++trainer.default_root_dir=x", "trainer.default_root_dir is the run's folder"),
         ("++trainer.limit_test_batches=0", "trainer.limit_test_batches cannot be 0"),
         ("++trainer.limit_train_batches=0", "trainer.limit_train_batches cannot be 0"),
         ("++trainer.max_steps=0", "trainer.max_steps cannot be 0"),
