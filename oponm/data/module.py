@@ -133,7 +133,7 @@ class LongTailDataModule(ImageDataModule):
             **options: options of :class:`~oponm.data.DatasetLT`.
 
         Raises:
-            InputError: for anything that is no dataset; and when called on a class with images of its own, such as
+            InputError: for an object that is no dataset; and when called on a class with its own images, such as
                 :class:`~oponm.data.DigitsLT`.
         """
         from oponm.data.sources.datasets import DatasetLT

@@ -43,7 +43,7 @@ def model_card(classifier: Classifier, file: str, format: str, takes: str, facts
         _method(facts),
         _metrics(facts),
         _INTENDED,
-        _licence(classifier),
+        _license(classifier),
         _reproduce(facts, command),
     ]
     return "\n".join(sections)
@@ -113,7 +113,7 @@ def _metrics(facts: RunFacts) -> str:
     return f"{head}{rows}\n\n{groups}\n{warning}"
 
 
-def _licence(classifier: Classifier) -> str:
+def _license(classifier: Classifier) -> str:
     initial = classifier.model_config
     pretrained = (
         ""
@@ -121,7 +121,7 @@ def _licence(classifier: Classifier) -> str:
         else ("- training began from weights of others: the license of these, and of their data, matters too\n")
     )
     return (
-        "## Licence\n\n"
+        "## License\n\n"
         "- oponm, the code that trained it, is under the Apache License 2.0\n"
         "- whether and how these weights may be passed on depends on the training data: fill in its license here\n"
         f"{pretrained}"

@@ -61,7 +61,7 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
         ("++trainer.deterministic=bogus", "trainer.deterministic must be true, false or warn, got 'bogus'"),
         ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be a whole number of at least 1"),
         ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be a whole number of at least 1"),
-        ("++trainer.barebones=true", "trainer.barebones leaves out"),
+        ("++trainer.barebones=true", "trainer.barebones removes"),
         ("trainer.strategy=ddp_spawn", "trainer.strategy starts processes of its own"),
         ("+trainer.gradient_clip=1", "trainer.gradient_clip is no setting: did you mean trainer.gradient_clip_val"),
         ("+trainer.self=1", "trainer.self is no setting"),

@@ -177,7 +177,7 @@ def fetch(published: Any, root: Path, verify: bool = True) -> None:
     """
     with scratch_folder(root, ".cifar-") as scratch:
         archive, origin = root / published.filename, str(root / published.filename)
-        remedy = "delete it to have it downloaded, or set data.verify=false to take it as it is"
+        remedy = "delete it to download it again, or set data.verify=false to use it as it is"
         if not archive.is_file():
             archive, origin, verify = scratch / published.filename, published.url, True
             remedy = f"it was cut short or altered on its way; run again, or {_by_hand(published, root)}"

@@ -171,7 +171,7 @@ def _obtain(archive: Archive, root: Path, verify: bool, tell: Callable[[str], No
     if file.is_file():
         if verify:
             tell(f"comparing {file} with its published checksum")
-            check_md5(file, archive.md5, f"{_REPLACE}, or set data.verify=false to take it as it is")
+            check_md5(file, archive.md5, f"{_REPLACE}, or set data.verify=false to use it as it is")
         return file
     by_hand = f"put {archive.file} into {root} by hand"
     tell(f"downloading {url}: {_size(archive.gigabytes)}")
