@@ -59,7 +59,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _without_measuring(config: DictConfig) -> bool:
-    """Whether to skip measuring colors: for images that are not in memory it would decode all of them."""
+    """Whether colors are measured; not for images outside memory, as all of them would be decoded."""
     if config.data.in_memory or config.data.statistics != "own":
         return True
     config.data.statistics = "imagenet"

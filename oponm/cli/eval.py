@@ -108,7 +108,7 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
 
 
 def _preprocessing(config: DictConfig) -> dict[str, Any]:
-    """The description of the data in the checkpoint; values that the run measured on its images are kept."""
+    """The description of the data in the checkpoint; values that the run found on its images are reused."""
     from oponm.models.weights import read_weights
 
     known = dict(read_weights(Path(str(config.checkpoint)), "checkpoint")[1].get("split", {}))

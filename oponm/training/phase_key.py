@@ -121,7 +121,7 @@ def _callback(callback: pl.Callback) -> dict[str, Any] | None:
 def trains_as_plain(module: LongTailModule, data: LongTailDataModule, epoch: int) -> bool:
     """Whether the state after some epochs is that of the plain network, apart from what waits for noise.
 
-    With auxiliary batch norm this holds if the optimizer keeps its weights in a group of their own, one process
+    With auxiliary batch norm this holds if the optimizer keeps those weights in a separate group, one process
     computes all gradients, and no checkpoint of a best epoch has been written.
 
     Args:

@@ -110,7 +110,7 @@ class StochasticAverage(WeightAveraging):
             super().on_validation_epoch_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning's state, and the first averaged epoch."""
+        """Lightning's state, and whether averaging has begun."""
         return {**super().state_dict(), "updated": self.updated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
