@@ -60,7 +60,7 @@ def fixed_keys(config: DictConfig) -> set[str]:
     """The keys with one value in all jobs of a sweep.
 
     Args:
-        config: of the command; keys without a value, or with several, are left to the sweeper, as are the keys of its
+        config: the command's config; keys with no or several values are left to the sweeper, as are the keys of its
             rows.
     """
     params, rows = (config.hydra.sweeper.get(name) or {} for name in ("params", "rows"))

@@ -69,12 +69,12 @@ def is_bad_input(error: BaseException) -> bool:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    if _behind(error) is not error:
+    if _file_error(error) is not error:
         return True
     return _at_file(error) or _full(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
 
 
-def _behind(error: BaseException) -> BaseException:
+def _file_error(error: BaseException) -> BaseException:
     """The file error that made a library refuse its configuration; else the error itself."""
     cause = error.__cause__
     return cause if isinstance(error, ValueError) and cause is not None and _at_file(cause) else error
@@ -98,7 +98,7 @@ def _full(error: BaseException) -> bool:
 
 
 def _in_one_line(error: BaseException, full: str) -> str:
-    error = error if isinstance(error, InputError) else _behind(error)
+    error = error if isinstance(error, InputError) else _file_error(error)
     if _full(error):
         return f"a file could not be written ({os.strerror(error.errno)}): {full}"  # type: ignore[attr-defined]
     if _at_file(error):

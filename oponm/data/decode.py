@@ -125,7 +125,7 @@ def eight_bits(image: Image.Image, pixel_max: float | None = None) -> Image.Imag
     """Reduce gray values of 16 or 32 bits, or floats, to 8 bits.
 
     Args:
-        image: of mode ``I``, ``I;16`` or ``F``.
+        image: an image of mode ``I``, ``I;16`` or ``F``.
         pixel_max: the value that becomes 255; None is :func:`white` of the image's own values.
 
     Raises:

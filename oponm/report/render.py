@@ -33,7 +33,7 @@ def terminal(table: Table) -> TerminalTable:
     """A table for the terminal; text columns may wrap, preferably between words; numbers do not.
 
     Args:
-        table: see :func:`~oponm.report.report_tables`.
+        table: a table, see :func:`~oponm.report.report_tables`.
     """
     shown = TerminalTable(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table = table.chosen(table.brief)
@@ -54,7 +54,7 @@ def markdown(table: Table) -> str:
     """Render a table as Markdown.
 
     Args:
-        table: see :func:`~oponm.report.report_tables`.
+        table: a table, see :func:`~oponm.report.report_tables`.
 
     Returns:
         Lines with a final line break.
@@ -95,7 +95,7 @@ def latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
     """Render tables as ``tabular`` environments, in the style of booktabs, for use in a float.
 
     Args:
-        tables: see :func:`~oponm.report.report_tables`.
+        tables: the tables, see :func:`~oponm.report.report_tables`.
         notes: lines for comments at the top, see :func:`~oponm.report.notes`.
 
     Returns:
@@ -120,7 +120,7 @@ def spreadsheet(tables: Sequence[Table]) -> str:
     """Render all values of the tables as CSV, one line per group, in full precision, for programs.
 
     Args:
-        tables: see :func:`~oponm.report.report_tables`.
+        tables: the tables, see :func:`~oponm.report.report_tables`.
 
     Returns:
         CSV with a header; unknown figures are empty. Figures are shares, but published ones stay in percent, and

@@ -117,7 +117,7 @@ def fit(
         num_nodes: number of machines; the script is launched on each.
         max_restarts: how often the processes that it starts are restarted if one dies, to resume from the last
             checkpoint. A launcher restarts its own processes.
-        precision: of Lightning's trainer.
+        precision: precision of Lightning's trainer.
         channels_last: memory format of weights and images; faster for convolutions in bf16.
         compile: call ``torch.compile`` on the network; on the CPU it needs a C++ compiler.
         split_noise: whether noise rows get a forward pass of their own; ``"auto"`` does so where the gradients stay

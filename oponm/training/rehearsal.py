@@ -87,7 +87,7 @@ def try_part(key: str, make: Callable[[], Any], mistakes: tuple[type[Exception],
     """Make an object before anything is written, to find out whether its settings can be used.
 
     Args:
-        key: of the setting at fault.
+        key: key of the setting at fault.
         make: the factory to call.
         mistakes: errors that are the setting's fault. Unless these are the default ones, an
             :class:`~oponm.errors.InputError` with a key of its own keeps that key.

@@ -66,7 +66,7 @@ class CelebA5(LongTailDataModule):
         image_size: side of the square images in pixels.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
-        **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the counts above; a
+        **options: for :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the counts above; a
             number draws another tail from these images. ``val="split"`` takes the published validation images.
 
     Raises:

@@ -47,7 +47,7 @@ class CifarLT(LongTailDataModule):
         verify: compare the files, and their archive if it is in ``root``, with their published checksums. False reads
             them unchecked, and numbers the classes if the file of their names is missing. A download is always
             compared.
-        **options: see :class:`~oponm.data.LongTailDataModule`.
+        **options: for :class:`~oponm.data.LongTailDataModule`.
 
     Raises:
         InputError: for a value out of range; from :meth:`setup`, if files are missing and cannot be downloaded, have

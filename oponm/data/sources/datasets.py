@@ -37,7 +37,7 @@ class DatasetLT(LongTailDataModule):
         val_dataset: the validation set for ``val="split"``; None holds it out of the training images.
         test_fraction: share of each class to hold out if there is no test set.
         image_size: side of the images in pixels; None takes the short side of the first one, 224 at most.
-        **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
+        **options: for :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:
         InputError: from :meth:`setup`, for images or labels of an unsupported kind.

@@ -25,7 +25,7 @@ class DigitsLT(LongTailDataModule):
 
     Args:
         test_per_class: test images of each class.
-        **options: see :class:`~oponm.data.LongTailDataModule`.
+        **options: for :class:`~oponm.data.LongTailDataModule`.
 
     References:
         Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.

@@ -59,7 +59,7 @@ class ListLT(LongTailDataModule):
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
         pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None keeps their own size.
             Images kept in memory are packed at ``image_size``.
-        **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
+        **options: for :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
             number draws another tail from it. ``val="split"`` takes the published validation list.
 
     Raises:

@@ -115,7 +115,7 @@ class WholeFiles(TorchCheckpointIO):
 
         Args:
             path: the file.
-            map_location: of ``torch.load``.
+            map_location: as in ``torch.load``.
             weights_only: has no effect: only weights and plain values are ever read.
         """
         held = self.held.pop(str(path), None)
@@ -130,8 +130,8 @@ class Checkpoints(Checkpoint):
 
     Args:
         folder: for the files.
-        files: how they are stored.
-        history: what is logged.
+        files: stores the files.
+        history: the logged rows.
         guard: watches the loss; it is asked before each checkpoint.
         validating: keep the best epoch by :data:`MONITOR`.
         every: minimum time between two writes of ``last.ckpt``.
