@@ -1,8 +1,8 @@
 """Oversampling with pure noise images (OPeN) and distribution-aware routing batch norm (DAR-BN).
 
-The library is in :mod:`oponm.nn`, :mod:`oponm.noise`, :mod:`oponm.longtail` and :mod:`oponm.rng`; the experiment
-framework around it is started by ``oponm train``, or by :func:`oponm.fit`. Each is imported when first used, so that
-``import oponm`` costs nothing.
+The library consists of :mod:`oponm.nn`, :mod:`oponm.noise`, :mod:`oponm.longtail` and :mod:`oponm.rng`; ``oponm train``
+or :func:`oponm.fit` starts the experiment framework around it. Each part is imported on first use, so that
+``import oponm`` is fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m oponm`` is ``oponm``."""
+"""Lets ``python -m oponm`` run ``oponm``."""
 
 from oponm.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Where the config files are, and what they say together."""
+"""Finds the config files and composes them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from oponm.errors import InputError, check_choice
 
 _PACKAGE = Path(__file__).resolve().parent
-# Beside the package in a checkout, inside it once installed as a wheel.
+# In a checkout the folder is beside the package, in a wheel inside it.
 CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
 
 
 def groups() -> dict[str, list[str]]:
-    """The config groups and the choices of each, read off the tree of config files.
+    """The config groups and the choices of each, read from the folders of config files.
 
     Example:
         >>> groups()["norm"]
@@ -40,7 +40,7 @@ def _composed(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf, open_dict
 
-    outer = GlobalHydra.instance().hydra  # of a program that is one of Hydra's itself
+    outer = GlobalHydra.instance().hydra  # the state of a program that uses Hydra itself
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
@@ -52,21 +52,21 @@ def _composed(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any
     with open_dict(config):
         del config["hydra"]
     settings: Any = OmegaConf.to_container(config, resolve=True)
-    return choices, {**settings, "logger": OmegaConf.to_container(config.logger)}  # below a folder yet to be named
+    return choices, {**settings, "logger": OmegaConf.to_container(config.logger)}  # unresolved: the folder has no name
 
 
 def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str, str], dict[str, Any]]:
-    """The settings that ``oponm train`` would have, told these choices and nothing else.
+    """Compose the settings of ``oponm train`` with these choices and no other arguments.
 
     Args:
         choices: a choice for some of the groups; the others are the command line's defaults.
-        seed: of the run, which other settings repeat.
+        seed: seed of the run, which other settings refer to.
 
     Returns:
         The choice in each group, and the settings, all resolved.
 
     Raises:
-        InputError: for a group or a choice that there is not.
+        InputError: for an unknown group or choice.
 
     Example:
         >>> chosen, settings = compose_choices({"method": "ldam_drw"})
@@ -83,7 +83,7 @@ def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str
 
 
 def default_choices() -> dict[str, str]:
-    """The choices of ``oponm train`` told nothing, in the order that its config is made in.
+    """The choices of ``oponm train`` without arguments, in the order of its defaults list.
 
     Example:
         >>> default_choices()["method"]
@@ -93,31 +93,31 @@ def default_choices() -> dict[str, str]:
 
 
 def also_chosen(chosen: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Choices, and those that their files make in other groups; a choice without a file here makes none.
+    """Add to choices those that their files make in other groups; a choice without a file makes none.
 
     Args:
         chosen: a choice for some of the groups.
-        given: choices that no other changes.
+        given: choices that other choices do not change.
 
     Example:
         >>> also_chosen({"loss": "focal", "method": "ldam_drw"}, {"method": "ldam_drw"})
         {'loss': 'ldam', 'method': 'ldam_drw'}
     """
     found = dict(chosen)
-    for group in (group for group, _ in reversed(_listed()) if group in found):  # it may choose in those above it
+    for group in (group for group, _ in reversed(_listed()) if group in found):  # a group may choose in groups above it
         found |= {other: to for other, to in _chooses(group, found[group]).items() if other not in given}
     return found
 
 
 def chosen(group: str, choice: Any) -> Any:
-    """What makes the thing that a choice of a config group names; anything but a name is given back as it is.
+    """The factory that a choice of a config group names; anything but a name is returned as it is.
 
     Args:
-        group: its name, of one whose choices are ``{_target_: ..., _partial_: true}``.
+        group: name of a group whose choices are ``{_target_: ..., _partial_: true}``.
         choice: a name in it, or an object in place of one.
 
     Raises:
-        InputError: for a name that there is not.
+        InputError: for an unknown name.
 
     Example:
         >>> chosen("augmentation", "flip_crop").keywords
@@ -135,7 +135,7 @@ def chosen(group: str, choice: Any) -> Any:
 
 @cache
 def choice_settings(group: str, choice: str) -> dict[str, Any]:
-    """What the file of one choice says of its group, alone, with nothing resolved.
+    """The settings of its group in the file of one choice, unresolved.
 
     Example:
         >>> choice_settings("norm", "dar")
@@ -148,7 +148,7 @@ def choice_settings(group: str, choice: str) -> dict[str, Any]:
 
 
 def _contents(group: str, choice: str) -> Any:
-    """What the file of a choice says, with its defaults of the same group."""
+    """The content of the file of a choice, with its defaults from the same group."""
     from omegaconf import OmegaConf
 
     path = CONF_DIR / group / f"{choice}.yaml"
@@ -162,12 +162,12 @@ def _contents(group: str, choice: str) -> Any:
 
 
 def _listed() -> list[tuple[str, str | None]]:
-    """The groups in the order that the config is made in, each with its default."""
+    """The groups in the order of the defaults list, each with its default."""
     return [next(iter(item.items())) for item in _read(CONF_DIR / "train.yaml")["defaults"] if isinstance(item, dict)]
 
 
 def _chooses(group: str, choice: str) -> dict[str, str]:
-    """What a choice, or one of its group that it is made from, chooses in other groups; not in Hydra's own."""
+    """The choices that a choice, or its defaults from the same group, makes in other groups except Hydra's own."""
     file = CONF_DIR / group / f"{choice}.yaml"
     found: dict[str, str] = {}
     own: dict[str, str] = {}
@@ -180,7 +180,7 @@ def _chooses(group: str, choice: str) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf  # not PyYAML alone, to which 1e-3 is a text
+    from omegaconf import OmegaConf  # not PyYAML, which reads 1e-3 as text
 
     content = OmegaConf.to_container(OmegaConf.load(path))
     if not isinstance(content, dict):

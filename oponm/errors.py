@@ -1,4 +1,4 @@
-"""The error for what the user can correct: it names the key or the file and the remedy."""
+"""The error for mistakes that the user can correct: it names the key or the file and the remedy."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Collection
 from numbers import Integral, Real
 from pathlib import Path
 
-BAD_INPUT = 2  # the command line's exit code for it
+BAD_INPUT = 2  # the command line's exit code for an InputError
 
 
 class InputError(ValueError):
-    """A setting, a file or a data set that cannot be used as it is.
+    """A setting, a file or a data set that cannot be used.
 
     The command line prints it in one line and ends with exit code 2; in a program it is a ``ValueError``.
 
     Args:
-        message: what is wrong and what to do about it, in one line.
+        message: the fault and the remedy, in one line.
         key: the name of the setting at fault, without its config group; the command line
             completes it to the full key (``delta`` becomes ``noise.delta``).
 
@@ -37,7 +37,7 @@ def check_int(key: str, value: object, minimum: int) -> int:
     """Return ``value`` as an ``int`` of at least ``minimum``.
 
     Raises:
-        InputError: if it is no whole number, or smaller.
+        InputError: if it is not a whole number, or is smaller.
 
     Example:
         >>> check_int("batch_size", 128, minimum=1)
@@ -52,7 +52,7 @@ def check_real(key: str, value: object, low: float, high: float = math.inf) -> f
     """Return ``value`` as a finite ``float`` in ``[low, high]``.
 
     Raises:
-        InputError: if it is no number, not finite, or outside.
+        InputError: if it is not a finite number, or is outside.
 
     Example:
         >>> check_real("delta", 1 / 3, 0, 1)
@@ -66,10 +66,10 @@ def check_real(key: str, value: object, low: float, high: float = math.inf) -> f
 
 
 def check_path(key: str, value: str | os.PathLike[str]) -> Path:
-    """Return ``value`` as a path, ``~`` for the home folder.
+    """Return ``value`` as a path, with ``~`` as the home folder.
 
     Raises:
-        InputError: if it is empty, as it is from a shell variable that is not set: that would be the current folder.
+        InputError: if it is empty, as from an unset shell variable: an empty path would be the current folder.
 
     Example:
         >>> check_path("root", "photos").name
@@ -99,7 +99,7 @@ def check_choice(key: str, value: str, choices: Collection[str]) -> str:
     """Return ``value`` if it is one of the choices.
 
     Raises:
-        InputError: listing them, if it is not.
+        InputError: listing the choices, if it is not.
 
     Example:
         >>> check_choice("val", "split", ["none", "split", "test"])

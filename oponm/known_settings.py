@@ -1,4 +1,4 @@
-"""The settings of a run, checked by name, before anything that takes time is imported."""
+"""Checks the settings of a run by name, before slow imports."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from oponm.renamed import old_names
 _REFUSED = {
     ("logger", None): "is a group of its own: logger=csv,wandb and others",
     ("callbacks", None): "are a group of their own: callbacks=early_stopping and others",
-    ("default_root_dir", None): "is the folder of the run: output_dir names it",
+    ("default_root_dir", None): "is the run's folder: set output_dir",
     ("use_distributed_sampler", True): "would draw again what the phases draw: leave it out",
     ("enable_checkpointing", False): "cannot be false, as a run resumes from its checkpoints: leave it out",
     ("limit_train_batches", 0): "cannot be 0, as nothing would be trained: leave it out",
     ("max_steps", 0): "cannot be 0, as nothing would be trained: leave it out",
     ("limit_test_batches", 0): "cannot be 0, as a run is evaluated when it has been trained: leave it out",
-    ("barebones", True): "leaves out what a run is resumed and reported by: leave it out",
+    ("barebones", True): "removes parts that resuming and reporting need: leave it out",
 }
 _SPAWNS = ("spawn", "fork", "notebook")
 _GROUPS = {
@@ -36,15 +36,15 @@ _GROUPS = {
 
 
 def check_settings(config: DictConfig) -> None:
-    """See that each setting is one that is read, and that none contradicts the phases or exact resumption.
+    """Check that each setting is known, and that none contradicts the phases or exact resumption.
 
-    What is below the other groups is passed on by name, and refused there.
+    Settings of the other groups are passed on by name, and refused where they are used.
 
     Args:
-        config: of a run.
+        config: the run's config.
 
     Raises:
-        InputError: for a setting that cannot be used, by its full name.
+        InputError: with the full key of a setting that cannot be used.
     """
     for path, new in old_names(OmegaConf.to_container(config, resolve=False)):  # type: ignore[arg-type]
         raise InputError(f"is now {new}", path)
@@ -72,7 +72,7 @@ def check_settings(config: DictConfig) -> None:
 
 @functools.cache
 def own_options() -> frozenset[str]:
-    """The settings under ``trainer`` that are this package's own; all else goes to Lightning's trainer.
+    """The settings under ``trainer`` that belong to this package; all others go to Lightning's trainer.
 
     Example:
         >>> {"channels_last", "num_threads"} <= own_options(), "precision" in own_options()
@@ -84,7 +84,7 @@ def own_options() -> frozenset[str]:
 
 @functools.cache
 def lightnings_options() -> frozenset[str]:
-    """The arguments of Lightning's trainer, read off its source, as to import it takes seconds.
+    """The arguments of Lightning's trainer, read from its source, as importing it takes seconds.
 
     Example:
         >>> {"max_epochs", "gradient_clip_val"} <= lightnings_options()

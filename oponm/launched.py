@@ -1,11 +1,11 @@
-"""What the environment says of this process: whether a launcher has started it as one of several."""
+"""Reads from the environment whether a launcher has started this process as one of several."""
 
 from __future__ import annotations
 
 import os
 
-OWN_JOB = "oponm-"  # begins the name of what a run starts itself
-FIRST_SPECIAL_STEP = 0xFFFFFFF0  # SLURM's interactive, batch and extern steps, and those that have not begun
+OWN_JOB = "oponm-"  # beginning of the names of jobs that a run starts itself
+FIRST_SPECIAL_STEP = 0xFFFFFFF0  # SLURM's interactive, batch and extern steps, and steps that have not begun
 
 
 def launched_elsewhere() -> bool:
@@ -22,7 +22,7 @@ def launched_elsewhere() -> bool:
 
 
 def _is_step(number: str) -> bool:
-    """Whether a step of a SLURM job is one of srun's; that of the batch script and the like have high numbers or none.
+    """Whether a step of a SLURM job is srun's; those of the batch script and the like have high numbers or none.
 
     Example:
         >>> [_is_step(number) for number in ("0", "", "batch", "4294967291")]
@@ -32,7 +32,7 @@ def _is_step(number: str) -> bool:
 
 
 def restarted() -> bool:
-    """Whether ``torchrun`` has restarted this process, after one of the run had died.
+    """Whether ``torchrun`` has restarted this process, after a process of the run had died.
 
     Example:
         >>> restarted()

@@ -1,4 +1,4 @@
-"""The setting that a mistyped key probably means."""
+"""Guesses the setting that a mistyped key means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from oponm.configs import compose_choices, groups
 
-# Names that other programs have for it, and that are like several here.
+# Names that other programs use, and that resemble several settings here.
 _ELSEWHERE = {
     "epochs": "trainer.max_epochs",
     "num_epochs": "trainer.max_epochs",
@@ -21,10 +21,10 @@ _ELSEWHERE = {
 
 
 def nearest_key(key: str) -> str | None:
-    """The key most like one that there is not.
+    """The known key most similar to an unknown one.
 
     Args:
-        key: as it was given, without ``+`` or ``~``.
+        key: the key as given, without ``+`` or ``~``.
 
     Example:
         >>> [nearest_key(key) for key in ("lr", "epochs", "optimizer.learning_rate", "noise.detla", "qqq")]
@@ -44,7 +44,7 @@ def nearest_key(key: str) -> str | None:
 
 
 def did_you_mean(key: str) -> str:
-    """A question to end a message with; nothing where no key is like it.
+    """A question that ends a message; empty if no key is similar.
 
     Example:
         >>> did_you_mean("lr")

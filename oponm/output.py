@@ -1,4 +1,4 @@
-"""What is printed never ends or fails a run: a terminal, pipe or device that goes away costs the output alone."""
+"""Keeps a run alive when its output fails: if a terminal, pipe or device goes away, only the output is lost."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class Unfailing:
-    """A text stream that drops what can no longer be written.
+    """A text stream that drops text which can no longer be written.
 
-    Where rich ends the program when a pipe closes, and ``print`` raises, one warning is logged and the work continues.
+    When a pipe closes, rich ends the program and ``print`` raises; here one warning is logged and the work continues.
 
     Args:
         stream: standard output or error.
-        name: of it, for the warning.
+        name: name of the stream, for the warning.
 
     Example:
         >>> import io
@@ -41,7 +41,7 @@ class Unfailing:
         self._try(lambda: self.stream.writelines(lines))
 
     def flush(self) -> None:
-        """Write what is buffered, or drop it."""
+        """Write the buffer, or drop it."""
         self._try(self.stream.flush)
 
     def _try(self, write: Callable[[], object]) -> None:
@@ -49,7 +49,7 @@ class Unfailing:
             return
         try:
             write()
-        except (OSError, ValueError) as error:  # the latter of a file that has been closed
+        except (OSError, ValueError) as error:  # ValueError: the file has been closed
             self.gone = True
             _into_nothing(self.stream)
             log.warning("%s cannot be written (%s): the run continues without it", self.name, error)
@@ -60,7 +60,7 @@ class Unfailing:
 
 @contextmanager
 def unfailing_output() -> Iterator[None]:
-    """A block in which neither ``sys.stdout`` nor ``sys.stderr`` fails, not even where it is closed from the start."""
+    """Let neither ``sys.stdout`` nor ``sys.stderr`` fail inside the block, even if one was closed from the start."""
     before = sys.stdout, sys.stderr
     outer = isinstance(sys.stdout, Unfailing)
     if not outer:
@@ -80,7 +80,7 @@ def _unfailing(stream: TextIO | None, name: str) -> Any:
 
 
 def _into_nothing(stream: TextIO) -> None:
-    """Let what is buffered, and what others write to the same descriptor, end nowhere."""
+    """Discard the buffer, and everything that is written to the same descriptor."""
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())

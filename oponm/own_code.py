@@ -1,4 +1,4 @@
-"""The code of a user that a run executes: which files it is in, and what is in them."""
+"""Finds the user's own code that a run executes: its files and their digests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
 _INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-_read: dict[str, tuple[Any, tuple[str, list[str]]]] = {}  # by module: the spec it was loaded by, and what was read then
+_read: dict[str, tuple[Any, tuple[str, list[str]]]] = {}  # by module: its spec, and the result at that time
 
 
 class UnknownCode(Exception):
-    """Code of a user's own that cannot be told, as that of a notebook, which is in no file."""
+    """The user's own code cannot be determined, such as code of a notebook, which is in no file."""
 
 
 def targets(settings: Any) -> Iterator[str]:
-    """The names of all code that settings have called.
+    """The names of all code that settings call.
 
     Args:
-        settings: plain values.
+        settings: settings as plain values.
 
     Example:
         >>> list(targets({"loss": {"_target_": "my_losses.Focal"}, "callbacks": [{"_target_": "mine.Watch"}]}))
@@ -40,20 +40,20 @@ def targets(settings: Any) -> Iterator[str]:
 
 
 def own_code(names: Iterable[str]) -> dict[str, str]:
-    """The files of a user's own that some names come from, and those that these import.
+    """The user's own files that define some names, and the own files that these import.
 
-    A module is a user's own if it is neither part of this package nor of Python, nor installed. Imports count wherever
-    they stand in a file. So do names that ``importlib.import_module`` is given as they are.
+    A module is the user's own if it is neither part of this package nor of Python, nor installed. Imports count
+    anywhere in a file; so do literal names in calls of ``importlib.import_module``.
 
     Args:
-        names: of modules, or of what is in them.
+        names: names of modules, or of objects in them.
 
     Returns:
-        The SHA-256 of each file's content, by the module's name. Of a module that has been imported it is that of its
-        first look, soon after the import, as later edits of the file are not what runs.
+        The SHA-256 of each file's content, by the module's name. An imported module keeps the digest of its first
+        look, soon after the import, as later edits of the file are not executed.
 
     Raises:
-        UnknownCode: naming what is in no file, or imports by a name that only running it tells.
+        UnknownCode: naming code that is in no file, or that imports by a computed name.
 
     Example:
         >>> own_code(["torch.optim.SGD", "oponm.losses.Focal", "json"])
@@ -70,7 +70,7 @@ def own_code(names: Iterable[str]) -> dict[str, str]:
 
 
 def _own_modules(name: str) -> Iterator[str]:
-    """The own modules on the way to a name: packages, the module itself."""
+    """The user's own modules in a name: packages, and the module itself."""
     if name.partition(".")[0] in ("__main__", "__mp_main__"):
         yield "__main__"
         return
@@ -92,7 +92,7 @@ def _is_own(module: str, file: Path) -> bool:
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """Where a module is, which is not imported for it; its origin is None where that is no file."""
+    """The spec of a module, found without importing it; its origin is None if it is not in a file."""
     loaded = sys.modules.get(module)
     package = module.rpartition(".")[0]
     if loaded is not None:
@@ -110,7 +110,7 @@ def _spec(module: str) -> ModuleSpec | None:
 def _look(module: str) -> tuple[str, list[str]]:
     """The digest of a module's file, and the names that it imports."""
     loaded = sys.modules.get(module)
-    version = getattr(loaded, "__spec__", None) or loaded  # a new one after each reload
+    version = getattr(loaded, "__spec__", None) or loaded  # a new object after each reload
     if loaded is not None and module in _read and _read[module][0] is version:
         return _read[module][1]
     spec = _spec(module)
@@ -131,7 +131,7 @@ def _imports(content: bytes, module: str, file: str) -> Iterator[str]:
     package = module if Path(file).name == "__init__.py" else module.rpartition(".")[0]
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # edited since it was imported
+    except (SyntaxError, ValueError):  # edited after it was imported
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -143,7 +143,7 @@ def _imports(content: bytes, module: str, file: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and _name(node.func) in ("import_module", "__import__"):
             if not (node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)):
-                raise UnknownCode(f"{module} imports by a name that only running it tells")
+                raise UnknownCode(f"{module} imports by a name that is computed at run time")
             yield node.args[0].value.lstrip(".")
 
 

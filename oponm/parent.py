@@ -1,4 +1,4 @@
-"""Processes of a run end when the one that started them does, even if that was killed."""
+"""Ends processes of a run when the process that started them ends, even if that was killed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ GRACE = 20.0  # seconds to finish a step and write a checkpoint
 
 
 def end_with_parent(look_every: float = LOOK_EVERY, grace: float = GRACE) -> None:
-    """Watch the parent of this process; when it is gone, ask this one to end as SIGTERM does, then end it.
+    """Watch the parent of this process; when it is gone, send this process SIGTERM, and later end it.
 
     Args:
-        look_every: seconds between two looks.
-        grace: seconds between asking and ending.
+        look_every: seconds between two checks.
+        grace: seconds between SIGTERM and the end.
     """
     threading.Thread(target=_watch, args=(os.getppid(), look_every, grace), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Names that were others before, in one table each: an old one is answered with what it is called now."""
+"""Old names of settings, arguments and targets with their current names; old names are refused with the new one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SETTINGS = {  # by full key
     "data.mixing": "mixing",
     "data.seed": "seed",
 }
-ARGUMENTS = {"mixer": "noise"}  # of data modules
-TARGETS = {"oponm.data.mixers.make_mixer": "oponm.data.noise.make_noise"}  # what settings name as their _target_
+ARGUMENTS = {"mixer": "noise"}  # arguments of data modules
+TARGETS = {"oponm.data.mixers.make_mixer": "oponm.data.noise.make_noise"}  # values of _target_ in settings
 
 
 def old_names(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Old names in a config: the full key of each, and what it is called now.
+    """Find old names in a config; yields the full key of each, and its current name.
 
     Args:
-        config: of a run, as plain values.
-        prefix: what the keys of ``config`` are below.
+        config: the run's config, as plain values.
+        prefix: full key of the group that ``config`` is.
 
     Example:
         >>> list(old_names({"noise": {"_target_": "oponm.data.mixers.make_mixer"}, "data": {"mixer": None}}))
@@ -39,11 +39,11 @@ def old_names(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def refuse_arguments(given: Mapping[str, Any], function: str) -> None:
-    """Refuse arguments that a function does not have, as Python does, and old names with what they are called now.
+    """Refuse unknown arguments of a function, as Python does, and old names with their current names.
 
     Args:
-        given: by name.
-        function: its name.
+        given: arguments by name.
+        function: name of the function.
 
     Raises:
         InputError: for an old name.
@@ -61,11 +61,11 @@ def refuse_arguments(given: Mapping[str, Any], function: str) -> None:
 
 
 def with_new_names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a run that was begun when some settings had their old names, as it reads now.
+    """Rename old settings in the config of an earlier run.
 
     Args:
-        config: as plain values, resolved. A setting that repeated another goes; one that differed from it stays, to be
-            refused.
+        config: as plain values, resolved. A setting that repeated another one is removed; one that differed from it
+            stays, and is refused later.
 
     Example:
         >>> with_new_names({"seed": 1, "data": {"seed": 1, "val": "none"}})

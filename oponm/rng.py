@@ -52,17 +52,17 @@ def derive_generator(
 def derived_randomness(
     seed: int, purpose: str, epoch: int = 0, step: int = 0, rank: int = 0, device: torch.device | str = "cpu"
 ) -> Iterator[None]:
-    """Seed torch's global generators by :func:`derive_seed` inside the block and put them back behind it.
+    """Seed torch's global generators by :func:`derive_seed` inside the block and restore them after it.
 
-    For code that takes no generator: dropout, weight initialisation, kornia.
+    It is for code that takes no generator: dropout, weight initialization, kornia.
 
     Args:
-        seed: see :func:`derive_seed`, as the next four.
-        purpose: see :func:`derive_seed`.
-        epoch: see :func:`derive_seed`.
-        step: see :func:`derive_seed`.
-        rank: see :func:`derive_seed`.
-        device: the accelerator whose generator is seeded beside the CPU's.
+        seed: the run's seed.
+        purpose: purpose of the draws.
+        epoch: zero-based epoch.
+        step: zero-based batch within the epoch.
+        rank: process rank.
+        device: the accelerator whose generator is seeded in addition to the CPU's.
 
     Example:
         >>> with derived_randomness(0, "model"):
@@ -72,7 +72,7 @@ def derived_randomness(
         >>> torch.equal(a, b)
         True
     """
-    # Not torch.manual_seed: it also queues a call, with a stack trace, for every kind of accelerator not in use.
+    # Not torch.manual_seed: it also queues a call, with a stack trace, for every kind of unused accelerator.
     target = derive_seed(seed, purpose, epoch, step, rank)
     accelerator = torch.device(device)
     devices = [] if accelerator.type == "cpu" else [accelerator]

@@ -1,4 +1,4 @@
-"""The names of the files in a run's folder, and how they are written."""
+"""The names of the files in a run's folder, and functions that write them."""
 
 import logging
 import os
@@ -15,13 +15,13 @@ LOCK_FILE = ".lock"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary file beside it, to the disk, and renamed.
+    """Write a file whole or not at all: a temporary file beside it is flushed to the disk and renamed.
 
-    One that says the same already is left alone.
+    A file with the same content is not written again.
 
     Args:
         path: the file; its folder must exist.
-        text: what it is to say.
+        text: content of the file.
 
     Example:
         >>> import tempfile
@@ -38,7 +38,7 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of ``path`` once it is on the disk; after an error it does not.
+    """A file to write to, which replaces ``path`` when it is on the disk; after an error it does not.
 
     Args:
         path: the file; its folder must exist.
@@ -64,7 +64,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def left_of_start(name: str) -> bool:
-    """Whether a file is one that a run leaves behind if it is killed before it has begun, which ``config.yaml`` tells.
+    """Whether a run leaves such a file if it is killed before it has begun; ``config.yaml`` marks the beginning.
 
     Example:
         >>> left_of_start("run.log"), left_of_start(".config.yaml.4711"), left_of_start("config.yaml")
@@ -78,8 +78,8 @@ def logs_to(handler: logging.Handler, file: Path) -> bool:
     """Whether a handler writes to a file.
 
     Args:
-        handler: of Python's logging.
-        file: there or not.
+        handler: a handler of Python's logging.
+        file: the file, which need not exist.
 
     Example:
         >>> logs_to(logging.NullHandler(), Path("run.log"))
@@ -89,10 +89,10 @@ def logs_to(handler: logging.Handler, file: Path) -> bool:
 
 
 def remove_unbegun(folder: Path) -> None:
-    """Take away what a run that never began has left, its folder and the empty ones above it; its log is closed.
+    """Remove the files and the folder of a run that never began, and empty folders above it; its log is closed.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Which settings of a run determine what is computed, and which only say where it goes and how it is watched."""
+"""Separates settings that determine the result of a run from those of its location and observation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from oponm.renamed import with_new_names
 
-GONE = ("published", "published_leads", "published_fifths", "published_note")  # in the configs of earlier versions
+GONE = ("published", "published_leads", "published_fifths", "published_note")  # keys in the configs of earlier versions
 FREE = frozenset(
     {
         *("resume", "output_dir", "phase_cache", "logger", "optimized_metric", *GONE),
@@ -20,9 +20,9 @@ FREE = frozenset(
 
 
 def recipe_and_method(choices: Mapping[str, Any]) -> str:
-    """What a run is called by what was chosen: the experiment, if there is one, and the method.
+    """The name of a run by its choices: the experiment, if there is one, and the method.
 
-    An experiment in a folder is of one method, which its name says.
+    The name of an experiment in a folder includes its method.
 
     Args:
         choices: the choice in each config group.
@@ -41,9 +41,9 @@ def determining_settings(config: Mapping[str, Any], free: Collection[str] = FREE
     """The settings that determine a result, by their full keys.
 
     Args:
-        config: of a run, resolved, as plain values; old names of settings count as what they are called now.
-        free: full keys that determine nothing, of settings or of whole groups.
-        prefix: what the keys of ``config`` are below.
+        config: the run's config, resolved, as plain values; old names of settings count as their current names.
+        free: full keys, of settings or of whole groups, that do not affect the result.
+        prefix: full key of the group that ``config`` is.
 
     Returns:
         ``{full key: value}``; no value is a mapping, and empty ones are left out.

@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: it finishes the step, writes a checkpoint, exits with 128 and the signal's number."""
+"""Signals that ask a run to end: it finishes the step, writes a checkpoint, exits with 128 + the signal's number."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALLED = (
-    128  # and the signal's number: 129 for SIGHUP, 130 for SIGINT, 138 for SIGUSR1, 140 for SIGUSR2, 143 for SIGTERM
+    128  # plus the signal's number: 129 for SIGHUP, 130 for SIGINT, 138 for SIGUSR1, 140 for SIGUSR2, 143 for SIGTERM
 )
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Stopped(BaseException):
-    """A run ended at a signal. Like ``KeyboardInterrupt`` it is no ``Exception``, so that nothing takes it for one.
+    """A run ended at a signal. Like ``KeyboardInterrupt`` it is no ``Exception``, so ``except Exception`` lets it pass.
 
     Args:
-        number: the signal's.
-        step: after which it ended, with a checkpoint of it; None if none was written.
+        number: number of the signal.
+        step: step after which the run ended, with a checkpoint; None if none was written.
 
     Attributes:
         signal: the signal.
-        step: the step of the checkpoint that is kept, or None.
+        step: the step of the checkpoint, or None.
     """
 
     def __init__(self, number: int, step: int | None = None) -> None:
@@ -31,10 +31,10 @@ class Stopped(BaseException):
 
 
 class AtOnce:
-    """While it is entered, the first of :data:`SIGNALS` raises :class:`Stopped` where the program is.
+    """Inside the block, the first of :data:`SIGNALS` raises :class:`Stopped` at the current point of the program.
 
-    A :class:`Stop` that is entered inside takes over meanwhile. Signals after the first are ignored, so that what is
-    being closed is closed; but a second one from the keyboard interrupts.
+    A :class:`Stop` block inside takes over. Signals after the first are ignored, so that cleanup can finish; but a
+    second one from the keyboard interrupts.
 
     Example:
         >>> import os
@@ -67,7 +67,7 @@ class AtOnce:
 
 
 class Stop:
-    """While it is entered, notes the signals of :data:`SIGNALS`; a second one from the keyboard interrupts at once.
+    """Records the signals of :data:`SIGNALS` inside the block; a second one from the keyboard interrupts at once.
 
     Example:
         >>> import os
@@ -101,14 +101,14 @@ class Stop:
 
 
 def _handle(handler: Any) -> dict[int, Any]:
-    """Put a handler in place for all signals; returns those that it replaces."""
-    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there
+    """Install a handler for all signals; returns the handlers that it replaces."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
         return {}
     return {number: signal.signal(number, handler) for number in heeded()}
 
 
 def heeded() -> list[signal.Signals]:
-    """Those of :data:`SIGNALS` that end a run; not SIGHUP where ``nohup`` has this process live on.
+    """The signals of :data:`SIGNALS` that end a run; SIGHUP is not one under ``nohup``.
 
     Example:
         >>> signal.SIGTERM in heeded()

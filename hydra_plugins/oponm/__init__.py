@@ -1,1 +1,1 @@
-"""Launchers and sweepers of oponm; Hydra takes these from the package ``hydra_plugins`` alone, and finds them in it."""
+"""Launchers and sweepers of oponm; Hydra finds plugins only in the package ``hydra_plugins``."""

@@ -1,9 +1,9 @@
-"""Launchers: each job of a sweep runs to its end, whatever happened to the others.
+"""Launchers: each job of a sweep runs to its end, whatever happens to the others.
 
-Hydra's slots have no place for a job whose process was killed: joblib's launcher has one pool of processes, which
-breaks with the first that is killed, submitit's raises the first error of a job, and both leave the others without
-results. Nor does a callback of Hydra see the jobs that a sweep has not begun. The choices of ``hydra/launcher`` are
-therefore these launchers, under the names and settings that users know.
+Hydra's slots do not handle a job whose process was killed: joblib's launcher has one pool of processes, which breaks
+when one is killed; submitit's raises the first error of a job; both leave the other jobs without results. Nor does a
+Hydra callback see the jobs that a sweep has not begun. The choices of ``hydra/launcher`` are therefore these launchers,
+with the names and settings that users know.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from oponm.errors import InputError
 from oponm.parent import GRACE, end_with_parent
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-SHARED = (  # settings that all of submitit's clusters have
+SHARED = (  # settings that all clusters of submitit have
     *("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name"),
     "stderr_to_stdout",
 )
 
 
 class SweepLauncher(Launcher):
-    """Composes the jobs, names their folders, and gathers what became of each.
+    """Composes the jobs, names their folders, and collects their results.
 
-    The names go to ``hydra.job.id``, of which ``hydra.sweep.subdir`` is made.
+    The names are set as ``hydra.job.id``, which ``hydra.sweep.subdir`` uses.
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra has for its launchers."""
+        """Store the objects that Hydra passes to its launchers."""
         self.context, self.task, self.config = hydra_context, task_function, config
         self.names = Counter[str]()
 
@@ -54,11 +54,11 @@ class SweepLauncher(Launcher):
         """Run the jobs.
 
         Args:
-            job_overrides: of each job.
-            initial_job_idx: the number of the first.
+            job_overrides: overrides of each job.
+            initial_job_idx: number of the first job.
 
         Returns:
-            What each returned: NaN where the job failed or its process was killed.
+            The result of each job: NaN if it failed or its process was killed.
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -78,16 +78,16 @@ class SweepLauncher(Launcher):
         """Run the jobs.
 
         Args:
-            jobs: each is composed when it is called.
+            jobs: functions that compose a job when called.
 
         Returns:
-            What each returned, or why it is lost.
+            The result of each job, or the reason why it is lost.
         """
 
     def _name(self, overrides: Sequence[str], fixed: set[str]) -> str:
-        """The name of a job; where a sweeper asks for the same again, another one, as the first has that folder."""
+        """The name of a job; a repeated one gets a new name, as the first has that folder."""
         name = run_name(overrides, fixed, self.config.get("seed"))
-        self.names[name.lower()] += 1  # some file systems take upper and lower case for the same
+        self.names[name.lower()] += 1  # some file systems ignore upper and lower case
         again = self.names[name.lower()]
         return name if again == 1 else run_name([*overrides, f"repeat={again}"], fixed, self.config.get("seed"))
 
@@ -99,10 +99,10 @@ class SweepLauncher(Launcher):
 
 
 class SerialLauncher(SweepLauncher):
-    """One job after the other, in this process."""
+    """Runs one job after the other, in this process."""
 
     def run(self, jobs: Sequence[Callable[[], Job]]) -> Sequence[JobReturn | str]:
-        """Run the jobs; a signal ends them all."""
+        """Run the jobs; a signal ends all of them."""
         ended = []
         for compose in jobs:
             ended.append(compose()())
@@ -111,12 +111,12 @@ class SerialLauncher(SweepLauncher):
 
 
 class ProcessLauncher(SweepLauncher):
-    """Jobs side by side, each in a process of its own: one that is killed takes no other with it.
+    """Runs jobs side by side, each in its own process: a killed one does not affect the others.
 
-    The cores are shared out among the jobs, unless ``OMP_NUM_THREADS`` and its like are set.
+    The cores are divided among the jobs, unless ``OMP_NUM_THREADS`` or a similar variable is set.
 
     Args:
-        n_jobs: how many run at once; -1 is as many as there are cores.
+        n_jobs: number of jobs at once; -1 is the number of cores.
     """
 
     def __init__(self, n_jobs: int = -1) -> None:
@@ -129,7 +129,7 @@ class ProcessLauncher(SweepLauncher):
         at_once = effective_n_jobs(self.n_jobs)
         threads = str(max(1, cpu_count() // at_once))
         waiting = deque(enumerate(jobs))
-        running: dict[int, tuple[int, Any, Connection]] = {}  # by what becomes ready when a process ends
+        running: dict[int, tuple[int, Any, Connection]] = {}  # by the sentinel that becomes ready when a process ends
         ended: dict[int, JobReturn | str] = {}
         try:
             while waiting or running:
@@ -154,13 +154,13 @@ class ProcessLauncher(SweepLauncher):
 
 
 class SubmititLauncher(SweepLauncher):
-    """One job of a cluster for each job of the sweep, by submitit.
+    """Runs each job of the sweep as a job of a cluster, by submitit.
 
     Args:
         cluster: ``"slurm"``, or ``"local"`` for processes of this machine.
-        submitit_folder: of submitit's own files.
-        max_num_timeout: how often SLURM runs a job again whose time was over.
-        parameters: of submitit's executor for the cluster, without the ``slurm_`` before those of SLURM alone.
+        submitit_folder: folder of submitit's files.
+        max_num_timeout: how often SLURM runs a job again that reached its time limit.
+        parameters: parameters of submitit's executor for the cluster; SLURM's without the prefix ``slurm_``.
     """
 
     def __init__(self, cluster: str, submitit_folder: str, max_num_timeout: int = 0, **parameters: Any) -> None:
@@ -180,13 +180,13 @@ class SubmititLauncher(SweepLauncher):
             executor.update_parameters(**self.parameters)
             with executor.batch():
                 submitted = [executor.submit(job) for job in composed]
-        except (NameError, AssertionError, RuntimeError) as error:  # which submitit raises for settings, and for sbatch
+        except (NameError, AssertionError, RuntimeError) as error:  # raised by submitit for settings and for sbatch
             raise InputError(f"cannot be used: {' '.join(str(error).split())}", "hydra.launcher") from error
         return [_result(job) for job in submitted]
 
 
 def _start(job: Job) -> tuple[Any, Connection]:
-    """Start a process for a job; what the job returns comes through the connection."""
+    """Start a process for a job; the connection receives the job's result."""
     context = multiprocessing.get_context("spawn")
     answer, sender = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(job, sender))

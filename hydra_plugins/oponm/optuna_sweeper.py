@@ -1,4 +1,4 @@
-"""A search for settings by Optuna's ask and tell; Hydra's own sweeper for it asks for Optuna before 3."""
+"""Searches for settings by Optuna's ask and tell; Hydra's own Optuna sweeper needs Optuna before 3."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class OptunaSweeper(Sweeper):
-    """Runs the jobs that Optuna proposes; one that fails is told to Optuna as failed.
+    """Runs the jobs that Optuna proposes; a failed one is reported to Optuna as failed.
 
     Args:
-        settings: see :class:`oponm.cli.plugins.Optuna`.
+        settings: the sweeper's settings, see :class:`oponm.cli.plugins.Optuna`.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra has for its sweepers."""
+        """Store the objects that Hydra passes to its sweepers."""
         self.config, self.context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
 
@@ -71,14 +71,14 @@ class OptunaSweeper(Sweeper):
         kept = {name: self.settings[name] for name in ("study_name", "storage", "direction")}
         try:
             study = optuna.create_study(**kept, load_if_exists=True)
-        except Exception as error:  # of the database's library
+        except Exception as error:  # an error of the database's library
             raise InputError(f"cannot be opened: {' '.join(str(error).split())}", "hydra.sweeper.storage") from error
-        # The same command proposes the same again, but one that resumes a study does not begin with its first trials.
+        # The same command proposes the same trials again; a resumed study does not repeat its first ones.
         study.sampler = optuna.samplers.TPESampler(seed=self.settings["seed"] + len(study.trials))
         return study
 
     def _run(self, study: optuna.Study, searched: dict[str, Any], fixed: list[str], number: int) -> None:
-        """Run some trials and tell what came of them; those of a sweep that is interrupted stay without an end."""
+        """Run some trials and report their results; trials of an interrupted sweep stay unfinished."""
         from optuna.trial import TrialState
 
         assert self.launcher is not None
@@ -94,7 +94,7 @@ def _finished(study: optuna.Study) -> int:
 
 
 def _distribution(override: Override) -> optuna.distributions.BaseDistribution:
-    """What Optuna proposes for an interval, or for a list of values."""
+    """Optuna's distribution for an interval, or for a list of values."""
     from optuna import distributions as kinds
 
     value = override.value()

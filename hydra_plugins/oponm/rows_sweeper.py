@@ -1,4 +1,4 @@
-"""A sweep of several products: rows of a table that no single product of settings makes."""
+"""Sweeps over several products of settings, such as the rows of a table that no single product gives."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from oponm.errors import InputError
 
 
 class RowsSweeper(Sweeper):
-    """Runs each row's every combination, as Hydra's own sweeper does of ``params`` alone.
+    """Runs every combination of each row, as Hydra's own sweeper does for ``params``.
 
     Args:
-        params: settings by key, which each row is combined with.
-        rows: see :class:`oponm.cli.plugins.Rows`.
+        params: settings by key, to combine each row with.
+        rows: overrides of each row, see :class:`oponm.cli.plugins.Rows`.
     """
 
     def __init__(self, params: Mapping[str, Any], rows: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ class RowsSweeper(Sweeper):
         self.rows = [row.split() for row in rows]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra has for its sweepers."""
+        """Store the objects that Hydra passes to its sweepers."""
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
 
@@ -37,10 +37,10 @@ class RowsSweeper(Sweeper):
         """Run the jobs of all rows.
 
         Args:
-            arguments: overrides of the command, which each row is combined with as well.
+            arguments: overrides of the command, to combine each row with as well.
 
         Raises:
-            InputError: for a setting of the command that a row has too.
+            InputError: for a setting of the command that a row also has.
         """
         assert self.config is not None
         jobs = self.jobs(arguments)
@@ -58,7 +58,7 @@ class RowsSweeper(Sweeper):
             arguments: overrides of the command.
 
         Raises:
-            InputError: for a setting of the command that a row has too, for an interval, and where there is no row.
+            InputError: for a setting of the command that a row also has, for an interval, and if there is no row.
 
         Example:
             >>> rows = RowsSweeper({"seed": "0,1"}, ["method=erm", "method=open norm=aux"]).jobs(["seed=3,4"])
@@ -78,7 +78,7 @@ class RowsSweeper(Sweeper):
 
 
 def _values(overrides: Sequence[str]) -> dict[str, list[str]]:
-    """The overrides that each of some overrides stands for, by key; of two of one key the last counts."""
+    """The overrides that each given override stands for, by key; the last one of a key counts."""
     found = {}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.get_key_element()

@@ -1,1 +1,1 @@
-"""The command line: ``oponm train | eval | report``. Hydra lives here only."""
+"""The command line: ``oponm train | eval | report``. Only this package imports Hydra."""

@@ -1,4 +1,4 @@
-"""Paths as people have them, in Hydra's grammar of overrides."""
+"""Quotes paths and sorts options, so that arguments fit Hydra's grammar of overrides."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
-    """Quote the values of path settings that hold characters with a meaning in Hydra's grammar.
+    """Quote the values of path settings that contain special characters of Hydra's grammar.
 
-    A list such as ``data.draw=ldam,m2m`` stays a list: for settings other than ``output_dir`` the path must exist.
+    A list such as ``data.draw=ldam,m2m`` stays a list, except for ``output_dir``, unless a path of that name exists.
 
     Raises:
-        InputError: for a path setting that is empty.
+        InputError: for an empty path setting.
 
     Example:
         >>> quote_paths(["output_dir=runs (new)/a=1", "data.draw=ldam,m2m"])
@@ -32,7 +32,7 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
 
 
 def checkpoint_of(path: str) -> str:
-    """The file that ``checkpoint=`` means: itself, or of a run's folder its last checkpoint.
+    """The file that ``checkpoint=`` names; for a run's folder, its last checkpoint.
 
     Example:
         >>> checkpoint_of("nowhere/last.ckpt")
@@ -44,7 +44,7 @@ def checkpoint_of(path: str) -> str:
 
 
 def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell Hydra's options, with their values, from overrides; its parser takes an option for the end of overrides.
+    """Separate Hydra's options, with their values, from overrides; its parser ends the overrides at an option.
 
     Returns:
         The options, and the overrides, each in order.
@@ -80,12 +80,12 @@ def _quote(argument: str) -> str:
 
 
 def in_quotes(value: str) -> str:
-    """A value as one text in Hydra's grammar.
+    """Quote a value as one text in Hydra's grammar.
 
     Example:
         >>> in_quotes("two, or three")
         '"two, or three"'
     """
-    # In Hydra's quotes a backslash is itself, unless quotes follow.
+    # In Hydra's quotes a backslash is literal, unless quotes follow.
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', re.sub(r"(\\+)$", r"\1\1", value))
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""``oponm cache``: the phases that are kept for other runs to start from; ``oponm cache clear`` removes them."""
+"""``oponm cache``: lists the stored phases; ``oponm cache clear`` removes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that a configuration gives to folders."""
+"""Names the folders of runs from their configuration."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from oponm.configs import groups
 LONGEST = 255  # bytes in the name of a folder
 _UNSAFE = r"[^A-Za-z0-9_.=+-]+"
 
-_tries = 1  # at the folder that is taken now
+_tries = 1  # number of tries at the folder name that is taken now
 
 
 def run_name(overrides: Sequence[str], fixed: Collection[str], seed: object = None) -> str:
-    """The name of a run in its sweep: what the sweep varies, by key, and the seed.
+    """The name of a run in its sweep: the settings that the sweep varies, by key, and the seed.
 
-    A choice of a config group stands alone where no other group has one of the name, other settings are ``key=value``.
-    The name depends on the run's own settings and on which keys vary, so that some runs of a sweep asked for again have
-    their folders again, as long as the same keys vary: ``method=choice(open)`` is one value of a key that varies.
+    A choice of a config group appears without its group if no other group has a choice of that name; other settings are
+    ``key=value``. The name depends only on the run's settings and on which keys vary, so a part of a sweep that is
+    started again has the same folders, as long as the same keys vary: ``method=choice(open)`` varies one key.
 
-    It is safe on shells and file systems; of a value that is not, a digest of eight digits tells it from others. Where
-    the name would be longer than a file system allows, a digest stands for the settings that do not fit;
+    The name is safe on shells and file systems; a value that is not gets a digest of eight digits. If the name would be
+    longer than a file system allows, a digest replaces the settings that do not fit;
     ``overrides.yaml`` in the folder lists them all.
 
     Args:
-        overrides: of the run.
-        fixed: the keys that have one value in the whole sweep, see :func:`fixed_keys`.
-        seed: of the run, where no override sets it.
+        overrides: the run's overrides.
+        fixed: keys with one value in the whole sweep, see :func:`fixed_keys`.
+        seed: the run's seed, if no override sets it.
 
     Example:
         >>> run_name(["method=open", "noise.delta=0.3", "trainer.max_epochs=9", "seed=1"], ["trainer.max_epochs"])
@@ -57,11 +57,11 @@ def run_name(overrides: Sequence[str], fixed: Collection[str], seed: object = No
 
 
 def fixed_keys(config: DictConfig) -> set[str]:
-    """The keys that have one value in all jobs of a sweep.
+    """The keys with one value in all jobs of a sweep.
 
     Args:
-        config: of the command; a key that it gives no value, or several, is up to the sweeper, and so is one
-            of its rows.
+        config: the command's config; keys with no or several values are left to the sweeper, as are the keys of its
+            rows.
     """
     params, rows = (config.hydra.sweeper.get(name) or {} for name in ("params", "rows"))
     given = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
@@ -72,7 +72,7 @@ def fixed_keys(config: DictConfig) -> set[str]:
 
 
 def _piece(key: str, value: str) -> str:
-    """One setting in a name."""
+    """One setting as a part of a name."""
     if value in groups().get(key, []):
         choice = value.replace("/", "-")
         return choice if _choices()[choice] == 1 else f"{key}={choice}"
@@ -80,7 +80,7 @@ def _piece(key: str, value: str) -> str:
 
 
 def _plain(value: str) -> str:
-    """A value without characters that have a meaning to shells or file systems."""
+    """A value without characters that are special to shells or file systems."""
     if not re.search(_UNSAFE, value):
         return value
     return f"{re.sub(_UNSAFE, '-', value).strip('-')}-{_digest(value)}"
@@ -92,23 +92,23 @@ def _digest(text: str) -> str:
 
 @cache
 def _choices() -> Counter[str]:
-    """How many groups have a choice of each name."""
+    """The number of groups that have a choice of each name."""
     return Counter(choice.replace("/", "-") for choices in groups().values() for choice in choices)
 
 
 def register_resolvers() -> None:
-    """Make what the config files use known to OmegaConf, in this process."""
-    # As the time is, it is remembered in a config, and in those of the jobs of a sweep.
+    """Register the resolvers of the config files with OmegaConf, in this process."""
+    # Cached, so that a config and those of a sweep's jobs resolve it once, like the time.
     OmegaConf.register_new_resolver("again", lambda: "" if _tries == 1 else f"-{_tries}", replace=True, use_cache=True)
 
 
 def take_folder(config: DictConfig) -> None:
-    """Make the folder that is named by the time, under a name that no other run has taken in the same second.
+    """Make the folder that is named by the time, with a name that no other run has taken in the same second.
 
-    One that a setting names is left to whoever runs in it.
+    A folder that a setting names is not made here.
 
     Args:
-        config: of the run or sweep; ``output_dir`` is that of the folder taken from now on.
+        config: config of the run or sweep; ``output_dir`` is set to the folder.
     """
     global _tries
     if "${again:}" not in str(OmegaConf.to_container(config, resolve=False)["output_dir"]):  # type: ignore[index, call-overload]
@@ -123,6 +123,6 @@ def take_folder(config: DictConfig) -> None:
             _tries += 1
             OmegaConf.clear_cache(config)
             continue
-        except OSError:  # which whoever runs in it will meet, and say
+        except OSError:  # the run meets the same error and reports it
             pass
         return

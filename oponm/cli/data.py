@@ -1,4 +1,4 @@
-"""``oponm data check|prepare|show``: what a data set holds, what is missing, and what a network is shown of it."""
+"""``oponm data check|prepare|show``: checks a data set, prepares it, or shows its augmented images."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from oponm.training.build import build_data, make_data, with_full_keys
 SHEET = "data.png"
 HELP = """oponm data check|prepare|show [data=...] [key=value ...]
 
-  check     what is there and what is missing, hashes, class counts, split digest; writes nothing
-  prepare   download what can be; decode all images once and keep them in the folder data.pack=...
-  show      as check, and data.png in output_dir: class counts, augmented images, noise beside them"""
+  check     present and missing files, hashes, class counts, split digest; writes nothing
+  prepare   download what is possible; decode all images once and store them in the folder data.pack=...
+  show      like check, and writes data.png to output_dir: class counts, augmented images, noise beside them"""
 
 
 def run(arguments: list[str]) -> None:
-    """Do what the first argument says with the data set that the overrides describe."""
+    """Run the action that the first argument names on the data set that the overrides describe."""
     if {"-h", "--help"} & set(arguments):
         print(HELP)
         return
@@ -59,7 +59,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _without_measuring(config: DictConfig) -> bool:
-    """Whether colours are measured: for images that are not kept in memory that means to decode them all."""
+    """Whether colors are measured; not for images outside memory, as all of them would be decoded."""
     if config.data.in_memory or config.data.statistics != "own":
         return True
     config.data.statistics = "imagenet"
@@ -67,7 +67,7 @@ def _without_measuring(config: DictConfig) -> bool:
 
 
 def _refuse(found: DataCheck, config: DictConfig) -> NoReturn:
-    """Print all that was found, and end with the first problem."""
+    """Print all findings, and end with the first problem."""
     _print(*found.findings)
     if found.counts:
         _print_table(found.class_names, found.counts)

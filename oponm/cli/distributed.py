@@ -1,4 +1,4 @@
-"""Be one of the processes that ``torchrun`` or ``srun`` has started: the first one leads, the others follow."""
+"""Runs a command in processes that ``torchrun`` or ``srun`` has started: the first one leads, the others follow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def together(command: Callable[[], None]) -> None:
-    """Run a command in the first process; the others take part in each run that it trains, until it is over.
+    """Run a command in the first process; the others take part in each run that it trains, until the command ends.
 
     Args:
         command: calls :func:`lead` for each run.
@@ -31,19 +31,19 @@ def together(command: Callable[[], None]) -> None:
             _follow()
             return
         try:
-            with one_line_errors():  # said before the others end, after which torchrun may end this one
+            with one_line_errors():  # printed before the others end; after that torchrun may end this one
                 command()
         finally:
             first_says(None)
 
 
 def lead(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Run:
-    """Run a config; as the first of several processes, together with the others.
+    """Train a config's run; in the first of several processes, together with the others.
 
     Args:
-        config: of the run.
+        config: the run's config.
         choices: the choice in each config group.
-        overrides: that made the config.
+        overrides: the overrides that made the config.
     """
     from oponm.training import run
     from oponm.training.distributed import all_came, first_says, leave, world_size
@@ -59,7 +59,7 @@ def lead(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
     except BaseException as error:
         told = isinstance(error, Stopped) or is_bad_input(error)
         if not (told and all_came(_end_of(folder))):
-            leave()  # so that the others, who have had no such error, do not wait for this one
+            leave()  # so that the others, which had no error, do not wait for this one
         raise
     all_came(_end_of(folder), seconds=0)
     return done
@@ -70,7 +70,7 @@ def _end_of(folder: Path | str) -> str:
 
 
 def _follow() -> None:
-    """Train what the first process says, run after run; what this one alone cannot use it says itself."""
+    """Train each run that the first process announces; report bad input that only this process has."""
     from oponm.training import run
     from oponm.training.distributed import all_came, first_says, leave
     from oponm.training.quiet import first_alone_speaks
@@ -85,7 +85,7 @@ def _follow() -> None:
                 run(config, choices=choices, overrides=overrides)
             all_came(_end_of(folder), seconds=0)
         except (Exception, Stopped) as error:
-            if isinstance(error, ChildProcessError):  # the first one says why
+            if isinstance(error, ChildProcessError):  # the first process gives the reason
                 code = 1
             elif isinstance(error, Stopped):
                 code = SIGNALLED + error.signal

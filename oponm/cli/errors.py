@@ -1,4 +1,4 @@
-"""Bad input ends in one line on standard error and exit code 2; ``OPONM_DEBUG=1`` shows the traceback."""
+"""Prints bad input as one line on standard error, with exit code 2; ``OPONM_DEBUG=1`` shows the traceback."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ ROOM = "make room, and run the command again"
 
 @contextmanager
 def one_line_errors(full: str = ROOM) -> Iterator[None]:
-    """Catch what the user can correct, print it in one line, and exit.
+    """Catch errors that the user can correct, print them in one line, and exit.
 
     Args:
-        full: what to do where a device is full.
+        full: remedy for a full disk.
 
     Caught are :class:`~oponm.errors.InputError`, and the errors of Hydra and OmegaConf about configs and overrides.
     Anything else is a defect and keeps its traceback.
@@ -65,23 +65,23 @@ def _kept(step: int | None) -> str:
 
 
 def is_bad_input(error: BaseException) -> bool:
-    """Whether the user can correct an error: settings, overrides, or a file that cannot be used."""
+    """Whether the user can correct an error: in settings, overrides, or a file that cannot be used."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    if _behind(error) is not error:
+    if _file_error(error) is not error:
         return True
     return _at_file(error) or _full(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
 
 
-def _behind(error: BaseException) -> BaseException:
-    """The error at a file that made a library say that it cannot be configured; else the error itself."""
+def _file_error(error: BaseException) -> BaseException:
+    """The file error that made a library refuse its configuration; else the error itself."""
     cause = error.__cause__
     return cause if isinstance(error, ValueError) and cause is not None and _at_file(cause) else error
 
 
 def explain(error: BaseException, full: str = ROOM) -> str:
-    """Why a job failed, in one line; of a defect, its kind too. Where a device is full, ``full`` says what to do."""
+    """The reason why a job failed, in one line; for a defect with its type. ``full`` is the remedy for a full disk."""
     if isinstance(error, Exception) and is_bad_input(error):
         return _in_one_line(error, full)
     text = " ".join(str(error).split())
@@ -98,13 +98,13 @@ def _full(error: BaseException) -> bool:
 
 
 def _in_one_line(error: BaseException, full: str) -> str:
-    error = error if isinstance(error, InputError) else _behind(error)
+    error = error if isinstance(error, InputError) else _file_error(error)
     if _full(error):
         return f"a file could not be written ({os.strerror(error.errno)}): {full}"  # type: ignore[attr-defined]
     if _at_file(error):
         return f"{error.filename}: {error.strerror}"  # type: ignore[attr-defined]
     text = re.sub(r"\s*\n\s*", " ", str(error).strip())
-    text = re.sub(r"^Caught .* Original Traceback .*InputError: ", "", text)  # from a process that decodes
+    text = re.sub(r"^Caught .* Original Traceback .*InputError: ", "", text)  # from a decoding process
     text = re.sub(r" See https?://\S+ for details", "", text)
     if override := getattr(error, "override", None):
         return f"{override} cannot be read as key=value: {text}{_how_to_quote(override)}"
@@ -114,7 +114,7 @@ def _in_one_line(error: BaseException, full: str) -> str:
     text = re.sub(r" ?Config search path:.*", "", text)
     text = re.sub(r"^In '[^']*': ", "", text)
     text = re.sub(r" Available options in '[^']*':", ": choose one of", text)
-    text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # what choices share is no choice
+    text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # files shared by choices are no choices
     text = re.sub(r"Missing mandatory value: (\S+)( \(\1\))?", r"\1 must be given: \1=...", text)
     if unknown := re.match(r"Could not override '([^']*)'", text):
         if unknown[1] in SETTINGS:
@@ -126,17 +126,17 @@ def _in_one_line(error: BaseException, full: str) -> str:
 
 
 def _how_to_quote(override: str) -> str:
-    """How an override is written whose value holds characters with a meaning in Hydra's grammar."""
+    """How to write an override whose value contains special characters of Hydra's grammar."""
     key, equals, value = override.partition("=")
     return f"; as one text it is {shlex.quote(f'{key}={in_quotes(value)}')}" if equals else ""
 
 
 @contextmanager
 def ending_at_signals(config: DictConfig) -> Iterator[None]:
-    """Let signals end what is done inside, and look up what the run has kept by then.
+    """Let signals end the block, and look up the last checkpoint of the run.
 
     Args:
-        config: of the run; its ``output_dir`` is the run's folder by the time that anything is kept.
+        config: the run's config; its ``output_dir`` is the run's folder before the first checkpoint.
 
     Raises:
         Stopped: at a signal, with the step of the run's last checkpoint.
@@ -151,7 +151,7 @@ def ending_at_signals(config: DictConfig) -> Iterator[None]:
 
 
 def kept_step(folder: Path) -> int | None:
-    """The step of the last checkpoint in a run's folder; None if there is none that can be read.
+    """The step of the last checkpoint in a run's folder; None if there is no readable one.
 
     Example:
         >>> kept_step(Path("nowhere"))

@@ -1,4 +1,4 @@
-"""``oponm eval``: a checkpoint on the test set, another part of the run's data, or a folder of images."""
+"""``oponm eval``: evaluates a checkpoint on the test set, another part of the run's data, or a folder of images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _run_of_checkpoint(arguments: list[str]) -> Recorded:
-    """What is recorded of the run that wrote the checkpoint, but where its files should go."""
+    """The recorded config of the run that wrote the checkpoint, without its output folder."""
     given = [argument.partition("=")[2] for argument in arguments if argument.startswith("checkpoint=")]
     if not given:
         return Recorded()
@@ -72,7 +72,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         with open_loggers(config) as loggers:
             measured = evaluate(module, data, loggers, **trainer_options(config))
             Dashboard().on_evaluation_end(loggers, measured)
-        begin(folder, config, identity["overrides"])  # not before: a file that cannot be read is met on the way
+        begin(folder, config, identity["overrides"])  # only now, as reading the files above may fail
         result = {
             **identity,
             **measured,
@@ -87,7 +87,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
 
 
 def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
-    """The network with the checkpoint's weights, and the part of the run's data that is asked for."""
+    """The network with the checkpoint's weights, and the requested part of the run's data."""
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
     from oponm.known_settings import check_settings
@@ -103,12 +103,12 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     check_split(trained_on, data, config.split)
     if "statistics" in known:
         data.normalise_as(Statistics(*(tuple(known["statistics"][name]) for name in ("mean", "std"))))
-        module.class_counts = data.class_counts = list(known["class_counts"])  # which tell many- from few-shot
+        module.class_counts = data.class_counts = list(known["class_counts"])  # which define many- and few-shot classes
     return module, data
 
 
 def _preprocessing(config: DictConfig) -> dict[str, Any]:
-    """What the checkpoint says of its data; what the run found out from its images then, is not found out again."""
+    """The description of the data in the checkpoint; values that the run found on its images are reused."""
     from oponm.models.weights import read_weights
 
     known = dict(read_weights(Path(str(config.checkpoint)), "checkpoint")[1].get("split", {}))
@@ -133,4 +133,4 @@ def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     shots = OmegaConf.to_container(config.shots, resolve=True)
     options: dict[str, Any] = {"shots": shots, "confusion_matrix": config.trainer.confusion_matrix}
     module = LongTailModule(classifier.network, class_counts=classifier.class_counts, seed=config.seed, **options)
-    return module, cast(LongTailDataModule, data)  # it has what an evaluation asks of one
+    return module, cast(LongTailDataModule, data)  # it has all attributes that an evaluation uses

@@ -1,4 +1,4 @@
-"""``oponm export``: a network as a file of its own, with its labels and a model card."""
+"""``oponm export``: writes a network to a file, with its labels and a model card."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from oponm.errors import InputError, check_choice, check_flag
 
 HELP = """oponm export checkpoint=RUN/checkpoints/last.ckpt [key=value ...]
 
-  format=onnx          or torchscript, torch_export, state_dict (weights; the model card makes the network)
-  output=FILE          where the network goes, labels.txt and MODEL_CARD.md beside it; exported/FORMAT/model.EXTENSION
-  input=unit           images as floats in [0, 1]; uint8: as bytes; normalised: normalised already
+  format=onnx          or torchscript, torch_export, state_dict (weights; the model card has code for the network)
+  output=FILE          file of the network, with labels.txt and MODEL_CARD.md beside it; exported/FORMAT/model.EXTENSION
+  input=unit           images as floats in [0, 1]; uint8: as bytes; normalised: normalized already
   overwrite=true       replace files that exist
   trust=true           import a network that is not part of oponm, by the name in the checkpoint"""
 
 
 def run(arguments: list[str]) -> None:
-    """Export what ``arguments`` name."""
+    """Export the checkpoint that ``arguments`` name."""
     if not arguments or {"-h", "--help"} & set(arguments):
         print(HELP)
         return

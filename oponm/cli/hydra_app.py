@@ -1,4 +1,4 @@
-"""Start a job through Hydra, with this project's config folder and resolvers."""
+"""Starts a job through Hydra, with this project's config folder and resolvers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SWEEPING = ("sweep=", "hparams_search=")  # choices that make a command a sweep
 
 
 class Task:
-    """What Hydra calls for each config, here or in a process that a launcher has started.
+    """The function that Hydra calls for each config, here or in a process that a launcher has started.
 
-    What ends a process, a signal or an error of a run that stands alone, is said in one line. The errors of a job of a
-    sweep are Hydra's to pass on to the callback.
+    A signal, or an error of a single run, ends the process with one line. Errors of a sweep's job are raised to Hydra,
+    which passes them to the callback.
 
     Args:
         job: returns the figure that a sweeper may optimize, if there is one.
-        full: what to do where a device is full.
+        full: remedy for a full disk.
     """
 
     def __init__(self, job: Callable[[DictConfig], float | None], full: str) -> None:
@@ -56,16 +56,16 @@ def launch(
     job: Callable[[DictConfig], float | None],
     recorded: Recorded = Recorded(),  # noqa: B008 (frozen)
 ) -> None:
-    """Compose the config of ``command`` from ``arguments`` and run ``job`` on it, or on each config of a sweep.
+    """Compose the config of ``command`` from ``arguments``, and run ``job`` on it or on each config of a sweep.
 
     Args:
         command: ``"train"`` or ``"eval"``, the name of a config file.
         arguments: overrides and Hydra's own options.
-        recorded: a run whose config the arguments are put on top of.
+        recorded: the recorded run whose config the arguments change.
         job: returns the figure that a sweeper may optimize, if there is one.
 
     Raises:
-        InputError: for a config group set to null, and for options of Hydra's that exclude each other.
+        InputError: for a config group set to null, or for Hydra options that exclude each other.
     """
     for group, choices in groups().items():
         if {f"{group}=null", f"+{group}=null", f"{group}=", f"+{group}="} & set(arguments):
@@ -92,7 +92,7 @@ def launch(
     except BaseException as error:
         if Sweep.folder:
             conclude(Sweep.folder)
-        if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra's, of no class of its own
+        if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra has no error class for it
             raise InputError(str(error)) from None
         raise
     if Sweep.folder and (code := conclude(Sweep.folder)):
@@ -100,6 +100,6 @@ def launch(
 
 
 def _is_list(argument: str) -> bool:
-    """Whether an override of ``output_dir`` would be swept over."""
+    """Whether an override of ``output_dir`` would be swept."""
     key, _, value = argument.partition("=")
     return key == "output_dir" and "," in value and value[:1] not in "\"'"

@@ -1,7 +1,7 @@
-"""What a run does not use is not imported: torchmetrics without the libraries that it draws and listens with.
+"""Imports torchmetrics without the libraries for plots and audio that a run does not use.
 
-Beside the metrics used here, ``import torchmetrics`` brings in matplotlib, SciPy and torchvision for others of its
-metrics: a second or two of each command, which only its process may spare, as another's may want them.
+``import torchmetrics`` also imports matplotlib, SciPy and torchvision, for metrics that are not used here: a second or
+two of each command. Only the process of a command may skip them, as other programs may need them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SPARED = ("matplotlib", "scipy", "torchvision")
 
 
 class LeanTorchmetrics:
-    """An import hook: when torchmetrics is imported, it finds none of :data:`SPARED`; each can be imported as ever."""
+    """An import hook: torchmetrics finds none of :data:`SPARED` while it is imported; other imports find them."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Answer for torchmetrics, once."""
+        """Find torchmetrics, once."""
         if name != "torchmetrics":
             return None
         sys.meta_path.remove(self)
@@ -42,16 +42,16 @@ class LeanTorchmetrics:
 
 
 def import_leanly() -> None:
-    """Spare this process what torchmetrics would import beside itself; nothing happens if it is there already."""
+    """Import torchmetrics without :data:`SPARED` in this process; does nothing if it is imported already."""
     if "torchmetrics" not in sys.modules and not any(isinstance(hook, LeanTorchmetrics) for hook in sys.meta_path):
         sys.meta_path.insert(0, LeanTorchmetrics())
 
 
 class Without:
-    """A finder of modules and distributions that finds none of :data:`SPARED`, in place of another.
+    """A finder that wraps another one and finds none of :data:`SPARED`.
 
     Args:
-        finder: one of ``sys.meta_path``.
+        finder: a finder of ``sys.meta_path``.
     """
 
     def __init__(self, finder: Any) -> None:
@@ -60,11 +60,11 @@ class Without:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module, for an import."""
+        """Find a module for an import."""
         return None if name in SPARED else self.finder.find_spec(name, path, target)
 
     def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
-        """Find what is installed, for a version."""
+        """Find installed distributions, for their versions."""
         find = getattr(self.finder, "find_distributions", None)
         return [] if context.name in SPARED or find is None else find(context)
 
@@ -74,7 +74,7 @@ class Without:
 
 @contextmanager
 def _spared() -> Iterator[None]:
-    """Let Lightning's utilities, which torchmetrics asks, find none of the libraries."""
+    """Hide the libraries from Lightning's utilities, which torchmetrics asks for them."""
     from lightning_utilities.core.imports import package_available
 
     before = list(sys.meta_path)
@@ -83,4 +83,4 @@ def _spared() -> Iterator[None]:
         yield
     finally:
         sys.meta_path[:] = before
-        package_available.cache_clear()  # it remembers what it was told
+        package_available.cache_clear()  # the answers are cached

@@ -1,4 +1,4 @@
-"""``oponm COMMAND ...``: finds the command, and turns bad input into one line and exit code 2."""
+"""``oponm COMMAND ...``: runs the command; bad input gives one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from oponm.output import unfailing_output
 COMMANDS = {
     "train": "train a model and evaluate it; without arguments OPeN on the embedded digits",
     "eval": "evaluate a checkpoint on the test set, split=val or train, or folder=DIR: oponm eval checkpoint=FILE",
-    "predict": "classes of image files: oponm predict checkpoint=FILE PHOTOS",
+    "predict": "predict classes of image files: oponm predict checkpoint=FILE PHOTOS",
     "export": "ONNX, TorchScript or torch.export, to run without oponm, or weights: oponm export checkpoint=FILE",
     "data": "data check: class counts, hashes, digest; data prepare: download, decode once; data show: a PNG sheet",
-    "cache": "the phases kept for other runs to start from, and their size; oponm cache clear removes them",
+    "cache": "stored phases for other runs to start from, and their size; oponm cache clear removes them",
     "report": "tables and a figure of finished runs: oponm report DIR...",
 }
-_RUNS = ("train", "eval")  # what they print is beside the point of them
+_RUNS = ("train", "eval")  # their output is not their purpose
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def find_modules_here() -> None:
-    """Let a network of one's own in the current folder be imported by its name, after all that is installed.
+    """Make your own networks in the current folder importable by name, after all installed packages.
 
     Raises:
         InputError: if the folder is gone.
@@ -84,7 +84,7 @@ def usage() -> str:
 
 
 def _choices(group: str, choices: list[str]) -> str:
-    """A group's choices, wrapped; of those in folders, the folders."""
+    """A group's choices, wrapped; choices in folders are listed by folder."""
     names = dict.fromkeys(f"{choice.partition('/')[0]}/..." if "/" in choice else choice for choice in choices)
     return textwrap.fill(
         ", ".join(names),

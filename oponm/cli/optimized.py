@@ -1,4 +1,4 @@
-"""The figure that a run gives to the sweeper that asked for it: one of the validation set, never of the test set."""
+"""The validation figure that a run returns to a sweeper; it is never one of the test set."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from omegaconf import DictConfig
 from oponm.errors import InputError
 
 KEY = "optimized_metric"
-_EVERY = ("BasicSweeper", "RowsSweeper")  # run every combination, whatever comes out
+_EVERY = ("BasicSweeper", "RowsSweeper")  # these sweepers run every combination and need no figure
 
 
 def check_optimized(config: DictConfig) -> None:
-    """See, before anything is trained, that the sweeper will get what it asks for.
+    """Check before training that the run will have the figure that the sweeper needs.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
         InputError: if ``optimized_metric`` names no figure of the validation set; or if a sweeper other than Hydra's
-            basic one asks, and there is no such set.
+            basic one needs it, and there is no validation set.
     """
     name = config.get(KEY)
     if name is not None and not (isinstance(name, str) and name.startswith("val/")):
@@ -37,14 +37,14 @@ def check_optimized(config: DictConfig) -> None:
 
 
 def optimized(config: DictConfig, result: Mapping[str, Any]) -> float | None:
-    """What a run returns to Hydra: the figure of its last epoch, or None where it has none and none is asked for.
+    """The figure of the last epoch that a run returns to Hydra; None where it has none and none is needed.
 
     Args:
-        config: of the run.
+        config: the run's config.
         result: the content of ``result.json``.
 
     Raises:
-        InputError: if a sweeper other than Hydra's basic one asks for a figure that the run does not have.
+        InputError: if a sweeper other than Hydra's basic one needs a figure that the run does not have.
     """
     measured = result.get("validation_metrics") or {}
     if (value := measured.get(config.get(KEY))) is not None:

@@ -1,4 +1,4 @@
-"""How each job of a sweep ended: a file of its own that the job writes wherever it runs, read at the end."""
+"""Records how each job of a sweep ended: each job writes a file, and the sweep reads them at its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-FOLDER = ".jobs"  # below the sweep's, while it runs; in it a folder for each sweep that runs there
+FOLDER = ".jobs"  # inside the sweep's folder while it runs; with a folder for each sweep that runs there
 NOT_RUN, RUNNING, DONE, FAILED = "not run", "running", "done", "failed"
 UNENDED = {NOT_RUN: "the sweep ended before it began", RUNNING: "had not ended when the sweep's command did"}
 LOST = "its process ended without a word"
@@ -17,15 +17,15 @@ LOST = "its process ended without a word"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended, or how far it has come.
+    """The state of a job, or how it ended.
 
     Attributes:
-        number: of the job in the sweep, from 0.
-        folder: of its run, below the sweep's; it may not be there yet.
-        overrides: that made it this job.
+        number: number of the job in the sweep, from 0.
+        folder: folder of its run, inside the sweep's; it may not exist yet.
+        overrides: the job's overrides.
         status: ``"not run"``, ``"running"``, ``"done"`` or ``"failed"``.
-        reason: why it failed, or is not done, in one line.
-        bad_input: whether the user can correct that.
+        reason: why it failed or is not done, in one line.
+        bad_input: whether the user can correct the failure.
     """
 
     number: int
@@ -38,11 +38,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The outcomes of one sweep, of several that may run in the same folder at once.
+    """The outcomes of one sweep; several sweeps may run in the same folder at once.
 
     Attributes:
         sweep: the folder of the sweep.
-        name: of this sweep in it.
+        name: name of this sweep in the folder.
 
     Example:
         >>> import tempfile
@@ -60,27 +60,27 @@ class Outcomes:
 
     @classmethod
     def of(cls, sweep: Path) -> Outcomes:
-        """Those of the sweep that the command of this process runs; pickled, they are the same in other processes."""
+        """The outcomes of the sweep that this process runs; pickled, they are the same in other processes."""
         return cls(sweep, f"{socket.gethostname()}-{os.getpid()}")
 
     def write(self, outcome: Outcome) -> None:
-        """Write down an outcome, in place of what was known of the job before."""
+        """Write an outcome, in place of an earlier one of the job."""
         from oponm.training.result import write_json
 
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json(self._folder / f"{outcome.number}.json", asdict(outcome))
 
     def read(self) -> list[Outcome]:
-        """What is known of the jobs when the sweep is over, by number."""
+        """The outcomes of all jobs when the sweep is over, by number."""
         found = [_read(file) for file in self._folder.glob("*.json")]
         ended = [replace(one, reason=UNENDED.get(one.status, one.reason)) for one in found]
         return sorted(ended, key=lambda outcome: outcome.number)
 
     def lose(self, number: int, reason: str) -> None:
-        """Write down that a job failed, unless its outcome says already how it ended.
+        """Record that a job failed, unless its outcome says how it ended.
 
         Args:
-            number: of the job.
+            number: number of the job.
             reason: why it failed.
         """
         outcome = _read(self._folder / f"{number}.json")
@@ -88,7 +88,7 @@ class Outcomes:
             self.write(replace(outcome, status=FAILED, reason=reason))
 
     def forget(self) -> None:
-        """Remove the files of this sweep, and those of sweeps of this machine that were killed."""
+        """Remove the files of this sweep, and those of sweeps on this machine that were killed."""
         folder = self.sweep / FOLDER
         for other in folder.glob("*"):
             host, _, process = other.name.rpartition("-")

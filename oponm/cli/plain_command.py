@@ -1,4 +1,4 @@
-"""Commands that take settings and file names, and make no run folder."""
+"""Composes commands that take settings and file names and make no run folder."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
     """Compose ``conf/COMMAND.yaml`` with overrides.
 
     Args:
-        command: its name.
-        arguments: ``key=value`` for keys of that file, values in Hydra's grammar but for the paths ``checkpoint`` and
-            ``output``, which are taken as they are; and file names, which may hold ``=`` where they exist.
+        command: name of the command.
+        arguments: ``key=value`` for keys of that file, with values in Hydra's grammar, except for the paths
+            ``checkpoint`` and ``output``, which are literal; and file names, which may contain ``=`` if they exist.
 
     Returns:
         The config, and the file names.
 
     Raises:
-        InputError: for a setting that there is not.
+        InputError: for an unknown setting.
 
     Example:
         >>> config, files = compose_command("predict", ["checkpoint=runs (new)/a=1.ckpt", "photos", "format=json"])

@@ -1,4 +1,4 @@
-"""The choices of ``hydra/launcher`` and ``hydra/sweeper`` that are oponm's own, and the settings of each."""
+"""oponm's own choices of ``hydra/launcher`` and ``hydra/sweeper``, and the settings of each."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hydra.core.plugins import Plugins
 
 @dataclass
 class Basic:
-    """The jobs of a sweep one after the other."""
+    """Runs the jobs of a sweep one after the other."""
 
     _target_: str = "hydra_plugins.oponm.launchers.SerialLauncher"
 
 
 @dataclass
 class Joblib:
-    """The jobs of a sweep side by side on this machine, each in a process of its own.
+    """Runs the jobs of a sweep side by side on this machine, each in its own process.
 
     Attributes:
-        n_jobs: how many run at once; -1 is as many as there are cores.
+        n_jobs: number of jobs at once; -1 is the number of cores.
     """
 
     _target_: str = "hydra_plugins.oponm.launchers.ProcessLauncher"
@@ -30,11 +30,11 @@ class Joblib:
 
 @dataclass
 class SubmititLocal:
-    """Each job of a sweep as submitit runs a job of a cluster, in processes of this machine: to try a sweep out.
+    """Runs each job of a sweep as submitit does on a cluster, in processes of this machine: to try a sweep out.
 
     Attributes:
-        timeout_min: the time of a job.
-        tasks_per_node: one, which starts the processes of ``trainer.devices``.
+        timeout_min: time limit of a job, in minutes.
+        tasks_per_node: 1; this task starts the processes of ``trainer.devices``.
     """
 
     _target_: str = "hydra_plugins.oponm.launchers.SubmititLauncher"
@@ -53,12 +53,12 @@ class SubmititLocal:
 
 @dataclass
 class SubmititSlurm(SubmititLocal):
-    """The jobs of a sweep as an array of SLURM's; what is null is SLURM's own default.
+    """Runs the jobs of a sweep as a SLURM array; null takes SLURM's default.
 
     Attributes:
-        max_num_timeout: how often a job whose time is over runs again, and resumes its run.
-        signal_delay_s: from SLURM's signal to the end of a job's time.
-        array_parallelism: jobs at once.
+        max_num_timeout: how often a job that reached its time limit runs again, and resumes its run.
+        signal_delay_s: seconds from SLURM's signal to the end of a job's time.
+        array_parallelism: number of jobs at once.
         setup: commands before the job's own.
         additional_parameters: further options of sbatch, such as ``{mail-user: me@example.org}``.
     """
@@ -84,16 +84,16 @@ class SubmititSlurm(SubmititLocal):
 
 @dataclass
 class Optuna:
-    """A search by Optuna, which proposes the settings of each job.
+    """Searches with Optuna, which proposes the settings of each job.
 
     Attributes:
-        n_trials: jobs that a study has at the end, those that failed and those in the storage included.
-        n_jobs: jobs proposed at once, for launchers that run jobs side by side.
-        direction: of ``optimized_metric``: ``maximize`` or ``minimize``.
-        storage: a URL of a database that keeps the study, such as ``sqlite:///study.db``; null keeps none.
-        study_name: of the study in the storage.
-        seed: of the proposals.
-        params: the settings that are searched, as intervals or lists.
+        n_trials: number of jobs of the study at the end, including failed ones and those in the storage.
+        n_jobs: number of jobs proposed at once, for launchers that run jobs side by side.
+        direction: direction of ``optimized_metric``: ``maximize`` or ``minimize``.
+        storage: a URL of a database that stores the study, such as ``sqlite:///study.db``; null stores none.
+        study_name: name of the study in the storage.
+        seed: seed of the proposals.
+        params: settings to search, as intervals or lists.
     """
 
     _target_: str = "hydra_plugins.oponm.optuna_sweeper.OptunaSweeper"
@@ -108,10 +108,10 @@ class Optuna:
 
 @dataclass
 class Rows:
-    """A sweep of several products.
+    """Runs several products of settings in one sweep.
 
     Attributes:
-        params: settings that each row is combined with.
+        params: settings to combine each row with.
         rows: each a line of overrides without spaces in them, such as ``method=open norm=aux,standard``.
     """
 
@@ -121,11 +121,11 @@ class Rows:
 
 
 def store_plugins() -> None:
-    """Make the choices known to Hydra, in place of others of the same names.
+    """Register the choices with Hydra, in place of others of the same names.
 
-    Files of choices cannot do that: Hydra holds a file against the choice of its name that a plugin has stored.
+    Config files cannot replace them: Hydra checks such a file against the choice that a plugin has stored.
     """
-    Plugins.instance()  # finds the plugins, which store their choices
+    Plugins.instance()  # loads the plugins, which store their choices
     launchers = {"basic": Basic, "joblib": Joblib, "submitit_local": SubmititLocal, "submitit_slurm": SubmititSlurm}
     for name, settings in launchers.items():
         ConfigStore.instance().store(group="hydra/launcher", name=name, node=settings, provider="oponm")

@@ -1,4 +1,4 @@
-"""``oponm predict``: a checkpoint's classes for image files."""
+"""``oponm predict``: predicts the classes of image files with a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 HELP = """oponm predict checkpoint=RUN/checkpoints/last.ckpt PATHS... [key=value ...]
 
-  PATHS are image files, or folders of them at any depth. Settings:
-  output=FILE          where the predictions go; predictions.csv (or .json)
+  PATHS are image files, or folders that contain them at any depth. Settings:
+  output=FILE          file of the predictions; predictions.csv (or .json)
   format=csv|json      path, prediction, probability, and the probability of each class
   overwrite=true       replace a file that exists
   batch_size=64        images decoded and classified together
@@ -33,7 +33,7 @@ _SHOWN = 20
 
 
 def run(arguments: list[str]) -> None:
-    """Classify what ``arguments`` name and write a table."""
+    """Classify the images that ``arguments`` name, and write a table."""
     if not arguments or {"-h", "--help"} & set(arguments):
         print(HELP)
         return
@@ -62,7 +62,7 @@ def _predict(config: DictConfig, paths: list[str]) -> None:
 
 
 def _device(accelerator: str) -> torch.device:
-    """The device that Lightning takes for the name."""
+    """The device that Lightning selects for the name."""
     from oponm.training import make_trainer
 
     try:

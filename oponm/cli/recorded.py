@@ -1,4 +1,4 @@
-"""The configuration of a run that is there already, as its folder records it, to be resumed or evaluated with."""
+"""Reads the configuration that a run's folder records, to resume or evaluate the run with."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from oponm.renamed import with_new_names
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
 from oponm.run_settings import GONE
 
-NAME = "recorded"  # of the primary config that Hydra composes with
+NAME = "recorded"  # name of the primary config that Hydra composes
 _WITHIN = ("experiment", "sweep", "hparams_search", "debug")  # groups without settings of their own
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a run's folder says of how it was begun; nothing where there is none.
+    """The recorded configuration of a run; empty where there is no run.
 
     Attributes:
-        config: ``config.yaml``, resolved, with the names that settings have now.
+        config: ``config.yaml``, resolved, with the current names of settings.
         overrides: ``overrides.yaml``.
     """
 
@@ -36,31 +36,31 @@ class Recorded:
 
     @property
     def choices(self) -> dict[str, str]:
-        """The choice in each config group, as the overrides and what they choose in turn have it."""
+        """The choice in each config group, from the overrides and from what they choose in turn."""
         given = _choices(self.overrides) if self.config else {}
         return {**also_chosen({**default_choices(), **given}, given)} if self.config else {}
 
     def all_overrides(self, new: Sequence[str]) -> list[str]:
-        """What makes the run's config: what it was begun with, and what came since but for where it is."""
+        """The overrides of the run's config: the recorded ones and the new ones, without paths of the run."""
         aside = ("resume=", "output_dir=")
         since = [override for override in new if not (self.config and override.startswith(aside))]
         return [*self.overrides, *(override for override in since if override not in self.overrides)]
 
     def all_choices(self, new: Mapping[str, Any]) -> dict[str, str]:
-        """The choice in each config group; new ones win over those that the run was begun with."""
+        """The choice in each config group; new choices replace recorded ones."""
         found = {name: choice for name, choice in new.items() if "/" not in name and choice}
         return {**self.choices, **found}
 
 
 def read_recorded(folder: Path, key: str) -> Recorded:
-    """Read a run's folder; nothing in it is executed.
+    """Read a run's folder; no code in it is executed.
 
     Args:
-        folder: of the run.
-        key: the setting that named it, for errors.
+        folder: the run's folder.
+        key: setting that named the folder, for errors.
 
     Raises:
-        InputError: naming the file that is damaged.
+        InputError: naming a damaged file.
     """
     overrides = _load(folder / OVERRIDES_FILE, key, list)
     config = with_new_names(_load(folder / CONFIG_FILE, key, dict))
@@ -69,17 +69,17 @@ def read_recorded(folder: Path, key: str) -> Recorded:
 
 
 def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> list[str]:
-    """Let Hydra compose with what is recorded, in place of the files of choices, under :data:`NAME`.
+    """Let Hydra compose from the recorded config, in place of the files of choices, under :data:`NAME`.
 
-    Groups that an argument chooses in, and those that this choice chooses in, are composed as ever.
+    Groups that an argument chooses in, and groups that its choice chooses in, are composed from their files.
 
     Args:
-        recorded: of the run.
-        arguments: of the command.
-        command: ``"train"``, or another whose settings come on top, with the run's loggers left out.
+        recorded: the recorded run.
+        arguments: arguments of the command.
+        command: ``"train"``, or another command, whose settings are added and the run's loggers left out.
 
     Returns:
-        The arguments, without choices that are the run's own.
+        The arguments, without choices that equal the run's.
     """
     train = _plain(CONF_DIR / "train.yaml")
     defaults = train.pop("defaults")
@@ -102,7 +102,7 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
 
 
 def _choices(overrides: Sequence[str]) -> dict[str, str]:
-    """Which overrides choose in a config group."""
+    """The overrides that choose in a config group."""
     pairs = [override.partition("=") for override in overrides]
     return {key: value for key, _, value in pairs if key in groups() and value not in ("", "null")}
 

@@ -1,4 +1,4 @@
-"""``oponm report DIR...``: the runs below some folders as tables, figures and a page."""
+"""``oponm report DIR...``: summarizes the runs in folders as tables, figures and a page."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from oponm.errors import InputError, check_path
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say it as all commands do."""
+        """Raise the error as all commands do."""
         raise InputError(f"report: {message}; use: oponm report DIR... [--baseline NAME] [--output DIR]")
 
 
 def run(arguments: list[str]) -> None:
-    """Collect the runs below folders, print their tables, and write the files of the report."""
+    """Collect the runs in folders, print their tables, and write the files of the report."""
     parser = _Parser(
         prog="oponm report",
-        description="Reads the runs below the folders; writes report.md, .tex, .csv, .png and .html.",
+        description="Reads the runs in the folders; writes report.md, .tex, .csv, .png and .html.",
         allow_abbrev=False,
     )
-    parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="a run, or a folder above several")
+    parser.add_argument("folders", nargs="+", metavar="DIR", type=Path, help="a run's folder, or one of several runs")
     parser.add_argument(
         "--baseline", metavar="NAME", help="method to compare with; default: drs, else erm, else the first"
     )
     parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="where the files go; default: the first folder there is"
+        "--output", metavar="DIR", type=Path, help="folder of the files; default: the first folder that exists"
     )
     for argument in arguments:
         check_path("a folder's name", argument)
@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> None:
     files = report.write(options.output or next(folder for folder in options.folders if folder.is_dir()))
     tables = [terminal(table) for table in report_tables(groups, comparisons) if table.brief]
     console = Console(markup=False)
-    # No number is cut off; a terminal that is narrower than the tables wraps them.
+    # No number is cut off; a narrow terminal wraps the tables.
     boundless = console.options.update(width=10_000)
     console.width = max(console.width, 100, *(console.measure(table, options=boundless).minimum for table in tables))
     for table in tables:

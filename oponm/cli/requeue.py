@@ -1,4 +1,4 @@
-"""Jobs that a scheduler runs again: SLURM's requeue, submitit's, and torchrun's restart."""
+"""Handles jobs that a scheduler runs again: SLURM's requeue, submitit's, and torchrun's restart."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from omegaconf import DictConfig
 
 AGAIN = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
-WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # of the end of a job's time, as SLURM and submitit send them
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # sent by SLURM and submitit before the end of a job's time
 
 
 def requeue(stopped: int) -> None:
-    """Put the job that this process is of back into its queue, where a signal asked for that.
+    """Put this process's job back into its queue, if a signal asked for that.
 
-    Under submitit that is left to submitit, which counts how often and keeps the job's state; under SLURM alone it is
-    ``scontrol requeue``.
+    submitit does it for its own jobs, as it counts the requeues and keeps the job's state; other SLURM jobs are
+    requeued by ``scontrol requeue``.
 
     Args:
         stopped: the signal that ended the run.
@@ -33,7 +33,7 @@ def requeue(stopped: int) -> None:
 
 
 def _requeued(job: str) -> str:
-    """Ask SLURM; says what came of it."""
+    """Ask SLURM to requeue a job; returns a message about the result."""
     by_hand = f"could not requeue job {job}, 'scontrol requeue {job}' does"
     try:
         answer = subprocess.run(
@@ -48,11 +48,11 @@ def _requeued(job: str) -> str:
 
 
 def resume_if_run_again(config: DictConfig, again: bool = False) -> DictConfig:
-    """Choose ``resume=auto`` in place, where a scheduler runs a job again and nothing else was chosen.
+    """Set ``resume=auto`` in place if a scheduler runs a job again and ``resume`` is not set.
 
     Args:
-        config: of the job.
-        again: whether the job is known to run again; else the scheduler's variables say so.
+        config: config of the job.
+        again: whether the job is known to run again; else the scheduler's variables are read.
 
     Returns:
         The config.

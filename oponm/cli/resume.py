@@ -1,4 +1,4 @@
-"""``resume=RUN_DIR`` and ``resume=auto``: resume a run that ended early, or leave one that is done alone."""
+"""``resume=RUN_DIR`` and ``resume=auto``: resume an unfinished run; a finished one is left as it is."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ AUTO = "auto"
 
 
 def resumed_run(arguments: Sequence[str]) -> tuple[Recorded, list[str]]:
-    """The run that ``resume=RUN_DIR`` names; an empty record where none is.
+    """The run that ``resume=RUN_DIR`` names; an empty record if there is no such argument.
 
     Args:
-        arguments: of the command.
+        arguments: arguments of the command.
 
     Returns:
-        What its folder records; and the arguments, to which its folder is added.
+        The record of its folder; and the arguments, with the folder added.
 
     Raises:
-        InputError: if the folder holds no run, or the resumption of one run is swept over.
+        InputError: if the folder holds no run, or if ``resume`` names one run in a sweep.
     """
     given = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
     if not given or given[-1] in (AUTO, "null", ""):

@@ -1,4 +1,4 @@
-"""The end of a run on the terminal: a small table, and where its files are."""
+"""Prints the end of a run on the terminal: a small table, and the folder of its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-SHOWN = ("accuracy", "balanced_accuracy", "many", "medium", "few")  # result.json has them all
+SHOWN = ("accuracy", "balanced_accuracy", "many", "medium", "few")  # result.json has all metrics
 
 
 def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) -> None:
@@ -18,7 +18,7 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
     Args:
         result: the content of ``result.json``.
         folder: the run's folder.
-        one_line: for the runs of a sweep.
+        one_line: print one line, for the runs of a sweep.
     """
     console = Console(markup=False)
     where = os.path.relpath(folder)

@@ -1,4 +1,4 @@
-"""A sweep as Hydra's callback follows it, and its summary: what failed and why, in a table and in ``sweep.json``."""
+"""Follows a sweep as a Hydra callback, and summarizes failed jobs in a table and in ``sweep.json``."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ register_resolvers()  # a launcher's process imports this module before it resol
 
 
 class Sweep(Callback):
-    """Writes down how each job of a sweep ends; one that fails gives the sweeper NaN, and so ends no other.
+    """Records how each job of a sweep ends; a failed job returns NaN to the sweeper, so that the others continue.
 
-    Hydra does not call ``on_multirun_end`` where a sweep is interrupted, nor ``on_job_end`` where a signal ends a job:
-    the former is up to :func:`conclude`, the latter to the launchers.
+    Hydra does not call ``on_multirun_end`` if a sweep is interrupted, nor ``on_job_end`` if a signal ends a job.
+    :func:`conclude` does the work of the former, the launchers that of the latter.
 
     Attributes:
-        folder: of the sweep that Hydra runs in this process; None outside of a sweep.
+        folder: folder of the sweep that Hydra runs in this process; None outside a sweep.
     """
 
     folder: Path | None = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the folder of a run, where it is named by the time."""
+        """Take the folder of a run, if it is named by the time."""
         take_folder(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the folder, and what an earlier sweep that was killed left of its jobs out of it."""
+        """Take the sweep's folder, and remove the job files of an earlier sweep that was killed."""
         take_folder(config)
         Sweep.folder = Path(config.hydra.sweep.dir).absolute()
         self.outcomes = Outcomes.of(Sweep.folder)  # Hydra pickles this object along with the jobs
         self.outcomes.forget()
 
     def on_job_start(self, config: DictConfig, *, task_function: TaskFunction, **kwargs: Any) -> None:
-        """Write down that the job is running."""
+        """Record that the job is running."""
         hydra = config.hydra
         if hydra.mode == RunMode.MULTIRUN:
             self.full = getattr(task_function, "full", ROOM)
@@ -61,7 +61,7 @@ class Sweep(Callback):
             self.outcomes.write(self.job)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Write down how the job ended."""
+        """Record how the job ended."""
         if config.hydra.mode != RunMode.MULTIRUN:
             return
         error = _error(job_return)
@@ -76,7 +76,7 @@ class Sweep(Callback):
 
 
 def _error(job_return: JobReturn) -> Exception | None:
-    """What a job raised; Hydra gives it by raising it again, after a line on standard error."""
+    """The exception of a job; Hydra raises it on access, after a line on standard error."""
     try:
         with redirect_stderr(io.StringIO()):
             _ = job_return.return_value
@@ -86,15 +86,15 @@ def _error(job_return: JobReturn) -> Exception | None:
 
 
 def conclude(folder: Path) -> int:
-    """Print what failed or did not come to its end, write ``sweep.json``, and clear what was kept on the way.
+    """Print failed and unfinished jobs, write ``sweep.json``, and remove the job files.
 
-    If all jobs failed alike before anything began, the one reason is printed and nothing stays.
+    If all jobs failed for the same reason before any run began, the reason is printed once and no file stays.
 
     Args:
-        folder: of the sweep.
+        folder: folder of the sweep.
 
     Returns:
-        The exit code: 0 if every job is done, 2 if all failed alike by bad input, else 1.
+        The exit code: 0 if every job is done, 2 if all failed by the same bad input, else 1.
     """
     from oponm.training.result import write_json
 
@@ -132,7 +132,7 @@ def _print(failed: list[Outcome]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove the folder of a sweep in which nothing began, and those above it that it leaves empty."""
+    """Remove the folder of a sweep in which no run began, and parent folders that this leaves empty."""
     if {path.name for path in folder.glob("*")} == {"multirun.yaml"}:
         (folder / "multirun.yaml").unlink()
     for parent in (folder, *folder.parents):

@@ -1,4 +1,4 @@
-"""One job of a sweep, for any process to run."""
+"""Runs one job of a sweep, in any process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from oponm.cli.requeue import resume_if_run_again
 
 @dataclass
 class Job:
-    """One job of a sweep. Pickled, it has all that another process needs to run it.
+    """One job of a sweep; pickled, it contains all that another process needs to run it.
 
     Attributes:
-        number: of the job in the sweep.
-        config: of the job, composed.
-        context: of Hydra.
-        task: what Hydra was given to run.
-        outcomes: of the sweep.
+        number: number of the job in the sweep.
+        config: composed config of the job.
+        context: Hydra's context.
+        task: the function that Hydra was given to run.
+        outcomes: outcomes of the sweep.
     """
 
     number: int
@@ -34,7 +34,7 @@ class Job:
     outcomes: Outcomes
 
     def __call__(self) -> JobReturn:
-        """Run the job in this process; where a signal ends it, its outcome says so."""
+        """Run the job in this process; if a signal ends it, its outcome records that."""
         setup_globals()
         register_resolvers()
         try:
@@ -45,14 +45,14 @@ class Job:
             raise
 
     def checkpoint(self) -> Any:
-        """Give submitit what it runs when a scheduler runs this job again: the job, which resumes its run."""
+        """Return the job to submitit, for when a scheduler runs it again: it resumes its run."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, config=resume_if_run_again(self.config, again=True)))
 
 
 def how_it_ended(code: int | None) -> str:
-    """Why a job has no result, from the exit code of its process.
+    """The reason why a job has no result, from the exit code of its process.
 
     Example:
         >>> how_it_ended(130), how_it_ended(143), how_it_ended(-9)

@@ -23,7 +23,7 @@ from oponm.run_files import CONFIG_FILE, LOCK_FILE, remove_unbegun
 
 
 def run(arguments: list[str]) -> None:
-    """Compose the config from ``arguments`` and run it; as a later one of several processes, take part in the run."""
+    """Compose the config from ``arguments`` and run it; a process that is not the first takes part in the run."""
 
     def command() -> None:
         recorded, completed = resumed_run(arguments)
@@ -51,7 +51,7 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
                 remove_unbegun(Path(config.output_dir))
             raise
         if config.resume:
-            read_recorded(Path(config.output_dir), "resume")  # where a file is damaged, this says so
+            read_recorded(Path(config.output_dir), "resume")  # raises for a damaged file
         fill_in_wandb(config, identity["choices"], Path(config.output_dir), hydra.sweep.dir if one_line else None)
         done = lead(config, identity["choices"], identity["overrides"])
         from oponm.cli.summary import print_summary
@@ -61,7 +61,7 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
 
 
 def identify(config: DictConfig, recorded: Recorded) -> dict[str, Any]:
-    """What was run: the choice in each config group, the overrides, the seed."""
+    """A description of the run: the choice in each config group, the overrides, the seed."""
     hydra = HydraConfig.get()
     overrides = recorded.all_overrides(hydra.overrides.task)
     return {"choices": recorded.all_choices(hydra.runtime.choices), "overrides": overrides, "seed": config.seed}

@@ -1,4 +1,4 @@
-"""What may be imported because a file says so."""
+"""Decides which code a file may have imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HARMLESS = {
 
 
 def network_factory(trust: bool) -> Callable[[Mapping[str, Any]], Callable[..., nn.Module]]:
-    """From a model config to what makes the network; with ``trust`` whatever the config names is imported."""
+    """The function from a model config to a factory of the network; ``trust`` allows any import."""
     return _any_factory if trust else known_factory
 
 
@@ -35,10 +35,10 @@ def _any_factory(settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
 
 
 def check_targets(config: DictConfig) -> None:
-    """Refuse a config that has code imported which no config file of this package names, and which is not torch's.
+    """Refuse a config that imports code which neither a config file of this package nor torch provides.
 
-    Of torch, classes of networks, losses, optimizers and schedules need no trust. Functions do, and so does the
-    standard library, as much of it runs what it is given (``os.system``, ``torch.hub.load``).
+    Classes of networks, losses, optimizers and schedules of torch need no trust. Functions need it, and so does the
+    standard library, as many of its functions run their arguments (``os.system``, ``torch.hub.load``).
 
     Raises:
         InputError: naming the code.

@@ -1,4 +1,4 @@
-"""What a Weights & Biases run is called, where the config leaves that open."""
+"""Names and tags of a Weights & Biases run that the config leaves open."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def fill_in_wandb(
     """Complete ``logger.wandb`` in place: name, group, job type and tags, each only where it is null.
 
     Args:
-        config: of the run.
+        config: the run's config.
         choices: the choice in each config group.
-        folder: of the run.
+        folder: the run's folder.
         sweep: the folder of the sweep that the run is part of; None if it stands alone.
         job_type: None is the experiment and the method.
 

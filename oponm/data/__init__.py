@@ -1,6 +1,6 @@
 """Image sources, samplers, the device pipeline, and the LightningDataModules made of them.
 
-Each data set is imported when first asked for, as some bring libraries that the others do without.
+Each data set is imported when it is first used, as some need libraries that the others do not.
 """
 
 from __future__ import annotations

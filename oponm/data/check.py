@@ -1,4 +1,4 @@
-"""What a data set holds and what is missing, without training on it."""
+"""Checks what a data set contains and what is missing, without training on it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from oponm.errors import InputError
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What :func:`check_data` found.
+    """The result of :func:`check_data`.
 
     Attributes:
-        findings: one a file or list that was looked at, good or bad; of a set that has problems.
-        problems: what training would stop at.
+        findings: a line for each file or list that was checked, good or bad; only of a set that has problems.
+        problems: errors that would stop training.
         class_names: by label, as far as they are known.
         counts: images of each class, by split: after the draw, or as listed where there are problems.
         facts: imbalance ratio, draw, digests, mean and standard deviation, validation, duplicates, files left out,
@@ -31,17 +31,17 @@ class DataCheck:
 
 
 def check_data(data: LongTailDataModule, measured: bool = True) -> DataCheck:
-    """Look at every file by name, draw the training set and check hashes and packs; nothing is written.
+    """Check every file by name, draw the training set, and check hashes and packs; nothing is written.
 
-    What ``oponm data check`` prints; a picture of the images is :func:`oponm.logging.sheet.data_sheet`.
+    ``oponm data check`` prints the result; :func:`oponm.logging.sheet.data_sheet` draws the images.
 
     Args:
         data: any data module; it is set up if it has no problems.
         measured: whether its mean and standard deviation are those of the training images.
 
     Raises:
-        InputError: for what no look at the files by name can tell, such as a file that cannot be decoded, or a pack
-            that is damaged.
+        InputError: for problems that names of files do not show, such as a file that cannot be decoded, or a damaged
+            pack.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -65,11 +65,11 @@ def check_data(data: LongTailDataModule, measured: bool = True) -> DataCheck:
 
 
 def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
-    """The facts of a data set, one a line.
+    """The facts of a data set, as lines.
 
     Args:
-        data: set up.
-        measured: see :func:`check_data`.
+        data: the data module, set up.
+        measured: whether mean and standard deviation are the training images', see :func:`check_data`.
 
     Example:
         >>> from oponm.data import DigitsLT

@@ -1,4 +1,4 @@
-"""From an image file to RGB pixels of one size."""
+"""Decodes an image file to RGB pixels of one size."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from oponm.errors import InputError
 
-INTEGER_WHITES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
+INTEGER_WHITES = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
 FLOAT_WHITES = (1, 255, 1023, 4095, 16383, 65535)
 SKIP = ", or set data.on_error=skip"
 _NAMED = 100  # files in one error
 
 
 def read_image(path: Path, size: int, pixel_max: float | None = None) -> Tensor:
-    """Decode a file, turn it upright and to RGB, scale its short side to ``size`` and cut the centre square.
+    """Decode a file, turn it upright and to RGB, scale its short side to ``size`` and cut the center square.
 
     EXIF rotation is applied; transparency is laid on white; values of more than 8 bits are reduced to 8, see
     :func:`eight_bits`.
@@ -51,11 +51,11 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
     """Decode a file, upright and in RGB, at its own size.
 
     Args:
-        path: see :func:`read_image`.
-        pixel_max: see there.
+        path: an image, see :func:`read_image`.
+        pixel_max: the value that is white in images of more than 8 bits, see :func:`read_image`.
 
     Raises:
-        InputError: see :func:`read_image`.
+        InputError: as in :func:`read_image`.
 
     Example:
         >>> import tempfile
@@ -64,7 +64,7 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
         >>> open_rgb(file).mode, open_rgb(file).size
         ('RGB', (20, 10))
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # opening a named pipe would wait for ever
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a named pipe would block
         raise InputError(f"{path}: is no regular file; remove it{SKIP}")
     try:
         with Image.open(path) as opened:
@@ -73,7 +73,7 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
         raise InputError(f"{path}: is no image; remove it{SKIP}") from error
     except InputError as error:
         raise InputError(f"{path}: {error.message}{SKIP}") from error
-    except Exception as error:  # whatever a damaged file makes a decoder say
+    except Exception as error:  # a damaged file can raise anything in a decoder
         raise InputError(f"{path}: cannot be read ({error}); replace it{SKIP}") from error
 
 
@@ -82,7 +82,7 @@ def to_rgb(image: Image.Image, pixel_max: float | None = None) -> Image.Image:
 
     Args:
         image: decoded.
-        pixel_max: see :func:`read_image`.
+        pixel_max: the value that is white in images of more than 8 bits, see :func:`read_image`.
 
     Raises:
         InputError: for values that :func:`eight_bits` refuses.
@@ -96,7 +96,7 @@ def to_rgb(image: Image.Image, pixel_max: float | None = None) -> Image.Image:
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
-    if image.mode in ("La", "RGBa"):  # colours multiplied by their opacity
+    if image.mode in ("La", "RGBa"):  # colors multiplied by their opacity
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
@@ -110,9 +110,9 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def white(largest: float, floating: bool) -> float:
-    """The value that is taken for white, by the largest that occurs.
+    """The value that is taken as white, given the largest value of an image.
 
-    It is the least of 255, 1023, 4095, 16383 and 65535 that is not exceeded; of floats, 1 is among them.
+    It is the smallest of 255, 1023, 4095, 16383 and 65535 that is not exceeded; for floats, 1 is also possible.
 
     Example:
         >>> white(4000, floating=False), white(0.98, floating=True)
@@ -122,15 +122,15 @@ def white(largest: float, floating: bool) -> float:
 
 
 def eight_bits(image: Image.Image, pixel_max: float | None = None) -> Image.Image:
-    """Reduce grey values of 16 or 32 bits, or floats, to 8 bits.
+    """Reduce gray values of 16 or 32 bits, or floats, to 8 bits.
 
     Args:
-        image: of mode ``I``, ``I;16`` or ``F``.
+        image: an image of mode ``I``, ``I;16`` or ``F``.
         pixel_max: the value that becomes 255; None is :func:`white` of the image's own values.
 
     Raises:
         InputError: for values below 0, above ``pixel_max`` or 65535, or that are no numbers; and for floats up to 1
-            where larger ones are expected.
+            if larger ones are expected.
 
     Example:
         >>> np.asarray(eight_bits(Image.fromarray(np.array([[0.0, 1.0]], dtype=np.float32)))).tolist()
@@ -147,8 +147,8 @@ def eight_bits(image: Image.Image, pixel_max: float | None = None) -> Image.Imag
     level = white(high, floating) if pixel_max is None else pixel_max
     if high > level or (floating and level > 1 and 0 < high <= 1):
         raise InputError(
-            f"holds values up to {high:g}, where {level:g} is white in the other images; convert it, or set "
-            "data.pixel_max to what is white in all that have more than 8 bits"
+            f"holds values up to {high:g}, but {level:g} is white in the other images; convert it, or set "
+            "data.pixel_max to the value of white in all images of more than 8 bits"
         )
     if not floating:
         values = values.astype(np.int64) * 256 // (int(level) + 1)
@@ -158,10 +158,10 @@ def eight_bits(image: Image.Image, pixel_max: float | None = None) -> Image.Imag
 
 
 class UnusableFiles(InputError):
-    """One error of all files that cannot be used.
+    """One error for all files that cannot be used.
 
     Args:
-        errors: of a file each, at least one.
+        errors: one error per file, at least one.
 
     Example:
         >>> UnusableFiles([InputError("a.png: is no image"), InputError("b.png: is no image")]).message
@@ -177,10 +177,10 @@ class UnusableFiles(InputError):
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    image.load()  # so that a damaged file says what is wrong with it
+    image.load()  # so that a damaged file raises its own error
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # EXIF that cannot be written back; of it the orientation alone matters
+    except Exception:  # EXIF that cannot be written back; only the orientation in it matters
         only = Image.Exif()
         only[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
         bare = image.copy()

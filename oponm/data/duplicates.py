@@ -1,4 +1,4 @@
-"""Images that are in two sets at once."""
+"""Finds images that are in two sets."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from oponm.data.pipeline import ResidentImages
 from oponm.data.stream import ImageSet, hash_file
 
 Indices = npt.NDArray[np.int64]
-_END = 4096  # bytes at the end of a file that tell most files of one length apart
+_END = 4096  # bytes at the end of a file which differ for most files of one length
 
 
 def shared_images(one: ImageSet, other: ImageSet) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which images of two sets are in both: the same pixels of what is in memory, the same bytes of what is in files.
+    """Find the images that are in both sets: by equal pixels for sets in memory, by equal bytes for files.
 
-    Files are compared by their length first, then by their ends, and read whole only if these agree.
+    Files are compared by length first, then by their ends, and read completely only if these agree.
 
     Args:
         one: a set.
-        other: a set that is held in the same way.
+        other: a set of the same kind.
 
     Returns:
-        For each image of either set whether it is in the other, (N,) and (M,).
+        Whether each image of either set is in the other one, (N,) and (M,), bool.
 
     Example:
         >>> import torch
@@ -69,7 +69,7 @@ def _content(images: Any, at: Indices) -> list[Hashable]:
 
 
 def _of_files(images: Any, at: Indices, look: Callable[[str], Hashable]) -> list[Hashable]:
-    """What a look at each file gives; one that cannot be read is like no other, and is named when it is decoded."""
+    """A value for each file; a file that cannot be read equals no other, and its error is raised when it is decoded."""
 
     def attempt(index: int) -> Hashable:
         try:

@@ -1,4 +1,4 @@
-"""The LightningDataModule that serves sets of images: loaders that stay, and batches made on the device."""
+"""The LightningDataModule that serves sets of images: persistent loaders, and batches made on the device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from oponm.noise import Batch
 
 
 class EpochInput(NamedTuple):
-    """What the training input of an epoch is made of.
+    """Settings of the training input of an epoch.
 
     Attributes:
         sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
@@ -34,14 +34,14 @@ class EpochInput(NamedTuple):
 class ImageDataModule(pl.LightningDataModule):
     """Serves a training, a validation and a test set, in the device's memory or read batch by batch.
 
-    A subclass has the sets and their pipeline once it is set up.
+    A subclass provides the sets and their pipeline in ``setup``.
 
     Args:
-        batch_size: images a batch.
+        batch_size: images per batch.
         seed: the run's seed: order, augmentation and noise.
         val: ``"none"`` if there is no validation.
         in_memory: whether the sets are kept in memory, as :class:`~oponm.data.pipeline.ResidentImages`.
-        num_workers: processes that read those that are not.
+        num_workers: processes that read images that are not in memory.
     """
 
     train_set: ImageSet
@@ -53,26 +53,26 @@ class ImageDataModule(pl.LightningDataModule):
         super().__init__()
         self.batch_size, self.seed, self.val = batch_size, seed, val
         self.in_memory, self.num_workers = in_memory, num_workers
-        self.batches: EpochBatches | None = None  # of the epoch that is trained on
-        self._standing: dict[str, Loader] = {}  # whose processes stay from epoch to epoch
+        self.batches: EpochBatches | None = None  # batches of the current epoch
+        self._standing: dict[str, Loader] = {}  # loaders, which keep their processes from epoch to epoch
 
     @property
     def lengths_digest(self) -> str:
-        """SHA-256 of the lengths of the training images' files, where these are streamed; else empty."""
+        """SHA-256 of the lengths of the training images' files, if these are streamed; else empty."""
         return self.train_set.lengths_digest()
 
     @property
     def test_digest(self) -> str:
-        """SHA-256 of labels and pixels of the test set; of files, of labels and content."""
+        """SHA-256 of labels and pixels of the test set; for files, of labels and content."""
         return self.test_set.contents_digest()
 
     @property
     def val_digest(self) -> str:
-        """The same of the validation set; empty where there is none."""
+        """SHA-256 of the validation set, likewise; empty without one."""
         return "" if self.val == "none" else self.val_set.contents_digest()
 
     def epoch_input(self, epoch: int) -> EpochInput:
-        """What the training input of an epoch is made of: what the trainer's module asks for, if it has phases.
+        """The settings of an epoch's training input: those that the trainer's module asks for, if it has phases.
 
         Args:
             epoch: zero-based.
@@ -81,9 +81,9 @@ class ImageDataModule(pl.LightningDataModule):
         return EpochInput() if ask is None else ask(epoch)
 
     def train_dataloader(self) -> Loader:
-        """One loader for all epochs, which the trainer tells the epoch; with ``overfit_batches`` all have one order."""
+        """One loader for all epochs; the trainer sets its epoch; with ``overfit_batches`` all have the same order."""
         overfits = self.trainer is not None and getattr(self.trainer, "overfit_batches", False)
-        epoch = 0 if self.trainer is None or overfits else self.trainer.current_epoch  # that of a run that resumes too
+        epoch = 0 if self.trainer is None or overfits else self.trainer.current_epoch  # also when a run resumes
         loader = self._loader("train_set", self._batches_of(epoch))
         return loader if overfits else loader.by_epoch(self._batches_of)
 
@@ -100,27 +100,27 @@ class ImageDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     def teardown(self, stage: str | None = None) -> None:
-        """Let the processes go that decode, when training or testing is over."""
+        """Stop the decoding processes when training or testing is over."""
         for loader in self._standing.values():
             loader.close()
         self._standing.clear()
 
     def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
-        """Move what is elsewhere; Lightning's own search through the batch takes a tenth of a small network's step."""
+        """Move tensors elsewhere; Lightning's own search in the batch takes a tenth of a small network's step."""
         images, targets = (tensor.to(device, non_blocking=True) for tensor in batch[:2])
         return batch._replace(images=images, targets=targets)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
-        """Turn stored pixels into the batch a network sees."""
+        """Turn stored pixels into the batch that the network gets."""
         training = self.trainer is not None and self.trainer.training
         return self.make_batch(batch, training)
 
     def make_batch(self, raw: RawBatch, training: bool) -> Batch:
-        """Augment, mix noise in as the epoch asks for, and normalise.
+        """Augment, mix noise in if the epoch has noise, and normalize.
 
         Args:
-            raw: what the loaders yield.
-            training: False only scales and normalises.
+            raw: a batch that a loader yields.
+            training: False only scales and normalizes.
         """
         rank, _ = self._place()
         asked = self.epoch_input(raw.epoch)
@@ -144,7 +144,7 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader(name, [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)])
 
     def _loader(self, name: str, batches: Batches) -> Loader:
-        """The loader of a set, over some batches; one for as long as the trainer runs."""
+        """The loader of a set over some batches; the same object for as long as the trainer runs."""
         images = getattr(self, name)
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if isinstance(images, ResidentImages):
@@ -152,7 +152,7 @@ class ImageDataModule(pl.LightningDataModule):
                 images = images.to(device)
             except torch.OutOfMemoryError as error:
                 raise too_large(images.images.nbytes, f"{device} has no room for them") from error
-            setattr(self, name, images)  # moved once
+            setattr(self, name, images)  # the set is moved once
         loader = self._standing.get(name)
         if loader is None or loader.images is not images:
             loader = Loader(images, self.num_workers, pin_memory=not self.in_memory and device.type == "cuda")

@@ -1,4 +1,4 @@
-"""The sets of images that are trained, validated and tested on: loaded from a source, compared, and counted."""
+"""Loads, compares and counts the training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ImageSets(NamedTuple):
     Attributes:
         train: the training set.
         test: the test set.
-        val: the validation set; the test set itself where there is no other.
-        drawn: which images of ``source.train`` are in ``train``, (N,).
+        val: the validation set; the test set itself if there is no other.
+        drawn: indices into ``source.train`` of the images in ``train``, (N,).
     """
 
     train: ImageSet
@@ -38,18 +38,18 @@ class ImageSets(NamedTuple):
 
 
 def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memory: bool, seed: int) -> ImageSets:
-    """Load all sets, and name the files of all that cannot be used.
+    """Load all sets; one error names all files that cannot be used.
 
     Args:
         source: the data set.
-        drawn: which images of ``source.train`` to train on.
-        held_out: which validate, see :func:`~oponm.data.split.hold_out`.
-        in_memory: whether they are decoded now.
-        seed: of crops of images that are not.
+        drawn: indices into ``source.train`` of the training images.
+        held_out: indices of the validation images, see :func:`~oponm.data.split.hold_out`.
+        in_memory: whether images are decoded now and kept in memory.
+        seed: seed of the crops of streamed images.
 
     Raises:
-        UnusableFiles: naming them.
-        InputError: if the images cannot be streamed, or take more memory than there is.
+        UnusableFiles: naming the files that cannot be used.
+        InputError: if the images cannot be streamed, or do not fit in memory.
     """
     refused: list[InputError] = []
 
@@ -77,17 +77,17 @@ def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memor
 
 
 def look_for_duplicates(sets: ImageSets, on_duplicate: str) -> tuple[ImageSets, str]:
-    """Compare the training set with the others, and do what ``on_duplicate`` says of what is in both.
+    """Compare the training set with the others, and treat common images as ``on_duplicate`` says.
 
     Args:
-        sets: as they were loaded.
-        on_duplicate: see :class:`~oponm.data.LongTailDataModule`.
+        sets: the loaded sets.
+        on_duplicate: ``"warn"``, ``"drop"`` or ``"raise"``, see :class:`~oponm.data.LongTailDataModule`.
 
     Returns:
-        The sets then, and what was found, in words.
+        The resulting sets, and a description of the duplicates.
 
     Raises:
-        InputError: for what is found, with ``"raise"``.
+        InputError: for duplicates, with ``"raise"``.
     """
     others = {"test": sets.test} | ({} if sets.val is sets.test else {"validation": sets.val})
     lines, doubled = [], np.zeros(len(sets.drawn), dtype=bool)
@@ -111,19 +111,19 @@ def look_for_duplicates(sets: ImageSets, on_duplicate: str) -> tuple[ImageSets, 
 
 
 def image_shape(images: ImageSet) -> tuple[int, int, int]:
-    """(C, H, W) of the images of a set, as the first one has it."""
+    """(C, H, W) of the images of a set, from its first image."""
     channels, height, width = images.__getitems__(IndexBatch(torch.tensor([0]), 0, 0)).images.shape[1:]
     return channels, height, width
 
 
 def count_images(targets: Tensor, class_names: list[str], name: str, may_miss: bool = False) -> list[int]:
-    """Images of each class.
+    """Count the images of each class.
 
     Args:
         targets: (N,), int64.
         class_names: by label.
-        name: of the set, for errors.
-        may_miss: whether some classes, but not all, may have none.
+        name: name of the set, for errors.
+        may_miss: whether some classes, but not all, may have no image.
 
     Raises:
         InputError: naming classes without an image.
@@ -140,14 +140,14 @@ def count_images(targets: Tensor, class_names: list[str], name: str, may_miss: b
 
 
 def missing_classes(counts: dict[str, list[int]], class_names: list[str]) -> dict[str, str]:
-    """Which classes are missing from some sets, for results to tell; a warning names them.
+    """The classes that some sets lack, as a fact for results; a warning names them.
 
     Args:
-        counts: images of each class, by the name of the set; none for a set that there is not.
+        counts: images of each class, by the name of the set; empty for a set that does not exist.
         class_names: by label.
 
     Returns:
-        A fact; nothing where no class is missing.
+        The fact by its name; empty if no class is missing.
 
     Example:
         >>> missing_classes({"test": [3, 0], "validation": []}, ["cat", "dog"])
@@ -162,6 +162,6 @@ def missing_classes(counts: dict[str, list[int]], class_names: list[str]) -> dic
 
 
 def _absent(counts: list[int], class_names: list[str]) -> str:
-    """The classes without an image, at most five of them by name."""
+    """The classes without an image; at most five are named."""
     absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
     return ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")

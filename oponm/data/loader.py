@@ -1,4 +1,4 @@
-"""Loaders that stay: the batches change from epoch to epoch, the processes that decode them do not."""
+"""Persistent loaders: batches change from epoch to epoch, the decoding processes stay."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from oponm.errors import InputError
 log = logging.getLogger(__name__)
 
 Batches = EpochBatches | Sequence[IndexBatch]
-_TENSORS = ("images", "targets")  # of a RawBatch
-_MAKE_ROOM = "data.num_workers=N with fewer processes takes less of it, a container has more with --shm-size=2g"
+_TENSORS = ("images", "targets")  # tensors of a RawBatch
+_MAKE_ROOM = "data.num_workers=N with fewer processes needs less, --shm-size=2g gives a container more"
 
 
 class DecodingFailed(InputError):
-    """A process that decodes has been killed, as the system does when memory runs out."""
+    """A decoding process was killed, as the system does when memory runs out."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,20 +35,20 @@ class DecodingFailed(InputError):
 
 
 class Loader(Iterable[RawBatch]):
-    """Reads the batches that it was last told of.
+    """Reads the batches that were last set.
 
-    Images held in memory are read where they are. Others are read by a ``DataLoader`` that is made at the first batch
-    and kept, with its processes: the image set is sent to them once, and an epoch begins without starting any. Nothing
-    is asked of them before the first batch is, however often Lightning makes an iterator.
+    Images in memory are read directly. Others are read by a ``DataLoader`` that is made at the first batch and kept,
+    with its processes: they receive the image set once, and no process is started at the beginning of an epoch. They
+    are asked for nothing before the first batch is needed, however often Lightning makes an iterator.
 
     Args:
-        images: what to read from.
-        num_workers: processes that decode; 0 decodes in this one.
-        pin_memory: put batches where an accelerator can fetch them while it computes.
+        images: the set to read from.
+        num_workers: processes that decode; 0 decodes in this process.
+        pin_memory: put batches into pinned memory, which an accelerator reads while it computes.
 
     Attributes:
-        batches: those of the epoch.
-        ahead: those that have not been read yet.
+        batches: the batches of the epoch.
+        ahead: the batches that have not been read yet.
 
     Example:
         >>> data = ResidentImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4))
@@ -76,15 +76,15 @@ class Loader(Iterable[RawBatch]):
         self._reader: DataLoader[RawBatch] | None = None
 
     def over(self, batches: Batches) -> Loader:
-        """Read these batches from now on, in every epoch; returns itself."""
+        """Read these batches from now on, in every epoch; returns the loader."""
         self.batches, self._batches_of = batches, None
         return self
 
     def by_epoch(self, batches_of: Callable[[int], Batches]) -> Loader:
-        """Read the batches of the epoch that the trainer is in from now on; returns itself.
+        """Read the batches of the trainer's epoch from now on; returns the loader.
 
         Args:
-            batches_of: gives them.
+            batches_of: returns the batches of an epoch.
         """
         self._batches_of = batches_of
         self.sampler = self.batch_sampler = self  # where Lightning looks for set_epoch
@@ -96,15 +96,15 @@ class Loader(Iterable[RawBatch]):
             self.batches = self._batches_of(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of the epoch have been read."""
+        """The number of batches of the epoch that have been read."""
         return {"read": self._read}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next epoch after as many batches; after all of them, at the start."""
+        """Begin the next epoch after as many batches; after a full epoch, at the start."""
         self._read_before = state["read"] % max(len(self), 1)
 
     def close(self) -> None:
-        """Let the processes go; another iteration starts new ones."""
+        """Stop the processes; another iteration starts new ones."""
         self._reader = None
 
     def __len__(self) -> int:
@@ -152,7 +152,7 @@ class Loader(Iterable[RawBatch]):
 
 
 class _BatchesOf:
-    """What a ``DataLoader`` takes for its one batch sampler: the batches that lie ahead of the loader at the time."""
+    """The only batch sampler of a ``DataLoader``: the batches that the loader has not read at the time."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
@@ -165,7 +165,7 @@ class _BatchesOf:
 
 
 def _handed_over(batch: RawBatch) -> Any:
-    """Put a batch where the process that asked for it can read it; that is tried here, where a failure can be met."""
+    """Put a batch into shared memory for the process that asked for it, here, where a failure can be handled."""
     if get_worker_info() is None:
         return batch
     tensors = {name: getattr(batch, name) for name in _TENSORS}

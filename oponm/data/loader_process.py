@@ -1,4 +1,4 @@
-"""A process that decodes leaves signals to the process that started it, which may want its batches to the last."""
+"""Keeps signals away from decoding processes, as training may need their batches to finish its step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LEFT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SI
 
 @contextmanager
 def processes_without_signals() -> Iterator[None]:
-    """Start processes inside, with :func:`leave_signals_to_parent` as what they begin with.
+    """Start processes inside the block that first call :func:`leave_signals_to_parent`.
 
     Signals that a scheduler, a launcher or a terminal sends to all processes of a job ask training to finish its step,
-    which it cannot without its next batch; so processes that decode ignore them. Blocked here, they are blocked in
-    every thread that such a process will have. Where the system cannot tell who has sent a signal (macOS), nothing is.
+    for which it may need the next batch; so decoding processes ignore them. Signals blocked here are blocked in every
+    thread of such a process. Where the system does not report the sender of a signal (macOS), nothing is blocked.
     """
     if not _can_tell_sender():
         yield
@@ -31,12 +31,12 @@ def processes_without_signals() -> Iterator[None]:
 
 @contextmanager
 def reported_by_the_reader() -> Iterator[None]:
-    """Start processes inside whose death the reader of their batches tells, and not a signal.
+    """Start processes inside the block whose death is reported by the reader of their batches, not by a signal.
 
-    Torch has SIGCHLD raise an error wherever the program happens to be, be it within a step of the optimiser. Without
-    that, the reader finds within seconds, between two steps, that one is gone.
+    Torch has SIGCHLD raise an error at any point of the program, even within a step of the optimizer. Without it, the
+    reader notices within seconds, between two steps, that a process is gone.
     """
-    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there, nor does torch
+    if threading.current_thread() is not threading.main_thread():  # neither Python nor torch sets handlers there
         yield
         return
     before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
@@ -48,12 +48,12 @@ def reported_by_the_reader() -> Iterator[None]:
 
 
 def leave_signals_to_parent(worker: int) -> None:
-    """End at SIGTERM from the parent itself, as Python ends processes of its own, and at no other's.
+    """End at SIGTERM from the parent, as Python ends its own processes, and ignore that of others.
 
-    When the parent is gone, torch's own watch ends the process.
+    When the parent is gone, torch's watch ends the process.
 
     Args:
-        worker: its number, which ``DataLoader`` gives to its ``worker_init_fn``.
+        worker: number of the process, which ``DataLoader`` gives to its ``worker_init_fn``.
     """
     if _can_tell_sender():
         threading.Thread(target=_end_for, args=(os.getppid(),), daemon=True).start()
@@ -63,7 +63,7 @@ def _end_for(parent: int) -> None:
     while True:
         received = signal.sigwaitinfo(_LEFT)
         if received.si_signo == signal.SIGTERM and received.si_pid == parent:
-            os._exit(0)  # else the parent would take it for a failure
+            os._exit(0)  # else the parent would see a failure
 
 
 def _can_tell_sender() -> bool:

@@ -1,4 +1,4 @@
-"""Whether decoded images fit in memory, before hours are spent on decoding them."""
+"""Checks that decoded images fit in memory before hours are spent on decoding."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from torch import Tensor
 
 from oponm.errors import InputError
 
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # memory limit of a container
 
 
 def total_memory() -> int:
-    """Bytes of the machine, or of the container if these are fewer."""
+    """Memory of the machine in bytes, or of the container if that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _LIMITS:
-        with suppress(OSError, ValueError):  # there is none, or it is "max"
+        with suppress(OSError, ValueError):  # the file is missing, or says "max"
             total = min(total, int(Path(path).read_text()))
     return total
 
 
 def room_for(number: int, size: int, taken: int = 0) -> Tensor:
-    """Memory for colour images that are to be decoded.
+    """Allocate memory for color images that are to be decoded.
 
     Args:
-        number: N.
-        size: S.
-        taken: bytes of other images that are kept beside them.
+        number: number of images, N.
+        size: side of the images in pixels, S.
+        taken: bytes of other images in memory.
 
     Returns:
         (N, 3, S, S), uint8, not filled.
 
     Raises:
-        InputError: if they cannot fit.
+        InputError: if the images cannot fit.
 
     Example:
         >>> room_for(2, 8).shape
@@ -49,11 +49,11 @@ def room_for(number: int, size: int, taken: int = 0) -> Tensor:
 
 
 def too_large(needed: int, there: str) -> InputError:
-    """The error of images that do not fit.
+    """The error for images that do not fit.
 
     Args:
-        needed: bytes.
-        there: what there is, in words.
+        needed: bytes that the images need.
+        there: available memory, in words.
 
     Example:
         >>> too_large(10**10, "this machine has 8.0 GB").key

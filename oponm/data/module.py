@@ -1,4 +1,4 @@
-"""The LightningDataModule that all data sets share: draw the tail, keep it on the device, make batches with noise."""
+"""The LightningDataModule of all data sets: draws the tail, keeps it on the device, makes batches with noise."""
 
 from __future__ import annotations
 
@@ -35,44 +35,44 @@ ON_DUPLICATE, ON_MISSING_CLASS = ("warn", "drop", "raise"), ("raise", "warn")
 class LongTailDataModule(ImageDataModule):
     """Draws a long-tailed training set from a source and serves it from the device's memory.
 
-    After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
-    ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
-    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``: in
-    words, what results have to tell of the images. ``test_digest`` and ``val_digest`` are of labels and pixels, or of
+    After :meth:`setup`, attributes describe the draw: ``class_names``, ``class_counts``, ``test_counts``,
+    ``val_counts``, ``digest`` (of the drawn indices), ``content_digest`` (of labels and pixels, or file names),
+    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``
+    (facts about the images for results, in words). ``test_digest`` and ``val_digest`` are of labels and pixels, or of
     labels and the files' content, of the test and validation set.
 
     Args:
-        imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
+        imbalance_ratio: n_max / n_min of the tail to draw; None takes the images as they are.
         profile: ``"exponential"`` or ``"step"``.
         draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices, which then is the subset
             (``imbalance_ratio`` must be None).
-        draw_seed: seed of the draw, apart from the run's seed; 0 is the published subset.
-        batch_size: images a batch.
+        draw_seed: seed of the draw, independent of the run's seed; 0 is the published subset.
+        batch_size: images per batch.
         seed: the run's seed: order, augmentation and noise.
-        val: what models are compared on during training. ``"none"``: nothing. ``"split"``: images held out of the
-            training images, the same of each class, before the tail is drawn (or the data set's own validation set,
-            where it has one: a published list, a folder ``val``). ``"test"``: the test set itself, a habit of the
-            literature that flatters.
-        val_size: images of each class to hold out, a number or a share, for ``val="split"`` of sets without one.
-        on_duplicate: where test or validation images are among the drawn training images too, pixel by pixel (or byte
-            by byte of the files, for ``in_memory=False``): ``"warn"`` says how many, ``"drop"`` takes them out of
-            training, ``"raise"`` refuses them.
-        on_missing_class: a class without test or validation images: ``"raise"`` refuses it; ``"warn"`` names it, and
-            means over classes leave it out.
-        statistics: for normalisation: ``"own"``, those of the drawn training images; or published ones by name,
-            ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, for networks that were trained with them before. Noise has
-            the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are those of the
-            centre squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. What was taken is logged.
+        val: the validation set. ``"none"``: nothing. ``"split"``: images held out of the
+            training images, equally many of each class, before the tail is drawn (or the data set's own validation set,
+            if it has one: a published list, a folder ``val``). ``"test"``: the test set itself, a habit of the
+            literature that makes figures too good.
+        val_size: images of each class to hold out, a number or a share, for ``val="split"`` of sets without their own.
+        on_duplicate: reaction to test or validation images that are also among the drawn training images, pixel by
+            pixel (or byte by byte of the files, for ``in_memory=False``): ``"warn"`` logs their number, ``"drop"``
+            removes them from training, ``"raise"`` refuses them.
+        on_missing_class: reaction to a class without test or validation images: ``"raise"`` refuses it; ``"warn"``
+            names it, and means over classes leave it out.
+        statistics: for normalization: ``"own"``, those of the drawn training images; or published ones by name,
+            ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, for networks pretrained with them. Noise has
+            the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are from the
+            center squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. The choice is logged.
         in_memory: keep all images decoded in the device's memory; False decodes the files of each batch again, with a
             random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
         num_workers: processes that decode, for ``in_memory=False``.
-        augmentation: makes the augmentation from (H, W); or the name of a choice of the command line, as in the next
-            two.
-        noise: makes the noise transform from the training set's statistics, its class counts, and a function that gives
-            the statistics of each class, see :func:`~oponm.data.noise.make_noise`.
-        mixing: makes what mixes images with each other, from the class counts; see :mod:`oponm.data.mixing`.
+        augmentation: factory of the augmentation, from (H, W); or the name of a choice of the command line, as in the
+            next two.
+        noise: factory of the noise transform, from the training set's statistics, its class counts, and a function that
+            returns the statistics of each class, see :func:`~oponm.data.noise.make_noise`.
+        mixing: factory of the mixing of images, from the class counts; see :mod:`oponm.data.mixing`.
 
-        **others: none; an old name of an argument is answered with the new one.
+        **others: none; for an old name of an argument the error gives the new one.
 
     Raises:
         InputError: for a value out of range.
@@ -118,23 +118,23 @@ class LongTailDataModule(ImageDataModule):
         self.make_augmentation, self.make_noise = chosen("augmentation", augmentation), chosen("noise", noise)
         self.make_mixing = chosen("mixing", mixing)
         self._ready = False
-        self._own_statistics: Statistics | None = None  # once they are measured
+        self._own_statistics: Statistics | None = None  # None until they are measured
 
     @classmethod
     def from_datasets(  # type: ignore[override]
         cls, train_dataset: Any, val_dataset: Any = None, test_dataset: Any = None, **options: Any
     ) -> LongTailDataModule:
-        """A data module of datasets, see :class:`~oponm.data.DatasetLT`.
+        """Make a data module from datasets, see :class:`~oponm.data.DatasetLT`.
 
         Args:
-            train_dataset: to draw the training set from.
-            val_dataset: for ``val="split"``; None holds it out of the training images.
-            test_dataset: None holds it out of the training images.
-            **options: of :class:`~oponm.data.DatasetLT`.
+            train_dataset: dataset to draw the training set from.
+            val_dataset: dataset for ``val="split"``; None holds images out of the training images.
+            test_dataset: dataset to test on; None holds images out of the training images.
+            **options: options of :class:`~oponm.data.DatasetLT`.
 
         Raises:
-            InputError: for anything that is no dataset; and on a data set of its own, such as
-                :class:`~oponm.data.DigitsLT`, whose images are no others.
+            InputError: for an object that is no dataset; and when called on a class with its own images, such as
+                :class:`~oponm.data.DigitsLT`.
         """
         from oponm.data.sources.datasets import DatasetLT
 
@@ -144,18 +144,18 @@ class LongTailDataModule(ImageDataModule):
 
     @abstractmethod
     def load_source(self) -> Source:
-        """List the data set's images and labels, decoding nothing yet."""
+        """List the data set's images and labels; nothing is decoded yet."""
 
     def order_classes(self, available: list[int]) -> list[int]:
-        """Classes from head to tail: in label order, as published subsets are.
+        """The classes from head to tail: in label order, as in published subsets.
 
         Args:
-            available: images at hand of each class.
+            available: available images of each class.
         """
         return list(range(len(available)))
 
     def setup(self, stage: str | None = None) -> None:
-        """Draw the tail and decode it, once; then let the trainer's module make what depends on the data."""
+        """Draw the tail and decode it, once; then the trainer's module makes the parts that depend on the data."""
         if not self._ready:
             self._draw_and_load()
             self._ready = True
@@ -190,19 +190,19 @@ class LongTailDataModule(ImageDataModule):
             *(len(self.train_set), len(self.class_names), max(self.class_counts), min(self.class_counts)),
             *(self.draw, self.digest[:16]),
         )
-        log.info("normalised by %s statistics: %s", self.facts["normalised by"], self.statistics)
+        log.info("normalized by %s statistics: %s", self.facts["normalised by"], self.statistics)
         if self._own_statistics not in (None, self.statistics):
-            log.info("colours of noise, unless given: %s statistics: %s", own, self._own_statistics)
+            log.info("colors of noise, unless given: %s statistics: %s", own, self._own_statistics)
 
     def for_run(self, seed: int | None = None, noise: NoiseFactory | None = None) -> Self:
-        """The same images for a run of its own: set up, sharing pixels with this module, which stays as it is.
+        """A copy for another run: set up, sharing pixels with this module, which is not changed.
 
         Args:
-            seed: of the run; None is this module's.
-            noise: makes the noise transform; None is this module's.
+            seed: the run's seed; None takes this module's.
+            noise: factory of the noise transform; None takes this module's.
 
         Raises:
-            InputError: for a seed that is none, and as :meth:`setup`.
+            InputError: for an invalid seed, and as in :meth:`setup`.
         """
         self.setup()
         other = copy.copy(self)
@@ -210,7 +210,7 @@ class LongTailDataModule(ImageDataModule):
         if seed is not None:
             other.seed = check_int("seed", seed, minimum=0)
         other.make_noise = noise or self.make_noise
-        if isinstance(self.train_set, StreamedImages):  # its crops are drawn by the seed
+        if isinstance(self.train_set, StreamedImages):  # its crops depend on the seed
             other.train_set = copy.copy(self.train_set)
             other.train_set.seed = other.seed
         other.pipeline = other._pipeline()
@@ -223,7 +223,7 @@ class LongTailDataModule(ImageDataModule):
         return DevicePipeline(augmentation, noise, self.statistics, self.seed, self.make_mixing(counts))
 
     def own_statistics(self) -> Statistics:
-        """Those of the drawn training images, measured when first asked for; see ``statistics``."""
+        """The statistics of the drawn training images, measured on first use; see ``statistics``."""
         if self._own_statistics is None:
             self._own_statistics = measure(self.train_set, self.batch_size, self.num_workers)
         return self._own_statistics
@@ -232,13 +232,13 @@ class LongTailDataModule(ImageDataModule):
         return measure_classes(self.train_set, len(self.class_names), self.batch_size, self.num_workers)
 
     def normalise_as(self, statistics: Statistics) -> None:
-        """Take the statistics that a network was trained with, whatever the training images have now.
+        """Normalize by the statistics that a network was trained with, whatever the training images have now.
 
         Args:
-            statistics: of each channel.
+            statistics: mean and standard deviation of each channel.
         """
         if statistics != self.statistics:
-            log.warning("normalised as in training, by %s; the images now have %s", statistics, self.statistics)
+            log.warning("normalized as in training, by %s; the images now have %s", statistics, self.statistics)
         if self.statistics_name == "own":
             self._own_statistics = statistics
         self.statistics = statistics

@@ -1,6 +1,6 @@
-"""Noise transforms: what puts noise images, see :mod:`oponm.noise`, into the batches of a training set.
+"""Noise transforms, which put noise images (see :mod:`oponm.noise`) into the batches of a training set.
 
-A transform is made from the choices under ``noise`` once the statistics and the class counts of the set are known.
+A transform is made from the settings under ``noise`` when the statistics and the class counts of the set are known.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from oponm.noise import (
     UniformNoise,
 )
 
-# Makes a noise transform from the statistics and the class counts of a training set, and the statistics by class.
+# Factory of a noise transform, from the statistics and the class counts of a training set, and the statistics by class.
 NoiseFactory = Callable[[Statistics, list[int], Callable[[], list[Statistics]]], nn.Module | None]
 DELTA, RATIO = 1 / 3, 1 / 4  # the paper's
 DISTRIBUTIONS = ("gaussian", "uniform", "class_gaussian", "spectrum")
 MODES = ("replace", "append", "add")
-# The modes and the distributions that read an option; given with any other, it would be ignored.
+# Modes and distributions that use an option; with any other it would be ignored.
 _MODES_OF = {"delta": ("replace", "add"), "ratio": ("append",), "labels": ("replace",), "mean": ("replace", "append")}
 _COLOURED = ("gaussian", "class_gaussian", "spectrum")
 _DISTRIBUTIONS_OF = {"mean": _COLOURED, "std": _COLOURED, "clip": _COLOURED, "exponent": ("spectrum",)}
@@ -52,27 +52,27 @@ def make_noise(
 ) -> nn.Module:
     """Make the noise transform of a training set; by default OPeN as published.
 
-    Options that the mode or the distribution has no use for must be None.
+    Options that the mode or the distribution does not use must be None.
 
     Args:
-        statistics: of the training images themselves, whatever they are normalised by.
+        statistics: statistics of the training images, also if others are used for normalization.
         class_counts: training images of each class.
-        class_statistics: gives the statistics of each class; called for ``"class_gaussian"`` alone, as it reads the
+        class_statistics: returns the statistics of each class; called for ``"class_gaussian"`` only, as it reads the
             whole training set.
-        distribution: what a noise image looks like. ``"gaussian"``: :class:`~oponm.noise.GaussianNoise`.
+        distribution: the distribution of noise images. ``"gaussian"``: :class:`~oponm.noise.GaussianNoise`.
             ``"uniform"``: :class:`~oponm.noise.UniformNoise`. ``"class_gaussian"``:
             :class:`~oponm.noise.ClassGaussianNoise`. ``"spectrum"``: :class:`~oponm.noise.SpectrumNoise`.
-        mode: where noise goes. ``"replace"``: in place of images of rare classes,
+        mode: the place of noise. ``"replace"``: in place of images of rare classes,
             :class:`~oponm.noise.ReplaceWithNoise`. ``"append"``: beside the batch, :class:`~oponm.noise.AppendNoise`.
             ``"add"``: on top of images of rare classes, :class:`~oponm.noise.AddNoise`, for ``"gaussian"``.
         delta: for ``"replace"`` and ``"add"``, see :func:`~oponm.noise.noise_probability`; None is 1/3.
-        ratio: noise images a natural image, for ``"append"``; None is 1/4.
-        ramp: ``"constant"`` over a phase, or ``"linear"``: from nothing to all of it.
-        labels: of noise rows, for ``"replace"``: ``"class"`` or ``"uniform"``; None is ``"class"``.
-        mean: of each channel, (C,), or for ``"class_gaussian"`` (K, C), in [0, 1]; None is that of the statistics.
-        std: standard deviations, likewise.
-        clip: clip to the pixel range; None is True.
-        exponent: of the amplitude spectrum, for ``"spectrum"``; None is 1.
+        ratio: noise images per natural image, for ``"append"``; None is 1/4.
+        ramp: ``"constant"`` over a phase, or ``"linear"``: rising from none to the full amount.
+        labels: labels of noise rows, for ``"replace"``: ``"class"`` or ``"uniform"``; None is ``"class"``.
+        mean: mean of each channel, (C,), or for ``"class_gaussian"`` (K, C), in [0, 1]; None takes the statistics.
+        std: standard deviations, in the same form.
+        clip: whether to clip to the pixel range; None is True.
+        exponent: exponent of the amplitude spectrum, for ``"spectrum"``; None is 1.
 
     Raises:
         InputError: for a value out of range, or an option that would be ignored.
@@ -120,7 +120,7 @@ def make_noise(
 def no_noise(
     statistics: Statistics, class_counts: Sequence[int], class_statistics: Callable[[], Sequence[Statistics]]
 ) -> None:
-    """Make no noise transform: for data of which nobody asks for noise, so that no colours are measured for it.
+    """Make no noise transform: for uses without noise, so that no colors are measured.
 
     Example:
         >>> no_noise(Statistics((0.5,), (0.2,)), [10, 5], list)
@@ -128,7 +128,7 @@ def no_noise(
 
 
 def _given(key: str, value: Sequence[Any], shape: torch.Size, high: float = math.inf) -> Tensor:
-    """Colours from the config as a tensor of the shape that the training set asks for."""
+    """Colors from the config as a tensor of the given shape."""
     try:
         table = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):

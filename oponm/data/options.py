@@ -11,7 +11,7 @@ from oponm.data.noise import NoiseFactory
 
 
 class DataOptions(TypedDict, total=False):
-    """Those of :class:`~oponm.data.LongTailDataModule`, for its subclasses to pass on."""
+    """The options of :class:`~oponm.data.LongTailDataModule`, which its subclasses pass on."""
 
     imbalance_ratio: float | None
     profile: str

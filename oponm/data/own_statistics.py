@@ -1,4 +1,4 @@
-"""The colour statistics of a training set that is in memory, or that is read to be measured."""
+"""Measures the color statistics of a training set, in memory or streamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oponm.data.stream import ImageSet, StreamedImages
 
 
 def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> Statistics:
-    """The statistics of all images in memory, or of the centre squares of a sample of those that are not.
+    """Measure the statistics of all images in memory, or of the center squares of a sample of streamed images.
 
     Args:
         images: the training set.
@@ -30,14 +30,14 @@ def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> St
     """
     if isinstance(images, ResidentImages):
         return channel_statistics(images.images)
-    read = _uncropped(images, statistics_sample(len(images)), batch_size, num_workers, "colours")
+    read = _uncropped(images, statistics_sample(len(images)), batch_size, num_workers, "colors")
     return channel_statistics(raw.images for raw in read)
 
 
 def measure_classes(
     images: ImageSet, num_classes: int, batch_size: int = 128, num_workers: int = 0
 ) -> list[Statistics]:
-    """The statistics of each class, of all its images.
+    """Measure the statistics of each class, from all its images.
 
     Args:
         images: the training set.
@@ -50,13 +50,13 @@ def measure_classes(
         batches = [(images.images, images.targets)]
     else:
         everything = torch.arange(len(images))
-        read = _uncropped(images, everything, batch_size, num_workers, "colours of classes")
+        read = _uncropped(images, everything, batch_size, num_workers, "colors of classes")
         batches = (raw[:2] for raw in read)
     return class_statistics(batches, num_classes)
 
 
 def measured_on(images: ImageSet) -> str:
-    """What :func:`measure` takes the statistics of, in words.
+    """The images that :func:`measure` uses, in words.
 
     Example:
         >>> measured_on(ResidentImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1])))
@@ -70,7 +70,7 @@ def measured_on(images: ImageSet) -> str:
 def _uncropped(
     images: StreamedImages, indices: Tensor, batch_size: int, num_workers: int, title: str
 ) -> Iterable[RawBatch]:
-    """Training images as an evaluation sees them: no seed has a part in it."""
+    """Read training images as in evaluation, independent of any seed."""
     images = copy.copy(images)
     images.training = False
     batches = [IndexBatch(part, epoch=0, step=step) for step, part in enumerate(indices.split(batch_size))]

@@ -1,4 +1,4 @@
-"""From stored pixels to the batch a network sees, all of it on the device."""
+"""The pipeline from stored pixels to the network's batch, all of it on the device."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RawBatch(NamedTuple):
 
 
 class ResidentImages(torch.utils.data.Dataset[RawBatch]):
-    """A set of images held where the network is, read a batch at a time.
+    """A set of images in the memory of the network's device, read a batch at a time.
 
     Args:
         images: (N, C, H, W), uint8.
@@ -50,7 +50,7 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         self._contents: str | None = None
 
     def to(self, device: torch.device) -> ResidentImages:
-        """The same set in another device's memory; itself where it is there already."""
+        """The set in another device's memory; the set itself if it is there already."""
         if self.images.device == self.targets.device == device:
             return self
         moved = ResidentImages(self.images.to(device), self.targets.to(device))
@@ -58,7 +58,7 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         return moved
 
     def only(self, kept: npt.NDArray[np.int64]) -> ResidentImages:
-        """A set of some of the images.
+        """The set of some of the images.
 
         Args:
             kept: their indices.
@@ -77,11 +77,11 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         return self._contents
 
     def lengths_digest(self) -> str:
-        """Empty, as :meth:`digest` tells of every pixel already."""
+        """Empty, as :meth:`digest` covers every pixel."""
         return ""
 
     def fingerprint(self) -> str:
-        """Empty, as :meth:`digest` tells of every pixel already."""
+        """Empty, as :meth:`digest` covers every pixel."""
         return ""
 
     def __len__(self) -> int:
@@ -93,15 +93,15 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
 
 
 class DevicePipeline(nn.Module):
-    """Scale to [0, 1], augment, mix in noise, normalise.
+    """Scale to [0, 1], augment, mix in noise, normalize.
 
-    Noise rows are drawn after the augmentation, so they are never augmented, and before the normalisation, so they are
+    Noise rows are drawn after the augmentation, so they are never augmented, and before the normalization, so they are
     noise in pixel space.
 
     Args:
         augmentation: takes and returns (N, C, H, W) in [0, 1]; its randomness comes from torch's global generators.
         noise_transform: takes images, targets, a generator and ``progress``, and returns a :class:`~oponm.noise.Batch`.
-        statistics: for the normalisation.
+        statistics: statistics for the normalization.
         seed: the run's seed.
         mixing: takes a batch and a generator and mixes its natural images with each other; None leaves them.
 
@@ -142,11 +142,11 @@ class DevicePipeline(nn.Module):
 
         Args:
             raw: stored pixels.
-            training: augment; evaluation only scales and normalises.
-            noise: mix noise in.
-            rank: process rank, which gives each process randomness of its own.
+            training: whether to augment; evaluation only scales and normalizes.
+            noise: whether to mix noise in.
+            rank: process rank, which gives each process its own random draws.
             progress: share of the phase that has passed, for noise that grows.
-            mixing: mix natural images with each other.
+            mixing: whether to mix natural images with each other.
         """
         images = raw.images.float() / 255
         batch = Batch(images, raw.targets)

@@ -1,4 +1,4 @@
-"""A progress bar for a terminal, silence elsewhere."""
+"""A progress bar on a terminal; nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
-    """Pass items on, showing how many of ``total`` have gone by; on standard error, see :func:`shows_bars`.
+    """Yield items and show how many of ``total`` are done, on standard error, see :func:`shows_bars`.
 
     Example:
         >>> sum(track([1, 2], 2, "adding"))
@@ -24,10 +24,10 @@ def track(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
 
 
 def shows_bars(console: Console) -> bool:
-    """Whether a progress bar belongs there: on a terminal alone, and not where ``CI`` is set.
+    """Whether to show a progress bar on a console: only on a terminal, and not where ``CI`` is set.
 
     Args:
-        console: where it would be shown.
+        console: the console.
 
     Example:
         >>> import io

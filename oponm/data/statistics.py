@@ -1,4 +1,4 @@
-"""Colour statistics of a training set."""
+"""Color statistics of a training set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from oponm.errors import InputError
 
 CHUNK = 4_000_000
-SAMPLE = 10_000  # images that the statistics of sets too large for memory are taken from
+SAMPLE = 10_000  # number of images for the statistics of sets too large for memory
 
 
 class Statistics(NamedTuple):
@@ -35,26 +35,26 @@ PUBLISHED = {
 
 
 def published_statistics(name: str, image_shape: Sequence[int]) -> Statistics:
-    """Statistics that networks were trained with elsewhere.
+    """Published statistics that pretrained networks were trained with.
 
     Args:
         name: a key of :data:`PUBLISHED`.
         image_shape: (C, H, W) of the images.
 
     Raises:
-        InputError: if the images have no three channels.
+        InputError: if the images do not have three channels.
 
     Example:
         >>> published_statistics("imagenet", (3, 224, 224)).mean
         (0.485, 0.456, 0.406)
     """
     if image_shape[0] != 3:
-        raise InputError(f"of {name} are for colour images: take own", "statistics")
+        raise InputError(f"of {name} are for color images: take own", "statistics")
     return PUBLISHED[name]
 
 
 def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:
-    """Exact statistics, by counting how often each of the 256 values occurs.
+    """Compute exact statistics, by counting how often each of the 256 values occurs.
 
     Args:
         images: (N, C, H, W), uint8, or several such batches.
@@ -73,10 +73,10 @@ def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:
 
 
 def statistics_sample(num_images: int) -> Tensor:
-    """Which images of a set too large for memory its statistics are taken from: all, or SAMPLE drawn by seed 0.
+    """The images for the statistics of a set too large for memory: all, or SAMPLE images drawn by seed 0.
 
-    The means of photographs differ by about 0.15 from one to the next, so that of the sample by about 0.0015 from the
-    set's.
+    The means of photographs differ by about 0.15 from one to the next, so the mean of the sample differs by about
+    0.0015 from the set's.
 
     Returns:
         Indices in ascending order, int64.
@@ -89,7 +89,7 @@ def statistics_sample(num_images: int) -> Tensor:
 
 
 def class_statistics(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> list[Statistics]:
-    """Exact statistics of each class, by counting as :func:`channel_statistics` does.
+    """Compute exact statistics of each class, by counting as :func:`channel_statistics` does.
 
     Memory beyond the images: a table of (K, C, 256) counts, and one of indices into it for CHUNK pixels at a time.
 
@@ -118,12 +118,12 @@ def class_statistics(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int)
             counts = found if counts is None else counts.add_(found)
     tables = torch.zeros(num_classes, 1, 256) if counts is None else counts.cpu().view(num_classes, -1, 256)
     if missing := (tables[:, 0].sum(1) == 0).nonzero().flatten().tolist():
-        raise InputError(f"class {missing[0]} has no image to take the colours of")
+        raise InputError(f"class {missing[0]} has no image to take the colors of")
     return [_summary(table) for table in tables]
 
 
 def _summary(counts: Tensor) -> Statistics:
-    """Mean and standard deviation from how often each value occurs, (C, 256)."""
+    """Mean and standard deviation from the counts of each value, (C, 256)."""
     values = torch.arange(256, dtype=torch.float64, device=counts.device) / 255
     means, stds = [], []
     for channel in counts:

@@ -1,4 +1,4 @@
-"""Sets too large for memory: decoded batch by batch, in worker processes."""
+"""Sets too large for memory: images are decoded batch by batch, in worker processes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from oponm.rng import derived_randomness
 
 
 class StreamedImages(torch.utils.data.Dataset[RawBatch]):
-    """A set of image files, decoded when a batch asks for them.
+    """A set of image files that are decoded batch by batch.
 
-    For training each image is cut by a random resized crop (8 % to 100 % of its area) before it is scaled, so that only
-    pixels that are seen leave the worker; the crops are a function of seed, epoch, step and rank, whatever the number
-    of workers. For evaluation the short side is scaled and the centre square taken.
+    For training, each image is cut by a random resized crop (8 % to 100 % of its area) before scaling, so that only
+    visible pixels leave the worker; crops are a function of seed, epoch, step and rank, for any number of workers. For
+    evaluation, the short side is scaled and the center square taken.
 
     Args:
         files: paths, (N,).
         targets: (N,), int64.
         size: side of the images in pixels.
-        training: crop at random.
+        training: whether to crop at random.
         seed: the run's seed.
-        pixel_max: see :func:`~oponm.data.decode.read_image`.
+        pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
 
     References:
         Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (the crop).
@@ -62,14 +62,14 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
     ) -> None:
         from torchvision.transforms.v2 import RandomResizedCrop
 
-        self.files = FileNames.of(files)  # of which the processes that decode need no copy
+        self.files = FileNames.of(files)  # so that decoding processes need no copy
         self.targets, self.size, self.training, self.seed, self.pixel_max = targets, size, training, seed, pixel_max
         self.crop = RandomResizedCrop((size, size))
         self._contents: str | None = None
         self._lengths: str | None = None
 
     def only(self, kept: npt.NDArray[np.int64]) -> Self:
-        """A set of some of the images.
+        """The set of some of the images.
 
         Args:
             kept: their indices.
@@ -80,7 +80,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         return other
 
     def digest(self) -> str:
-        """SHA-256 of the labels and the files' last two folders and names, in order, and of what is white in them."""
+        """SHA-256 of the labels and the files' last two folders and names, in order, and of their white value."""
         digest = hashlib.sha256()
         if self.pixel_max not in (None, 255):
             digest.update(f"white {self.pixel_max:g}\n".encode())
@@ -90,18 +90,18 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """SHA-256 of each file's length and time of modification, in order: it changes where pixels do.
+        """SHA-256 of each file's length and time of modification, in order: it changes if pixels do.
 
-        It tells states of the files on one machine apart; :meth:`digest` is the same on all.
+        It distinguishes states of the files on one machine; :meth:`digest` is the same on all machines.
         """
         digest = hashlib.sha256()
-        with ThreadPoolExecutor() as threads:  # the system's answers take the time, most of all over a network
+        with ThreadPoolExecutor() as threads:  # waiting for the system takes the time, most of all over a network
             for part in threads.map(_stamps, (self.files[i : i + 1000] for i in range(0, len(self), 1000))):
                 digest.update(part)
         return digest.hexdigest()
 
     def lengths_digest(self) -> str:
-        """SHA-256 of each file's length, in order, looked up once: the same on all machines."""
+        """SHA-256 of each file's length, in order, read once; it is the same on all machines."""
         if self._lengths is None:
             with ThreadPoolExecutor() as threads:
                 lengths = "\n".join(threads.map(_length, self.files.strings()))
@@ -109,7 +109,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         return self._lengths
 
     def contents_digest(self) -> str:
-        """SHA-256 of the labels and of what is in the files, in order; read once."""
+        """SHA-256 of the labels and of the files' content, in order; read once."""
         if self._contents is None:
             self._contents = contents_digest(self.targets, self.files)
         return self._contents
@@ -138,7 +138,7 @@ def contents_digest(labels: Tensor, files: Iterable[Path]) -> str:
 
     Args:
         labels: (N,), int64.
-        files: (N,); of one that cannot be read nothing is taken, as reading it will tell.
+        files: (N,); unreadable ones are left out, as decoding reports them.
     """
     digest = hashlib.sha256(labels.cpu().numpy().astype("<i8").tobytes())
     with ThreadPoolExecutor() as threads:
@@ -167,7 +167,7 @@ def _content(file: Path) -> bytes:
 def _length(file: str) -> str:
     try:
         return str(os.stat(file).st_size)
-    except OSError:  # as reading it will tell
+    except OSError:  # decoding reports it
         return ""
 
 
@@ -176,7 +176,7 @@ def _stamps(files: FileNames) -> bytes:
 
 
 def _stamp(file: str) -> str:
-    """Length and time of modification; of a file that is missing nothing, as reading it will tell."""
+    """Length and time of modification; empty for a missing file, which decoding reports."""
     try:
         facts = os.stat(file)
     except OSError:

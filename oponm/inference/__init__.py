@@ -1,4 +1,4 @@
-"""Using a trained network: images to predictions, evaluation on other images, models that leave."""
+"""Uses a trained network: predictions, evaluation on other images, export."""
 
 from oponm.inference.classifier import Classifier, load_classifier
 from oponm.inference.deployed import DeployedNetwork

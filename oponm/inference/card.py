@@ -1,4 +1,4 @@
-"""The model card: what a network was trained on and how, how good it is, and how to use it."""
+"""Writes the model card: the network's training, its metrics, and how to use it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from oponm.inference.usage import usage
 _ROWS = 100
 _ASIDE = {"logger", "trainer"}  # choices without influence on the weights
 _TAKES = {
-    "unit": "float32 in [0, 1] (8-bit values divided by 255); normalisation is inside",
-    "uint8": "uint8, 0 to 255, as decoded; scaling and normalisation are inside",
-    "normalised": "float32, normalised: ((x / 255) - mean) / std for each channel, with the values below",
+    "unit": "float32 in [0, 1] (8-bit values divided by 255); normalization is inside",
+    "uint8": "uint8, 0 to 255, as decoded; scaling and normalization are inside",
+    "normalised": "float32, normalized: ((x / 255) - mean) / std for each channel, with the values below",
 }
 
 
 def model_card(classifier: Classifier, file: str, format: str, takes: str, facts: RunFacts, command: str = "") -> str:
-    """Write the model card of an exported network, in Markdown with the front matter that model hubs read.
+    """The model card of an exported network, in Markdown with the front matter that model hubs read.
 
     Args:
         classifier: the network.
         file: name of the exported file.
         format: its format.
-        takes: see :class:`~oponm.inference.DeployedNetwork`.
-        facts: of the run; what is not known is left out, or said to be unknown.
-        command: what wrote the file.
+        takes: kind of input, see :class:`~oponm.inference.DeployedNetwork`.
+        facts: facts of the run; unknown facts are left out, or named as unknown.
+        command: the command that wrote the file.
     """
     title = facts.choices.get("model", "network")
     sections = [
@@ -43,7 +43,7 @@ def model_card(classifier: Classifier, file: str, format: str, takes: str, facts
         _method(facts),
         _metrics(facts),
         _INTENDED,
-        _licence(classifier),
+        _license(classifier),
         _reproduce(facts, command),
     ]
     return "\n".join(sections)
@@ -65,7 +65,7 @@ def _input(classifier: Classifier, takes: str, format: str) -> str:
         "## Input and output\n\n"
         f"- input `images`: (N, {channels}, {height}, {width}), N any number; {_TAKES[takes]}{refused}\n"
         f"- channels: {order}\n"
-        f"- from a photograph: upright (EXIF), short side scaled to {height} pixels (bicubic), centre square{deep}\n"
+        f"- from a photograph: upright (EXIF), short side scaled to {height} pixels (bicubic), center square{deep}\n"
         f"- mean {mean}; standard deviation {std} (of the training images, in [0, 1])\n"
         f"- output `logits`: (N, {len(classifier.class_names)}), in the order of `labels.txt`; their softmax is the "
         "probabilities\n"
@@ -98,14 +98,14 @@ def _method(facts: RunFacts) -> str:
             given = {name: value for name, value in phase.items() if name != "epochs" and value not in (None, False)}
             settings = ", ".join(f"{name} {value}" for name, value in given.items()) or "plain training"
             lines.append(f"- phase from epoch {start} on: {settings}")
-    return "## Method\n\n" + ("\n".join(lines) or "Unknown: the run's folder was not around the checkpoint.") + "\n"
+    return "## Method\n\n" + ("\n".join(lines) or "Unknown: the checkpoint was not in its run's folder.") + "\n"
 
 
 def _metrics(facts: RunFacts) -> str:
     if not facts.metrics:
-        return "## Metrics\n\nUnknown: the run's folder was not around the checkpoint, or the run had not ended.\n"
+        return "## Metrics\n\nUnknown: the checkpoint was not in its run's folder, or the run had not ended.\n"
     rows = "\n".join(f"| {name.replace('_', ' ')} | {100 * value:.1f} |" for name, value in facts.metrics.items())
-    warning = "\nThe epoch was chosen on the test set, which flatters.\n" if facts.tuned_on_test else ""
+    warning = "\nThe epoch was chosen on the test set, so the figures are too good.\n" if facts.tuned_on_test else ""
     groups = (
         "Groups are by training images: many-shot, medium and few-shot; the figure is the mean accuracy of classes."
     )
@@ -113,17 +113,17 @@ def _metrics(facts: RunFacts) -> str:
     return f"{head}{rows}\n\n{groups}\n{warning}"
 
 
-def _licence(classifier: Classifier) -> str:
+def _license(classifier: Classifier) -> str:
     initial = classifier.model_config
     pretrained = (
         ""
         if not (initial.get("pretrained") or initial.get("weights"))
-        else ("- training began from weights of others: the licence of these, and of their data, matters too\n")
+        else ("- training began from weights of others: the license of these, and of their data, matters too\n")
     )
     return (
-        "## Licence\n\n"
+        "## License\n\n"
         "- oponm, the code that trained it, is under the Apache License 2.0\n"
-        "- whether and how these weights may be passed on depends on the training data: fill in its licence here\n"
+        "- whether and how these weights may be passed on depends on the training data: fill in its license here\n"
         f"{pretrained}"
     )
 
@@ -153,7 +153,8 @@ tags: [image-classification, long-tailed-recognition, oponm]
 """
 _INTENDED = """## Intended use
 
-To tell the classes above apart in images like those it was trained on. An image of anything else is given one of these
-classes too, often with confidence. Classes with few training images are known less well; look at the table before
-relying on one of them. Measure it on images of your own before decisions depend on it: `oponm eval folder=...`.
+Telling the classes above apart in images like those of training. An image of anything else is also assigned to one of
+these classes, often with confidence. Classes with few training images are recognized less reliably; look at the table
+before relying on one of them. Measure the network on your own images before decisions depend on it:
+`oponm eval folder=...`.
 """

@@ -1,4 +1,4 @@
-"""A trained network with all that showing it images takes, from a checkpoint alone."""
+"""A trained network with everything needed to classify images, from a checkpoint alone."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from oponm.rng import derived_randomness
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network, and what it was trained on.
+    """A trained network, and facts about its training data.
 
     Attributes:
-        network: (N, C, H, W), normalised -> logits (N, K); with plain batch norm, in evaluation mode.
+        network: (N, C, H, W), normalized -> logits (N, K); with plain batch norm, in evaluation mode.
         class_names: K names, in the order of the logits.
         class_counts: training images of each class.
-        statistics: of the training images; images are normalised by them.
+        statistics: statistics of the training images, by which images are normalized.
         image_shape: (C, H, W), with C = 1 or 3 and H = W.
         model_config: the settings that the network was made from.
-        split_digest: of the training indices, see :func:`~oponm.longtail.split_digest`.
+        split_digest: digest of the training indices, see :func:`~oponm.longtail.split_digest`.
         content_digest: SHA-256 of the training labels and pixels, or file names.
         pixel_max: the value that was white in training images of more than 8 bits; None where there were none, and an
-            image of more is reduced by its own values.
+            image of more than 8 bits is reduced by its own values.
         test_digest: SHA-256 of labels and pixels, or the files' content, of the run's test set.
-        val_digest: the same of its validation set.
+        val_digest: the same for the validation set.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -62,12 +62,12 @@ class Classifier:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Of the images of the run, by name; those that are not known are left out."""
+        """Digests of the run's images, by name; unknown ones are left out."""
         names = ("content_digest", "test_digest", "val_digest")
         return {name: digest for name in names if (digest := getattr(self, name))}
 
     def pipeline(self) -> DevicePipeline:
-        """What turns stored pixels into the network's input, as in training's own evaluation."""
+        """The pipeline from stored pixels to the network's input, as in evaluation during training."""
         return DevicePipeline(nn.Identity(), None, self.statistics, seed=0)
 
     @torch.inference_mode()
@@ -90,21 +90,22 @@ def load_classifier(
     make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]] = known_factory,
     network: nn.Module | None = None,
 ) -> Classifier:
-    """Read a run's checkpoint and build its network; nothing in the file is executed or imported.
+    """Read a run's checkpoint and build its network; no code in the file is executed or imported.
 
     Args:
         path: ``checkpoints/last.ckpt`` or ``best.ckpt`` of a run.
-        make: from the model config to what makes the network. The default knows the networks of :mod:`oponm.models`,
-            timm's and torchvision's among them; one that imports what the config names runs code of its author.
-        network: of the kind that was trained, in place of what ``make`` would make; it is copied. A checkpoint of a
-            network that was made in code does not say what it is.
+        make: returns a factory of the network for a model config. The default knows the networks of
+            :mod:`oponm.models`, including timm's and torchvision's; one that imports what the config names runs code of
+            the file's author.
+        network: a network of the trained kind, in place of one from ``make``; it is copied. It is needed for a network
+            made in code, which the checkpoint does not describe.
 
     Returns:
         The network with plain batch norm, in evaluation mode, on the CPU, in float32.
 
     Raises:
-        InputError: if the file is missing, is no checkpoint, was written by a version that did not note statistics, or
-            is of a network that ``make`` refuses.
+        InputError: if the file is missing, is no checkpoint, was written by a version without statistics, or
+            has a network that ``make`` refuses.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -129,15 +130,15 @@ def network_of_checkpoint(
     make: Callable[[Mapping[str, Any]], Callable[..., nn.Module]] = known_factory,
     path: Path = Path("the checkpoint"),
 ) -> nn.Module:
-    """The network that a run's checkpoint describes, with weights at random.
+    """Make the network that a run's checkpoint describes, with random weights.
 
     Args:
-        content: of the checkpoint.
-        make: from the model config to what makes the network.
-        path: names the checkpoint in errors.
+        content: content of the checkpoint.
+        make: returns a factory of the network for a model config.
+        path: the checkpoint's path, for errors.
 
     Raises:
-        InputError: if the checkpoint does not describe a network, or one that ``make`` refuses.
+        InputError: if the checkpoint does not describe a network, or describes one that ``make`` refuses.
     """
     return _make(make, _read_description(content, path), path)
 
@@ -147,14 +148,14 @@ def _make(
 ) -> nn.Module:
     settings = known["model_config"]
     try:
-        with derived_randomness(0, "model"):  # drawn, to be replaced; the global generators stay as they are
+        with derived_randomness(0, "model"):  # replaced later; the global generators stay as they are
             channels, *size = known["image_shape"]
             head, name = settings.get("head", "linear"), settings.get("classifier")
-            sought = {} if head == "linear" else {"classifier": name, "image_size": size}  # it is to be replaced
+            sought = {} if head == "linear" else {"classifier": name, "image_size": size}  # to replace it
             return make_network(make(settings), len(known["class_names"]), channels, head, **sought)
     except InputError as error:
         raise error if error.key == "checkpoint" else InputError(f"{path}: {error}", "checkpoint") from error
-    except Exception as error:  # whatever a network makes of settings that nobody chose
+    except Exception as error:  # settings from a file can raise anything in a network
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise InputError(f"{path} names a network that cannot be made ({reason})", "checkpoint") from error
 
@@ -163,7 +164,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
     split, config = rest.get("split"), rest.get("model_config")
     if not isinstance(split, dict) or "statistics" not in split:
         raise InputError(
-            f"{path} does not say how images were normalised (statistics): it is no checkpoint of oponm, or an older "
+            f"{path} does not say how images were normalized (statistics): it is no checkpoint of oponm, or an older "
             "version wrote it; train again, or use 'oponm eval' with the run's data",
             "checkpoint",
         )
@@ -197,7 +198,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
 
 
 def _without_auxiliary(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out what auxiliary batch norm keeps for noise rows; images do not pass through it."""
+    """Leave out entries of auxiliary batch norm; natural images do not use them."""
 
     def auxiliary(name: str) -> bool:
         layer, _, leaf = name.rpartition(".")

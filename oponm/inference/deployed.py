@@ -1,4 +1,4 @@
-"""The network with what images need before it, as it leaves."""
+"""A network that includes the preprocessing of its images, for export."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ INPUTS = ("unit", "uint8", "normalised")
 
 
 class DeployedNetwork(nn.Module):
-    """Scales and normalises inside, so that whoever uses it cannot get that wrong.
+    """Scales and normalizes images inside, so that no user of the network can do it wrong.
 
     ``network((x - mean) / std)``, with x = images / 255 for uint8, in the order of operations of
     :class:`~oponm.data.pipeline.DevicePipeline`.
 
     Args:
-        network: (N, C, H, W), normalised -> logits (N, K).
-        statistics: of the training images.
-        takes: ``"unit"`` for floats in [0, 1]; ``"uint8"`` for bytes; ``"normalised"`` for images normalised already.
+        network: (N, C, H, W), normalized -> logits (N, K).
+        statistics: statistics of the training images.
+        takes: ``"unit"`` for floats in [0, 1]; ``"uint8"`` for bytes; ``"normalised"`` for images normalized already.
 
     Raises:
-        InputError: for another ``takes``.
+        InputError: for an unknown ``takes``.
 
     Example:
         >>> half = Statistics((0.5,), (0.25,))
@@ -42,7 +42,7 @@ class DeployedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> logits (N, K)."""
-        images = images.float()  # floats stay as they are, and torch.export refuses what was no such example
+        images = images.float()  # floats stay as they are; torch.export refuses other types than the example's
         if self.takes == "uint8":
             images = images / 255
         if self.takes != "normalised":

@@ -1,4 +1,4 @@
-"""A trained network on its way out: the file, its labels, its model card."""
+"""Exports a trained network: its file, its labels, its model card."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def export_classifier(
     command: str = "",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write a network as a file of its own, with ``labels.txt`` and ``MODEL_CARD.md`` beside it.
+    """Write a network to a file, with ``labels.txt`` and ``MODEL_CARD.md`` beside it.
 
-    The network has plain batch norm, takes any number of images at a time, and gives logits; it is read back and
-    compared before any file is in its place.
+    The exported network has plain batch norm, takes any number of images at a time, and returns logits. It is read back
+    and compared before any file is put in place.
 
     Args:
         classifier: a trained network, on the CPU.
-        path: the file to be.
+        path: the file to write.
         format: one of :data:`FORMATS`. ``"state_dict"`` is weights alone, and the model card says how to make the
             network from oponm, timm or torchvision; the others hold the computation too and run without oponm.
-        takes: see :class:`DeployedNetwork`; None is ``"unit"``, and ``"normalised"`` for a state dict, which cannot
-            hold anything else.
-        facts: what the model card tells of the run.
-        command: what the model card tells to write the file again.
-        overwrite: whether files that exist are replaced.
+        takes: kind of input, see :class:`DeployedNetwork`; None is ``"unit"``, but ``"normalised"`` for a state dict,
+            which allows nothing else.
+        facts: facts of the run for the model card.
+        command: the command that writes the file again, for the model card.
+        overwrite: whether existing files are replaced.
 
     Returns:
         The files: labels, model card, ``*.onnx.data`` if there is one, and the network last.
 
     Raises:
-        InputError: for a format or input that there is not, a file that exists, or see
+        InputError: for an unknown format or input, an existing file, or as in
             :func:`~oponm.inference.formats.write_format`.
 
     Example:
@@ -80,5 +80,5 @@ def export_classifier(
         )
         write_format(format, network, classifier.image_shape, takes, names, model)
     check_in_place(network, classifier.image_shape, takes, path)
-    data = path.with_name(f"{path.name}.data")  # of a network too large for one file of ONNX
+    data = path.with_name(f"{path.name}.data")  # written for a network too large for one ONNX file
     return [*files[:-1], *([data] if data.is_file() else []), path]

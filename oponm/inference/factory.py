@@ -1,4 +1,4 @@
-"""The network that a checkpoint names, made without importing anything by that name."""
+"""Makes the network that a checkpoint names, without importing code by that name."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _KNOWN: dict[str, Callable[..., nn.Module]] = {
         models.torchvision_model,
     )
 }
-# Initial weights, which the checkpoint's own replace: a file must not choose other files, or downloads, to be read.
+# Settings of initial weights are ignored, as the checkpoint replaces them: a file must not choose other files to read.
 _INITIAL = {"weights", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 _APART = {"_target_", "head", "classifier", *_INITIAL}
 
 
 def known_factory(settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
-    """What makes the network of a model config, for the networks that come with this package.
+    """The factory of a model config's network, for the networks of this package.
 
     Args:
-        settings: ``_target_``, the name of a network of :mod:`oponm.models`, and its options; ``head`` and options
-            about initial weights are left out.
+        settings: ``_target_``, the name of a network of :mod:`oponm.models`, and its options; ``head`` and options of
+            initial weights are ignored.
 
     Returns:
-        To be called with ``num_classes`` and ``in_channels``.
+        A factory, called with ``num_classes`` and ``in_channels``.
 
     Raises:
-        InputError: if another ``_target_`` is named.
+        InputError: for another ``_target_``.
 
     Example:
         >>> make = known_factory({"_target_": "oponm.models.SmallCNN", "width": 4, "weights": None, "head": "linear"})

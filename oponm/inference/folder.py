@@ -1,4 +1,4 @@
-"""Evaluation on a folder of images, by what the checkpoint says of its training."""
+"""Evaluates on a folder of images, with the preprocessing that the checkpoint describes."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ log = logging.getLogger(__name__)
 class EvaluationFolder(pl.LightningDataModule):
     """Class folders of images as the test set of :func:`oponm.training.evaluate`; no training data is needed.
 
-    Images are read at the size of training and normalised by the statistics of training. Classes of the classifier
+    Images are read at the size of training and normalized by the statistics of training. Classes of the classifier
     may be missing; means over classes leave them out.
 
     Args:
-        folder: holds ``<class>/*``, and no folder of a class that the classifier does not know.
-        classifier: whose classes, image shape and statistics are used.
-        batch_size: images a batch.
+        folder: contains ``<class>/*``, only for classes that the classifier knows.
+        classifier: provides classes, image shape and statistics.
+        batch_size: images per batch.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
-        seed: of the noise images that :func:`oponm.training.evaluate` shows the network.
+        seed: seed of the noise images that :func:`oponm.training.evaluate` shows the network.
 
     Attributes:
-        class_names: of the classifier.
-        class_counts: of its training set, for groups of many- and few-shot classes.
-        test_counts: images of each class; one that turns out to be unreadable is taken off when it is met.
-        digest: of the indices it was trained on.
-        content_digest: of the images it was trained on.
-        statistics: of the images it was trained on.
+        class_names: the classifier's classes.
+        class_counts: counts of its training set, for groups of many- and few-shot classes.
+        test_counts: images of each class; an unreadable one is subtracted when it is read.
+        digest: digest of the training indices.
+        content_digest: digest of the training images.
+        statistics: statistics of the training images.
         image_shape: (C, H, W) of the images.
-        pixel_max: see :class:`~oponm.inference.Classifier`.
-        skipped: what was left out, with the reason.
+        pixel_max: white of images of more than 8 bits, see :class:`~oponm.inference.Classifier`.
+        skipped: files that were left out, with the reason.
 
     Raises:
-        InputError: naming classes that the classifier does not know; if there is no image; and for files that are no
-            images, with ``on_error="raise"``.
+        InputError: naming unknown classes; if there is no image; and for files that are no images, with
+            ``on_error="raise"``.
 
     Example:
         >>> import tempfile
@@ -110,7 +110,7 @@ class EvaluationFolder(pl.LightningDataModule):
 
     @property
     def test_digest(self) -> str:
-        """SHA-256 of the labels and of what is in the files."""
+        """SHA-256 of the labels and of the files' content."""
         return contents_digest(torch.tensor(self.labels), self.files)
 
     def _refuse(self, lines: Iterable[str]) -> None:
@@ -124,7 +124,7 @@ class EvaluationFolder(pl.LightningDataModule):
         return _Reader(self)
 
     def read(self) -> Iterator[RawBatch]:
-        """Stored pixels, a batch at a time, and no batch without an image."""
+        """Read stored pixels batch by batch; batches without an image are skipped."""
         labels = torch.tensor(self.labels)
         for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size, self.pixel_max)):
             self._refuse(batch.refused.values())
@@ -134,12 +134,12 @@ class EvaluationFolder(pl.LightningDataModule):
                 yield RawBatch(batch.images, labels[batch.kept], epoch=0, step=step)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
-        """Scale and normalise."""
+        """Scale and normalize."""
         return self.pipeline.to(batch.images.device)(batch, training=False)
 
 
 class _Reader:
-    """What Lightning iterates over."""
+    """The loader that Lightning iterates over."""
 
     def __init__(self, data: EvaluationFolder) -> None:
         self.data = data

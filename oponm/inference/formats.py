@@ -1,4 +1,4 @@
-"""The formats a network can leave in: each is written, read back by what will run it, and compared."""
+"""Export formats: each file is written, read back by its runtime, and compared."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 
 from oponm.errors import InputError
 
-TOLERANCE = 1e-4  # of the largest logit, or of 1 if all are smaller
+TOLERANCE = 1e-4  # relative to the largest logit, or to 1 if all are smaller
 _BATCHES = (1, 3)
 Run = Callable[[Tensor], Tensor]
 
 
 class Format(NamedTuple):
-    """A way for a network to leave.
+    """An export format.
 
     Attributes:
-        extension: of its file.
-        write: takes the network in evaluation mode, example images, the labels and a path; returns what runs the file
-            that it wrote.
-        is_graph: whether the file holds the computation, and not weights alone.
+        extension: extension of its file.
+        write: takes the network in evaluation mode, example images, the labels and a path; writes the file and returns
+            a function that runs it.
+        is_graph: whether the file holds the computation, not only weights.
     """
 
     extension: str
@@ -42,7 +42,7 @@ def _state_dict(network: nn.Module, images: Tensor, labels: list[str], path: Pat
 
 
 class _Checked(nn.Module):
-    """A traced network that refuses what it was not traced for, as the other graphs do of themselves."""
+    """A traced network that refuses inputs of another shape or type; the other formats do so themselves."""
 
     def __init__(self, network: nn.Module, images: Tensor) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Checked(nn.Module):
 
 
 def _torchscript(network: nn.Module, images: Tensor, labels: list[str], path: Path) -> Run:
-    traced = torch.jit.trace(network, images, check_trace=False)  # compared below, with other images
+    traced = torch.jit.trace(network, images, check_trace=False)  # it is compared below, with other images
     checked = torch.jit.script(_Checked(traced, images))
     torch.jit.save(checked, str(path), _extra_files={"labels.json": json.dumps(labels)})
     return torch.jit.load(str(path))
@@ -111,28 +111,28 @@ FORMATS = {
 def write_format(
     name: str, network: nn.Module, shape: tuple[int, ...], takes: str, labels: list[str], path: Path
 ) -> None:
-    """Write a network, read it back and compare the two on random images, in batches of 1 and of 3.
+    """Write a network, read it back, and compare both on random images, in batches of 1 and of 3.
 
     Args:
         name: one of :data:`FORMATS`.
-        network: in evaluation mode, on the CPU: (N, *shape) -> (N, K).
-        shape: (C, H, W).
-        takes: what the images are, see :class:`~oponm.inference.DeployedNetwork`.
-        labels: K class names, which graphs carry with them.
+        network: the network in evaluation mode, on the CPU: (N, *shape) -> (N, K).
+        shape: shape of an image, (C, H, W).
+        takes: kind of input, see :class:`~oponm.inference.DeployedNetwork`.
+        labels: K class names, which graphs contain.
         path: the file, which must not exist yet.
 
     Raises:
-        InputError: if the network cannot be written so, if what was written gives other logits (by more than 1e-4 of
-            the largest), or if ONNX is not installed.
+        InputError: if the network cannot be written in this format, if the written file gives other logits (by more
+            than 1e-4 of the largest), or if ONNX is not installed.
     """
     generator = torch.Generator().manual_seed(0)
     try:
         with _quiet(), torch.no_grad():
             run = FORMATS[name].write(network, _random_images((2, *shape), takes, generator), labels, path)
             _compare(run, network, shape, takes, generator)
-    except (InputError, OSError):  # the latter of a device that is full, or gone: no fault of the format
+    except (InputError, OSError):  # OSError: the disk is full or gone, no fault of the format
         raise
-    except Exception as error:  # whatever a compiler says of a network that it cannot take
+    except Exception as error:  # a compiler can raise anything for a network
         if "failed writing file" in str(error):  # torch's RuntimeError
             raise InputError(f"{path.name} could not be written, as of a full disk: make room", "output") from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -141,16 +141,16 @@ def write_format(
 
 
 def check_in_place(network: nn.Module, shape: tuple[int, ...], takes: str, path: Path) -> None:
-    """Open a file with its data beside it (``model.onnx.data``), where it has some, from its place, and compare again.
+    """Load a file and its data file (``model.onnx.data``), if it has one, from their final place, and compare again.
 
     Args:
-        network: what was written.
-        shape: of an image, (C, H, W).
+        network: the network that was written.
+        shape: shape of an image, (C, H, W).
         takes: how pixels are given: ``"unit"``, ``"uint8"`` or ``"normalised"``.
-        path: the file where it is to stay.
+        path: the file in its final place.
 
     Raises:
-        InputError: if it cannot be opened, or gives other logits.
+        InputError: if the file cannot be opened, or gives other logits.
     """
     if not path.with_name(f"{path.name}.data").is_file():
         return
@@ -159,7 +159,7 @@ def check_in_place(network: nn.Module, shape: tuple[int, ...], takes: str, path:
             _compare(_open_onnx(path), network, shape, takes, torch.Generator().manual_seed(1))
     except InputError:
         raise
-    except Exception as error:  # of onnxruntime, or of a file that was cut short
+    except Exception as error:  # an error of onnxruntime, or a truncated file
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise InputError(f"{path} cannot be read from its place ({reason}): export it again", "output") from error
 
@@ -181,7 +181,7 @@ def _random_images(shape: tuple[int, ...], takes: str, generator: torch.Generato
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off the terminal what compilers say to those who work on them."""
+    """Keep compilers' messages for their developers off the terminal."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

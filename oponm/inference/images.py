@@ -1,4 +1,4 @@
-"""Image files as users have them: found in folders, decoded ahead of the network in threads."""
+"""Finds image files in folders, and decodes them in threads ahead of the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ReadBatch(NamedTuple):
     Attributes:
         images: (N, C, H, W), uint8.
         kept: positions of the N images in the list of files.
-        refused: for the files that could not be read, by position, why.
+        refused: reasons for the files that could not be read, by position.
     """
 
     images: Tensor
@@ -35,14 +35,14 @@ class ReadBatch(NamedTuple):
 
 
 def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
-    """List files, and what is in folders, at any depth, in order of names.
+    """List image files, also in folders at any depth, in order of names.
 
     Args:
-        paths: files, of whatever name, and folders.
+        paths: files with any name, and folders.
 
     Returns:
-        The files, each once; and for those in folders that are no images by their extension, a line that says so.
-        Hidden files are passed over.
+        The files, each once; and a line for each file in a folder that is no image by its extension. Hidden files are
+        ignored.
 
     Raises:
         InputError: for a path that does not exist, or if there is no image at all.
@@ -76,19 +76,19 @@ def list_folder(folder: Path, root: Path | None = None) -> tuple[list[Path], lis
     """List the images in a folder, at any depth, in order of names; see :func:`find_images`.
 
     Args:
-        folder: one that does not exist has none.
-        root: the folder that links must not leave; None is the folder itself.
+        folder: a folder; one that does not exist has no images.
+        root: the folder that links may not leave; None is ``folder``.
     """
     images, others = list_images(folder, folder if root is None else root)
     return images, [f"{file}: is no image" for file in others]
 
 
 def read_pixels(path: Path, shape: tuple[int, int, int], pixel_max: float | None = None) -> Tensor:
-    """Decode a file to a shape that a network was trained on; see :func:`~oponm.data.decode.read_image`.
+    """Decode a file to the image shape of training; see :func:`~oponm.data.decode.read_image`.
 
     Args:
-        path: an image.
-        shape: (C, S, S); with C = 1 colours become their luma (ITU-R 601).
+        path: the image file.
+        shape: (C, S, S); with C = 1 colors become their luma (ITU-R 601).
         pixel_max: the value that was white in training images of more than 8 bits, if there were any.
 
     Returns:
@@ -114,13 +114,13 @@ def read_pixels(path: Path, shape: tuple[int, int, int], pixel_max: float | None
 def read_batches(
     files: Sequence[Path], shape: tuple[int, int, int], batch_size: int, pixel_max: float | None = None
 ) -> Iterator[ReadBatch]:
-    """Decode files in threads, in order, a few batches ahead of what takes them.
+    """Decode files in threads, in order, a few batches ahead of their use.
 
     Args:
-        files: paths.
-        shape: see :func:`read_pixels`.
-        batch_size: files a batch.
-        pixel_max: see :func:`read_pixels`.
+        files: paths of the files.
+        shape: shape of an image, see :func:`read_pixels`.
+        batch_size: files per batch.
+        pixel_max: white of images of more than 8 bits, see :func:`read_pixels`.
 
     Yields:
         Batches; a file that cannot be read is left out of its batch and listed there.

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and replace others only where that is asked for."""
+"""Writes files whole or not at all; existing files are replaced only on request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from oponm.errors import InputError
 
 @contextmanager
 def new_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Path]]:
-    """Give temporary paths to write to; they are moved to their places, in order, when nothing went wrong.
+    """Give temporary paths to write to; the files are moved to their places, in order, if no error was raised.
 
     Args:
-        paths: files to be; folders that are missing are made at the end. A file that is written beside one of
-            them, under its name and ``.data``, goes with it.
-        overwrite: whether files that exist are replaced.
+        paths: files to write; missing folders are made at the end. A file that is written beside one of them, with its
+            name and ``.data``, is moved with it.
+        overwrite: whether existing files are replaced.
 
     Raises:
-        InputError: for a path that is a folder, or exists, without ``overwrite``.
+        InputError: for a path that is a folder, or that exists if ``overwrite`` is false.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "new" / "hello.txt"
@@ -50,7 +50,7 @@ def new_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[P
 
 
 def _move_data(folder: Path, paths: Sequence[Path], overwrite: bool) -> None:
-    """Move ``NAME.data`` beside ``NAME``; where a file is replaced that had some and now has none, that goes."""
+    """Move ``NAME.data`` beside ``NAME``; an old ``NAME.data`` without a new one is removed."""
     for path in paths:
         written, place = folder / f"{path.name}.data", path.with_name(f"{path.name}.data")
         if place.exists() and written.exists() and not overwrite:

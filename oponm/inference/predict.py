@@ -1,4 +1,4 @@
-"""Predictions for image files, as a stream and as a file."""
+"""Predicts the classes of image files, as a stream and as a file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DIGITS = 6
 
 
 class Prediction(NamedTuple):
-    """What a network says of an image.
+    """A network's prediction for an image.
 
     Attributes:
         path: the file; None where pixels were given.
-        label: of the most probable class.
-        probabilities: of each class.
+        label: label of the most probable class.
+        probabilities: probability of each class.
     """
 
     path: Path | None
@@ -34,20 +34,20 @@ class Prediction(NamedTuple):
 
 
 class Predictions:
-    """Classifies files while it is iterated over, a batch in memory at a time.
+    """Classifies files while it is iterated over, one batch in memory at a time.
 
     Args:
         classifier: a trained network.
-        files: images.
-        batch_size: files a batch; results do not depend on it.
-        device: where the network runs.
+        files: image files.
+        batch_size: files per batch; results do not depend on it.
+        device: device of the network.
 
     Attributes:
-        counts: how often each class was predicted so far.
+        counts: number of predictions of each class so far.
         skipped: the files that could not be read so far, with the reason.
 
     Raises:
-        InputError: if ``batch_size`` is no size.
+        InputError: for a ``batch_size`` below 1.
 
     Example:
         >>> import tempfile
@@ -86,7 +86,7 @@ class Predictions:
 
 
 def predict_images(classifier: Classifier, images: Tensor, batch_size: int = 64) -> list[Prediction]:
-    """Classify images that are in memory.
+    """Classify images in memory.
 
     Args:
         classifier: a trained network, on the CPU.
@@ -94,7 +94,7 @@ def predict_images(classifier: Classifier, images: Tensor, batch_size: int = 64)
         batch_size: images classified together.
 
     Returns:
-        A prediction an image, in order.
+        One prediction per image, in order.
 
     Raises:
         InputError: for images of another shape or kind.
@@ -115,11 +115,11 @@ def predict_images(classifier: Classifier, images: Tensor, batch_size: int = 64)
 
 
 def write_csv(path: Path, predictions: Predictions) -> None:
-    """Write ``path, prediction, probability`` and a column ``p_<class>`` for each class; a row an image.
+    """Write ``path, prediction, probability`` and a column ``p_<class>`` for each class; a row per image.
 
     Args:
-        path: is written as predictions come.
-        predictions: iterated over once.
+        path: the file, written as predictions are made.
+        predictions: the predictions, iterated over once.
     """
     names = predictions.classifier.class_names
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -133,8 +133,8 @@ def write_json(path: Path, predictions: Predictions) -> None:
     """Write ``class_names``, ``images`` (path, prediction, probability, probabilities by class) and ``skipped``.
 
     Args:
-        path: is written as predictions come, a line an image.
-        predictions: iterated over once.
+        path: the file, written as predictions are made, a line per image.
+        predictions: the predictions, iterated over once.
     """
     names = predictions.classifier.class_names
     with path.open("w", encoding="utf-8", errors="surrogateescape") as file:

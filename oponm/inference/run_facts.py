@@ -1,4 +1,4 @@
-"""What a run's folder says of a checkpoint in it."""
+"""Reads facts about a checkpoint from its run's folder."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts about a training run; empty where its folder has none.
+    """Facts about a training run; empty where its folder lacks them.
 
     Attributes:
-        metrics: of these weights on the test set, by name.
+        metrics: metrics of these weights on the test set, by name.
         recall: accuracy of each class on the test set; None for a class without test images.
         choices: the choice in each config group.
-        epochs: how many these weights were trained for.
+        epochs: number of epochs that these weights were trained for.
         phases: the phases of the method, as configured.
-        starts: the epoch, from zero, that each phase began with.
-        overrides: what the command line of the run was.
-        from_code: whether it was started from code, so that objects may stand behind settings.
-        versions: of the libraries it ran with.
-        git_commit: of oponm, where it ran from a checkout.
-        tuned_on_test: whether the test set was the validation set too.
+        starts: the first epoch (zero-based) of each phase.
+        overrides: overrides of the run's command line.
+        from_code: whether it was started from code, so that settings may be objects.
+        versions: versions of its libraries.
+        git_commit: commit of oponm, if it ran from a checkout.
+        tuned_on_test: whether the test set was also the validation set.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -47,11 +47,11 @@ class RunFacts:
 
 
 def read_run_facts(checkpoint: Path, content_digest: str) -> RunFacts:
-    """Read ``result.json`` and ``config.yaml`` of the run that a checkpoint lies in, as far as they are there.
+    """Read ``result.json`` and ``config.yaml`` of a checkpoint's run, as far as they exist.
 
     Args:
-        checkpoint: ``RUN/checkpoints/last.ckpt``, or ``best.ckpt``, whose metrics are another entry.
-        content_digest: of the checkpoint's training set; a result of another one is not its own.
+        checkpoint: ``RUN/checkpoints/last.ckpt``, or ``best.ckpt``, which has separate metrics.
+        content_digest: digest of the checkpoint's training set; a result with another digest is ignored.
 
     Example:
         >>> read_run_facts(Path("alone.ckpt"), "").metrics
@@ -61,7 +61,7 @@ def read_run_facts(checkpoint: Path, content_digest: str) -> RunFacts:
     result, config = _json(run / "result.json"), _yaml(run / "config.yaml")
     if result.get("content_digest") != content_digest:
         if result:
-            log.warning("%s is of another training set than the checkpoint, and left aside", run / "result.json")
+            log.warning("%s is of another training set than the checkpoint, and is ignored", run / "result.json")
         return RunFacts()
     best = checkpoint.name == "best.ckpt"
     measured = _dict(result.get("best")) if best else result
@@ -71,7 +71,7 @@ def read_run_facts(checkpoint: Path, content_digest: str) -> RunFacts:
         metrics=metrics,
         recall=_list(measured.get("recall")),
         choices={str(group): str(choice) for group, choice in _dict(result.get("choices")).items()},
-        epochs=epochs + best if isinstance(epochs, int) else None,  # the best is counted from zero
+        epochs=epochs + best if isinstance(epochs, int) else None,  # the best epoch is zero-based
         phases=[phase for phase in _list(_dict(config.get("method")).get("phases")) if isinstance(phase, dict)],
         starts=[int(phase["start"]) for phase in _list(result.get("phases")) if isinstance(phase, dict)],
         overrides=[str(override) for override in _list(result.get("overrides"))],

@@ -1,4 +1,4 @@
-"""Evaluation on another part of a run's data than its test set."""
+"""Evaluates on a part of a run's data other than its test set."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SPLITS = ("test", "val", "train")
 
 
 def serve_split(data: LongTailDataModule, split: str) -> None:
-    """Make a part of the data what the data module tests on: every image once, in order, not augmented.
+    """Replace the test set of a data module by a part of its data: every image once, in order, not augmented.
 
     Args:
-        data: set up already; its test set is replaced.
+        data: the data module, set up; its test set is replaced.
         split: ``"test"``, ``"val"`` or ``"train"``, the long-tailed training set as it was drawn.
 
     Raises:
-        InputError: for another ``split``, or ``"val"`` where there is no validation set.
+        InputError: for an unknown ``split``, or ``"val"`` where there is no validation set.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -38,4 +38,4 @@ def serve_split(data: LongTailDataModule, split: str) -> None:
         data.test_set, data.test_counts = data.train_set, data.class_counts
         if isinstance(data.train_set, StreamedImages):
             data.test_set = copy.copy(data.train_set)
-            data.test_set.training = False  # the centre, not a random crop
+            data.test_set.training = False  # the center, not a random crop

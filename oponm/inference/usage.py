@@ -1,4 +1,4 @@
-"""How to run an exported network, as code."""
+"""Writes code that runs an exported network."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from oponm.inference.factory import network_options
 from oponm.models import CosineClassifier, find_classifier
 
 _LIBRARIES = {"oponm.models.timm_model": "timm", "oponm.models.torchvision_model": "torchvision"}
-_SIDE_BRANCHES = ("googlenet", "inception_v3")  # come without them, which takes more than their name
-_IMAGES = {"unit": "numpy float32, in [0, 1]", "uint8": "numpy uint8", "normalised": "numpy float32, normalised"}
+_SIDE_BRANCHES = ("googlenet", "inception_v3")  # made without side branches, which takes more than their name
+_IMAGES = {"unit": "numpy float32, in [0, 1]", "uint8": "numpy uint8", "normalised": "numpy float32, normalized"}
 
 
 def usage(classifier: Classifier, file: str, format: str, takes: str) -> str:
-    """A section of Markdown: what to install, and code from images to class names.
+    """A Markdown section with packages to install, and code from images to class names.
 
     Args:
         classifier: the network.
         file: name of the exported file.
         format: its format.
-        takes: see :class:`~oponm.inference.DeployedNetwork`.
+        takes: kind of input, see :class:`~oponm.inference.DeployedNetwork`.
     """
     shape = ", ".join(str(size) for size in classifier.image_shape)
     images = f"# images: (N, {shape}), {_IMAGES[takes]}"
@@ -49,14 +49,14 @@ def usage(classifier: Classifier, file: str, format: str, takes: str) -> str:
 
 
 def network_code(classifier: Classifier) -> tuple[str, list[str]]:
-    r"""Write the code that makes a network as it was made for training, but for its weights.
+    r"""Write code that makes a network as it was made for training, without its weights.
 
     Args:
         classifier: the network, and the settings that it was made from.
 
     Returns:
-        A sentence, whose the network is, and lines that make ``model``: by timm or torchvision where these have all of
-        it, or else by oponm, or by the module of a network of one's own.
+        A sentence that names the network's library, and lines that make ``model``: with timm or torchvision if these
+        have all parts of it, else with oponm, or with the module of your own network.
 
     Example:
         >>> from oponm.data.statistics import Statistics
@@ -99,7 +99,7 @@ def _from_library(classifier: Classifier, library: str, options: Mapping[str, An
 
 
 def _cosine_head(classifier: Classifier) -> list[str]:
-    """Code that gives the network its cosine classifier, if it has one that is not its own."""
+    """Code that gives the network its cosine classifier, if that was added to it."""
     if classifier.model_config.get("head", "linear" if classifier.model_config else "cosine") != "cosine":
         return []
     try:
@@ -112,7 +112,7 @@ def _cosine_head(classifier: Classifier) -> list[str]:
 
 
 def _is_plain(classifier: Classifier, options: Mapping[str, Any]) -> bool:
-    """Whether a library makes the network in a line or two."""
+    """Whether a library makes the network in one or two lines."""
     if options.get("small_stem", False):
         return isinstance(getattr(classifier.network, "conv1", None), nn.Conv2d)
     of_torchvision = classifier.model_config["_target_"] == "oponm.models.torchvision_model"

@@ -1,4 +1,4 @@
-"""What a run shows beside its scalars: figures, tables and facts, for Weights & Biases and TensorBoard."""
+"""Figures, tables and facts of a run, for Weights & Biases and TensorBoard."""
 
 from oponm.logging.dashboard import Dashboard
 from oponm.logging.layers import LayerStatistics, layer_statistics

@@ -1,21 +1,21 @@
-"""Charts that Weights & Biases draws itself, from numbers: they can be hovered over, and runs compared in one."""
+"""Charts that Weights & Biases draws from numbers: they show values on hover, and compare runs in one chart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-MOST_CELLS = 10_000  # what Weights & Biases shows of a table: the confusion matrix of 100 classes
+MOST_CELLS = 10_000  # rows of a table that Weights & Biases shows: the confusion matrix of 100 classes
 
 
 class Chart(NamedTuple):
-    """A chart by the name of its kind.
+    """A chart with the name of its kind.
 
     Attributes:
-        kind: of the kinds that Weights & Biases keeps, ``wandb/bar/v0`` for instance.
-        title: above it.
-        fields: column by the name that the kind has for it.
-        table: the numbers; the first line names the columns.
+        kind: a kind that Weights & Biases provides, such as ``wandb/bar/v0``.
+        title: title above the chart.
+        fields: column of the table for each field of the kind.
+        table: rows of numbers; the first row names the columns.
     """
 
     kind: str
@@ -25,13 +25,13 @@ class Chart(NamedTuple):
 
 
 def bar_chart(title: str, names: Sequence[str], value: str, values: Sequence[float | None]) -> Chart:
-    """A bar for each class that has a value.
+    """Make a bar chart of the classes that have a value.
 
     Args:
-        title: above the chart.
-        names: of classes.
-        value: what the values are.
-        values: of the classes.
+        title: title above the chart.
+        names: names of the classes.
+        value: name of the values.
+        values: value of each class, or None.
 
     Example:
         >>> bar_chart("accuracy", ["cat", "dog"], "recall", [0.5, None]).table
@@ -42,12 +42,12 @@ def bar_chart(title: str, names: Sequence[str], value: str, values: Sequence[flo
 
 
 def confusion_chart(title: str, names: Sequence[str], matrix: Sequence[Sequence[int]]) -> Chart | None:
-    """A confusion matrix; None for so many classes that it would be cut off.
+    """Make a chart of a confusion matrix; None if it has so many classes that it would be cut off.
 
     Args:
-        title: above the chart.
-        names: of classes.
-        matrix: row i, column j: images of class i that were taken for class j.
+        title: title above the chart.
+        names: names of the classes.
+        matrix: row i, column j: images of class i that were predicted as class j.
 
     Example:
         >>> confusion_chart("", ["cat", "dog"], [[3, 1], [0, 2]]).table[:3]

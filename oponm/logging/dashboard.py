@@ -1,4 +1,4 @@
-"""What is shown of a run at its beginning and at its end."""
+"""Shows facts, figures and tables of a run at its beginning and at its end."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 
 
 class Dashboard(pl.Callback):
-    """Hands figures, tables and facts to those of a run's loggers that show such; nothing that fails here stops it.
+    """Passes figures, tables and facts to the loggers that can show them; an error in it does not stop the run.
 
-    Beside Lightning's hooks it has two that :func:`oponm.training.run` calls in the first process: ``on_run_start``,
-    and ``on_run_end`` once the run has been evaluated.
+    In addition to Lightning's hooks it has two that :func:`oponm.training.run` calls in the first process:
+    ``on_run_start``, and ``on_run_end`` after the run has been evaluated.
     """
 
-    changes_nothing = True  # of the weights
+    changes_nothing = True  # in the weights
 
     def __init__(self) -> None:
         self.displays: list[Any] = []
         self.rows: list[tuple[int, dict[str, float]]] = []
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep what was logged."""
+        """Keep the logged history."""
         self.rows = next((logger.rows for logger in trainer.loggers if isinstance(logger, History)), [])
 
     def on_run_start(self, loggers: Sequence[Logger], data: LongTailDataModule, config: Mapping[str, Any]) -> None:
-        """Show what is about to be trained: config, class counts, images, split and versions.
+        """Show the facts of the run before training: config, class counts, images, split and versions.
 
         Args:
-            loggers: of the run.
-            data: set up.
-            config: plain values.
+            loggers: the run's loggers.
+            data: the data module, set up.
+            config: the run's config as plain values.
         """
         self.displays = _displays(loggers)
         if not self.displays:
@@ -75,11 +75,11 @@ class Dashboard(pl.Callback):
                 display.show(figures, {})
 
     def on_evaluation_end(self, loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:
-        """Show what was measured on the test set, class by class.
+        """Show the results on the test set per class.
 
         Args:
-            loggers: of the evaluation.
-            result: see :func:`~oponm.training.evaluate`.
+            loggers: loggers of the evaluation.
+            result: result of the evaluation, see :func:`~oponm.training.evaluate`.
         """
         self.displays = _displays(loggers)
         if self.displays:
@@ -93,14 +93,14 @@ class Dashboard(pl.Callback):
         result: Mapping[str, Any],
         folder: Path,
     ) -> None:
-        """Show what was measured on the test set, of the phases and in the layers, and keep the checkpoint.
+        """Show results on the test set, of the phases and of the layers, and log the checkpoint.
 
         Args:
-            loggers: of the run.
-            module: trained.
-            data: what it was trained on.
-            result: see :func:`~oponm.training.train`.
-            folder: of the run.
+            loggers: the run's loggers.
+            module: the trained module.
+            data: the data module of training.
+            result: result of the training, see :func:`~oponm.training.train`.
+            folder: the run's folder.
         """
         if not self.displays:
             return
@@ -136,7 +136,7 @@ class Dashboard(pl.Callback):
             "test/class_accuracy": lambda: accuracy_figure(names, counts, result["recall"]),
             "test/noise_histogram": lambda: noise_figure(names, counts, noise),
         }
-        # Of more classes no picture shows any.
+        # A picture of more classes would not be readable.
         confusions = None if matrix is None or len(names) > MOST_CONFUSED else matrix.toarray().tolist()
         if confusions is not None:
             drawn["test/confusion_matrix"] = lambda: confusion_figure(names, counts, confusions)

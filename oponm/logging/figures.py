@@ -1,4 +1,4 @@
-"""Figures of the classes, from head to tail."""
+"""Draws figures of the classes, from head to tail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLUE, GREY = "#2b6cb0", "0.55"
 
 
 def head_to_tail(class_counts: Sequence[int]) -> list[int]:
-    """Labels, most training images first.
+    """Sort labels by their number of training images, largest first.
 
     Example:
         >>> head_to_tail([5, 90, 30])
@@ -25,11 +25,11 @@ def head_to_tail(class_counts: Sequence[int]) -> list[int]:
 
 
 def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Figure:
-    """The curve of training images by class, on a logarithmic scale.
+    """Draw the curve of training images by class, on a logarithmic scale.
 
     Args:
-        class_names: by label.
-        class_counts: by label.
+        class_names: names by label.
+        class_counts: training images by label.
     """
     order = head_to_tail(class_counts)
     counts = np.array(class_counts)[order]
@@ -49,12 +49,12 @@ def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Fi
 
 
 def accuracy_figure(class_names: Sequence[str], class_counts: Sequence[int], recall: Sequence[float | None]) -> Figure:
-    """A bar for the accuracy of each class, with its number of training images; a class without test images has none.
+    """Draw a bar for the accuracy of each class, with its number of training images; without test images, no bar.
 
     Args:
-        class_names: by label.
-        class_counts: by label.
-        recall: by label, in [0, 1].
+        class_names: names by label.
+        class_counts: training images by label.
+        recall: accuracy by label, in [0, 1].
     """
     order = head_to_tail(class_counts)
     percent = 100 * np.array([recall[label] for label in order], dtype=np.float64)  # None becomes NaN
@@ -75,12 +75,12 @@ def accuracy_figure(class_names: Sequence[str], class_counts: Sequence[int], rec
 
 
 def noise_figure(class_names: Sequence[str], class_counts: Sequence[int], histogram: Sequence[int]) -> Figure:
-    """A bar for each class: the share of pure noise images that were taken for it, beside an even share.
+    """Draw a bar for each class: the share of pure noise images that were predicted as it, and the even share.
 
     Args:
-        class_names: by label.
-        class_counts: by label; of training images.
-        histogram: by label, see :func:`~oponm.metrics.noise_histogram`.
+        class_names: names by label.
+        class_counts: training images by label.
+        histogram: number of noise images by predicted label, see :func:`~oponm.metrics.noise_histogram`.
     """
     order = head_to_tail(class_counts)
     counts = np.array(histogram, dtype=np.float64)[order]
@@ -97,12 +97,12 @@ def noise_figure(class_names: Sequence[str], class_counts: Sequence[int], histog
 def confusion_figure(
     class_names: Sequence[str], class_counts: Sequence[int], matrix: Sequence[Sequence[int]]
 ) -> Figure:
-    """The confusion matrix, rows as shares of the true class, head to tail.
+    """Draw the confusion matrix, rows as shares of the true class, head to tail.
 
     Args:
-        class_names: by label.
-        class_counts: by label.
-        matrix: row i, column j: images of class i that were taken for class j.
+        class_names: names by label.
+        class_counts: training images by label.
+        matrix: row i, column j: images of class i that were predicted as class j.
     """
     order = head_to_tail(class_counts)
     table = np.array(matrix, dtype=float)[np.ix_(order, order)]
@@ -142,7 +142,7 @@ def _name_classes(axes: Any, names: Sequence[str]) -> None:
     ticks = _ticks(len(names))
     shown = ["\n".join(line[:20] for line in names[tick].split("\n")) for tick in ticks]
     crowded = max(len(name.split("\n")[0]) for name in shown) > 5 and len(shown) > 4
-    # Names are no mathematics: a dollar sign is a dollar sign.
+    # Names are literal text: a dollar sign starts no formula.
     turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     axes.set_xticks(ticks, shown, parse_math=False, **turned)
     axes.set_xlabel("class, most to fewest training images")

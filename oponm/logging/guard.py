@@ -1,4 +1,4 @@
-"""A dashboard that fails costs a warning, never the run."""
+"""Turns errors of a dashboard into warnings, so that the run continues."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def never_stopping(what: str, then: str = "the run continues without it") -> Ite
     """Turn an error of the block into a warning.
 
     Args:
-        what: begins the warning.
-        then: ends it.
+        what: beginning of the warning.
+        then: end of the warning.
 
     Example:
         >>> with never_stopping("wandb"):

@@ -1,4 +1,4 @@
-"""Natural against noise statistics, layer by layer, as a figure and as a table."""
+"""Natural and noise statistics, layer by layer, as a figure and as a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def layer_rows(layers: Sequence[LayerStatistics]) -> list[list[Any]]:
-    """One row of :data:`COLUMNS` a layer, each figure the mean over its channels.
+    """One row of :data:`COLUMNS` per layer; each figure is the mean over its channels.
 
     Example:
         >>> import torch
@@ -33,10 +33,10 @@ def layer_rows(layers: Sequence[LayerStatistics]) -> list[list[Any]]:
 
 
 def layers_figure(layers: Sequence[LayerStatistics]) -> Figure:
-    """For each layer, how far the means lie apart and how the variances compare: median and 10-90 % of its channels.
+    """Draw the distance of the means and the ratio of the variances for each layer: median and 10-90 % of its channels.
 
     Args:
-        layers: at least one.
+        layers: statistics of at least one layer.
     """
     from matplotlib.figure import Figure
 

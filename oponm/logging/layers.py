@@ -1,4 +1,4 @@
-"""How far the statistics of natural and of noise rows lie apart where a network standardises them."""
+"""Measures how far the statistics of natural and of noise rows differ at the batch norms of a network."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from oponm.rng import derived_randomness
 
 
 class LayerStatistics(NamedTuple):
-    """What reaches a batch-norm layer, of natural rows (0) and of noise rows (1).
+    """Statistics of the input of a batch-norm layer, of natural rows (0) and of noise rows (1).
 
     Attributes:
-        name: of the layer in the network.
-        mean: (2, C).
-        var: (2, C), biased.
+        name: name of the layer in the network.
+        mean: means, (2, C).
+        var: biased variances, (2, C).
 
     Example:
         >>> layer = LayerStatistics("norm", torch.tensor([[0.0], [3.0]]), torch.tensor([[4.0], [1.0]]))
@@ -44,19 +44,19 @@ class LayerStatistics(NamedTuple):
 
 @torch.no_grad()
 def layer_statistics(model: nn.Module, images: Tensor, is_noise: Tensor) -> list[LayerStatistics]:
-    """Run a batch through a network as in training, and compare the two kinds of rows in front of each batch norm.
+    """Run a batch through a network as in training, and compare the two kinds of rows at the input of each batch norm.
 
-    The network ends as it was: modes, running statistics and torch's generators included. Layers of any kind are
-    measured, also plain ones, which standardise both kinds of rows by one set of statistics.
+    The network is not changed: modes, running statistics and torch's generators are restored. Layers of any kind are
+    measured, including plain ones, which standardize both kinds of rows by one set of statistics.
 
     Args:
-        model: (N, C, H, W) -> logits.
-        images: (N, C, H, W), normalised.
-        is_noise: (N,), bool.
+        model: the network, (N, C, H, W) -> logits.
+        images: (N, C, H, W), normalized.
+        is_noise: which rows are noise, (N,), bool.
 
     Returns:
-        One entry a batch-norm layer, in the order in which the batch passes them; a layer that is passed more than once
-        counts as it was last. None at all, unless both kinds have two rows or more.
+        One entry per batch-norm layer, in the order in which the batch passes them; a layer passed several times
+        counts at its last pass. Empty unless both kinds have at least two rows.
 
     Example:
         >>> images, is_noise = torch.tensor([[0.0], [2.0], [11.0], [13.0]]), torch.arange(4) > 1

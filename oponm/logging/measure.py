@@ -1,4 +1,4 @@
-"""The layers of a trained network, measured on a batch of its last epoch with noise."""
+"""Measures the layers of a trained network on a batch of its last epoch with noise."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from oponm.training import LongTailModule
 def measure_layers(module: LongTailModule, data: LongTailDataModule) -> list[LayerStatistics]:
     """Compare natural and noise rows in each batch norm, on the first batch of the last epoch that mixed noise in.
 
-    That is done once, when training is over, so no step is slower for it. Of several processes one measures.
+    It runs once, after training, so no step is slower. With several processes, one measures.
 
     Args:
-        module: trained; it stays where and as it is.
-        data: what it was trained on.
+        module: the trained module; its device and state stay as they are.
+        data: the data module of training.
 
     Returns:
-        See :func:`~oponm.logging.layer_statistics`; nothing for a method without rows of pure noise.
+        The list of :func:`~oponm.logging.layer_statistics`; empty for a method without pure noise rows.
     """
     plan, trainer = module.plan, module.trainer
     epochs = [epoch for epoch in range(plan.max_epochs) if plan.at(epoch).noise]
@@ -34,7 +34,7 @@ def measure_layers(module: LongTailModule, data: LongTailDataModule) -> list[Lay
         return []
     dtype: Any = module.dtype
     home, device = module.device, trainer.strategy.root_device
-    module.to(device)  # a test on an accelerator leaves it on the CPU
+    module.to(device)  # Lightning moves it to the CPU after a test
     try:
         with trainer.precision_plugin.forward_context():
             images = batch.images.to(device, dtype, memory_format=module.memory_format)

@@ -1,4 +1,4 @@
-"""The scalars of a run, phase by phase."""
+"""A table of the scalars of a run, phase by phase."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 def phase_table(
     rows: Sequence[tuple[int, Mapping[str, float]]], phases: Sequence[Mapping[str, Any]], epochs: int
 ) -> list[list[Any]]:
-    """The last value of each scalar of training and validation in each phase.
+    """Tabulate the last value of each scalar of training and validation in each phase.
 
     Args:
-        rows: (step, scalars) as they were logged; those with an ``epoch`` count.
-        phases: ``name`` and ``start`` of each, as in ``result.json``.
-        epochs: of the run.
+        rows: logged rows (step, scalars); rows without an ``epoch`` are ignored.
+        phases: ``name`` and ``start`` of each phase, as in ``result.json``.
+        epochs: number of epochs of the run.
 
     Returns:
-        The names of the columns, ``phase``, ``name``, ``start`` and the scalars; then a line a phase.
+        The names of the columns, ``phase``, ``name``, ``start`` and the scalars; then a line per phase.
 
     Example:
         >>> rows = [(9, {"epoch": 0, "train/loss": 2.0}), (19, {"epoch": 1, "train/loss": 1.0})]

@@ -1,4 +1,4 @@
-"""A figure as an array."""
+"""Draws a figure into an array."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def pixels(figure: Figure) -> np.ndarray:
     """Draw a figure.
 
     Args:
-        figure: made without pyplot.
+        figure: a figure made without pyplot.
 
     Returns:
         (H, W, 3), uint8.

@@ -1,4 +1,4 @@
-"""What a network is shown: a sheet of class counts, augmented images and noise images."""
+"""A sheet of the network's input: class counts, augmented images and noise images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def data_sheet(data: LongTailDataModule, path: Path) -> None:
     """Write :func:`sheet_figure` to a file.
 
     Args:
-        data: set up already.
-        path: the file, of a format that matplotlib writes.
+        data: the data module, set up.
+        path: the file, in a format that matplotlib can write.
 
     Example:
         >>> import tempfile
@@ -41,10 +41,10 @@ def data_sheet(data: LongTailDataModule, path: Path) -> None:
 
 
 def sheet_figure(data: LongTailDataModule) -> Figure:
-    """Draw class counts, and for classes from head to tail an image as stored, augmented ones and noise as it comes in.
+    """Draw class counts, and for classes from head to tail a stored image, augmented ones and noise.
 
     Args:
-        data: set up already.
+        data: the data module, set up.
     """
     from matplotlib.figure import Figure
 
@@ -72,7 +72,7 @@ def sheet_figure(data: LongTailDataModule) -> Figure:
 
 
 def _images(data: LongTailDataModule, label: int) -> Tensor:
-    """An image of a class, augmented ones and noise for it, (1 + AUGMENTED + NOISE, C, H, W) in [0, 1]."""
+    """An image of a class, augmented ones and noise for the class, (1 + AUGMENTED + NOISE, C, H, W) in [0, 1]."""
     members = (data.train_set.targets == label).nonzero().flatten()
     chosen = members[torch.arange(AUGMENTED) % len(members)]
     stored = data.train_set.__getitems__(IndexBatch(chosen, epoch=0, step=0)).images.float() / 255

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, with figures and tables, and without duplicates where a run is resumed."""
+"""Writes TensorBoard's event files, with figures and tables; a resumed run leaves no duplicates."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class TensorBoardLogger(loggers.TensorBoardLogger):
-    """Lightning's logger, writing to ``save_dir/tensorboard``.
+    """Lightning's logger, which writes to ``save_dir/tensorboard``.
 
-    A process that resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does, and tells
-    TensorBoard to forget those before.
+    A process that resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does, and marks the
+    earlier rows for TensorBoard to discard.
 
     Args:
-        save_dir: folder of the run.
+        save_dir: the run's folder.
 
     Raises:
         InputError: if TensorBoard is not installed.
@@ -31,7 +31,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
     def __init__(self, save_dir: str | Path) -> None:
         try:
-            # The purge counts for what an earlier process wrote, and is the first thing that this one writes.
+            # The purge discards rows of earlier processes; it must be the first record that this one writes.
             super().__init__(str(save_dir), name="", version="tensorboard", default_hp_metric=False, purge_step=0)
         except ModuleNotFoundError as error:
             raise InputError("needs TensorBoard: pip install 'oponm[tensorboard]'", "logger") from error
@@ -42,7 +42,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
         Args:
             metrics: numbers by name.
-            step: of training; None is that of the row before.
+            step: step of training; None is the step of the previous row.
         """
         self.last_step = self.last_step if step is None else step
         super().log_metrics(dict(metrics), self.last_step)
@@ -56,9 +56,9 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         """Log figures as images, and tables as text.
 
         Args:
-            figures: by name.
-            tables: by name; the first line names the columns.
-            charts: left out, as TensorBoard has no such kinds; the figures show the same.
+            figures: figures by name.
+            tables: tables by name; the first line names the columns.
+            charts: ignored, as TensorBoard has none; the figures show the same.
         """
         for name, figure in figures.items():
             self.experiment.add_image(name, pixels(figure), self.last_step, dataformats="HWC")
@@ -75,7 +75,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
 
 def markdown(lines: Sequence[Sequence[Any]]) -> str:
-    """A table, its first line the names of the columns.
+    """Format a table as Markdown; its first line names the columns.
 
     Example:
         >>> print(markdown([("class", "images"), ("cat", 3)]))

@@ -1,4 +1,4 @@
-"""Lightning's Weights & Biases logger, in a form that never stops training and that resumes without a duplicate row."""
+"""Lightning's Weights & Biases logger; it never stops training, and a resumed run has no duplicate rows."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Logs to Weights & Biases; where that fails, offline, for ``wandb sync``; where that fails too, nowhere.
+    """Logs to Weights & Biases; if that fails, offline, for ``wandb sync``; if that fails too, not at all.
 
-    The run begins with the first thing that is logged. Each call of :meth:`log_metrics` is one row of its history. A
-    process that resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does; those that are
-    there already are left out, so the history has neither gap nor duplicate. Of an online run the server says how many
-    are there; of an offline run ``wandb.json`` in the folder of the run does, which counts a process's rows when it has
-    finished. A process that was killed leaves an unknown part of its rows in its offline folder, as Weights & Biases
-    writes them in blocks: the next process deletes that folder and logs these rows again. A row may be lost only where
-    an online process is killed and the next one does not reach the server.
+    The run begins at the first logged row. Each call of :meth:`log_metrics` is one row of its history. A process that
+    resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does; rows that exist already are
+    left out, so the history has neither gaps nor duplicates. For an online run the server gives the number of existing
+    rows; for an offline run ``wandb.json`` in the run's folder does, with the rows of finished processes.
+    A process that was killed leaves an unknown part of its rows in its offline folder, as Weights & Biases writes them
+    in blocks: the next process deletes that folder and logs these rows again. A row may be lost only if an online
+    process is killed and the next one does not reach the server.
 
     Args:
-        save_dir: folder of the run; the run's id is kept in it.
-        project: where the run belongs.
-        id: of the run; None makes one. A folder's run keeps its own.
+        save_dir: the run's folder, which stores the run's id.
+        project: name of the project.
+        id: id of the run; None makes one. An id in the folder has precedence.
         offline: write files only.
         init_timeout: seconds to wait for the server at the start.
-        finish_timeout: seconds to wait for uploads at the end; what is left then stays on disk for ``wandb sync``.
-        **options: of Lightning's logger and of ``wandb.init``: ``name``, ``entity``, ``group``, ``job_type``, ``tags``,
+        finish_timeout: seconds to wait for uploads at the end; the rest stays on disk for ``wandb sync``.
+        **options: for Lightning's logger and ``wandb.init``: ``name``, ``entity``, ``group``, ``job_type``, ``tags``,
             ``notes``, ``prefix``, ...
 
     Raises:
-        InputError: for an option that neither has.
+        InputError: for an unknown option.
 
     Example:
         >>> WandbLogger("outputs/run", id="3f0c").version
@@ -64,12 +64,12 @@ class WandbLogger(loggers.WandbLogger):
         _check_names(options)
         self.folder = Path(save_dir)
         self.kept = WandbRun.read(self.folder, id)
-        # The commit of the checkout is in the summary; the address of its remote may hold a password.
+        # The summary has the commit of the checkout; the address of its remote may contain a password.
         self.settings: dict[str, Any] = {"console": "off", "disable_git": True, "save_code": False}
         self.settings |= {"init_timeout": init_timeout, "finish_timeout": finish_timeout}
         if offline:
             self._go_offline()
-        # Not by Lightning's `offline`, which sets an environment variable for all runs of the process.
+        # Lightning's `offline` would set an environment variable for all runs of the process.
         super().__init__(project=project, save_dir=save_dir, id=self.kept.id, settings=self.settings, **options)
         self.rows = self.known = self.last_step = 0
         self._begun = self._given_up = False
@@ -88,7 +88,7 @@ class WandbLogger(loggers.WandbLogger):
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turn an error of the block into a warning; nothing more is logged after it."""
+        """Turn an error of the block into a warning; after it nothing is logged."""
         try:
             yield
         except Exception as error:
@@ -107,7 +107,7 @@ class WandbLogger(loggers.WandbLogger):
             with never_stopping("wandb"):
                 import wandb
 
-                wandb.teardown()  # its service holds the id for the attempt that failed
+                wandb.teardown()  # its service reserves the id for the failed attempt
         with self._guarded():
             self._open()
 
@@ -118,18 +118,18 @@ class WandbLogger(loggers.WandbLogger):
         if run.offline:
             self.known, self.kept.unfinished = self.kept.rows, Path(run.dir).parent.name
             if self.known:
-                run.log({}, step=self.known, commit=False)  # the number of the next row
+                run.log({}, step=self.known, commit=False)  # sets the number of the next row
         else:
-            self.known = run.starting_step  # a server knows best what it has
+            self.known = run.starting_step  # the server's count has precedence
         self.kept.write(self.folder)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log one row, unless it is there already.
+        """Log one row, unless it exists already.
 
         Args:
-            metrics: by name: numbers, or what Weights & Biases shows.
-            step: of training; None is that of the row before.
+            metrics: numbers, or objects of Weights & Biases, by name.
+            step: step of training; None is the step of the previous row.
         """
         self.last_step = self.last_step if step is None else step
         number, self.rows = self.rows, self.rows + 1
@@ -149,7 +149,7 @@ class WandbLogger(loggers.WandbLogger):
         """Log the config.
 
         Args:
-            params: plain values by name, in any depth.
+            params: plain values by name, at any depth.
         """
         with self._guarded():
             super().log_hyperparams(params)
@@ -163,9 +163,9 @@ class WandbLogger(loggers.WandbLogger):
         """Log figures, tables and charts, each in a row.
 
         Args:
-            figures: by name.
-            tables: by name; the first line names the columns.
-            charts: by name.
+            figures: figures by name.
+            tables: tables by name; the first line names the columns.
+            charts: charts by name.
         """
         with self._guarded():
             for name, figure in figures.items():
@@ -188,12 +188,12 @@ class WandbLogger(loggers.WandbLogger):
             self.experiment.summary.update(dict(facts))
 
     def keep(self, checkpoint: Path, facts: Mapping[str, Any], alias: str) -> None:
-        """Log a checkpoint as an artifact; its file is read where it lies.
+        """Log a checkpoint as an artifact; its file is read in place.
 
         Args:
             checkpoint: the file.
             facts: the artifact's metadata.
-            alias: beside ``latest``.
+            alias: alias in addition to ``latest``.
         """
         with self._guarded():
             import wandb
@@ -206,7 +206,7 @@ class WandbLogger(loggers.WandbLogger):
         """Finish the run.
 
         Args:
-            failed: mark it so.
+            failed: mark the run as failed.
         """
         with self._guarded():
             if self._begun and not self._given_up:
@@ -216,7 +216,7 @@ class WandbLogger(loggers.WandbLogger):
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
-    """Refuse what would only fail when the run begins, and cost all that is logged."""
+    """Refuse unknown options now; they would fail when the run begins, and nothing would be logged."""
     import wandb
 
     known = {*signature(loggers.WandbLogger).parameters, *signature(wandb.init).parameters} - {"kwargs", "settings"}

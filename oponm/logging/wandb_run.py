@@ -1,4 +1,4 @@
-"""Which Weights & Biases run a folder's run is, and which rows of its history are kept."""
+"""The Weights & Biases run of a run's folder, and the rows of its history that are stored."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FILE = "wandb.json"
 
 @dataclass
 class WandbRun:
-    """What a run's folder says about its Weights & Biases run.
+    """The record of a Weights & Biases run in a run's folder.
 
     Attributes:
-        id: of the Weights & Biases run.
-        rows: how many rows of its history earlier processes have logged for good.
-        unfinished: name of the folder below ``wandb`` of an offline process that has not finished it. What of its rows
-            has reached the disk, nobody knows.
+        id: id of the Weights & Biases run.
+        rows: number of rows of its history that earlier processes have logged completely.
+        unfinished: name, inside ``wandb``, of the folder of an offline process that did not finish it. An unknown part
+            of its rows is on the disk.
     """
 
     id: str
@@ -31,10 +31,10 @@ class WandbRun:
 
     @classmethod
     def read(cls, folder: Path, wanted: str | None = None) -> WandbRun:
-        """Read what a folder says; a run that begins has the id wanted, that of a sweep's agent, or a new one.
+        """Read a folder's record; a new run takes the wanted id, else that of a sweep's agent, else a new one.
 
         Args:
-            folder: of the run.
+            folder: the run's folder.
             wanted: id of a run that begins.
 
         Example:
@@ -51,19 +51,19 @@ class WandbRun:
             return cls(wanted or of_agent or secrets.token_hex(4))
 
     def write(self, folder: Path) -> None:
-        """Write it down for a process that resumes the run.
+        """Write the record for a process that resumes the run.
 
         Args:
-            folder: of the run; made if need be.
+            folder: the run's folder; made if needed.
         """
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FILE, asdict(self))
 
     def drop_unfinished(self, folder: Path) -> None:
-        """Delete the unfinished folder of a process that was killed: the next one logs its rows again.
+        """Delete the unfinished folder of a process that was killed; the next process logs its rows again.
 
         Args:
-            folder: of the run.
+            folder: the run's folder.
         """
         if self.unfinished:
             shutil.rmtree(folder / "wandb" / Path(self.unfinished).name, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Long tails as data: ``(labels, profile, draw) -> indices`` by pure functions."""
+"""Long tails as data: pure functions ``(labels, profile, draw) -> indices``."""
 
 from oponm.longtail.counts import exponential_counts, fit_counts, step_counts
 from oponm.longtail.digest import split_digest

@@ -10,7 +10,7 @@ PROFILES = ("exponential", "step")
 
 
 def exponential_counts(n_max: int, num_classes: int, imbalance_ratio: float) -> list[int]:
-    r"""Images per class that fall off exponentially from head to tail.
+    r"""Images per class that decrease exponentially from head to tail.
 
     .. math:: n_i = \lfloor n_{max} \cdot IR^{-i/(C-1)} \rfloor, \quad i = 0 \dots C-1
 
@@ -62,17 +62,17 @@ def step_counts(n_max: int, num_classes: int, imbalance_ratio: float) -> list[in
 
 
 def fit_counts(available: Sequence[int], imbalance_ratio: float, profile: str = "exponential") -> list[int]:
-    """The largest long tail of a given profile that fits into the images at hand.
+    """The largest long tail of a given profile that fits into the available images.
 
     On a balanced set this is the profile with ``n_max`` equal to the images per class.
 
     Args:
-        available: images at hand of each class, in label order.
+        available: available images of each class, in label order.
         imbalance_ratio: IR, at least 1.
         profile: ``"exponential"`` or ``"step"``.
 
     Returns:
-        Counts in label order, each at most what is available.
+        Counts in label order, each at most the available images.
 
     Raises:
         InputError: for an unknown profile, a ratio out of range, or where no such tail leaves an image to every class.
@@ -107,7 +107,7 @@ def _weights(num_classes: int, imbalance_ratio: float, profile: str) -> list[flo
 
 
 def _count(n_max: int, weight: float) -> int:
-    return int(n_max * weight + 1e-9)  # 49 * (1 / 49) is 1, whatever floating point makes of it
+    return int(n_max * weight + 1e-9)  # 49 * (1 / 49) is 1, also in floating point
 
 
 def _counts(n_max: int, num_classes: int, imbalance_ratio: float, profile: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""A fingerprint of a split, so that two people know whether they trained on the same images."""
+"""A fingerprint of a split, which shows whether two people trained on the same images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def split_digest(indices: npt.ArrayLike | Sequence[int]) -> str:
         64 hexadecimal digits, the same for the same set of images on every machine.
 
     Raises:
-        InputError: if they are no whole numbers.
+        InputError: if they are not whole numbers.
 
     Example:
         >>> split_digest([2, 0, 1]) == split_digest([0, 1, 2])

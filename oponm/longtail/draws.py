@@ -1,4 +1,4 @@
-"""Which images of each class a long-tailed subset keeps."""
+"""Draws the images of each class that a long-tailed subset keeps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DRAWS = ("ldam", "m2m", "random")
 def draw_indices(
     labels: npt.ArrayLike, counts: Sequence[int], draw: str = "ldam", seed: int = 0
 ) -> npt.NDArray[np.int64]:
-    """Dataset indices of a long-tailed subset, class by class.
+    """Draw the dataset indices of a long-tailed subset, class by class.
 
-    The published subsets differ in the draw alone, and the draw alone moves results by three points, so name it.
+    The published subsets differ only in the draw, which alone changes results by three points: name it.
 
     * ``"ldam"``: the legacy NumPy generator, seeded once; for each class in order that class's indices are shuffled in
       place and the first ``n_i`` kept. ``seed=0`` is the published subset.
-    * ``"m2m"``: the first ``n_i`` images of each class in dataset order; ``seed`` has no part in it.
+    * ``"m2m"``: the first ``n_i`` images of each class in dataset order; ``seed`` is not used.
     * ``"random"``: a random ``n_i`` of each class by ``seed``; subsets of one seed are nested as counts grow.
 
     Args:
@@ -50,7 +50,7 @@ def draw_indices(
         raise InputError(f"must be one of {', '.join(DRAWS)}, or a file of indices, got {draw!r}", "draw")
     if check_int("draw_seed", seed, minimum=0) >= 2**32:
         raise InputError(f"must be below 2**32, got {seed}", "draw_seed")
-    # NumPy's legacy generator: the published subsets were drawn by it, and its stream is frozen for good.
+    # NumPy's legacy generator: the published subsets were drawn by it, and its stream never changes.
     legacy = np.random.RandomState(seed)
     chosen = []
     for label, (count, members) in enumerate(zip(counts, class_members(labels, len(counts)), strict=True)):
@@ -66,7 +66,7 @@ def draw_indices(
 
 
 def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
-    r"""Read a subset from a file of indices: text with one index a line, or a ``.npy`` array.
+    r"""Read a subset from a file of indices: text with one index per line, or a ``.npy`` array.
 
     Args:
         path: the file.
@@ -76,7 +76,7 @@ def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
         The indices in file order, int64.
 
     Raises:
-        InputError: for a file that is missing, is no list of whole numbers, or holds an index twice or out of range.
+        InputError: for a missing file, one that is no list of whole numbers, or a repeated or invalid index.
 
     Example:
         >>> import tempfile, pathlib
@@ -95,7 +95,7 @@ def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
             indices = np.array([int(line) for line in path.read_text().split()])
         if indices.size == 0 or not np.issubdtype(indices.dtype, np.integer) or indices.ndim != 1:
             raise ValueError(f"shape {indices.shape}, dtype {indices.dtype}")
-    except Exception as error:  # whatever a damaged file makes NumPy say
+    except Exception as error:  # a damaged file can raise anything in NumPy
         raise InputError(f"{path}: not a list of whole numbers, one per line ({error})") from error
     if indices.min() < 0 or indices.max() >= num_images:
         raise InputError(f"{path}: index {indices.max()} or {indices.min()} lies outside [0, {num_images})")

@@ -1,4 +1,4 @@
-"""The images of each class, by one sort of all labels."""
+"""Lists the images of each class, by one sort of all labels."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 def class_members(labels: npt.ArrayLike, num_classes: int) -> list[npt.NDArray[np.int64]]:
     """Indices of the images of each class, in dataset order.
 
-    Labels of few bits are sorted by counting, so that ten million take about a second, however many classes there are.
+    Labels of few bits are sorted by counting: ten million take about a second for any number of classes.
 
     Args:
         labels: class labels, shape (N,); those outside ``[0, num_classes)`` are in no class.
         num_classes: number of classes, C.
 
     Returns:
-        For each of the C classes its indices into ``labels``, parts of one array that is the caller's own.
+        For each of the C classes its indices into ``labels``, views of one new array.
 
     Example:
         >>> class_members([1, 0, 1, 2], 2)

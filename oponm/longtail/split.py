@@ -1,4 +1,4 @@
-"""Hold images out of a set, the same share or number of every class."""
+"""Holds images out of a set, the same share or number of every class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oponm.longtail.members import class_members
 
 
 def check_held_out(key: str, value: object) -> int | float:
-    """Return ``value`` if it says how many images to hold out of each class.
+    """Return ``value`` if it is a valid number or share of images to hold out of each class.
 
     Raises:
         InputError: if it is neither a whole number of at least 1 nor a share between 0 and 1.
@@ -39,10 +39,10 @@ def stratified_split(
         seed: seed of the draw.
 
     Returns:
-        Indices of what is kept and of what is held out, each in dataset order.
+        Indices of the kept and of the held-out images, each in dataset order.
 
     Raises:
-        InputError: where a class would be left without an image on one side.
+        InputError: if a class would have no image on one side.
 
     Example:
         >>> kept, held_out = stratified_split([0, 0, 0, 1, 1, 1], 1)
@@ -58,6 +58,6 @@ def stratified_split(
             raise InputError(
                 f"class {label} has {len(members)} images: holding out {number} leaves one side without any"
             )
-        np.random.RandomState([seed, label]).shuffle(members)  # its stream is frozen for good
+        np.random.RandomState([seed, label]).shuffle(members)  # its stream never changes
         held[members[:number]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)

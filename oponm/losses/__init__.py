@@ -1,7 +1,7 @@
-"""What training minimises: the loss of each row, the weights of the classes, and the mean over a batch.
+"""Losses: the loss of each row, the weights of the classes, and the mean over a batch.
 
 A loss is made from the training images of each class, ``Loss(class_counts, **options)``, and maps logits (N, K) and
-targets (N,) to the loss of each row, (N,), in at least 32-bit floating point. It knows of no class weights and of no
+targets (N,) to the loss of each row, (N,), in at least 32-bit floating point. It applies neither class weights nor the
 mean: :func:`batch_loss` does both, for every loss alike. Its state dict is empty.
 """
 

@@ -12,12 +12,12 @@ from oponm.losses.precision import at_least_float32
 
 
 def balanced_softmax(logits: Tensor, targets: Tensor, class_counts: Tensor) -> Tensor:
-    r"""Cross-entropy of a softmax that counts each class as often as the training set has it.
+    r"""Cross-entropy of a softmax in which each class is weighted by its training images.
 
     .. math:: \ell = -\log \frac{n_y e^{z_y}}{\sum_j n_j e^{z_j}}
 
-    The imbalance is in the loss, so the plain softmax of the logits is that of balanced classes; evaluation adds
-    nothing.
+    The loss accounts for the imbalance, so the plain softmax of the logits is that of balanced classes; evaluation adds
+    nothing to them.
 
     Args:
         logits: (N, K).

@@ -1,4 +1,4 @@
-"""What the options of losses must be."""
+"""Checks the options of losses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from oponm.errors import InputError, check_real
 
 
 def check_counts(class_counts: Sequence[int]) -> Tensor:
-    """Return the training images of each class as a tensor of its own, (K,), int64.
+    """Return the training images of each class as a new tensor, (K,), int64.
 
-    Losses keep the counts, not what follows from them, as a buffer: integers stay exact whatever precision a model is
-    converted to, and the loss is computed from them in that of the logits.
+    Losses keep the counts as a buffer, not values derived from them: integers stay exact in any precision that a model
+    is converted to, and the loss is computed from them in the precision of the logits.
 
     Raises:
         InputError: if they are not whole numbers of at least 1.

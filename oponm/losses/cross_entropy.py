@@ -12,12 +12,12 @@ from oponm.losses.precision import at_least_float32
 
 
 class CrossEntropy(nn.Module):
-    r"""The negative log-likelihood of the target, optionally of one smoothed over the classes.
+    r"""The negative log-likelihood of the target, optionally smoothed over the classes.
 
     .. math:: \ell = -(1 - \epsilon) \log p_y - \frac{\epsilon}{K} \sum_j \log p_j, \quad p = \mathrm{softmax}(z)
 
     Args:
-        class_counts: training images of each class, which this loss does not depend on.
+        class_counts: training images of each class, not used by this loss.
         label_smoothing: epsilon, in [0, 1).
 
     Raises:

@@ -1,4 +1,4 @@
-"""The focal loss: less weight for what is already right."""
+"""The focal loss: less weight for rows that are classified well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oponm.losses.precision import at_least_float32
 
 
 def focal(logits: Tensor, targets: Tensor, gamma: float = 2.0) -> Tensor:
-    r"""Cross-entropy times a power of what the target's probability lacks.
+    r"""Cross-entropy times a power of 1 minus the target's probability.
 
     .. math:: \ell = -(1 - p_y)^\gamma \log p_y, \quad p = \mathrm{softmax}(z)
 
@@ -23,7 +23,7 @@ def focal(logits: Tensor, targets: Tensor, gamma: float = 2.0) -> Tensor:
     Args:
         logits: (N, K).
         targets: (N,), int64.
-        gamma: at least 0.
+        gamma: exponent, at least 0.
 
     Returns:
         Losses, (N,).
@@ -36,7 +36,7 @@ def focal(logits: Tensor, targets: Tensor, gamma: float = 2.0) -> Tensor:
         tensor([0.3466, 1.8734])
     """
     log_p = F.log_softmax(at_least_float32(logits), dim=1).gather(1, targets[:, None]).squeeze(1)
-    # At p = 1 the power has, for gamma below 1, an infinite slope; the loss is 0 there, and so is its gradient.
+    # For gamma below 1 the slope of the power is infinite at p = 1; loss and gradient are set to 0 there.
     lacking = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
     return -(lacking**gamma) * log_p
 
@@ -45,8 +45,8 @@ class Focal(nn.Module):
     """The loss of :func:`focal`.
 
     Args:
-        class_counts: training images of each class, which this loss does not depend on.
-        gamma: at least 0; 2 in the publication.
+        class_counts: training images of each class, not used by this loss.
+        gamma: exponent, at least 0; 2 in the publication.
 
     Raises:
         InputError: for a class without an image, or an option out of range.

@@ -13,14 +13,14 @@ from oponm.losses.precision import at_least_float32
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5, dtype: torch.dtype = torch.float32) -> Tensor:
-    r"""The margin of each class, the rarest having the largest.
+    r"""The margin of each class; the rarest class has the largest.
 
     .. math:: m_j = C / n_j^{1/4}, \text{ with } C \text{ such that } \max_j m_j \text{ is } \texttt{max\_margin}
 
     Args:
         class_counts: training images of each class, (K,), each at least 1.
-        max_margin: of the rarest class.
-        dtype: of the margins.
+        max_margin: margin of the rarest class.
+        dtype: dtype of the margins.
 
     Returns:
         Margins, (K,), in (0, max_margin].
@@ -40,16 +40,16 @@ def ldam(logits: Tensor, targets: Tensor, class_counts: Tensor, max_margin: floa
 
     .. math:: \ell = -\log \frac{e^{z_y - s m_y}}{e^{z_y - s m_y} + \sum_{j \ne y} e^{z_j}}
 
-    The margins are differences of cosines, and the logits hold the scale already: z = s cos, as a cosine classifier of
-    that scale gives them. So softmax(z) is what the model predicts, here as in evaluation, and the loss is that of the
-    authors' s (cos - m). With the unbounded logits of a linear classifier the margins mean nothing.
+    The margins are differences of cosines, and the logits include the scale: z = s cos, from a cosine classifier with
+    that scale. So softmax(z) is the model's prediction, here as in evaluation, and the loss is the authors'
+    s (cos - m). For the unbounded logits of a linear classifier the margins have no meaning.
 
     Args:
         logits: (N, K), in [-scale, scale].
         targets: (N,), int64.
         class_counts: training images of each class, (K,), each at least 1.
-        max_margin: see :func:`ldam_margins`.
-        scale: s, that of the classifier.
+        max_margin: margin of the rarest class, see :func:`ldam_margins`.
+        scale: s, the classifier's scale.
 
     Returns:
         Losses, (N,).

@@ -24,7 +24,7 @@ def logit_adjustment(logits: Tensor, targets: Tensor, class_counts: Tensor, tau:
         logits: (N, K).
         targets: (N,), int64.
         class_counts: training images of each class, (K,), each at least 1.
-        tau: at least 0.
+        tau: factor of the log priors, at least 0.
 
     Returns:
         Losses, (N,).

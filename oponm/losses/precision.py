@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
-    """Half-precision logits as float32, others as they are.
+    """Convert half-precision logits to float32; return others as they are.
 
     Example:
         >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype

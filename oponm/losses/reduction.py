@@ -1,4 +1,4 @@
-"""From the losses of rows to the loss of a batch."""
+"""Reduces the losses of rows to the loss of a batch."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ def batch_loss(
     is_noise: Tensor | None = None,
     noise_weight: float = 1.0,
 ) -> Tensor:
-    r"""The mean loss over a batch, each row weighted by its class, and noise rows by a factor beside.
+    r"""The mean loss over a batch, each row weighted by its class, and noise rows also by a factor.
 
     .. math:: \frac{\sum_i w_{t_i} \ell_i(t_i)}{\sum_i w_{t_i}}, \quad \text{of mixed images} \quad
         \frac{\sum_i s_i w_{t_i} \ell_i(t_i) + (1 - s_i) w_{p_i} \ell_i(p_i)}{\sum_i s_i w_{t_i} + (1 - s_i) w_{p_i}}
 
-    With another ``noise_weight`` than 1, v, the w of noise rows are those of their classes times v. A batch in which no
-    row counts, of noise rows alone with v = 0, has loss and gradient 0.
+    For a ``noise_weight`` v other than 1, the weights w of noise rows are those of their classes times v. A batch in
+    which no row counts (only noise rows, v = 0) has loss and gradient 0.
 
-    Of unmixed images it is the mean that torch takes: with :class:`~oponm.losses.CrossEntropy`, loss and gradient are
+    For unmixed images it equals torch's mean: with :class:`~oponm.losses.CrossEntropy`, loss and gradient are
     those of ``F.cross_entropy(logits, targets, weight)`` to the last bit.
 
     Args:
         loss: (logits (N, K), targets (N,)) -> losses (N,).
         logits: (N, K); half precision is raised to float32.
         targets: (N,), int64: t.
-        weight: (K,), above 0: w, see :func:`~oponm.losses.class_weights`; None weighs all classes alike.
+        weight: (K,), above 0: w, see :func:`~oponm.losses.class_weights`; None weighs all classes equally.
         partners: (N,), int64: p, the second labels of mixed images.
         shares: (N,), in [0, 1]: s, the share of the first label.
         is_noise: (N,), bool; None if all rows are natural.
         noise_weight: v, at least 0.
 
     Returns:
-        A scalar, float32, or float64 for logits of that.
+        A scalar, float32, or float64 for float64 logits.
 
     Raises:
         InputError: if only one of ``partners`` and ``shares`` is given.
@@ -66,8 +66,8 @@ def batch_loss(
     """
     logits = at_least_float32(logits)
     if partners is None and shares is None and (is_noise is None or noise_weight == 1):
-        # The negative log-likelihood picks each row's loss out again, and takes the mean as torch's cross-entropy
-        # does, in the same order of summation; Tensor.mean differs from that in the last digits.
+        # nll_loss selects each row's loss again and takes the mean as torch's cross-entropy does, in the same order of
+        # summation; Tensor.mean differs from it in the last digits.
         rows = (-loss(logits, targets))[:, None].expand(logits.shape)
         return F.nll_loss(rows, targets, None if weight is None else weight.to(rows.dtype))
     weights = row_weights(targets, weight, partners, shares, is_noise, noise_weight)
@@ -87,18 +87,18 @@ def row_weights(
     is_noise: Tensor | None = None,
     noise_weight: float = 1.0,
 ) -> Tensor:
-    """How much each row counts in :func:`batch_loss`.
+    """The weight of each row in :func:`batch_loss`.
 
     Args:
         targets: (N,), class indices.
-        weight: (C,), of each class; None for 1.
+        weight: (C,), weight of each class; None for 1.
         partners: (N,), second labels of mixed images.
-        shares: (N,), how much the first label counts, in [0, 1].
+        shares: (N,), share of the first label, in [0, 1].
         is_noise: (N,), bool.
-        noise_weight: of noise rows, at least 0.
+        noise_weight: factor of noise rows, at least 0.
 
     Returns:
-        (N,), or of mixed images (2N,), those of the first labels before those of the second.
+        (N,); for mixed images (2N,), the weights of the first labels before those of the second.
 
     Raises:
         InputError: if only one of ``partners`` and ``shares`` is given.

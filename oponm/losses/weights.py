@@ -14,23 +14,23 @@ WEIGHTS = ("none", "inverse_frequency", "effective_number")
 
 
 def class_weights(class_counts: Sequence[int], kind: str = "none", beta: float = 0.9999) -> Tensor | None:
-    r"""How much a row of each class counts in the mean, with a mean of 1 over the classes.
+    r"""The weight of each class's rows in the mean, with a mean of 1 over the classes.
 
     .. math:: w_j \propto \frac{1}{n_j} \quad \text{or} \quad w_j \propto \frac{1 - \beta}{1 - \beta^{n_j}}
 
-    The second goes from equal weights, at beta = 0, to the first, as beta goes to 1. Computed in float64, and without
+    The second kind goes from equal weights (beta = 0) to the first kind (beta -> 1). It is computed in float64, without
     cancellation for any beta.
 
     Args:
         class_counts: training images of each class, length K.
         kind: ``"none"``, ``"inverse_frequency"`` or ``"effective_number"``.
-        beta: of the effective number, in [0, 1).
+        beta: parameter of the effective number, in [0, 1).
 
     Returns:
         Weights, (K,), float32, with sum K; None for ``"none"``.
 
     Raises:
-        InputError: for another kind, a class without an image, or a beta out of range.
+        InputError: for an unknown kind, a class without an image, or a beta out of range.
 
     References:
         Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, Sec. 4.
@@ -50,5 +50,5 @@ def class_weights(class_counts: Sequence[int], kind: str = "none", beta: float =
         weights = 1 / counts
     else:
         log_beta = torch.log1p(torch.tensor(beta - 1, dtype=torch.float64))
-        weights = -1 / torch.expm1(counts * log_beta)  # 1 - beta is common to all
+        weights = -1 / torch.expm1(counts * log_beta)  # the common factor 1 - beta is left out
     return (weights * (len(weights) / weights.sum())).float()

@@ -1,4 +1,4 @@
-"""What a classifier is measured by."""
+"""Metrics of a classifier."""
 
 from oponm.metrics.calibration import ExpectedCalibrationError
 from oponm.metrics.class_counts import (

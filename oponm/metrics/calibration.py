@@ -1,4 +1,4 @@
-"""How far a classifier's confidence is from its accuracy."""
+"""The distance between a classifier's confidence and its accuracy."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from oponm.errors import check_int
 
 
 class ExpectedCalibrationError(Metric):
-    r"""The expected calibration error (ECE) over bins of equal width, in memory that does not grow with the images.
+    r"""The expected calibration error (ECE) over bins of equal width, in memory independent of the number of images.
 
     .. math:: \sum_{b=1}^{B} \frac{n_b}{N} \left| \mathrm{acc}_b - \mathrm{conf}_b \right|
         = \frac{1}{N} \sum_{b=1}^{B} \Big| \sum_{i \in b} \left( [\hat y_i = y_i] - \hat p_i \right) \Big|
 
     where p is the largest softmax probability of a row, and bin b takes rows of (b - 1) / B <= p < b / B, the last one
-    also p = 1. So B sums and a count suffice; ``torchmetrics.classification.MulticlassCalibrationError`` keeps every
-    row, puts p = 1 into a bin of its own, and takes logits that happen to lie in [0, 1] for probabilities. Elsewhere
+    also p = 1. So B sums and a count suffice. ``torchmetrics.classification.MulticlassCalibrationError`` keeps every
+    row, puts p = 1 into a bin of its own, and treats logits that happen to lie in [0, 1] as probabilities. Otherwise
     the two agree.
 
     Args:
         num_bins: number of bins B.
 
     Raises:
-        InputError: without a bin.
+        InputError: for fewer than one bin.
 
     References:
         Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, Eq. 3 (with 15 bins).
@@ -58,7 +58,7 @@ class ExpectedCalibrationError(Metric):
         """
         confidence, predicted = logits.float().softmax(1).max(1)
         bins = (confidence * self.num_bins).long().clamp(max=self.num_bins - 1)
-        # A product instead of index_add_, whose order of summation changes from run to run on CUDA.
+        # A product instead of index_add_, as that sums in a varying order on CUDA.
         self.gaps += ((predicted == targets).float() - confidence) @ F.one_hot(bins, self.num_bins).float()
         self.rows += len(targets)
 

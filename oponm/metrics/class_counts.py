@@ -1,7 +1,7 @@
-"""What is counted by class, and what follows from it; three numbers a class.
+"""Counts per class, three numbers each, and the metrics computed from them.
 
-A class without images has no recall, and one that is never predicted no precision; both are NaN here, and means leave
-them out.
+A class without images has no recall, and a class that is never predicted has no precision; both are NaN here, and means
+leave them out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from oponm.errors import check_int, check_real
 
 
 class ClassCounts(Metric):
-    r"""Images of each class, those of them that are recognised, and images that are taken for it.
+    r"""Counts the images of each class, the correctly predicted ones, and the images predicted as it.
 
     .. math:: n_i = |\{k : t_k = i\}|, \quad h_i = |\{k : t_k = p_k = i\}|, \quad m_i = |\{k : p_k = i\}|
 
-    for targets t and predictions p. An update only adds up on the device and never waits for it. Every state is a sum,
+    for targets t and predictions p. An update adds on the device and never waits for it. Every state is a sum,
     also over processes.
 
     Args:
@@ -61,17 +61,17 @@ class ClassCounts(Metric):
         self.counted[2].index_add_(0, predicted, one)
 
     def compute(self) -> Tensor:
-        """(3, K), int64: images recognised, images, and images taken for each class."""
+        """(3, K), int64: correct images, images, and images predicted as each class."""
         return self.counted
 
 
 def class_recall(hits: Tensor, images: Tensor) -> Tensor:
-    r"""The share of each class's images that are recognised.
+    r"""The share of each class's images that are predicted correctly.
 
     .. math:: r_i = h_i / n_i
 
     Args:
-        hits: images of each class that are recognised, (K,).
+        hits: correctly predicted images of each class, (K,).
         images: images of each class, (K,).
 
     Returns:
@@ -85,13 +85,13 @@ def class_recall(hits: Tensor, images: Tensor) -> Tensor:
 
 
 def class_precision(hits: Tensor, taken: Tensor) -> Tensor:
-    r"""The share of the images taken for each class that are of it.
+    r"""The share of correct images among those predicted as each class.
 
     .. math:: p_i = h_i / m_i
 
     Args:
-        hits: images of each class that are recognised, (K,).
-        taken: images that are taken for each class, (K,).
+        hits: correctly predicted images of each class, (K,).
+        taken: images that are predicted as each class, (K,).
 
     Returns:
         (K,), float64, in [0, 1]; NaN for a class that is never predicted.
@@ -109,12 +109,12 @@ def macro_f1(hits: Tensor, images: Tensor, taken: Tensor) -> Tensor:
     .. math:: \frac{1}{|S|} \sum_{i \in S} \frac{2 h_i}{n_i + m_i}, \quad
         S = \text{classes that have images or are predicted}
 
-    As scikit-learn's ``f1_score(average="macro")``: a class is 0 if only one of its two terms is defined.
+    Equal to scikit-learn's ``f1_score(average="macro")``: a class is 0 if only one of its two terms is defined.
 
     Args:
-        hits: images of each class that are recognised, (K,).
+        hits: correctly predicted images of each class, (K,).
         images: images of each class, (K,), not all 0.
-        taken: images that are taken for each class, (K,).
+        taken: images that are predicted as each class, (K,).
 
     Returns:
         A scalar, float64, in [0, 1].
@@ -131,12 +131,12 @@ def geometric_mean(recall: Tensor, correction: float = 0.0) -> Tensor:
 
     .. math:: \Big( \prod_{i=1}^{K} \max(r_i, c) \Big)^{1 / K}
 
-    One class that is never recognised makes it 0, whatever the others are, which on long tails is common; a correction
-    above 0 stands in for such recalls, and 0.001 is usual. Numbers with different corrections do not compare.
+    One class with recall 0 makes it 0, which is common on long tails; a correction above 0, usually 0.001, replaces
+    such recalls. Values with different corrections are not comparable.
 
     Args:
-        recall: of each class, (K,); NaN is left out.
-        correction: c, the least that a recall counts, in [0, 1].
+        recall: recall of each class, (K,); NaN is left out.
+        correction: c, the lower bound of recalls, in [0, 1].
 
     Returns:
         A scalar, in [0, 1].
@@ -161,8 +161,8 @@ def mean_recall(recall: Tensor, classes: Sequence[int]) -> float | None:
     """The mean recall of some classes.
 
     Args:
-        recall: of each class, (K,); NaN is left out.
-        classes: labels.
+        recall: recall of each class, (K,); NaN is left out.
+        classes: labels of the classes.
 
     Returns:
         In [0, 1]; None if no class has a recall.

@@ -1,4 +1,4 @@
-"""The confusion matrix, of which most entries are 0: counted, kept and read as what is not."""
+"""The confusion matrix, counted, stored and read as its nonzero entries, as most are 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFUSION_FILE = "confusion_matrix.npz"
 
 
 class Confusions(Metric):
-    """How often images of one class are taken for another; a number an image in memory, whatever the classes.
+    """Counts predictions of each class per true class, in memory of one number per image, for any number of classes.
 
     Args:
         num_classes: number of classes K.
@@ -47,9 +47,9 @@ class Confusions(Metric):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Remove all counts."""
         super().reset()
-        # Of a process without images torchmetrics would send an empty tensor of floating point.
+        # For a process without images torchmetrics would send an empty floating-point tensor.
         self.places = [torch.zeros(0, dtype=torch.int64, device=self.device)]
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
@@ -62,21 +62,21 @@ class Confusions(Metric):
         self.places.append(targets * self.num_classes + logits.argmax(1))
 
     def compute(self) -> Tensor:
-        """(M, 3), int64: class, class that it was taken for, and how often, where that is above 0; sorted."""
+        """(M, 3), int64: true class, predicted class and count, for counts above 0; sorted."""
         places = self.places if isinstance(self.places, Tensor) else torch.cat(self.places)
         found, number = places.unique(return_counts=True)
         return torch.stack([found // self.num_classes, found % self.num_classes, number], 1)
 
 
 def sparse_matrix(confusions: Tensor, num_classes: int) -> csr_array:
-    """The confusion matrix of what :class:`Confusions` counted.
+    """Make the confusion matrix from the counts of :class:`Confusions`.
 
     Args:
-        confusions: (M, 3).
+        confusions: counts, (M, 3), see :meth:`Confusions.compute`.
         num_classes: number of classes K.
 
     Returns:
-        (K, K), int64; row i, column j: how many images of class i were taken for class j.
+        (K, K), int64; row i, column j: images of class i that were predicted as class j.
 
     Example:
         >>> sparse_matrix(torch.tensor([[0, 0, 1], [1, 0, 2]]), 2).toarray()
@@ -93,11 +93,11 @@ def write_confusion(folder: Path, matrix: csr_array | None) -> str | None:
     """Write a confusion matrix beside ``result.json``, whole or not at all; ``scipy.sparse.load_npz`` reads it.
 
     Args:
-        folder: of the result; must exist.
-        matrix: (K, K); None writes nothing, and removes one of before.
+        folder: folder of the result; must exist.
+        matrix: (K, K); None writes nothing, and removes an earlier one.
 
     Returns:
-        What ``result.json`` is to say of it: the name of the file, or None.
+        The value for ``result.json``: the name of the file, or None.
 
     Example:
         >>> import tempfile
@@ -118,15 +118,15 @@ def write_confusion(folder: Path, matrix: csr_array | None) -> str | None:
 
 
 def read_confusion(folder: Path, said: Any) -> csr_array | None:
-    """Read the confusion matrix of a result; nothing in the file is executed.
+    """Read the confusion matrix of a result; no code in the file is executed.
 
     Args:
-        folder: of the result.
-        said: what its ``result.json`` has as ``confusion_matrix``: the name of the file, None, or the matrix itself as
+        folder: folder of the result.
+        said: the value of ``confusion_matrix`` in ``result.json``: the name of the file, None, or the matrix itself as
             a list of rows, as older versions wrote it.
 
     Returns:
-        (K, K); None where there is none.
+        (K, K); None if there is none.
 
     Raises:
         OSError: if the file cannot be read.
@@ -146,7 +146,7 @@ def read_confusion(folder: Path, said: Any) -> csr_array | None:
         matrix = csr_array(load_npz(folder / said) if isinstance(said, str) else np.array(said))
     except OSError:
         raise
-    except Exception as error:  # whatever a damaged file makes zipfile, numpy and scipy say
+    except Exception as error:  # a damaged file can raise anything in zipfile, numpy and scipy
         raise ValueError(f"holds no confusion matrix ({type(error).__name__}: {error})") from error
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iuf":
         raise ValueError(f"holds no confusion matrix, but {matrix.dtype} of {matrix.shape}")

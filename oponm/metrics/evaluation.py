@@ -1,4 +1,4 @@
-"""The metrics of an evaluation: counted on the device, summed up once at the end."""
+"""The metrics of an evaluation: counted on the device, reduced once at the end."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from oponm.metrics.fifths import class_fifths
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-MOST_CONFUSED = 1000  # classes; of more, confusions are counted where that is asked for
+MOST_CONFUSED = 1000  # classes; for more classes, confusions are counted on request only
 
 
 class Evaluation(NamedTuple):
-    """What a classifier was measured to be; all values in [0, 1], rounded to six digits.
+    """The metrics of a classifier; all values in [0, 1], rounded to six digits.
 
     Attributes:
         scalars: ``accuracy`` (of all images), ``top5_accuracy`` (for more than five classes), ``balanced_accuracy``
-            (mean recall), ``macro_f1``, ``geometric_mean`` (of the recalls: 0 if one is, see
+            (mean recall), ``macro_f1``, ``geometric_mean`` (of the recalls: 0 if one of them is 0, see
             :func:`~oponm.metrics.geometric_mean`), ``many``, ``medium`` and ``few`` (mean recall of each shot group
             that has a class), ``ece`` (expected calibration error, 15 bins).
-        recall: of each class; None for a class without test images.
-        precision: of each class; None for a class that is never predicted.
+        recall: recall of each class; None for a class without test images.
+        precision: precision of each class; None for a class that is never predicted.
         fifths: mean recall of each fifth of the classes, the rarest in training first, see
             :func:`~oponm.metrics.class_fifths`; None for a fifth without test images.
-        confusion_matrix: (K, K), sparse; row i, column j: how many images of class i were taken for class j. None where
-            that was not counted.
+        confusion_matrix: (K, K), sparse; row i, column j: images of class i that were predicted as class j. None if
+            it was not counted.
     """
 
     scalars: dict[str, float]
@@ -53,19 +53,19 @@ class Evaluation(NamedTuple):
 
 
 def evaluation_metrics(num_classes: int, confusions: bool = False) -> MetricCollection:
-    """All that :func:`summarise` needs, in a number of numbers that grows with the classes K, not with their square.
+    """Make the metrics that :func:`summarise` needs; their size grows with the classes K, not with their square.
 
-    That is 7 K + 16 of them, whatever the number of images, and one an image for confusions. They add up over
+    Their size is 7 K + 16 numbers for any number of images, and one per image for confusions. They are summed over
     processes.
 
     Args:
         num_classes: number of classes K, at least 2.
-        confusions: whether to count what each class is taken for.
+        confusions: whether to count the predictions of each class.
 
     Returns:
-        A collection to be updated with logits (N, K) and targets (N,); it has the keys ``class_counts``, see
+        A collection, updated with logits (N, K) and targets (N,); it has the keys ``class_counts``, see
         :class:`~oponm.metrics.ClassCounts`, ``ece``, for more than five classes ``top5_accuracy``, and with
-        ``confusions`` these, see :class:`~oponm.metrics.Confusions`.
+        ``confusions`` ``confusions``, see :class:`~oponm.metrics.Confusions`.
 
     Example:
         >>> import torch
@@ -79,24 +79,24 @@ def evaluation_metrics(num_classes: int, confusions: bool = False) -> MetricColl
         metrics["confusions"] = Confusions(num_classes)
     if num_classes > 5:
         metrics["top5_accuracy"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
-    # None could share a state; torchmetrics would look for that by comparing states, which may agree by chance.
+    # No two share a state; torchmetrics would search for that by comparing states, which may agree by chance.
     return MetricCollection(metrics, compute_groups=False)  # type: ignore[arg-type]
 
 
 def summarise(
     values: Mapping[str, Tensor], class_counts: Sequence[int], many_over: int = 100, few_under: int = 20
 ) -> Evaluation:
-    """Reduce the result of :func:`evaluation_metrics` to numbers to be reported.
+    """Reduce the result of :func:`evaluation_metrics` to the reported numbers.
 
-    A class without test images has no recall, and means over classes leave it out, as scikit-learn does; images that
-    are taken for it still count against the precision and ``macro_f1``.
+    A class without test images has no recall, and means over classes leave it out, as scikit-learn does; images
+    predicted as it still count against the precision and ``macro_f1``.
 
     Args:
-        values: what the collection computed.
-        class_counts: training images of each class; they decide which classes are many-, medium- and few-shot, and
-            their order from tail to head.
-        many_over: see :func:`~oponm.longtail.shot_groups`.
-        few_under: see :func:`~oponm.longtail.shot_groups`.
+        values: the computed values of the collection.
+        class_counts: training images of each class; they define many-, medium- and few-shot classes, and
+            the order from tail to head.
+        many_over: threshold of many-shot classes, see :func:`~oponm.longtail.shot_groups`.
+        few_under: threshold of few-shot classes, see :func:`~oponm.longtail.shot_groups`.
 
     Raises:
         InputError: if nothing was counted, or the thresholds overlap.
@@ -133,5 +133,5 @@ def summarise(
 
 
 def _rounded(values: Sequence[float | None]) -> list[float | None]:
-    """Six digits; None in place of NaN, which JSON does not have."""
+    """Values with six digits; None in place of NaN, which JSON lacks."""
     return [None if value is None or value != value else round(value, 6) for value in values]

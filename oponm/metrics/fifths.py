@@ -1,4 +1,4 @@
-"""Classes from tail to head, in five groups."""
+"""Groups the classes from tail to head into fifths."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 
 def class_fifths(class_counts: Sequence[int]) -> list[list[int]]:
-    """Cut the classes, sorted by their number of training images, into five groups as equal as can be.
+    """Cut the classes, sorted by their number of training images, into five groups of nearly equal size.
 
-    Groups differ in size by one class at most, and those of rarer classes are the larger ones. Of two classes with
-    equally many images the one with the higher label counts as the rarer, as in published subsets the label rises from
-    head to tail; whatever their recalls are, the order stays.
+    Groups differ in size by one class at most; groups of rarer classes are the larger ones. Of two classes with equally
+    many images the one with the higher label is the rarer, as in published subsets labels rise from head to tail; the
+    order does not depend on the recalls.
 
     Args:
         class_counts: training images of each class.
 
     Returns:
-        Five lists of labels, each from rare to frequent, the rarest classes first; none for fewer than five classes.
+        Five lists of labels, each from rare to frequent, the rarest classes first; empty for fewer than five classes.
 
     References:
         Lee, Lee, "[Re] Pure Noise to the Rescue of Insufficient Data", ReScience C 2023 (accuracy by fifths).

@@ -1,4 +1,4 @@
-"""What a network says of pure noise."""
+"""Predictions of a network for pure noise."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def noise_histogram(model: nn.Module, images: Iterable[Tensor], num_classes: int) -> list[int]:
-    """How often each class is predicted for images that show nothing.
+    """Count how often each class is predicted for pure noise images.
 
-    A network in evaluation mode standardises noise by the running statistics of natural images, so this is what it
-    would answer if noise came its way in use.
+    A network in evaluation mode standardizes noise by the running statistics of natural images, so these are its
+    predictions if noise occurs in use.
 
     Args:
-        model: (N, C, H, W) -> logits (N, K). Evaluated in evaluation mode, then put back into the modes it was in.
-        images: batches of noise images, normalised as the network's input is, on its device.
+        model: (N, C, H, W) -> logits (N, K). It is run in evaluation mode; its modes are restored.
+        images: batches of noise images, normalized like the network's input, on its device.
         num_classes: number of classes K.
 
     Returns:

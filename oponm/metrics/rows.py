@@ -1,4 +1,4 @@
-"""Loss and accuracy in training, natural and noise rows apart."""
+"""Loss and accuracy in training, for natural and noise rows separately."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class RowMetrics(Metric):
     .. math:: \frac{1}{|R|} \sum_{i \in R} \ell_i \quad \text{and} \quad
         \frac{1}{|R|} \sum_{i \in R} [\hat y_i = y_i], \quad R \text{ the rows of one kind}
 
-    An update only adds up on the device and never waits for it; ``torchmetrics.MeanMetric`` looks for NaN at each
-    update, or with ``nan_strategy="disable"`` forgets the weights. Every state is a sum, also over processes.
+    An update only adds on the device and never waits for it; ``torchmetrics.MeanMetric`` searches for NaN at each
+    update, or with ``nan_strategy="disable"`` ignores the weights. Every state is a sum, also over processes.
 
     Example:
         >>> metric = RowMetrics()
@@ -40,8 +40,8 @@ class RowMetrics(Metric):
         """Count a batch.
 
         Args:
-            losses: of each row, (N,).
-            correct: whether the network gives each row its label, (N,), bool; a noise row's is the one it trains with.
+            losses: loss of each row, (N,).
+            correct: whether each row is predicted as its label, (N,), bool; for a noise row, its training label.
             is_noise: (N,), bool; None if all rows are natural.
         """
         if is_noise is None:

@@ -1,4 +1,4 @@
-"""Networks: those of the published experiments, timm's and torchvision's by name, and any other; their classifiers."""
+"""Networks of the published experiments, timm's and torchvision's by name, and your own; their classifiers."""
 
 from oponm.models.build import make_network
 from oponm.models.classifier import find_classifier, replace_classifier, with_head

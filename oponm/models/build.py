@@ -1,4 +1,4 @@
-"""A network as a run starts with it."""
+"""Makes the network that a run starts with."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def make_network(
     classifier: str | None = None,
     image_size: Sequence[int] | None = None,
 ) -> nn.Module:
-    """Make a network, find its classifier or give it another, and load its initial weights, in this order.
+    """Make a network, find or replace its classifier, and load its initial weights, in this order.
 
     Args:
-        make: called with ``num_classes`` and ``in_channels`` by name; (N, in_channels, H, W) -> logits
+        make: factory, called with ``num_classes`` and ``in_channels`` by name; (N, in_channels, H, W) -> logits
             (N, num_classes). Random weights come from the global generator.
-        num_classes: outputs.
-        in_channels: colour channels of the images.
+        num_classes: number of classes, the network's outputs.
+        in_channels: color channels of the images.
         head: ``"linear"`` or ``"cosine"``, see :func:`~oponm.models.with_head`.
         weights: a file, see :func:`~oponm.models.load_initial_weights`; None keeps the random weights.
-        classifier: the name of the layer that gives the logits, see :func:`~oponm.models.settle_classifier`; None looks
-            for it.
-        image_size: (H, W) of the images, to look for it with; None guesses it by the order of layers.
+        classifier: the name of the layer that gives the logits, see :func:`~oponm.models.settle_classifier`; None finds
+            it.
+        image_size: (H, W) of the images, for finding the layer; None guesses it by the order of layers.
 
     Raises:
-        InputError: see those three functions; and if ``make`` cannot be called so, or makes no network.
+        InputError: as in those three functions; and if ``make`` cannot be called this way, or makes no network.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -60,7 +60,7 @@ def make_network(
 
 
 def _check_call(make: Callable[..., nn.Module], **given: int) -> None:
-    """Tell a setting that a network does not have from an error within it."""
+    """Refuse settings that a network does not have, to distinguish them from an error inside it."""
     function, args, settings = (make.func, make.args, make.keywords) if isinstance(make, partial) else (make, (), {})
     try:
         inspect.signature(function).bind(*args, **{**settings, **given})

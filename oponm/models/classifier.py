@@ -1,4 +1,4 @@
-"""The layer of a network that gives the logits: find it, replace it."""
+"""Finds and replaces the layer of a network that gives the logits."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from oponm.models.cosine import CosineClassifier
 
 HEADS = ("linear", "cosine")
 KINDS = (nn.Linear, nn.Conv2d, CosineClassifier)
-NOTED = "_gives_logits"  # of a network: the name of its classifier, or None if it has none; see settle_classifier
+NOTED = "_gives_logits"  # attribute: the name of a network's classifier, or None; see settle_classifier
 
 
 def find_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[str, nn.Module]:
     """Find the layer that gives the logits.
 
-    Training looks for it by a forward pass, see :func:`~oponm.models.settle_classifier`, and what it finds is noted on
-    the network. Without a note it is a guess by what there is: in a timm network what its ``get_classifier()``
-    returns; in any other the last ``nn.Linear`` or :class:`CosineClassifier`, in the order of registration, with
-    ``num_classes`` outputs.
+    Training finds it by a forward pass, see :func:`~oponm.models.settle_classifier`, and records it on the network.
+    Without a record it is guessed: for a timm network it is the layer that ``get_classifier()`` returns; for any other,
+    the last ``nn.Linear`` or :class:`CosineClassifier`, in the order of registration, with ``num_classes`` outputs.
 
     Args:
         model: any network.
-        num_classes: outputs of the layer; None takes the last layer whatever its outputs.
+        num_classes: number of outputs of the layer; None takes the last layer with any number.
 
     Returns:
-        The layer's qualified name (empty if the network is that layer alone) and the layer.
+        The layer's qualified name (empty if the network is only that layer) and the layer.
 
     Raises:
         InputError: if there is none, or if timm's is more than one layer (distilled transformers).
@@ -57,10 +56,10 @@ def find_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[s
 
 
 def find_linear_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[str, nn.Linear]:
-    """As :func:`find_classifier`, for what needs weight rows whose length means something.
+    """Find a classifier as :func:`find_classifier` does, and require weight rows whose length has a meaning.
 
     Raises:
-        InputError: as there, and if the classifier is no ``nn.Linear``.
+        InputError: as in :func:`find_classifier`, and if the classifier is no ``nn.Linear``.
 
     Example:
         >>> find_linear_classifier(CosineClassifier(8, 10))
@@ -75,18 +74,18 @@ def find_linear_classifier(model: nn.Module, num_classes: int | None = None) -> 
 
 
 def replace_classifier(model: nn.Module, head: nn.Module, num_classes: int | None = None) -> nn.Module:
-    """Put another layer in the classifier's place, on its device, in its precision and training mode.
+    """Replace the classifier by another layer, on its device, in its precision and training mode.
 
     Args:
         model: any network; changed in place.
         head: (N, features) -> (N, num_classes).
-        num_classes: see :func:`find_classifier`.
+        num_classes: number of outputs of the classifier, see :func:`find_classifier`.
 
     Returns:
-        ``model``; ``head``, if the network is nothing but its classifier.
+        ``model``; ``head``, if the network is only its classifier.
 
     Raises:
-        InputError: see :func:`find_classifier`.
+        InputError: as in :func:`find_classifier`.
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(8, 10))
@@ -103,20 +102,20 @@ def replace_classifier(model: nn.Module, head: nn.Module, num_classes: int | Non
 
 
 def with_head(model: nn.Module, head: str = "linear", scale: float = 30.0, num_classes: int | None = None) -> nn.Module:
-    """Give a network the classifier asked for.
+    """Give a network a linear or cosine classifier.
 
     Args:
         model: any network; changed in place.
         head: ``"linear"`` leaves the network as it is, ``"cosine"`` makes its linear classifier a
             :class:`CosineClassifier` with weights drawn from the global generator.
-        scale: of the cosine classifier.
-        num_classes: see :func:`find_classifier`.
+        scale: scale of the cosine classifier.
+        num_classes: number of outputs of the classifier, see :func:`find_classifier`.
 
     Returns:
-        As :func:`replace_classifier`.
+        The network, as :func:`replace_classifier` returns it.
 
     Raises:
-        InputError: for another ``head``, or a network without a linear classifier to replace.
+        InputError: for an unknown ``head``, or a network without a linear classifier to replace.
 
     Example:
         >>> with_head(nn.Sequential(nn.Flatten(), nn.Linear(8, 10)), "cosine")[1]

@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 from oponm.errors import InputError, check_int, check_real
 
-_EPS = 1e-6  # a shorter vector counts as this long: half precision still holds it, and gradients at zero stay bounded
+_EPS = 1e-6  # minimum length of a vector: representable in half precision, and gradients at zero stay bounded
 
 
 class CosineClassifier(nn.Module):
-    """Logits by the angle alone: ``scale * cos(x, w_k)`` for features x and the weight row w_k of class k.
+    """Logits by the angle only: ``scale * cos(x, w_k)`` for features x and the weight row w_k of class k.
 
-    Neither the length of the features nor that of the weights counts, so a frequent class cannot win by a longer
-    weight vector. The scale makes up for cosines ending at 1; it is fixed, and is in the logits: a loss must not scale
+    Neither the length of the features nor that of the weights counts, so a frequent class cannot win by a longer weight
+    vector. The scale compensates that cosines are at most 1; it is fixed, and part of the logits: a loss must not scale
     them again. Zero features give zero logits and finite gradients.
 
     Args:
         in_features: length of the features.
-        num_classes: outputs.
+        num_classes: number of outputs.
         scale: the largest logit.
 
     Raises:
@@ -28,7 +28,7 @@ class CosineClassifier(nn.Module):
 
     References:
         Gidaris & Komodakis, "Dynamic Few-Shot Visual Learning without Forgetting", CVPR 2018, Sec. 3; as the
-        normalised layer of Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
+        normalized layer of Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
         NeurIPS 2019, its initial weights uniform in [-1, 1] and then of length 1.
 
     Example:
@@ -52,7 +52,7 @@ class CosineClassifier(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights again, from the global generator."""
+        """Draw new weights from the global generator."""
         nn.init.uniform_(self.weight, -1, 1)
         with torch.no_grad():
             self.weight.copy_(F.normalize(self.weight))

@@ -1,4 +1,4 @@
-"""The networks of timm and torchvision, by name."""
+"""Makes the networks of timm and torchvision, by name."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def timm_model(
     """Make a network of timm.
 
     Args:
-        name: as ``timm.list_models()`` lists it, a pretrained tag behind a dot allowed (``resnet50.a1_in1k``).
-        num_classes: outputs.
-        in_channels: colour channels of the images.
-        small_stem: for ResNets on small images, see :func:`use_small_stem`.
-        pretrained: start from timm's weights, which are downloaded unless they are in its cache; the classifier is new
+        name: a name in ``timm.list_models()``, optionally with a pretrained tag after a dot (``resnet50.a1_in1k``).
+        num_classes: number of outputs.
+        in_channels: color channels of the images.
+        small_stem: whether to adapt a ResNet to small images, see :func:`use_small_stem`.
+        pretrained: start from timm's weights, downloaded unless they are in its cache; the classifier is new
             unless ``num_classes`` is that of the weights, as is the first layer with ``small_stem``.
         options: passed on to ``timm.create_model``, such as ``drop_path_rate`` or ``img_size``.
 
     Raises:
-        InputError: for a name that timm does not know (with the closest that it does), options that the network does
-            not take, weights that cannot be had, or a small stem where there is none.
+        InputError: for a name that timm does not know (with the closest known ones), options that the network does
+            not take, weights that are not available, or a small stem for a network without one.
 
     Example:
         >>> import torch
@@ -53,7 +53,7 @@ def timm_model(
             model = timm.create_model(
                 name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **options
             )
-    except Exception as error:  # of timm, the network, the hub or its HTTP client
+    except Exception as error:  # an error of timm, the network, the hub or its HTTP client
         if pretrained and not isinstance(error, TypeError):
             raise InputError(
                 f"weights of {name} cannot be had ({_reason(error)}); without a connection, set "
@@ -70,19 +70,19 @@ def torchvision_model(
     """Make a classification network of torchvision, with random weights.
 
     The weights that torchvision publishes are plain state dicts: download one and give the file to
-    :func:`~oponm.models.load_initial_weights`. With other than 3 colour channels the first convolution is replaced
-    (He initialisation). GoogLeNet and Inception come without their side branches.
+    :func:`~oponm.models.load_initial_weights`. With other than 3 color channels the first convolution is replaced
+    (He initialization). GoogLeNet and Inception are made without their side branches.
 
     Args:
-        name: as ``torchvision.models.list_models(torchvision.models)`` lists it.
-        num_classes: outputs.
-        in_channels: colour channels of the images.
-        small_stem: for ResNets on small images, see :func:`use_small_stem`.
+        name: a name in ``torchvision.models.list_models(torchvision.models)``.
+        num_classes: number of outputs.
+        in_channels: color channels of the images.
+        small_stem: whether to adapt a ResNet to small images, see :func:`use_small_stem`.
         options: passed on to the network, such as ``dropout`` or ``image_size``.
 
     Raises:
-        InputError: for a name that torchvision does not know (with the closest that it does), options that the network
-            does not take, or a small stem where there is none.
+        InputError: for a name that torchvision does not know (with the closest known ones), options that the network
+            does not take, or a small stem for a network without one.
 
     Example:
         >>> import torch
@@ -97,7 +97,7 @@ def torchvision_model(
         options = {"init_weights": True, **options, "aux_logits": False}
     try:
         model = models.get_model(name, num_classes=num_classes, **options)
-    except Exception as error:  # of torchvision or the network
+    except Exception as error:  # an error of torchvision or the network
         raise InputError(f"{name} cannot be made with these options ({_reason(error)})", "name") from error
     if in_channels != 3:
         first, old = next((path, layer) for path, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
@@ -106,10 +106,10 @@ def torchvision_model(
 
 
 def use_small_stem(model: nn.Module) -> nn.Module:
-    """Fit a ResNet for ImageNet to small images: a 3x3 first convolution of stride 1, and no pooling behind it.
+    """Fit a ResNet for ImageNet to small images: a 3x3 first convolution of stride 1, and no pooling after it.
 
-    The usual change for 32x32 images, of which the first stage would see 8x8 else. A stem of several 3x3 convolutions
-    ("deep", timm's ``resnet50d``) keeps its layers, with stride 1.
+    This is the usual change for 32x32 images, which would otherwise reach the first stage as 8x8. A stem of several
+    3x3 convolutions ("deep", timm's ``resnet50d``) keeps its layers, with stride 1.
 
     Args:
         model: timm's or torchvision's ``ResNet`` (ResNeXt, SE-ResNet, Wide ResNet and the like are of that class);
@@ -145,7 +145,7 @@ def use_small_stem(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def _without_retries_told() -> Iterator[None]:
-    """Keep the hub's client from saying each attempt at a download; the last one's error is said by who asked."""
+    """Silence the hub's client about each attempt at a download; the caller reports the last error."""
     loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(_CLIENT)]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

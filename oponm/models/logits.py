@@ -1,4 +1,4 @@
-"""Which layer of a network gives its logits, found by one forward pass."""
+"""Finds the layer of a network that gives its logits, by one forward pass."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch import Tensor, nn
 from oponm.errors import InputError
 from oponm.models.classifier import KINDS, NOTED
 
-_ROWS = 2  # more than one, as a factor that is common to all classes must be common to all rows too
+_ROWS = 2  # more than one, as a factor that is equal for all classes must be equal for all rows as well
 _log = logging.getLogger(__name__)
 
 
 def trace_classifier(model: nn.Module, images: Tensor, candidates: Mapping[str, nn.Module]) -> str | None:
     """Find the layer whose output is the logits.
 
-    In one forward pass, in evaluation mode, each candidate with as many outputs as there are logits answers with random
-    numbers of its own in place of its output. The layer whose numbers come out of the network is the classifier. A
-    factor and a shift that are the same for all classes may have changed them (a temperature, a log-softmax).
+    In one forward pass, in evaluation mode, the output of each candidate with as many outputs as there are logits is
+    replaced by its own random numbers. The layer whose numbers the network returns is the classifier. A factor and a
+    shift that are equal for all classes may have changed them (a temperature, a log-softmax).
 
     Args:
-        model: (N, C, H, W) -> logits (N, K); it stays as it is.
+        model: (N, C, H, W) -> logits (N, K); it is not changed.
         images: (N, C, H, W).
         candidates: layers of it, by name.
 
     Returns:
-        The name of the layer; None where no candidate's output comes out.
+        The name of the layer; None if the network returns no candidate's output.
 
     Example:
         >>> class Net(nn.Module):
@@ -78,19 +78,19 @@ def trace_classifier(model: nn.Module, images: Tensor, candidates: Mapping[str, 
 def settle_classifier(
     model: nn.Module, num_classes: int, image_shape: Sequence[int], name: str | None = None
 ) -> str | None:
-    """Find the classifier of a network, and note it there for all that asks :func:`~oponm.models.find_classifier`.
+    """Find the classifier of a network, and record it on the network for :func:`~oponm.models.find_classifier`.
 
-    A network that cannot take such images is left without a note.
+    A network that cannot take such images gets no record.
 
     Args:
-        model: (N, C, H, W) -> logits (N, K); only the note is new.
+        model: (N, C, H, W) -> logits (N, K); only the record is added.
         num_classes: K.
         image_shape: (C, H, W).
-        name: of the layer, as ``named_modules`` has it, for a network whose classifier is not found, or is more than a
+        name: name of the layer in ``named_modules``, for a network whose classifier is not found, or is more than one
             layer; None looks for it among the linear layers, 1x1 convolutions and cosine classifiers.
 
     Returns:
-        The name; None where no such layer gives the logits.
+        The name; None if no such layer gives the logits.
 
     Raises:
         InputError: if there is no layer of that name, or its output is not the logits.
@@ -116,7 +116,7 @@ def settle_classifier(
     try:
         found = trace_classifier(model, images, fit if name is None else {name: layers[name]})
         right = found if name is None or found is not None else trace_classifier(model, images, fit)
-    except Exception:  # whatever a network makes of images that it is not for; who trains it is told elsewhere
+    except Exception:  # a network can raise anything for unsuitable images; training reports it elsewhere
         return None
     if name is not None and found is None:
         remedy = f": those are of {right or 'the network itself'}" if right is not None else ""

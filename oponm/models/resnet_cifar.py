@@ -33,7 +33,7 @@ class ResNetCifar(nn.Module):
     Args:
         depth: 20, 32, 44, 56, ... ; 6n + 2.
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
 
     Raises:
         InputError: for a depth that is not 6n + 2.
@@ -79,7 +79,7 @@ def resnet20(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
 
     Args:
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
 
     Example:
         >>> sum(parameter.numel() for parameter in resnet20().parameters())
@@ -93,7 +93,7 @@ def resnet32(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
 
     Args:
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
 
     Example:
         >>> sum(parameter.numel() for parameter in resnet32().parameters())
@@ -107,7 +107,7 @@ def resnet44(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
 
     Args:
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
 
     Example:
         >>> sum(parameter.numel() for parameter in resnet44().parameters())
@@ -121,7 +121,7 @@ def resnet56(num_classes: int = 10, in_channels: int = 3) -> ResNetCifar:
 
     Args:
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
 
     Example:
         >>> sum(parameter.numel() for parameter in resnet56().parameters())

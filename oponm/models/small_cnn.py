@@ -17,7 +17,7 @@ class SmallCNN(nn.Module):
 
     Args:
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
         width: channels of the first convolution; the others have twice and four times as many.
 
     Example:

@@ -1,4 +1,4 @@
-"""The second stage of decoupled training: what is trained, and how long the classifier's weights are."""
+"""The second stage of decoupled training: the trained part, and the length of the classifier's weights."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from oponm.errors import InputError, check_choice, check_real
 from oponm.models.classifier import find_classifier, find_linear_classifier
 
 PARTS = ("all", "classifier", "scale")
-_FROZEN = "_frozen_by_set_trainable"  # of a network: the parameters that are to learn again
+_FROZEN = "_frozen_by_set_trainable"  # attribute of a network with the parameters to unfreeze
 
 
 def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
-    """Draw the classifier's weights again, from the global generator: the start of classifier re-training (cRT).
+    """Draw new weights of the classifier from the global generator: the start of classifier re-training (cRT).
 
     Args:
         model: any network; changed in place.
-        num_classes: see :func:`find_classifier`.
+        num_classes: number of outputs of the classifier, see :func:`find_classifier`.
 
     Raises:
-        InputError: see :func:`find_classifier`; and for a classifier with a learnable scale.
+        InputError: as in :func:`find_classifier`; and for a classifier with a learnable scale.
 
     References:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, Sec. 4.
@@ -49,11 +49,11 @@ def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
 class LearnableScale(nn.Module):
     """Learnable weight scaling (LWS): the weight rows of a linear classifier become ``f_i * w_i``, f_i = 1 at first.
 
-    A parametrisation of the layer's weight (``torch.nn.utils.parametrize``), put there by :func:`wrap_scale` and made
-    one with the weights by :func:`fold_scale`. The bias is not scaled.
+    It is a parametrization of the layer's weight (``torch.nn.utils.parametrize``), added by :func:`wrap_scale` and
+    merged into the weights by :func:`fold_scale`. The bias is not scaled.
 
     Args:
-        num_classes: rows.
+        num_classes: number of rows.
 
     References:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, Sec. 4; its
@@ -69,18 +69,18 @@ class LearnableScale(nn.Module):
         self.scale = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """(num_classes, features) -> the same, each row times its scale."""
+        """(num_classes, features) -> the weight, each row times its scale."""
         return self.scale[:, None] * weight
 
 
 def wrap_scale(model: nn.Module, num_classes: int | None = None) -> None:
-    """Give the linear classifier a :class:`LearnableScale`; predictions stay what they are.
+    """Give the linear classifier a :class:`LearnableScale`; predictions stay the same.
 
     The state dict has the weight as ``parametrizations.weight.original`` until :func:`fold_scale`.
 
     Args:
         model: any network; changed in place.
-        num_classes: see :func:`~oponm.models.find_classifier`.
+        num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:
         InputError: for a network without a linear classifier (a cosine classifier has no use for lengths), or one that
@@ -101,12 +101,12 @@ def wrap_scale(model: nn.Module, num_classes: int | None = None) -> None:
 
 
 def fold_scale(model: nn.Module) -> None:
-    """Multiply the scale of :func:`wrap_scale` into the weights: a plain linear layer again, of the same predictions.
+    """Multiply the scale of :func:`wrap_scale` into the weights: a plain linear layer with the same predictions.
 
     The weight stays the same parameter, so an optimizer that holds it keeps training it.
 
     Args:
-        model: any network; changed in place; left as it is without a scale.
+        model: any network; changed in place, unless it has no scale.
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(8, 10))
@@ -117,24 +117,24 @@ def fold_scale(model: nn.Module) -> None:
     """
     for layer in [scale[0] for scale in _scaled_layers(model)]:
         remove_parametrizations(layer, "weight", leave_parametrized=True)
-        # The weight has come back behind the bias; optimisers number parameters by their order.
+        # The weight is registered after the bias now; optimizers number parameters by their order.
         layer.register_parameter("bias", layer._parameters.pop("bias"))
 
 
 def tau_normalise(model: nn.Module, tau: float, num_classes: int | None = None) -> None:
-    """Shorten the weight rows of the linear classifier, ``w_i / ||w_i||^tau``, and drop its bias, in place.
+    """Normalize the weight rows of the linear classifier, ``w_i / ||w_i||^tau``, and drop its bias, in place.
 
-    tau = 0 keeps the weights, tau = 1 makes all rows as long as each other. The published classifier has no bias; here
-    it becomes zero, so that the state dict keeps its form. A row of zeros stays.
+    tau = 0 keeps the weights, tau = 1 gives all rows the same length. The published classifier has no bias; here the
+    bias becomes zero, so that the state dict keeps its form. A row of zeros stays as it is.
 
     Args:
         model: any network; changed in place.
-        tau: at least 0; chosen on validation images, between 0 and 1 as a rule.
-        num_classes: see :func:`~oponm.models.find_classifier`.
+        tau: at least 0; usually between 0 and 1, chosen on validation images.
+        num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:
-        InputError: for a negative tau, a network without a linear classifier (the rows of a cosine classifier are of
-            length 1 anyhow), or one with a learnable scale.
+        InputError: for a negative tau, a network without a linear classifier (rows of a cosine classifier have
+            length 1 already), or one with a learnable scale.
 
     References:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, Sec. 4.
@@ -157,21 +157,21 @@ def tau_normalise(model: nn.Module, tau: float, num_classes: int | None = None) 
 
 
 def set_trainable(model: nn.Module, part: str, num_classes: int | None = None) -> None:
-    """Let a part of the network learn and freeze the rest, by ``requires_grad``.
+    """Make a part of the network trainable and freeze the rest, by ``requires_grad``.
 
-    Parameters that were frozen by someone else stay so, whatever the part: the network remembers which ones it was
-    this function that froze, and thaws those alone.
+    Parameters that were frozen elsewhere stay frozen, for any part: the network remembers which ones this function
+    froze, and only those are unfrozen.
 
-    Running statistics of batch norm are no parameters: they follow the images until the layers are in evaluation mode.
+    Running statistics of batch norm are no parameters: they are updated until the layers are in evaluation mode.
 
     Args:
         model: any network; changed in place.
-        part: ``"all"`` parameters, those of the ``"classifier"``, or the ``"scale"`` of :func:`wrap_scale` alone.
-        num_classes: see :func:`~oponm.models.find_classifier`.
+        part: ``"all"`` parameters, those of the ``"classifier"``, or only the ``"scale"`` of :func:`wrap_scale`.
+        num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:
-        InputError: for another part, one that the network does not have, or one that is frozen as a whole; nothing is
-            changed then.
+        InputError: for an unknown part, a part that the network does not have, or one that is completely frozen;
+            nothing is changed then.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 10))

@@ -1,4 +1,4 @@
-"""Weights from a file: read without running anything in it, compared with the network, loaded before training."""
+"""Reads weights from a file without executing code in it, compares them with the network, and loads them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from oponm.errors import InputError
 from oponm.models.classifier import find_classifier
 
-# Of Lightning modules, DataParallel and torch.compile.
+# Prefixes of Lightning modules, DataParallel and torch.compile.
 _PREFIXES = ("model.", "module.", "_orig_mod.")
-_UNDER = ("state_dict", "model_state_dict", "model")  # where checkpoints have their weights
-_HOSTILE = ("builtins.", "os.", "posix.", "nt.", "subprocess.", "sys.")  # of which nobody is told how to run them
+_UNDER = ("state_dict", "model_state_dict", "model")  # keys of checkpoints that contain the weights
+_HOSTILE = ("builtins.", "os.", "posix.", "nt.", "subprocess.", "sys.")  # the error gives no advice on running these
 _SHOWN = 4
 _log = logging.getLogger(__name__)
 
 
 def read_weights(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a file of weights; nothing in it is executed.
+    """Read a file of weights; no code in it is executed.
 
     Args:
         path: a file of ``torch.save`` (a state dict, or one under ``"state_dict"``, ``"model_state_dict"`` or
@@ -32,10 +32,10 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any
         key: the setting that errors name.
 
     Returns:
-        The weights by name, and what else the file holds.
+        The weights by name, and the other contents of the file.
 
     Raises:
-        InputError: naming the file, if it is missing or damaged, holds something else than weights, or weights that
+        InputError: naming the file, if it is missing or damaged, contains something other than weights, or weights that
             are not finite.
 
     Example:
@@ -50,7 +50,7 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any
         raise InputError(f"names no file: {path}", key)
     try:
         loaded = _read(path)
-    except Exception as error:  # whatever a damaged or hostile file makes the reader say
+    except Exception as error:  # a damaged or hostile file can raise anything in the reader
         raise InputError(_why_not(path, error), key) from error
     rest = dict(loaded) if isinstance(loaded, dict) else {}
     name = next((name for name in _UNDER if _is_weights(rest.get(name))), "")
@@ -68,7 +68,7 @@ def _is_weights(thing: Any) -> bool:
 
 
 def _why_not(path: Path, error: Exception) -> str:
-    """Of objects beside the weights, which would run code to be read, what they are and how to leave them out."""
+    """The reason why a file cannot be read; for objects that execute code when read, also how to leave them out."""
     found = re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
     if not found or "." not in found[1] or found[1].startswith(_HOSTILE):
         return f"{path} is no checkpoint, is damaged, or holds more than tensors"
@@ -90,11 +90,11 @@ def _read(path: Path) -> Any:
 
 
 def without_prefixes(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Take off the prefixes that wrappers (Lightning, DataParallel, torch.compile) put before names.
+    """Remove the prefixes that wrappers (Lightning, DataParallel, torch.compile) put before names.
 
     Args:
-        weights: by name.
-        model: receives the weights; as much is taken off as makes most names its own.
+        weights: weights by name.
+        model: receives the weights; the prefix is removed with which most names match.
 
     Example:
         >>> weights = {"module.weight": torch.ones(3, 2), "module.bias": torch.ones(3)}
@@ -109,14 +109,14 @@ def without_prefixes(weights: Mapping[str, Tensor], model: nn.Module) -> dict[st
 
 
 def mismatches(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """Compare names and shapes with those of a network.
+    """Compare names and shapes of weights with those of a network.
 
     Args:
-        model: is to receive the weights.
-        weights: by name.
+        model: the network that is to receive the weights.
+        weights: weights by name.
 
     Returns:
-        What is wrong, by name: missing ones first, then those of no layer, then those of another shape.
+        The mismatches by name: first missing weights, then unknown ones, then those of another shape.
 
     Example:
         >>> mismatches(nn.Linear(2, 3), {"weight": torch.ones(4, 2), "bias": torch.ones(3)})
@@ -135,18 +135,18 @@ def mismatches(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str
 
 
 def load_initial_weights(model: nn.Module, path: Path, num_classes: int | None = None) -> None:
-    """Start a network from a file of weights, such as a pretrained backbone's.
+    """Load initial weights into a network from a file, such as a pretrained backbone's.
 
-    A classifier that does not fit (of other classes, of another kind, or absent from the file) keeps its initial
-    values as a whole, and a warning names its tensors; the rest has to fit to the last tensor.
+    A classifier that does not fit (other classes, another kind, or absent from the file) keeps all its initial values,
+    and a warning names its tensors; all other tensors must fit.
 
     Args:
-        model: receives the weights.
-        path: see :func:`read_weights`; prefixes of wrappers are taken off.
-        num_classes: see :func:`~oponm.models.find_classifier`.
+        model: the network that receives the weights.
+        path: a file as for :func:`read_weights`; prefixes of wrappers are removed.
+        num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:
-        InputError: see :func:`read_weights`; and listing names and shapes, for weights of another network.
+        InputError: as in :func:`read_weights`; and for weights of another network, listing names and shapes.
 
     Example:
         >>> import tempfile
@@ -160,7 +160,7 @@ def load_initial_weights(model: nn.Module, path: Path, num_classes: int | None =
     """
     weights = without_prefixes(read_weights(path, "weights")[0], model)
     problems = mismatches(model, weights)
-    # Absent from weights saved before torch 0.4.1, and of use to no layer with a momentum.
+    # Weights saved before torch 0.4.1 lack it, and layers with a momentum do not use it.
     problems = {n: text for n, text in problems.items() if not (n.endswith("num_batches_tracked") and n not in weights)}
     classifier = _prefix_of_classifier(model, num_classes)
     tolerated = {name: text for name, text in problems.items() if classifier and name.startswith(classifier)}
@@ -180,6 +180,6 @@ def load_initial_weights(model: nn.Module, path: Path, num_classes: int | None =
 def _prefix_of_classifier(model: nn.Module, num_classes: int | None) -> str | None:
     try:
         name, _ = find_classifier(model, num_classes)
-    except InputError:  # a network of another kind, of which every tensor has to fit
+    except InputError:  # without a known classifier every tensor must fit
         return None
     return f"{name}." if name else None

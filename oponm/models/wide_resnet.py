@@ -33,7 +33,7 @@ class WideResNet(nn.Module):
         depth: d = 6n + 4.
         width: k.
         num_classes: outputs.
-        in_channels: colour channels of the images.
+        in_channels: color channels of the images.
         dropout: probability between the two convolutions of a block; the publication uses 0.3.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Batch norm that routes noise rows through statistics of their own (DAR-BN)."""
+"""Batch norm that standardizes noise rows by their own statistics (DAR-BN)."""
 
 from oponm.nn.aux import AuxBatchNorm1d, AuxBatchNorm2d, AuxBatchNorm3d
 from oponm.nn.convert import convert_batchnorm, revert_batchnorm

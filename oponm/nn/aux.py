@@ -16,10 +16,10 @@ _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class AuxRoutedBatchNorm(RoutedBatchNorm):
-    """Adds to :class:`~oponm.nn.dar.RoutedBatchNorm` gamma, beta and running statistics of the noise rows' own.
+    """Adds to :class:`~oponm.nn.dar.RoutedBatchNorm` a separate gamma, beta and running statistics for noise rows.
 
-    They start as copies of the main ones, and are named as those with ``aux_`` before. A state dict without them, a
-    pretrained network's say, loads: they become copies of what is loaded.
+    They start as copies of the main ones, and have the same names with the prefix ``aux_``. A state dict without them,
+    such as a pretrained network's, can be loaded: they become copies of the loaded ones.
     """
 
     prefix = "Aux"
@@ -47,7 +47,7 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
             delattr(self, f"aux_{name}")
 
     def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
-        # Outside a block there is no noise, and the second set stays without a gradient.
+        # Outside a block there is no noise, and the second set gets no gradient.
         of_noise = (self.aux_weight, self.aux_bias) if route.of_block else (None, None)
         affine = (weight, bias, *of_noise)
         return self._grouped(x, route, affine, eps)
@@ -69,7 +69,7 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
         filled = {}
         for name in (*_AFFINE, *_BUFFERS):
             main = state_dict.get(f"{prefix}{name}")
-            if main is None and name == "num_batches_tracked":  # absent from weights saved before torch 0.4.1
+            if main is None and name == "num_batches_tracked":  # weights saved before torch 0.4.1 lack it
                 main = self.num_batches_tracked
             if main is not None and f"{prefix}aux_{name}" not in state_dict:
                 filled[f"{prefix}aux_{name}"] = main.clone()
@@ -88,17 +88,17 @@ class AuxBatchNorm1d(AuxRoutedBatchNorm, nn.BatchNorm1d):
 class AuxBatchNorm2d(AuxRoutedBatchNorm, nn.BatchNorm2d):
     """A second complete batch norm for noise rows, over (N, C, H, W).
 
-    As :class:`~oponm.nn.DARBatchNorm2d`, but noise rows have gamma, beta and running statistics of their own.
+    Like :class:`~oponm.nn.DARBatchNorm2d`, but noise rows have their own gamma, beta and running statistics.
     Evaluation uses the main set only.
 
     Args:
         num_features: channels C.
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics; None for their plain average.
-        affine: learn gamma and beta, of both sets.
-        track_running_stats: keep running statistics, of both sets.
-        noise_grad: how far gradients of noise rows reach. Only under ``"full"``, the practice of the literature, are
-            the second gamma and beta learned.
+        momentum: weight of a new batch in the running statistics; None takes their plain average.
+        affine: whether to learn gamma and beta, of both sets.
+        track_running_stats: whether to keep running statistics, of both sets.
+        noise_grad: how far gradients of noise rows reach. Only ``"full"``, the practice of the literature, trains
+            the second gamma and beta.
 
     References:
         Xie et al., "Adversarial Examples Improve Image Recognition" (AdvProp), CVPR 2020.

@@ -1,4 +1,4 @@
-"""Swap the batch norm of any network, in place and back."""
+"""Converts the batch norm of any network in place, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d, RoutedB
 from oponm.nn.functional import NOISE_GRADS
 from oponm.nn.shared import SharedBatchNorm1d, SharedBatchNorm2d, SharedBatchNorm3d, SharedRoutedBatchNorm
 
-USUAL_NOISE_GRAD = {"dar": "none", "aux": "full", "standard": "full"}  # of each kind, unless told otherwise
+USUAL_NOISE_GRAD = {"dar": "none", "aux": "full", "standard": "full"}  # default of each kind
 _ROUTING: dict[str, Any] = {"dar": RoutedBatchNorm, "aux": AuxRoutedBatchNorm, "standard": SharedRoutedBatchNorm}
 _NAMED: dict[Any, dict[Any, Any]] = {
     RoutedBatchNorm: {
@@ -40,23 +40,23 @@ Model = TypeVar("Model", bound=nn.Module)
 def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = None) -> Model:
     """Make every batch-norm layer of a network route noise rows, in place.
 
-    Parameters, buffers, hooks and training mode stay what they are, as does the behaviour of subclasses (timm's
+    Parameters, buffers, hooks and training mode stay the same, as does the behavior of subclasses (timm's
     ``BatchNormAct2d`` keeps its activation). A network already converted is converted again.
 
     Args:
         model: any network, or a single layer.
         kind: ``"dar"`` for DAR-BN, ``"aux"`` for auxiliary batch norm, ``"standard"`` for plain batch norm, which
-            treats noise rows as any other.
+            treats noise rows like any other.
         noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`; None is ``"none"``
-            for DAR-BN and ``"full"`` for the other two. A plain layer of ``kind="standard"`` is ``"full"`` by itself;
-            for less it becomes a :class:`~oponm.nn.shared.SharedBatchNorm2d`.
+            for DAR-BN and ``"full"`` for the other two. A plain layer, ``kind="standard"``, is ``"full"``;
+            for the others it becomes a :class:`~oponm.nn.shared.SharedBatchNorm2d`.
 
     Returns:
         ``model`` itself.
 
     Raises:
         InputError: for an unknown value, a network without batch norm, or a layer that cannot be converted
-            (synchronised or not yet initialised).
+            (synchronized or not yet initialized).
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
@@ -70,8 +70,8 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = 
         return revert_batchnorm(model)
     for name, layer in layers.items():
         if isinstance(layer, (nn.SyncBatchNorm, LazyModuleMixin)):
-            state = "synchronised" if isinstance(layer, nn.SyncBatchNorm) else "not yet initialised"
-            raise InputError(f"layer {name!r} is {state} ({type(layer).__name__}): convert a plain, initialised layer")
+            state = "synchronized" if isinstance(layer, nn.SyncBatchNorm) else "not yet initialized"
+            raise InputError(f"layer {name!r} is {state} ({type(layer).__name__}): convert a plain, initialized layer")
     if not layers:
         raise InputError(
             f"{kind} needs batch norm, and {type(model).__name__} has no batch-norm layer: "
@@ -87,7 +87,7 @@ def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = 
 
 
 def revert_batchnorm(model: Model) -> Model:
-    """Make every routed layer a plain batch norm of its original class again, in place; predictions stay the same.
+    """Convert every routed layer back to a plain batch norm of its original class, in place; predictions stay the same.
 
     Args:
         model: any network; one without routed layers is left as it is.
@@ -112,7 +112,7 @@ def _plain_class(routed: type) -> type:
 
 @cache
 def routed_class(routing: Any, plain: Any) -> Any:
-    """The routed class of a plain one, made on first use where it is not one of this package's own.
+    """The routed class of a plain one; it is made on first use if this package does not define it.
 
     Args:
         routing: a subclass of :class:`~oponm.nn.dar.RoutedBatchNorm`.

@@ -1,4 +1,4 @@
-"""DAR-BN layers: drop-in subclasses of torch's batch norm that read the route of the batch."""
+"""DAR-BN layers: subclasses of torch's batch norm that read the route of the batch."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from oponm.nn.slices import suits_slices
 
 
 class RoutedBatchNorm(_BatchNorm):
-    """Adds the routing to a class of batch norm; to be inherited from before that class.
+    """Adds the routing to a class of batch norm; a mixin that comes before that class.
 
-    Where no route is open, in evaluation mode and where no row is noise, the layer is that class to the bit. A subclass
-    with a ``forward`` of its own (an activation behind the norm, say) keeps it: only its call of ``F.batch_norm``
-    is routed.
+    Without an open route, in evaluation mode, and if no row is noise, the layer is that class to the bit. A subclass
+    with its own ``forward`` (such as an activation after the norm) keeps it: only its call of ``F.batch_norm`` is
+    routed.
 
     Args:
-        *args: as of the batch-norm class.
-        noise_grad: see :func:`~oponm.nn.routed_batch_norm`.
-        **kwargs: as of the batch-norm class.
+        *args: arguments of the batch-norm class.
+        noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`.
+        **kwargs: arguments of the batch-norm class.
     """
 
-    prefix = "DAR"  # of the names of classes made by conversion
+    prefix = "DAR"  # prefix of the names of classes made by conversion
     tells_noise_apart = True
     noise_grad: str = "none"
     synchronised: bool = False  # set by synchronise_batchnorm
@@ -41,7 +41,7 @@ class RoutedBatchNorm(_BatchNorm):
         self.set_up_routing(noise_grad)
 
     def set_up_routing(self, noise_grad: str) -> None:
-        """Give an existing batch norm what routing needs; called once, also on conversion."""
+        """Add the attributes that routing needs to a batch norm; called once, also on conversion."""
         check_choice("noise_grad", noise_grad, NOISE_GRADS)
         self.noise_grad = noise_grad
 
@@ -51,7 +51,7 @@ class RoutedBatchNorm(_BatchNorm):
         self.__dict__.pop("synchronised", None)
 
     def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Normalise (N, C, *) ``input``, of the same shapes as the plain layer takes."""
+        """Normalise (N, C, *) ``input``, in the shapes of the plain layer."""
         route, recomputing = current_route() if self.training else (None, False)
         if route is not None:
             check_mask(route.is_noise, input)
@@ -84,7 +84,7 @@ class RoutedBatchNorm(_BatchNorm):
 
     def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
         output_alone = not route.tracked and not torch.is_grad_enabled() and not self._shares_statistics
-        # Without gamma torch would round statistics to bfloat16.
+        # Without gamma, torch rounds statistics to bfloat16.
         if output_alone and weight is not None and suits_slices(x, route.natural_first):
             return _of_noise_alone(x, weight, bias, eps)
         affine = (weight, bias, None, None)
@@ -124,7 +124,7 @@ def _has_plain_forward(cls: type) -> bool:
 
 
 def _of_noise_alone(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Routed:
-    """Rows of one group, without a graph: plain batch norm, and statistics that nobody keeps are not made."""
+    """Normalize rows of one group without a graph: plain batch norm, without statistics that nobody needs."""
     output = torch.batch_norm(x, weight, bias, None, None, True, 0.0, eps, False)
     return Routed(output, *[output.new_empty(0)] * 3)
 
@@ -133,7 +133,7 @@ _BATCH_NORM = inspect.signature(nn.functional.batch_norm)
 
 
 class _RouteBatchNormCall(TorchFunctionMode):
-    """Inside a subclass's own ``forward``, answer ``F.batch_norm`` with the routed one."""
+    """Replace ``F.batch_norm`` by the routed one inside a subclass's own ``forward``."""
 
     def __init__(self, layer: RoutedBatchNorm, route: Route, recomputing: bool) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class _RouteBatchNormCall(TorchFunctionMode):
         call.apply_defaults()
         x, weight, bias, eps = (call.arguments[name] for name in ("input", "weight", "bias", "eps"))
         if self.tracked_before is not None and self.layer.num_batches_tracked is not None:
-            # The forward has counted this batch already, even where it holds no natural row.
+            # The first forward pass has counted this batch, even if it has no natural row.
             self.layer.num_batches_tracked.copy_(self.tracked_before)
         return self.layer._routed(self.route, self.recomputing, x, weight, bias, eps)
 
@@ -165,17 +165,17 @@ class DARBatchNorm1d(RoutedBatchNorm, nn.BatchNorm1d):
 class DARBatchNorm2d(RoutedBatchNorm, nn.BatchNorm2d):
     """Distribution-aware routing batch norm (DAR-BN) over (N, C, H, W).
 
-    Inside :class:`~oponm.nn.noise_routing`, in training mode, natural rows are an ordinary batch norm; noise rows are
-    standardised by their own mean and variance and then scaled by the same gamma and beta. Running statistics come from
-    natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``, so pretrained weights load and trained
-    weights leave. See :func:`~oponm.nn.routed_batch_norm` for groups of no or one value.
+    Inside :class:`~oponm.nn.noise_routing`, in training mode, natural rows pass an ordinary batch norm; noise rows are
+    standardized by their own mean and variance and then scaled by the same gamma and beta. Running statistics come from
+    natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``, so it loads pretrained weights, and
+    its weights fit the plain layer. See :func:`~oponm.nn.routed_batch_norm` for groups with no or one value.
 
     Args:
         num_features: channels C.
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics; None for their plain average.
-        affine: learn gamma and beta.
-        track_running_stats: keep running statistics; without them evaluation uses the batch's.
+        momentum: weight of a new batch in the running statistics; None takes their plain average.
+        affine: whether to learn gamma and beta.
+        track_running_stats: whether to keep running statistics; without them evaluation uses the batch's.
         noise_grad: how far gradients of noise rows reach, ``"none"``, ``"input"`` or ``"full"``.
 
     References:

@@ -18,13 +18,13 @@ NOISE_GRADS = ("none", "input", "full")
 
 
 class Routed(NamedTuple):
-    """What :func:`routed_batch_norm` returns.
+    """The result of :func:`routed_batch_norm`.
 
     Attributes:
-        output: like the input.
+        output: output, in the shape of the input.
         mean: (2, C), the batch mean of natural rows (0) and of noise rows (1); 0 for a group without a row.
         var: (2, C), the biased batch variance of each group; 0 for a group of fewer than two values.
-        numel: (2,), values a channel in each group, i.e. its rows times the size of the map.
+        numel: (2,), values per channel in each group, i.e. its rows times the size of the map.
     """
 
     output: Tensor
@@ -43,26 +43,26 @@ def routed_batch_norm(
     eps: float = 1e-5,
     noise_grad: str = "none",
 ) -> Routed:
-    r"""Standardise natural and noise rows apart, each with their own batch statistics.
+    r"""Standardize natural and noise rows separately, each by their own batch statistics.
 
     .. math:: y_n = \gamma_g \frac{x_n - \mu_g}{\sqrt{\sigma_g^2 + \epsilon}} + \beta_g, \quad g = g(n)
 
-    A group with a single value a channel (one row of a 1x1 map) has no variance; its standardised value is defined as
-    0, so its output is the bias. A group without rows takes no part.
+    A group with a single value per channel (one row of a 1x1 map) has no variance; its standardized value is defined as
+    0, so its output is the bias. A group without rows has no effect.
 
-    All work is done on (N, C) tables of row moments, without indexing by the mask: shapes never depend on how many
-    rows are noise, so nothing is read back from the device and ``torch.compile`` compiles once. Only on the CPU, if
-    natural rows come first, some inputs go through torch's own batch norm slice by slice, which is faster there
-    (:func:`~oponm.nn.slices.suits_slices`). Statistics are formed in float32 for half-precision input, in the input's
-    precision otherwise.
+    All work is done on (N, C) tables of row moments, without indexing by the mask: shapes never depend on the number of
+    noise rows, so nothing is read back from the device and ``torch.compile`` compiles once. Only on the CPU, if natural
+    rows come first, some inputs go through torch's own batch norm slice by slice, which is faster there
+    (:func:`~oponm.nn.slices.suits_slices`). Statistics are computed in float32 for half-precision input, else in the
+    input's precision.
 
     Args:
         x: (N, C) or (N, C, *), floating point.
         is_noise: (N,), bool, in any order.
         weight: gamma, (C,), or None for 1.
         bias: beta, (C,), or None for 0.
-        noise_weight: gamma of the noise rows; None to share ``weight`` (DAR-BN).
-        noise_bias: beta of the noise rows; None to share ``bias``.
+        noise_weight: gamma of the noise rows; None shares ``weight`` (DAR-BN).
+        noise_bias: beta of the noise rows; None shares ``bias``.
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach. ``"none"``: nowhere, the noise branch is a constant;
             ``"input"``: to ``x``, not to gamma and beta; ``"full"``: to ``x`` and to their gamma and beta.
@@ -102,21 +102,21 @@ def grouped_batch_norm(
     synchronised: bool = False,
     natural_first: int | None = None,
 ) -> Routed:
-    """As :func:`routed_batch_norm`, for groups that are made once for many layers.
+    """Compute :func:`routed_batch_norm` for groups that are made once for many layers.
 
     Args:
         x: (N, C) or (N, C, *), floating point.
-        groups: of the rows of ``x``.
+        groups: groups of the rows of ``x``.
         weight: gamma, (C,), or None for 1.
         bias: beta, (C,), or None for 0.
-        noise_weight: gamma of the noise rows; None to share ``weight``.
-        noise_bias: beta of the noise rows; None to share ``bias``.
+        noise_weight: gamma of the noise rows; None shares ``weight``.
+        noise_bias: beta of the noise rows; None shares ``bias``.
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
-        synchronised: the groups are those of all processes of ``torch.distributed``'s default group together, in the
-            forward and in the backward pass; all must call, each with its rows, and a process may have none of a group.
-            Gradients of gamma and beta stay each process's share, for the data-parallel wrapper to add up.
-        natural_first: how many natural rows there are, if all come before the noise rows and this is known.
+        synchronised: whether the groups are those of all processes of ``torch.distributed``'s default group together,
+            in the forward and in the backward pass; all must call, each with its rows; a process may have no row of a
+            group. Gradients of gamma and beta stay each process's share, which the data-parallel wrapper adds up.
+        natural_first: number of natural rows, if all are known to come before the noise rows.
 
     Returns:
         Output and the statistics of both groups; statistics and ``numel`` are those of all processes.
@@ -137,7 +137,7 @@ def grouped_batch_norm(
 
 
 def check_mask(is_noise: Tensor, x: Tensor) -> None:
-    """Raise an :class:`~oponm.errors.InputError` unless the mask has one entry a row of ``x``, on its device."""
+    """Raise an :class:`~oponm.errors.InputError` unless the mask has one entry per row of ``x``, on its device."""
     if is_noise.shape != x.shape[:1]:
         raise InputError(
             f"has shape {tuple(is_noise.shape)}, but this batch-norm layer got an input of shape {tuple(x.shape)}: "
@@ -149,11 +149,11 @@ def check_mask(is_noise: Tensor, x: Tensor) -> None:
 
 
 class _RoutedBatchNorm(torch.autograd.Function):
-    """Per-row scale and shift; the backward pass is the closed form of batch norm's, group by group.
+    """Scales and shifts each row; the backward pass is the closed form of batch norm's, group by group.
 
-    For float32, output and gradient of the input are the only tensors made of the input's size, and serve as scratch
-    before they are written: to touch fresh memory costs more than all passes over it. For small maps the number of
-    operators on tables counts.
+    For float32, output and gradient of the input are the only tensors of the input's size, and serve as scratch memory
+    before they are written, as touching fresh memory costs more than all passes over it. For small maps the number of
+    operators on tables matters.
     """
 
     @staticmethod
@@ -210,7 +210,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         grad_bias = groups.sums(row_sums(grad))
 
         if wanted[0]:
-            # a * (grad - mean(grad) - standardised * mean(grad * standardised)), a = gamma * rstd
+            # a * (grad - mean(grad) - standardized * mean(grad * standardized)), a = gamma * rstd
             a = _times(rstd, _pair(weight, noise_weight, rstd))
             if ctx.noise_grad == "none":
                 a = torch.stack([a[0], torch.zeros_like(a[1])])
@@ -239,12 +239,12 @@ class _RoutedBatchNorm(torch.autograd.Function):
 
 
 def statistics_dtype(x: Tensor) -> torch.dtype:
-    """The precision that statistics are formed in: float32 for half-precision input, else the input's own."""
+    """The precision of statistics: float32 for half-precision input, else the input's precision."""
     return torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
 
 
 def _pair(natural: Tensor | None, noise: Tensor | None, like: Tensor) -> Tensor | None:
-    """The affine parameters of the two groups, (C,) where they share them, else (2, C)."""
+    """The affine parameters of the two groups, (C,) if they are shared, else (2, C)."""
     if natural is None:
         return None
     return (natural if noise is None else torch.stack([natural, noise])).to(like.dtype)

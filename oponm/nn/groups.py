@@ -11,7 +11,7 @@ from oponm.nn.row_sums import on_eager_cpu
 
 
 class Groups(NamedTuple):
-    """Which rows belong to which group, made once for all layers of a forward pass.
+    """The group of each row, made once for all layers of a forward pass.
 
     Attributes:
         of_row: (N,), int64, the group of each row.
@@ -26,7 +26,7 @@ class Groups(NamedTuple):
     member: Tensor
 
     def sums(self, table: Tensor) -> Tensor:
-        """Sum the rows of a table over each group; what stands in other rows, even NaN, has no part.
+        """Sum the rows of a table over each group; other rows have no effect, even if they are NaN.
 
         Args:
             table: (N, C).
@@ -36,11 +36,11 @@ class Groups(NamedTuple):
         """
         if on_eager_cpu(table):
             return table.new_zeros(2, table.shape[1]).index_add_(0, self.of_row, table)
-        # On an accelerator, index_add_ adds in no fixed order.
+        # On an accelerator, index_add_ adds in varying order.
         return torch.where(self.member, table, 0).sum(1)
 
     def lines(self, table: Tensor) -> Tensor:
-        """Give each row its group's line of a table.
+        """Return the line of its group in a table for each row.
 
         Args:
             table: (2, C).
@@ -52,13 +52,13 @@ class Groups(NamedTuple):
 
 
 def make_groups(is_noise: Tensor) -> Groups:
-    """Tell the rows of a batch apart.
+    """Make the groups of a batch's rows.
 
     Args:
         is_noise: (N,), bool.
 
     Returns:
-        Its groups, on the same device; nothing is read back from there.
+        The groups, on the same device; nothing is read back from it.
 
     Example:
         >>> groups = make_groups(torch.tensor([False, True, False]))

@@ -1,4 +1,4 @@
-"""What the processes of ``torch.distributed``'s default group tell each other about a batch they share."""
+"""Collectives over ``torch.distributed``'s default group for a batch that its processes share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, distributed
 
 
 def several_processes() -> bool:
-    """Whether there are other processes to share a batch with.
+    """Whether there is more than one process.
 
     Example:
         >>> several_processes()
@@ -17,10 +17,10 @@ def several_processes() -> bool:
 
 
 def any_process(answer: bool) -> bool:
-    """Whether any process says yes; to be asked by all of them.
+    """Whether the answer is true in any process; all must call it.
 
     Args:
-        answer: this one's.
+        answer: this process's answer.
     """
     found = torch.tensor(int(answer))
     distributed.all_reduce(found, distributed.ReduceOp.MAX)
@@ -28,25 +28,25 @@ def any_process(answer: bool) -> bool:
 
 
 def merge_over_processes(mean: Tensor, var: Tensor, numel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Mean, biased variance and number of values of each group, over the rows of all processes.
+    r"""Compute mean, biased variance and number of values of each group over the rows of all processes.
 
     .. math:: \mu = \sum_k \frac{n_k}{n} \mu_k, \quad
         \sigma^2 = \sum_k \frac{n_k}{n} \left(\sigma_k^2 + (\mu_k - \mu)^2\right)
 
-    What comes out is the same to the bit in every process, as each sums the same numbers in the same order.
+    The result is the same to the bit in every process, as each sums the same numbers in the same order.
 
     Args:
-        mean: (G, C), of this process's rows; a group without rows counts for nothing.
-        var: (G, C), biased.
-        numel: (G, 1), int64, values a channel.
+        mean: (G, C), mean of this process's rows; a group without rows is ignored.
+        var: (G, C), biased variance.
+        numel: (G, 1), int64, values per channel.
 
     Returns:
-        The same three of all processes.
+        The same three over all processes.
 
     References:
         Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
     """
-    # Counts travel as numbers of the statistics' kind: float32 holds them exactly up to 2^24, and nearly so above.
+    # Counts are sent in the statistics' dtype: float32 is exact up to 2^24, and nearly so above.
     mine = torch.cat([mean, var, numel.to(mean.dtype)], dim=1)
     gathered = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
     distributed.all_gather(gathered, mine)
@@ -60,13 +60,13 @@ def merge_over_processes(mean: Tensor, var: Tensor, numel: Tensor) -> tuple[Tens
 
 
 def add_over_processes(*tables: Tensor) -> list[Tensor]:
-    """The sums of some tables of one shape over all processes, in one collective.
+    """Sum tables of one shape over all processes, in one collective.
 
     Args:
         *tables: (G, C).
 
     Returns:
-        As many tables.
+        The summed tables.
     """
     total = torch.stack(tables)
     distributed.all_reduce(total)

@@ -1,4 +1,4 @@
-"""The route of the batch under way: which rows are noise, for every layer below, whatever the model's ``forward``."""
+"""The route of the current batch: tells every layer which rows are noise, for any ``forward`` of the model."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from oponm.nn.slices import leading_natural_rows
 
 @dataclass(eq=False)
 class Route:
-    """The mask of one forward pass.
+    """The noise mask of one forward pass.
 
     Attributes:
         is_noise: (N,), bool.
-        groups: the same, as layers need it.
+        groups: the mask in the form that layers need.
         has_noise: False where the mask is known to be empty; unknown counts as True.
-        natural_first: how many rows are natural, if all of them are known to come before the noise; see
+        natural_first: number of natural rows, if all of them are known to come before the noise; see
             :func:`~oponm.nn.slices.leading_natural_rows`.
         pending: layers that ran under this route and wait for their backward pass.
-        of_block: it is that of a :func:`noise_routing` block, and not made by a layer outside any.
-        tracked: layers update their running statistics.
+        of_block: whether a :func:`noise_routing` block made the route, not a layer outside of one.
+        tracked: whether layers update their running statistics.
     """
 
     is_noise: Tensor
@@ -41,7 +41,7 @@ class Route:
     _anywhere: bool | None = None
 
     def has_noise_anywhere(self) -> bool:
-        """Whether any process has a row of noise in this pass; to be asked by all of them, and told apart once."""
+        """Whether any process has a noise row in this pass; all must call it; the result is cached."""
         if self._anywhere is None:
             known = self.is_noise.device.type == "cpu"
             self._anywhere = any_process(self.has_noise) if known else True
@@ -60,11 +60,11 @@ class Route:
 
 @dataclass
 class _Routing:
-    """Process-wide, not thread-local: autograd recomputes checkpointed layers in threads of its own."""
+    """Process-wide, not thread-local: autograd recomputes checkpointed layers in its own threads."""
 
     current: Route | None = None
     last: Route | None = None
-    routes: WeakSet[Route] = field(default_factory=WeakSet)  # alive as long as a graph made under them is
+    routes: WeakSet[Route] = field(default_factory=WeakSet)  # alive as long as a graph that uses them
 
 
 _routing = _Routing()
@@ -72,14 +72,14 @@ _routing = _Routing()
 
 @contextmanager
 def noise_routing(is_noise: Tensor | None) -> Iterator[None]:
-    """Tell the routed batch-norm layers inside the block which rows of the batch are noise.
+    """Set which rows of the batch are noise, for the routed batch-norm layers inside the block.
 
-    Contexts nest: the inner mask holds inside, the outer one again behind it, also after an exception. The routing is
-    one for the process, so do not train two models in two threads at once.
+    Contexts nest: the inner mask holds inside, the outer one again after it, even after an exception. The routing is
+    process-wide, so do not train two models in two threads at once.
 
     Args:
         is_noise: (N,), bool, in any order (on the CPU natural rows first is faster for ``channels_last`` and bfloat16,
-            see :meth:`oponm.noise.Batch.natural_first`); None for no routing, which makes every layer a plain batch
+            see :meth:`oponm.noise.Batch.natural_first`); None turns routing off, so that every layer is a plain batch
             norm.
 
     Raises:
@@ -98,10 +98,10 @@ def noise_routing(is_noise: Tensor | None) -> Iterator[None]:
 
 @contextmanager
 def open_route(route: Route | None) -> Iterator[None]:
-    """As :func:`noise_routing`, for a route that is made already.
+    """Open an existing route, as :func:`noise_routing` does for a mask.
 
     Args:
-        route: None for no routing.
+        route: the route; None turns routing off.
 
     Example:
         >>> with open_route(natural_route(torch.zeros(3, 2))):
@@ -120,8 +120,8 @@ def _make_route(is_noise: Tensor) -> Route:
     if not isinstance(is_noise, Tensor) or is_noise.dtype != torch.bool or is_noise.dim() != 1:
         got = f"{is_noise.dtype} of shape {tuple(is_noise.shape)}" if isinstance(is_noise, Tensor) else type(is_noise)
         raise InputError(f"must be a bool tensor of shape (N,), got {got}", "is_noise")
-    # On the CPU a look at the mask costs nothing and an empty one spares all layers the work; on an accelerator the
-    # look would wait for the device.
+    # On the CPU a check of the mask costs nothing, and an empty mask spares all layers the work; on an accelerator the
+    # check would wait for the device.
     natural = leading_natural_rows(is_noise)
     return Route(is_noise, make_groups(is_noise), has_noise=natural != len(is_noise), natural_first=natural)
 
@@ -130,7 +130,7 @@ def natural_route(x: Tensor) -> Route:
     """The route of a batch without noise.
 
     Args:
-        x: (N, ...).
+        x: the batch, (N, ...).
 
     Example:
         >>> natural_route(torch.zeros(3, 2)).is_noise
@@ -141,13 +141,13 @@ def natural_route(x: Tensor) -> Route:
 
 
 def noise_route(x: Tensor) -> Route:
-    """The route of noise rows by themselves, which natural rows have gone before.
+    """The route of a pass of noise rows only, after a pass of the natural rows.
 
-    Running statistics, which are those of natural rows, are not touched: what the pass of these has saved of them for
-    its way back stays valid.
+    Running statistics, which belong to natural rows, are not changed, so values of them that the first pass saved for
+    its backward pass stay valid.
 
     Args:
-        x: (N, ...).
+        x: the noise rows, (N, ...).
 
     Example:
         >>> noise_route(torch.zeros(3, 2)).is_noise
@@ -161,11 +161,11 @@ def current_route() -> tuple[Route | None, bool]:
     """The route for a layer's forward pass, and whether that pass is a recomputation.
 
     ``torch.utils.checkpoint`` runs forward passes again during the backward pass, when the context of the first pass is
-    long closed. The route is then the one route whose graph still waits for its backward pass.
+    closed. The route is then the only one whose graph still waits for its backward pass.
 
     Raises:
-        RuntimeError: during a recomputation, if several routed passes wait for one backward pass and it cannot be told
-            which of them is being recomputed.
+        RuntimeError: during a recomputation, if several routed passes wait for one backward pass, and the recomputed
+            one is unknown.
     """
     if torch.compiler.is_compiling() or torch._C._current_graph_task_id() == -1:
         return _routing.current, False

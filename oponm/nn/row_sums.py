@@ -1,7 +1,7 @@
-"""What routed batch norm does with whole maps: sums over each, and a scale and a shift for each.
+"""Operations of routed batch norm on whole maps: sums over each, and a scale and a shift for each.
 
-On the CPU, outside ``torch.compile``, each is written for as few passes over memory as eager operators allow; elsewhere
-plainly, for the compiler to fuse. The memory format does not matter, nor the order of the rows.
+On the CPU, outside ``torch.compile``, each takes as few passes over memory as eager operators allow; elsewhere they are
+written plainly, for the compiler to fuse. Neither the memory format nor the order of the rows matters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _PER_ELEMENT = 0  # the code of reduction="none"
 
 
 def row_moments(values: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each row's map.
+    """Compute mean and biased variance of each row's map.
 
     Args:
         values: (N, C) or (N, C, *).
@@ -33,14 +33,14 @@ def row_moments(values: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
     if not on_eager_cpu(values):
         variance, mean = torch.var_mean(values, dims, correction=0)
         return mean, variance
-    # torch.var_mean visits one value at a time there; a second pass of vectorised operators takes a tenth of its time.
+    # torch.var_mean handles one value at a time here; a second pass of vectorized operators takes a tenth of its time.
     mean = values.mean(dims, keepdim=True)
     torch.ops.aten.mse_loss.out(values, mean, _PER_ELEMENT, out=scratch)  # the squared deviations
     return mean.flatten(1), scratch.mean(dims)
 
 
 def twice_row_products(grad: Tensor, values: Tensor, centre: Tensor, scratch: Tensor) -> Tensor:
-    """Twice the sum of ``grad * (values - centre)`` over each row's map.
+    """Compute twice the sum of ``grad * (values - centre)`` over each row's map.
 
     Args:
         grad: (N, C) or (N, C, *).
@@ -79,8 +79,8 @@ def scale_and_shift(values: Tensor, scale: Tensor, shift: Tensor, out: Tensor) -
 
     Args:
         values: (N, C) or (N, C, *).
-        scale: to be broadcast over the maps of ``values``.
-        shift: likewise.
+        scale: factors, broadcast over the maps of ``values``.
+        shift: summands, broadcast likewise.
         out: like ``values``.
 
     Returns:
@@ -91,12 +91,12 @@ def scale_and_shift(values: Tensor, scale: Tensor, shift: Tensor, out: Tensor) -
         tensor([[5.]])
     """
     if on_eager_cpu(values) and values.is_contiguous():
-        return torch.mul(values, scale, out=out).add_(shift)  # addcmul with two numbers a map is not vectorised
+        return torch.mul(values, scale, out=out).add_(shift)  # addcmul with two numbers per map is not vectorized
     return torch.addcmul(shift, values, scale, out=out)
 
 
 def as_map(table: Tensor, x: Tensor) -> Tensor:
-    """(N, C) -> (N, C, 1, ...), to be broadcast over the maps of ``x``.
+    """(N, C) -> (N, C, 1, ...), for broadcasting over the maps of ``x``.
 
     Example:
         >>> as_map(torch.ones(8, 3), torch.ones(8, 3, 4, 4)).shape

@@ -1,4 +1,4 @@
-"""Running statistics of a batch-norm layer, updated without reading anything back from the device."""
+"""Updates running statistics of a batch-norm layer without reading anything back from the device."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def update_running_statistics(
     count: Tensor,
     momentum: float | None,
 ) -> None:
-    """Move running statistics towards a batch's, in place, as ``nn.BatchNorm2d`` does.
+    """Move running statistics toward a batch's, in place, as ``nn.BatchNorm2d`` does.
 
-    A batch with fewer than two values a channel has no variance and changes nothing.
+    A batch with fewer than two values per channel has no variance and changes nothing.
 
     Args:
         running_mean: (C,).
@@ -26,8 +26,8 @@ def update_running_statistics(
         num_batches_tracked: scalar, int64.
         mean: (C,), the batch mean.
         var: (C,), the biased batch variance.
-        count: scalar, values a channel in the batch.
-        momentum: weight of the new batch; None for the plain average over all batches.
+        count: scalar, values per channel in the batch.
+        momentum: weight of the new batch; None takes the plain average over all batches.
 
     Example:
         >>> mean, var, batches = torch.zeros(1), torch.ones(1), torch.tensor(0)

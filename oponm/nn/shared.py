@@ -12,22 +12,22 @@ from oponm.nn.row_sums import as_map
 
 
 class SharedRoutedBatchNorm(RoutedBatchNorm):
-    """Standardises natural and noise rows by one set of statistics, as plain batch norm does.
+    """Standardizes natural and noise rows by one set of statistics, as plain batch norm does.
 
     Values, running statistics and state dict are those of plain batch norm; only gradients of noise rows stop where
-    ``noise_grad`` says. Under ``"input"``, what noise rows lose still reaches natural rows by the statistics that they
-    share, and through these gamma and beta of the layers below. Under ``"full"`` nothing is left of the difference, and
+    ``noise_grad`` says. Under ``"input"``, gradients of noise rows still reach natural rows through the shared
+    statistics, and so gamma and beta of the layers below. Under ``"full"`` there is no difference, and
     :func:`~oponm.nn.convert_batchnorm` keeps the plain layer.
     """
 
     prefix = "Shared"
 
     def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
-        if not route.of_block:  # no process has noise: to the bit what other kinds do then
+        if not route.of_block:  # no process has noise: equal to the other kinds to the bit
             return super()._normalise(x, route, weight, bias, eps)
-        dtype, x = x.dtype, x.to(statistics_dtype(x))  # to round once, at the end
+        dtype, x = x.dtype, x.to(statistics_dtype(x))  # so that rounding happens once, at the end
         is_noise = as_map(route.is_noise.unsqueeze(1), x)
-        if self.noise_grad == "none":  # neither by the statistics that noise rows share in
+        if self.noise_grad == "none":  # not through the shared statistics either
             x = torch.where(is_noise, x.detach(), x)
         groups = natural_route(x).groups
         no_affine = (None, None, None, None)
@@ -58,15 +58,15 @@ class SharedBatchNorm1d(SharedRoutedBatchNorm, nn.BatchNorm1d):
 class SharedBatchNorm2d(SharedRoutedBatchNorm, nn.BatchNorm2d):
     """Batch norm over (N, C, H, W) whose statistics natural and noise rows share, but not their gradients.
 
-    What it tells of DAR-BN is whether statistics of their own matter, when gradients of noise rows reach equally far:
-    the published comparison of DAR-BN and plain batch norm differs in both.
+    Compared with DAR-BN it shows whether separate statistics matter when gradients of noise rows reach equally far: the
+    published comparison of DAR-BN and plain batch norm differs in both.
 
     Args:
         num_features: channels C.
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics; None for their plain average.
-        affine: learn gamma and beta.
-        track_running_stats: keep running statistics, of all rows.
+        momentum: weight of a new batch in the running statistics; None takes their plain average.
+        affine: whether to learn gamma and beta.
+        track_running_stats: whether to keep running statistics, of all rows.
         noise_grad: how far gradients of noise rows reach. ``"none"``: nowhere, noise rows are constants in the
             statistics too; ``"input"``: to the input, not to gamma and beta; ``"full"``: plain batch norm.
 

@@ -1,4 +1,4 @@
-"""Routed batch norm of a batch whose natural rows come first: torch's own batch norm, once for each slice."""
+"""Routed batch norm of a batch whose natural rows come first, by torch's batch norm, once for each slice."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from oponm.nn.row_sums import on_eager_cpu
 _batch_norm = torch.ops.aten.native_batch_norm.out
 _batch_norm_backward = torch.ops.aten.native_batch_norm_backward
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-_LARGE = 2**22  # bytes of a tensor, from which on a copy costs more than operators on tables
+_LARGE = 2**22  # bytes of a tensor, above which a copy costs more than operators on tables
 _LINE = 1024  # values
 
 
 def leading_natural_rows(is_noise: Tensor) -> int | None:
-    """How many rows are natural, if all of them come before the noise.
+    """The number of natural rows, if all of them come before the noise.
 
     Args:
         is_noise: (N,), bool.
 
     Returns:
-        Their number; None if rows are mixed, or where a look at the mask would wait for the device, or
-        enter a compiled graph.
+        The number; None if rows are mixed, or where a check of the mask would wait for the device, or enter a compiled
+        graph.
 
     Example:
         >>> leading_natural_rows(torch.tensor([False, False, True]))
@@ -41,14 +41,14 @@ def leading_natural_rows(is_noise: Tensor) -> int | None:
 
 
 def suits_slices(x: Tensor, natural: int | None) -> bool:
-    """Whether slices are the faster way for an input, and one that torch's batch norm knows.
+    """Whether slices are faster for an input, and torch's batch norm supports it.
 
-    On the CPU torch's kernels beat eager operators for ``channels_last`` and bfloat16; contiguous float32 they treat
-    one value at a time, and tables of row moments cost no more. See ``benchmarks/RESULTS.md``.
+    On the CPU torch's kernels beat eager operators for ``channels_last`` and bfloat16. They handle contiguous
+    float32 one value at a time, so tables of row moments cost no more. See ``benchmarks/RESULTS.md``.
 
     Args:
         x: (N, C) or (N, C, *).
-        natural: rows that come before all noise rows; None if there is no such number.
+        natural: number of natural rows, if they come before all noise rows; else None.
 
     Example:
         >>> images = torch.zeros(4, 3, 8, 8)
@@ -74,20 +74,20 @@ def sliced_batch_norm(
     eps: float,
     noise_grad: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As :func:`~oponm.nn.routed_batch_norm`, for rows of which the first are natural and the others noise.
+    """Compute :func:`~oponm.nn.routed_batch_norm` for a batch whose natural rows come before its noise rows.
 
     Args:
-        x: what :func:`suits_slices`.
+        x: an input for which :func:`suits_slices` is true.
         natural: number of natural rows.
         weight: gamma, (C,), or None for 1.
         bias: beta, (C,), or None for 0.
-        noise_weight: gamma of the noise rows; None to share ``weight``.
-        noise_bias: beta of the noise rows; None to share ``bias``.
+        noise_weight: gamma of the noise rows; None shares ``weight``.
+        noise_bias: beta of the noise rows; None shares ``bias``.
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
 
     Returns:
-        Output, means, variances and values a channel, as in :class:`~oponm.nn.functional.Routed`.
+        Output, means, variances and values per channel, as in :class:`~oponm.nn.functional.Routed`.
 
     Example:
         >>> x = torch.tensor([1.0, 3.0, 100.0, 300.0]).view(4, 1, 1, 1)
@@ -101,7 +101,7 @@ def sliced_batch_norm(
 
 
 class _SlicedBatchNorm(torch.autograd.Function):
-    """For small maps the number of operators counts: tables are made and cut at once."""
+    """Normalizes slices; tables are made and cut at once, as for small maps the number of operators matters."""
 
     @staticmethod
     def forward(
@@ -118,7 +118,7 @@ class _SlicedBatchNorm(torch.autograd.Function):
         dtype = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
         output, rows = torch.empty_like(x), [natural, len(x) - natural]
         tables = torch.zeros(7, x.shape[1], dtype=dtype)
-        *by_group, scratch = tables.unbind()  # means, variances, reciprocals of deviations; natural and noise in turn
+        *by_group, scratch = tables.unbind()  # means, variances, reciprocals of deviations; natural, noise in turn
         gammas = [_or(part, 1.0, scratch) for part in (weight, weight if noise_weight is None else noise_weight)]
         betas = [_or(part, 0.0, scratch) for part in (bias, bias if noise_bias is None else noise_bias)]
         map_size = output.numel() // (len(x) * x.shape[1])
@@ -144,7 +144,7 @@ class _SlicedBatchNorm(torch.autograd.Function):
         channels_last = _is_channels_last(x)
         grad = grad.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         wanted, grad_x = ctx.needs_input_grad[0], torch.empty_like(x)
-        # Not in bfloat16, which torch rounds once and this would twice.
+        # Not in bfloat16, which torch rounds once and this code would round twice.
         by_hand = wanted and channels_last and x.nbytes >= _LARGE and x.dtype != torch.bfloat16
         sums: dict[int, list[Tensor]] = {}  # the gradients of gamma and beta, by group
         parts = (grad.split(ctx.rows), x.split(ctx.rows), grad_x.split(ctx.rows))
@@ -175,7 +175,7 @@ def _write_grad(
     rows: list[int],
     out: Tensor,
 ) -> None:
-    """The gradient of a ``channels_last`` input, of the groups with sums; torch would make it in memory of its own."""
+    """Write the gradient of a ``channels_last`` input, for the groups with sums; torch would allocate new memory."""
     groups = list(sums)
     these, pixels = slice(groups[0], groups[-1] + 1), x[0, 0].numel()
     gamma = gammas[0] if gammas[0] is gammas[1] else torch.stack(gammas)[these]
@@ -197,12 +197,12 @@ def _write_grad(
 
 @lru_cache
 def _pixels_a_line(channels: int, pixels: int) -> int:
-    """How many pixels to take together, of a divisor of their number, so that loops over lines are long."""
+    """The number of pixels to take together, a divisor of their number, so that loops over lines are long."""
     return max(number for number in range(1, max(_LINE // channels, 1) + 1) if pixels % number == 0)
 
 
 def _affine_grads(sums: dict[int, list[Tensor]], ctx: Any, like: Tensor) -> list[Tensor | None]:
-    """Gradients of gamma and beta, and of those of the noise rows."""
+    """Gradients of gamma and beta, and of the noise rows' gamma and beta."""
     none: list[Tensor | None] = [None, None]
     natural, noise = [*sums.get(0, none)], [*sums.get(1, none)] if ctx.noise_grad == "full" else none
     if ctx.shared:

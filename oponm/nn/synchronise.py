@@ -1,4 +1,4 @@
-"""Batch norm whose statistics are those of all processes, for any of the kinds of this package and for plain ones."""
+"""Batch norm with statistics over all processes, for all kinds of this package and for plain batch norm."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class SynchronisedBatchNorm(RoutedBatchNorm):
-    """Adds the synchronisation to a class of plain batch norm, which treats noise rows as any other."""
+    """Adds the synchronization to a class of plain batch norm, which treats noise rows like any other."""
 
     prefix = "Synchronised"
     tells_noise_apart = False
 
 
 def synchronise_batchnorm(model: Model) -> Model:
-    """Let every batch norm of a network standardise by the rows of all processes, in place.
+    """Let every batch norm of a network standardize by the rows of all processes, in place.
 
-    Natural and noise rows stay apart, as the layers were converted to: each group's statistics are reduced over the
-    processes of ``torch.distributed``'s default group, in the forward and in the backward pass. A process that has no
-    row of a group takes part. Where there is one process, and in evaluation mode, nothing changes; nor does the state
-    dict. Unlike ``nn.SyncBatchNorm``, which would take the routing away, this runs on any device.
+    Natural and noise rows stay separate, as the layers were converted to: each group's statistics are reduced over the
+    processes of ``torch.distributed``'s default group, in the forward and in the backward pass. A process without a row
+    of a group takes part. With one process, and in evaluation mode, nothing changes; nor does the state dict. Unlike
+    ``nn.SyncBatchNorm``, which would remove the routing, it runs on any device.
 
-    Convert first, as :func:`~oponm.nn.convert_batchnorm` makes new layers.
+    Convert the network first, as :func:`~oponm.nn.convert_batchnorm` makes new layers.
 
     Args:
         model: any network.
@@ -39,7 +39,7 @@ def synchronise_batchnorm(model: Model) -> Model:
         ``model`` itself.
 
     Raises:
-        InputError: for a layer that is an ``nn.SyncBatchNorm`` already, or not yet initialised.
+        InputError: for a layer that is an ``nn.SyncBatchNorm`` already, or not yet initialized.
 
     Example:
         >>> layer = synchronise_batchnorm(nn.BatchNorm2d(3))
@@ -49,7 +49,7 @@ def synchronise_batchnorm(model: Model) -> Model:
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
     for layer in layers:
         if isinstance(layer, (nn.SyncBatchNorm, LazyModuleMixin)):
-            raise InputError(f"cannot synchronise a {type(layer).__name__}: give a plain, initialised layer")
+            raise InputError(f"cannot synchronize a {type(layer).__name__}: give a plain, initialized layer")
     for layer in layers:
         if not isinstance(layer, RoutedBatchNorm):
             plain: Any = type(layer)
@@ -60,7 +60,7 @@ def synchronise_batchnorm(model: Model) -> Model:
 
 
 def desynchronise_batchnorm(model: Model) -> Model:
-    """Undo :func:`synchronise_batchnorm`, in place: statistics are each process's own again.
+    """Undo :func:`synchronise_batchnorm`, in place: each process has its own statistics again.
 
     Args:
         model: any network.

@@ -1,4 +1,4 @@
-"""Pure noise images for rare classes (OPeN): what they look like, and how they come into a batch."""
+"""Pure noise images for rare classes (OPeN): their distributions, and the ways to put them into a batch."""
 
 from oponm.noise.add import AddNoise
 from oponm.noise.append import AppendNoise

@@ -1,4 +1,4 @@
-"""Noise on top of images of rare classes: a control for noise in their place."""
+"""Adds noise to images of rare classes: a control for replacing them by noise."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class AddNoise(nn.Module):
 
     .. math:: x' = \text{clip}(x + \varepsilon), \quad \varepsilon_{chw} \sim \mathcal N(0, \sigma_c^2)
 
-    What :class:`~oponm.noise.ReplaceWithNoise` does to a batch, but that the image stays below the noise: with the
-    training set's deviation, noise of the same strength, on the same rows for the same generator. The rows are natural
-    images still, so ``is_noise`` is None and batch norm treats them like all others.
+    It acts like :class:`~oponm.noise.ReplaceWithNoise`, but the image stays below the noise: with the training set's
+    deviation, noise of the same strength is added to the same rows, for the same generator. The rows are still natural
+    images, so ``is_noise`` is None and batch norm treats them like all others.
 
     Args:
         class_counts: training images of each class, length C.
-        delta: see :func:`~oponm.noise.noise_probability`.
+        delta: limit of the probability, see :func:`~oponm.noise.noise_probability`.
         std: standard deviation of each channel, at least 0.
-        clip: clip the sum to [0, 1].
-        ramp: see :class:`~oponm.noise.ReplaceWithNoise`.
+        clip: whether to clip the sum to [0, 1].
+        ramp: ``"constant"`` or ``"linear"``, see :class:`~oponm.noise.ReplaceWithNoise`.
 
     Raises:
         InputError: for a value out of range.
@@ -69,10 +69,10 @@ class AddNoise(nn.Module):
             progress: share of the phase that has passed, in [0, 1], for a linear ramp.
 
         Returns:
-            The batch, without ``is_noise``; ``images`` itself is left as it was.
+            The batch, without ``is_noise``; ``images`` itself is not changed.
 
         Raises:
-            InputError: if the images are integers or a label is that of no class, or for a progress outside [0, 1].
+            InputError: if the images are integers or a label belongs to no class, or for a progress outside [0, 1].
         """
         probability = self.probability * ramp_factor(self.ramp, progress)
         chosen = choose_rows(images, targets, probability, generator)

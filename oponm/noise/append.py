@@ -1,4 +1,4 @@
-"""Noise beside a full batch of natural images, for balanced data."""
+"""Appends noise images to a full batch of natural images, for balanced data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AppendNoise(nn.Module):
     """Append noise images with labels drawn uniformly over the classes.
 
     Args:
-        ratio: noise images a natural image, at least 0; the paper's balanced runs use 1/4 (128 -> 160 rows).
+        ratio: noise images per natural image, at least 0; the paper's balanced runs use 1/4 (128 -> 160 rows).
         num_classes: number of classes C.
         noise: draws the noise images, e.g. :class:`~oponm.noise.GaussianNoise`.
         ramp: ``"constant"``, as the paper does; or ``"linear"``, which starts a phase without noise rows and ends it
@@ -56,7 +56,7 @@ class AppendNoise(nn.Module):
             The batch with its natural rows first.
 
         Raises:
-            InputError: for a progress outside [0, 1], or labels that are none.
+            InputError: for a progress outside [0, 1], or invalid labels.
         """
         check_targets(targets, self.num_classes)
         extra = round(self.ratio * ramp_factor(self.ramp, progress) * len(targets))

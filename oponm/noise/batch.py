@@ -13,8 +13,8 @@ class Batch(NamedTuple):
     Attributes:
         images: (N, C, H, W).
         targets: (N,), int64.
-        is_noise: (N,), bool; None where the batch was made without any noise, which costs the network nothing.
-        partners: (N,), int64, the second label of images that are mixtures of two; None where nothing was mixed.
+        is_noise: (N,), bool; None if the batch was made without noise, which costs the network nothing.
+        partners: (N,), int64, the second label of images that are mixtures of two; None if nothing was mixed.
         shares: (N,), floating point in [0, 1], the weight of the first label, ``targets``; None with ``partners``.
 
     Example:
@@ -30,9 +30,9 @@ class Batch(NamedTuple):
     shares: Tensor | None = None
 
     def natural_first(self) -> Batch:
-        """The same rows, natural ones before noise rows, each in the order they had.
+        """The same batch with natural rows before noise rows; the order within each kind is kept.
 
-        A network does not care, but on the CPU batch norm is faster on two slices than on rows that lie anywhere.
+        The result of a network does not change, but on the CPU batch norm is faster on two slices than on mixed rows.
 
         Example:
             >>> import torch

@@ -1,4 +1,4 @@
-"""Noise images with the colour statistics of their own class."""
+"""Noise images with the color statistics of their own class."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from oponm.noise.rows import check_targets
 
 
 class ClassGaussianNoise(nn.Module):
-    r"""Independent Gaussian pixels, one mean and standard deviation a class and colour channel.
+    r"""Independent Gaussian pixels, one mean and standard deviation per class and color channel.
 
     .. math:: x_{chw} \sim \mathcal N(\mu_{yc}, \sigma_{yc}^2), \text{ clipped to } [0, 1]
 
-    for a row of label y. A network can tell such rows apart by colour, which it cannot with one mean for all.
+    for a row of label y. A network can tell such rows apart by color, which is impossible with one mean for all.
 
     Args:
         mean: mean of each channel over all pixels of a class's training images, (K, C) for K classes.
         std: standard deviations, (K, C), at least 0.
-        clip: clip to [0, 1].
+        clip: whether to clip to [0, 1].
 
     Raises:
-        InputError: if the two are no tables of one size, or a deviation is negative.
+        InputError: if the two are not tables of one size, or a deviation is negative.
 
     Example:
         >>> noise = ClassGaussianNoise([[0.1], [0.9]], [[0.0], [0.0]])
@@ -52,7 +52,7 @@ class ClassGaussianNoise(nn.Module):
         self.clip = clip
 
     def forward(self, targets: Tensor, image_shape: Sequence[int], generator: torch.Generator) -> Tensor:
-        """Draw one noise image a target.
+        """Draw one noise image per target.
 
         Args:
             targets: (N,), int64, below K.
@@ -63,7 +63,7 @@ class ClassGaussianNoise(nn.Module):
             (N, C, H, W), float32, on the device of ``targets``.
 
         Raises:
-            InputError: if the images have another number of channels than the statistics, or a label is that of none.
+            InputError: if the images have another number of channels than the statistics, or for an unknown label.
         """
         if image_shape[0] != self.mean.shape[1]:
             raise InputError(f"has {self.mean.shape[1]} channels, the images have {image_shape[0]}", "mean")

@@ -1,4 +1,4 @@
-"""Noise images with the colour statistics of the training images."""
+"""Noise images with the color statistics of the training images."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from oponm.errors import InputError
 
 
 class GaussianNoise(nn.Module):
-    r"""Independent Gaussian pixels, one mean and standard deviation a colour channel.
+    r"""Independent Gaussian pixels, one mean and standard deviation per color channel.
 
     .. math:: x_{chw} \sim \mathcal N(\mu_c, \sigma_c^2), \text{ clipped to } [0, 1]
 
-    Drawn in pixel space, that is before the network's input normalisation.
+    Images are drawn in pixel space, before the network's input normalization.
 
     Args:
         mean: mean of each channel over all pixels of the training images, in [0, 1].
         std: standard deviation of each channel, at least 0.
-        clip: clip to [0, 1], as the paper does.
+        clip: whether to clip to [0, 1], as the paper does.
 
     Raises:
         InputError: if the two differ in length, or a deviation is negative or not finite.
@@ -53,13 +53,13 @@ class GaussianNoise(nn.Module):
         self.clip = clip
 
     def forward(self, targets: Tensor, image_shape: Sequence[int], generator: torch.Generator) -> Tensor:
-        """Draw one noise image a target.
+        """Draw one noise image per target.
 
         Args:
-            targets: (N,) labels; this noise takes their number only, others may look at the classes.
+            targets: (N,) labels; this noise uses only their number, other noise may use the classes.
             image_shape: (C, H, W).
-            generator: source of all randomness. Drawn on its own device, so a CPU generator gives the same images
-                whatever the device of ``targets``.
+            generator: source of all randomness. It draws on its own device, so a CPU generator gives the same images
+                for any device of ``targets``.
 
         Returns:
             (N, C, H, W), float32, on the device of ``targets``.

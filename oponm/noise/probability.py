@@ -1,4 +1,4 @@
-"""How likely an image of a class is to become noise."""
+"""The probability that an image of a class becomes noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def noise_probability(class_counts: Sequence[int] | Tensor, delta: float) -> Ten
 
     .. math:: p_i = (1 - n_i / n_{max}) \cdot \delta
 
-    The largest class gets no noise; the rarer the class, the nearer to ``delta``.
+    The largest class gets no noise; the rarer the class, the nearer its probability is to ``delta``.
 
     Args:
         class_counts: training images of each class, each at least 1, length C.

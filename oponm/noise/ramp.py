@@ -1,4 +1,4 @@
-"""How much of the noise there is at a point of a phase."""
+"""The amount of noise at a point of a phase."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def ramp_factor(ramp: str, progress: float) -> float:
     """The share of the full amount of noise.
 
     Args:
-        ramp: ``"constant"``: all of it throughout. ``"linear"``: as much as has passed of the phase.
+        ramp: ``"constant"``: always 1. ``"linear"``: the share of the phase that has passed.
         progress: share of the phase that has passed, in [0, 1]: 0 in its first epoch, 1 in its last.
 
     Raises:

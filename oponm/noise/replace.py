@@ -1,4 +1,4 @@
-"""OPeN: some images of rare classes become noise and keep their label."""
+"""OPeN: replaces some images of rare classes by noise and keeps their labels."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class ReplaceWithNoise(nn.Module):
 
     .. math:: p_i = (1 - n_i / n_{max}) \cdot \delta \cdot r
 
-    where r is 1, or the share of the phase that has passed. To be used on class-balanced batches; the batch size is
-    unchanged, and the label stays.
+    where r is 1, or the share of the phase that has passed. It is meant for class-balanced batches; the batch size is
+    unchanged, and labels stay.
 
     Args:
         class_counts: training images of each class, length C.
-        delta: see :func:`~oponm.noise.noise_probability`.
+        delta: limit of the probability, see :func:`~oponm.noise.noise_probability`.
         noise: draws the noise images, e.g. :class:`~oponm.noise.GaussianNoise`.
         ramp: ``"constant"``, as the paper does; or ``"linear"``, which starts a phase without noise and ends it with
             all of it.
-        labels: of noise rows. ``"class"``, as the paper does: that of the image replaced. ``"uniform"``: any class,
-            each as likely, a control that keeps the noise and takes away what its labels tell; noise that depends on
-            the class still follows the image replaced.
+        labels: labels of noise rows. ``"class"``, as the paper does: that of the replaced image. ``"uniform"``: any
+            class with equal probability, a control that keeps the noise and removes the information in its labels;
+            noise that depends on the class still follows the replaced image.
 
     Raises:
         InputError: for a value out of range.
@@ -73,10 +73,10 @@ class ReplaceWithNoise(nn.Module):
             progress: share of the phase that has passed, in [0, 1], for a linear ramp.
 
         Returns:
-            The batch with ``is_noise``; ``images`` and ``targets`` themselves are left as they were.
+            The batch with ``is_noise``; ``images`` and ``targets`` themselves are not changed.
 
         Raises:
-            InputError: if the images are integers or a label is that of no class, or for a progress outside [0, 1].
+            InputError: if the images are integers or a label belongs to no class, or for a progress outside [0, 1].
         """
         probability = self.probability * ramp_factor(self.ramp, progress)
         is_noise = choose_rows(images, targets, probability, generator)

@@ -1,4 +1,4 @@
-"""Which rows of a batch noise falls on."""
+"""Chooses the rows of a batch that become noise."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from oponm.errors import InputError
 
 
 def check_targets(targets: Tensor, num_classes: int) -> None:
-    """See that labels are whole numbers of a class; on an accelerator only their type, as to look would wait for it.
+    """Check that labels are whole numbers of a class; on an accelerator only their type, so as not to wait.
 
     Args:
         targets: (N,).
         num_classes: K; labels lie in 0 to K - 1.
 
     Raises:
-        InputError: if one does not.
+        InputError: if a label does not.
 
     Example:
         >>> check_targets(torch.tensor([0, 3]), num_classes=3)
@@ -41,16 +41,16 @@ def choose_rows(images: Tensor, targets: Tensor, probability: Tensor, generator:
     """Choose each row independently, with its class's probability.
 
     Args:
-        images: (N, C, H, W), floating point in [0, 1]; only looked at.
+        images: (N, C, H, W), floating point in [0, 1]; not changed.
         targets: (N,), int64.
-        probability: of each class, (K,).
+        probability: probability of each class, (K,).
         generator: source of all randomness; N draws, on its own device.
 
     Returns:
         (N,), bool, on the device of ``images``.
 
     Raises:
-        InputError: if the images are integers, as noise in [0, 1] would be black among them; and see
+        InputError: if the images are integers, as noise in [0, 1] would be black among them; and as in
             :func:`check_targets`.
 
     Example:

@@ -18,16 +18,16 @@ class SpectrumNoise(GaussianNoise):
         A(f) = f^{-a} \Big/ \sqrt{\tfrac{1}{HW} \sum_{g \ne 0} g^{-2a}}, \quad A(0) = 0, \quad
         \varepsilon_{chw} \sim \mathcal N(0, 1)
 
-    clipped to [0, 1], with f the length of the frequency in cycles a pixel. Before clipping, every pixel has mean mu
-    and standard deviation sigma, as those of :class:`~oponm.noise.GaussianNoise`, but near pixels are alike. As f = 0
-    is left out, mu is also the mean over each image; an image of 1x1 has no other frequency, and is mu. Channels are
+    clipped to [0, 1], with f the length of the frequency in cycles per pixel. Before clipping, every pixel has mean mu
+    and standard deviation sigma, like :class:`~oponm.noise.GaussianNoise`, but near pixels are similar. As f = 0
+    is left out, mu is also the mean over each image; an image of 1x1 has no other frequency, so it is mu. Channels are
     independent.
 
     Args:
-        mean: see :class:`~oponm.noise.GaussianNoise`, as the next.
-        std: standard deviations.
+        mean: mean of each channel, see :class:`~oponm.noise.GaussianNoise`.
+        std: standard deviation of each channel.
         exponent: a, at least 0: 0 is white noise, 1 (power 1/f^2) like photographs.
-        clip: clip to [0, 1].
+        clip: whether to clip to [0, 1].
 
     Raises:
         InputError: for a value out of range.
@@ -56,7 +56,7 @@ class SpectrumNoise(GaussianNoise):
 
     def _unit(self, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
         white = super()._unit(shape, generator, device)
-        if white.numel() == 0:  # which some FFT libraries refuse
+        if white.numel() == 0:  # some FFT libraries refuse it
             return white
         height, width = shape[-2:]
         spectrum = torch.fft.rfft2(white) * _amplitude(height, width, self.exponent).to(device)
@@ -64,10 +64,10 @@ class SpectrumNoise(GaussianNoise):
 
 
 def _amplitude(height: int, width: int, exponent: float) -> Tensor:
-    """The factor of each frequency of ``rfft2``, (H, W // 2 + 1), by which white noise keeps its variance."""
+    """The factor of each frequency of ``rfft2``, (H, W // 2 + 1), with which white noise keeps its variance."""
     rows, columns = (torch.fft.fftfreq(size, dtype=torch.float64) for size in (height, width))
     frequency = torch.hypot(rows[:, None], columns)
-    # Relative to the lowest, as no exponent is large enough to overflow that.
+    # Relative to the lowest frequency, so that no exponent overflows.
     amplitude = (frequency * max(height, width)).pow(-exponent)
     amplitude[0, 0] = 0
     power = amplitude.square().mean()

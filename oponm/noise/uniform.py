@@ -1,4 +1,4 @@
-"""Noise images that know nothing of the training images."""
+"""Noise images that do not depend on the training images."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class UniformNoise(nn.Module):
-    r"""Independent pixels, each value of the pixel range equally likely.
+    r"""Independent pixels, uniform over the pixel range.
 
     .. math:: x_{chw} \sim \mathcal U[0, 1)
 
-    Mean 1/2 and variance 1/12 in every channel, whatever the data.
+    Mean is 1/2 and variance 1/12 in every channel, for any data.
 
     Example:
         >>> images = UniformNoise()(torch.tensor([7, 8]), (3, 32, 32), torch.Generator().manual_seed(0))
@@ -22,10 +22,10 @@ class UniformNoise(nn.Module):
     """
 
     def forward(self, targets: Tensor, image_shape: Sequence[int], generator: torch.Generator) -> Tensor:
-        """Draw one noise image a target.
+        """Draw one noise image per target.
 
         Args:
-            targets: (N,) labels; this noise takes their number only.
+            targets: (N,) labels; this noise uses only their number.
             image_shape: (C, H, W).
             generator: source of all randomness, drawn on its own device.
 

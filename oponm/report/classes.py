@@ -1,4 +1,4 @@
-"""What a group does class by class, head to tail, small enough for a page."""
+"""Figures of a group per class, head to tail, small enough for a page."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Classes:
 
     @classmethod
     def of(cls, group: Group) -> Classes:
-        """Those a group was trained on."""
+        """The classes that a group was trained on."""
         run = group.runs[0]
         return cls([printable(name) for name in run["class_names"]], run["class_counts"])
 
     def bins(self, most: int) -> list[np.ndarray]:
-        """Labels from head to tail, neighbours together where there are more than ``most``, in the tail first."""
+        """Labels from head to tail; neighbors share a bin if there are more than ``most``, in the tail first."""
         order = np.argsort(-np.array(self.counts), kind="stable")
         return [part[::-1] for part in np.array_split(order[::-1], min(most, len(order)))][::-1]
 
@@ -58,8 +58,8 @@ def binned_recall(group: Group, most: int) -> dict[int, np.ndarray]:
     """The mean recall of each bin of classes, (bins,), by seed; classes without test images are left out.
 
     Args:
-        group: its runs.
-        most: see :meth:`Classes.bins`.
+        group: runs of one setting.
+        most: largest number of bins, see :meth:`Classes.bins`.
     """
     bins = Classes.of(group).bins(most)
     recalls = {run["seed"]: np.array(run["recall"], dtype=float) for run in group.runs}
@@ -70,11 +70,11 @@ def fifths(group: Group) -> list[tuple[float, float]]:
     """Mean accuracy of each fifth of the classes, head to tail, and its standard error.
 
     Args:
-        group: its runs.
+        group: runs of one setting.
 
     Returns:
-        Those of :func:`~oponm.metrics.class_fifths`, which has none for fewer than five classes, the most frequent
-        ones first. Classes without test images are left out.
+        The fifths of :func:`~oponm.metrics.class_fifths`, the most frequent classes first; empty for fewer than five
+        classes. Classes without test images are left out.
 
     Example:
         >>> run = {"class_counts": [9, 7, 5, 3, 1], "recall": [1.0, 0.8, 0.6, 0.5, 0.1]}
@@ -88,16 +88,16 @@ def fifths(group: Group) -> list[tuple[float, float]]:
 
 
 def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:
-    """What the figures of a page draw for a group, in percent.
+    """The series that the figures of a page draw for a group, in percent.
 
     Args:
-        group: its runs.
-        comparison: with the baseline, if it has one.
+        group: runs of one setting.
+        comparison: comparison with the baseline, if there is one.
 
     Returns:
-        ``recall`` and ``difference`` (points to the baseline), each two lists over the bins of classes, mean and half
-        a width (standard error; half the 95 % confidence interval); ``noise``, the share of pure noise images taken
-        for them; ``confusion`` (see :func:`confusion`). Absent where the runs do not tell.
+        ``recall`` and ``difference`` (points to the baseline), each two lists over the bins of classes: mean and half
+        width (standard error; half the 95 % confidence interval); ``noise``, the share of pure noise images predicted
+        as each bin; ``confusion`` (see :func:`confusion`). Keys are absent where the runs lack the figures.
     """
     recall = binned_recall(group, BINS)
     table = np.stack(list(recall.values()))
@@ -122,7 +122,7 @@ def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:
 
 
 def confusion(matrices: Sequence[Any], classes: Classes) -> dict[str, Any]:
-    """The mean confusion matrix of runs.
+    """Compute the mean confusion matrix of runs.
 
     Args:
         matrices: (C, C) each, sparse or not; rows are true classes, columns predicted ones.
@@ -160,7 +160,7 @@ def confusion(matrices: Sequence[Any], classes: Classes) -> dict[str, Any]:
 
 
 def _matrix(run: Mapping[str, Any]) -> Any:
-    """The confusion matrix of a run; None if it has none that can be read."""
+    """The confusion matrix of a run; None if there is no readable one."""
     said = run.get("confusion_matrix")
     if not isinstance(said, str):
         return said or None
@@ -179,7 +179,7 @@ def _known_mean(values: np.ndarray) -> float:
 
 
 def _shares(amounts: np.ndarray) -> np.ndarray:
-    """Amounts as shares of their row's sum; a row without any stays zero."""
+    """Amounts as shares of their row's sum; a row of zeros stays zero."""
     sums = amounts.sum(-1, keepdims=True)
     return np.divide(amounts, sums, out=np.zeros_like(amounts), where=sums > 0)
 

@@ -1,4 +1,4 @@
-"""Each group against the baseline of its split."""
+"""Compares each group with the baseline of its split."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _DEFAULTS = ("drs", "erm")
 
 @dataclass(frozen=True)
 class Comparison:
-    """A group and the baseline it is compared with.
+    """A comparison of a group with its baseline.
 
     Attributes:
-        group: the one.
-        baseline: the other, on the same split.
-        differences: group minus baseline, by metric.
-        adjusted: p-values of the same, by metric, adjusted by Holm's method over all comparisons of the report.
+        group: the group.
+        baseline: the group to compare with, on the same split.
+        differences: differences group minus baseline, by metric.
+        adjusted: their p-values, by metric, adjusted by Holm's method over all comparisons of the report.
     """
 
     group: Group
@@ -35,15 +35,15 @@ def compare(groups: Sequence[Group], baseline: str | None = None) -> list[Compar
     """Compare groups on equal seeds with the baseline of their split.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
         baseline: name of a group, an experiment or a method; by default ``drs``, else ``erm``, else the first group.
-            Of several that go by the name, a group is compared with the one whose settings are most like its own.
+            If several groups have the name, the one with the most similar settings is taken.
 
     Returns:
         A comparison for each group with a baseline other than itself.
 
     Raises:
-        InputError: if no group goes by the name.
+        InputError: if no group has the name.
 
     Example:
         >>> from oponm.report import group_runs
@@ -72,7 +72,7 @@ def compare(groups: Sequence[Group], baseline: str | None = None) -> list[Compar
 
 
 def _baseline(group: Group, groups: Sequence[Group], name: str | None) -> Group | None:
-    """The baseline of a group, which may be itself; None where its split has none."""
+    """The baseline of a group, which may be the group itself; None if its split has none."""
     peers = [other for other in groups if other.split == group.split]
     for wanted in [name] if name is not None else _DEFAULTS:
         if candidates := [other for other in peers if _goes_by(other, wanted)]:
@@ -85,7 +85,7 @@ def _goes_by(group: Group, name: str) -> bool:
 
 
 def _traits(group: Group) -> set[str]:
-    """What was chosen for a group but the method."""
+    """The choices of a group, except the method."""
     run = group.runs[0]
     choices = {f"{key}={choice}" for key, choice in run["choices"].items() if key not in ("method", "experiment")}
     settings = {line for line in setting_lines(run) if not line.startswith("method")}

@@ -20,7 +20,7 @@ def read_curves(path: Path) -> dict[str, dict[int, float]]:
     """Read the curves of a run: value by epoch, by name.
 
     Args:
-        path: a ``metrics.csv``. What cannot be read is left out: cells that are no numbers, and a missing file.
+        path: a ``metrics.csv``. Cells that are no numbers are left out; a missing file has no curves.
 
     Example:
         >>> read_curves(Path("nowhere.csv"))
@@ -40,10 +40,10 @@ def read_curves(path: Path) -> dict[str, dict[int, float]]:
 
 
 def group_curves(group: Group) -> dict[str, list[list[Any]]]:
-    """The mean curves of a group, over the epochs that all runs having the curve share, thinned.
+    """The mean curves of a group, over the epochs that all runs with the curve have, thinned.
 
     Args:
-        group: with runs that know their ``folder``.
+        group: runs of one setting, with their ``folder``.
 
     Returns:
         ``{name: [epochs, values]}``, at most :data:`POINTS` each, first and last epoch included.

@@ -1,4 +1,4 @@
-"""Accuracy of each class, head to tail, over the number of its training images."""
+"""Draws the accuracy of each class, head to tail, with the number of its training images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _LEGEND_INSIDE = 6  # lines
 
 
 def recall_figure(groups: Sequence[Group], path: Path) -> None:
-    """Draw a line a group over the classes, with standard errors, and the class counts as bars behind.
+    """Draw a line per group over the classes, with standard errors, and the class counts as bars in the background.
 
     Args:
-        groups: those trained on different class counts get a panel of their own.
-        path: the file, of a format that matplotlib writes.
+        groups: groups of runs; each set of class counts gets its own panel.
+        path: the file, in a format that matplotlib can write.
     """
     from matplotlib.figure import Figure
 
@@ -56,7 +56,7 @@ def _draw(accuracy: Any, groups: Sequence[Group]) -> None:
             lw=1.2,
         )
     ticks = positions if len(names) <= 20 else positions[:: len(names) // 10]
-    # Names are no mathematics: a dollar sign is a dollar sign.
+    # Names are literal text: a dollar sign starts no formula.
     accuracy.set_xticks(
         ticks, [names[tick] for tick in ticks], parse_math=False, rotation=45 if max(map(len, names)) > 4 else 0
     )

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but the seed are one group."""
+"""Groups runs that differ only in the seed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from oponm.report.settings import apart, run_name, setting_key, setting_lines, settings_of, split_override
 from oponm.report.text import printable, value_text
 
-_FIRST = {"erm": 0, "rs": 1, "drs": 2}  # what the others build on
+_FIRST = {"erm": 0, "rs": 1, "drs": 2}  # the other methods build on them
 Run = dict[str, Any]
-_NAMING = ("method", "experiment")  # are in the name already
+_NAMING = ("method", "experiment")  # are already part of the name
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,15 @@ class Group:
     """Runs of one setting.
 
     Attributes:
-        name: what sets it apart from the other groups, e.g. ``"open"`` or ``"open norm=aux"``.
-        runs: contents of their ``result.json``, by seed.
+        name: the name that distinguishes it from other groups, e.g. ``"open"`` or ``"open norm=aux"``.
+        runs: the contents of ``result.json`` of each run, sorted by seed.
     """
 
     name: str
     runs: list[dict[str, Any]]
 
     def mean_and_error(self, metric: str) -> tuple[float, float]:
-        """Mean of a metric over seeds and its standard error (NaN for a single seed, or a metric no run has)."""
+        """Mean of a metric over seeds and its standard error (NaN for one seed, or if no run has the metric)."""
         values = list(self.by_seed(metric).values())
         if len(values) < len(self.runs):
             return float("nan"), float("nan")
@@ -42,17 +42,17 @@ class Group:
 
     @property
     def tuned_on_test(self) -> bool:
-        """Whether a run took its test set for validation."""
+        """Whether a run used its test set for validation."""
         return any(run.get("validation") == "test" for run in self.runs)
 
     @property
     def method(self) -> str:
-        """The method's name, or that of an experiment in a folder."""
+        """The method's name, or the name of an experiment in a folder."""
         return run_name(self.runs[0]).rpartition("/")[2]
 
     @property
     def split(self) -> tuple[str, ...]:
-        """What was trained and tested on: digests, class counts and test counts; only equal ones may be compared."""
+        """Digests, class counts and test counts of the data; only groups with equal ones may be compared."""
         run = self.runs[0]
         digest = run.get("content_digest") or run.get("split_digest") or ""
         tested = (str(run.get("test_counts", "")), str(run.get("test_digest") or ""))
@@ -65,7 +65,7 @@ class Group:
 
 
 def seconds(run: dict[str, Any]) -> float:
-    """Seconds of training, those of reused phases included: what the run would have cost on its own.
+    """Seconds of training, including those of reused phases: the time that the run would take without a cache.
 
     Example:
         >>> seconds({"train_seconds": 2.0, "reused": {"seconds": 8.0}})
@@ -85,17 +85,17 @@ def standard_error(values: Sequence[float] | np.ndarray) -> float:
 
 
 def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
-    """Group runs by all that determines what they compute but the seed; ERM, RS and DRS come first.
+    """Group runs by everything that determines their results, except the seed; ERM, RS and DRS come first.
 
-    Two runs are one setting if their resolved configs agree, whatever was said to get there, and if they were trained
-    and tested on the same images. Where files lie, what is logged and how often is no part of it.
+    Two runs have the same setting if their resolved configs agree, whichever overrides led there, and if they were
+    trained and tested on the same images. Locations of files and settings of logging are ignored.
 
     Args:
-        runs: contents of ``result.json``, with ``settings`` where the config is known, as
-            :func:`~oponm.report.collect_runs` gives them.
+        runs: the contents of ``result.json``, with ``settings`` where the config is known, as
+            :func:`~oponm.report.collect_runs` returns them.
 
     Returns:
-        Groups whose names tell what differs between them, see :func:`~oponm.report.group.group_names`.
+        Groups, named by what differs between them, see :func:`~oponm.report.group.group_names`.
 
     Example:
         >>> run = {"choices": {"method": "erm"}, "overrides": [], "seed": 0}
@@ -118,16 +118,16 @@ def _order(group: Group) -> tuple[Any, ...]:
 
 
 def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """A name for each group of runs: its experiment or method, and what else was chosen for it and not for all.
+    """A name for each group: its experiment or method, and the choices that not all groups share.
 
-    Choices that make no difference between the groups are left out. Where names would be the same, the settings that
-    differ are added to them; where these are the same, the splits to all names, and what was tested or validated on.
+    Choices that make no difference between the groups are left out. Equal names get the settings that differ; if those
+    are equal too, all names get the split and the images of test or validation.
 
     Args:
-        groups: runs of one setting each, see :func:`~oponm.report.settings.setting_key`.
+        groups: runs of one setting per group, see :func:`~oponm.report.settings.setting_key`.
 
     Returns:
-        As many names, each one of a kind.
+        A unique name for each group.
 
     Example:
         >>> runs = [{"choices": {"method": "open"}, "overrides": said} for said in ([], ["norm=aux", "seed=1"])]
@@ -136,7 +136,7 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     """
     folders = {run_name(runs[0]).rpartition("/")[0] for runs in groups}
     labels = [run_name(runs[0]) for runs in groups]
-    if len(folders) == 1:  # which all experiments share
+    if len(folders) == 1:  # all experiments share it
         labels = [label.rpartition("/")[2] for label in labels]
     said = [_said(runs) for runs in groups]
     idle = {override for override in set().union(*said) if _makes_no_difference(override, groups, said)}
@@ -150,14 +150,14 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def _said(runs: Sequence[Run]) -> set[str]:
-    """The overrides that all runs of a group have and that bear on the result, but those that name it."""
+    """The overrides that all runs of a group have and that affect the result, without those that are in the name."""
     said = set.intersection(*({override.lstrip("+") for override in run["overrides"]} for run in runs))
     keys = {override: split_override(override)[0] for override in said}
     return {override for override, key in keys.items() if not apart(key) and key not in _NAMING}
 
 
 def _makes_no_difference(override: str, groups: Sequence[Sequence[Run]], said: Sequence[set[str]]) -> bool:
-    """Whether all groups have it, or have the settings that it makes, or the same choice by default."""
+    """Whether all groups have the override, or the settings that it makes, or the same choice by default."""
     if all(override in own for own in said):
         return True
     key, value = split_override(override)
@@ -196,7 +196,7 @@ def _start(digest: object) -> str:
 
 
 def _told_apart(names: Sequence[str], groups: Sequence[Sequence[Run]]) -> list[str]:
-    """Names, and after those that several groups have the settings in which these differ."""
+    """The names; equal ones are followed by the settings that differ."""
     lines = [setting_lines(runs[0]) for runs in groups]
     told = []
     for name, own in zip(names, lines, strict=True):

@@ -1,4 +1,4 @@
-"""Load the results of runs: where they lie below folders, what they hold, and why others have none."""
+"""Loads the results of runs: finds their folders, reads them, and explains why some have no result."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from oponm.report.settings import read_settings, run_name, setting_key
 from oponm.report.text import printable
 from oponm.run_files import CONFIG_FILE, RESULT_FILE
 
-SUMMARY = "sweep.json"  # of a sweep: how each of its jobs ended
-_WANDB = "wandb"  # keeps a config.yaml of its own in each run
+SUMMARY = "sweep.json"  # file of a sweep: how each of its jobs ended
+_WANDB = "wandb"  # has a config.yaml of its own in each run
 _OURS = {CONFIG_FILE, RESULT_FILE, SUMMARY, "multirun.yaml", "report.html"}
-_TOLD = 20  # strange folders that are told one by one
-_NAMED = 20  # problems that are told where there is nothing else to tell
+_TOLD = 20  # other folders that are listed one by one
+_NAMED = 20  # problems that are listed if no run was found
 
 
 def collect_runs(folders: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read every training run below the given folders.
+    """Read all training runs in the given folders.
 
     Args:
-        folders: of runs, or above several.
+        folders: folders of runs, or folders that contain several.
 
     Returns:
         The contents of each ``result.json``, in order of their paths, each with its ``folder`` (a ``Path``) and
-        ``settings`` (see :func:`~oponm.report.settings.read_settings`); and one line for each run that failed, is not
-        finished, unreadable or a repeat, and for each folder that is missing or is none of a run.
+        ``settings`` (see :func:`~oponm.report.settings.read_settings`); and a line for each run that failed, is
+        unfinished, unreadable or repeated, and for each folder that is missing or holds no run.
 
     Raises:
-        InputError: where no finished run is found at all; it tells what is there.
+        InputError: if no finished run is found; it lists what was found.
 
     Example:
         >>> import tempfile
@@ -79,7 +79,7 @@ def _nothing_found(folders: list[Path], problems: list[str]) -> str:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """A run, if it can be read, and what is to be said of it."""
+    """A run, or None if it cannot be read, and a line for each problem."""
     config, result = folder / CONFIG_FILE, folder / RESULT_FILE
     try:
         settings = read_settings(config)
@@ -100,7 +100,7 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Keep one run of each setting and seed: a second is the same again, and would make errors look smaller."""
+    """Keep one run of each setting and seed: a repetition would make standard errors look smaller."""
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     lines = []
     for run in runs:
@@ -113,12 +113,12 @@ def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
 
 
 class Found(NamedTuple):
-    """What lies below a folder.
+    """The contents of a folder.
 
     Attributes:
         runs: folders with a ``config.yaml``, in order of their paths.
         sweeps: folders with a ``sweep.json``.
-        problems: a line for each folder that is none of a run and holds none.
+        problems: a line for each folder that neither is nor contains a run's folder.
     """
 
     runs: list[Path]
@@ -127,10 +127,10 @@ class Found(NamedTuple):
 
 
 def find_runs(folder: Path) -> Found:
-    """Look through a folder and all below it.
+    """Search a folder and all folders in it for runs.
 
     Args:
-        folder: one that exists.
+        folder: an existing folder.
 
     Example:
         >>> import tempfile
@@ -151,7 +151,7 @@ def find_runs(folder: Path) -> Found:
     for path, below, names in os.walk(folder, onerror=note):
         below[:] = sorted(name for name in below if name != _WANDB)
         files[Path(path)] = set(names)
-        for name in _OURS & set(below):  # a folder in the place of a file is told of when it is read
+        for name in _OURS & set(below):  # a folder in place of a file is reported when it is read
             files[Path(path)].add(name)
     runs = [path for path, names in files.items() if CONFIG_FILE in names]
     sweeps = [path for path, names in files.items() if SUMMARY in names]
@@ -165,13 +165,13 @@ def find_runs(folder: Path) -> Found:
 
 
 def _strange(folder: Path, files: dict[Path, set[str]]) -> list[Path]:
-    """Of the folders that are not in a run, those that hold nothing of ours, without those below them."""
+    """The topmost folders outside of runs that contain no file of a run or sweep."""
     known = {folder}
     for path, names in files.items():
         if names & _OURS:
             known |= {path, *path.parents}
     in_run = {path for path, names in files.items() if CONFIG_FILE in names}
-    for path in files:  # from the top down
+    for path in files:  # parents come first
         if path.parent in in_run:
             in_run.add(path)
     return [
@@ -182,13 +182,13 @@ def _strange(folder: Path, files: dict[Path, set[str]]) -> list[Path]:
 
 
 def failures(sweep: Path) -> dict[Path, str]:
-    """Why each job of a sweep failed that did, by the folder that was to be its run's.
+    """The reason why each failed job of a sweep failed, by the folder of its run.
 
     Args:
-        sweep: its folder.
+        sweep: the sweep's folder.
 
     Returns:
-        None of a file that is missing, or that no sweep wrote.
+        The reasons; empty if the file is missing or not a sweep's.
 
     Example:
         >>> import tempfile
@@ -210,10 +210,10 @@ def failures(sweep: Path) -> dict[Path, str]:
 
 
 def why_unfinished(run: Path) -> str | None:
-    """Why a run failed, if it was a job of a sweep that says so.
+    """The reason why a run failed, if it was a job of a sweep that recorded one.
 
     Args:
-        run: its folder, below the sweep's.
+        run: the run's folder, inside the sweep's.
     """
     for sweep in run.parents:
         if (sweep / SUMMARY).is_file():
@@ -222,7 +222,7 @@ def why_unfinished(run: Path) -> str | None:
 
 
 def never_begun(sweeps: Iterable[Path]) -> list[str]:
-    """A line for each job that failed before it had a folder.
+    """A line for each job that failed before its folder was made.
 
     Args:
         sweeps: folders of sweeps.

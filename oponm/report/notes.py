@@ -1,4 +1,4 @@
-"""What a reader of the tables has to know."""
+"""Notes for readers of the tables."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from oponm.report.published import difference_sources, published_fifths, publish
 from oponm.report.settings import settings_of
 from oponm.report.text import value_text
 
-_TOLD = 3  # training splits whose counts are told
+_TOLD = 3  # largest number of training splits whose counts are listed
 
 
 def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> list[str]:
-    """What a reader of the tables has to know.
+    """The notes that readers of the tables need.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
-        comparisons: see :func:`~oponm.report.compare`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
     lines = ["percent, mean ± standard error over seeds; seconds a run, those of reused phases included"]
     lines += shot_notes(groups)
@@ -32,7 +32,7 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         )
     lines += remarks(groups)
     if any(group.tuned_on_test for group in groups):
-        lines.append("* the test set doubled as validation set (data.val=test): figures of a best epoch flatter")
+        lines.append("* the test set doubled as validation set (data.val=test): figures of the best epoch are too good")
     if comparisons:
         lines.append(
             "differences in points, paired on equal seeds and split, with 95 % confidence intervals (t distribution); "
@@ -41,18 +41,20 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         )
         if sources := difference_sources(comparisons):
             lines.append(f"{', '.join(sources)} among the differences: published, in points of top-1 accuracy")
-        lines.append("intervals and tests speak of other seeds, not of another draw of the training or test images")
+        lines.append(
+            "intervals and tests account for the choice of seeds, not for another draw of the training or test images"
+        )
     return lines
 
 
 def shot_notes(groups: Sequence[Group]) -> list[str]:
-    """The thresholds of many, medium and few, and the class counts that they are held against.
+    """The thresholds of many, medium and few, and the class counts that they apply to.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
 
     Returns:
-        A line for each pair of thresholds; none for runs whose config is not known.
+        A line for each pair of thresholds; none for runs without a known config.
 
     Example:
         >>> settings = {"shots.many_over": 100, "shots.few_under": 20}

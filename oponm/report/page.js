@@ -65,7 +65,7 @@ shadeAll();
 
 const MARKS = ["M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", "M-3-3h6v6h-6z", "M0-4l4 4-4 4-4-4z", "M0-4l4 7h-8z", "M0 4l4-7h-8z"];
 const style = slot => `s${slot % 8}`;
-const dash = slot => ` d${slot % 5}`;  // with the colours, forty lines that differ; gaps show a line below that coincides
+const dash = slot => ` d${slot % 5}`;  // with the colors, forty lines that differ; gaps show a line below that coincides
 const mark = (slot, x, y) => node("path", {class: style(slot), d: MARKS[slot % MARKS.length], transform: `translate(${x} ${y})`});
 
 function niceTicks(low, high, about) {
@@ -236,7 +236,7 @@ function matrixFigure(split, shown) {
   const figure = document.getElementById("confusion"), having = shown.filter(group => group.confusion);
   figure.hidden = having.length === 0;
   if (figure.hidden) return;
-  find("p", figure).textContent = "A row is a true class, a column what it is taken for, both from most (top, left) to fewest training images; the stronger the colour, the more (its strength is the square root of the share). Point at or tap a cell for its share.";
+  find("p", figure).textContent = "A row is a true class, a column what it is taken for, both from most (top, left) to fewest training images; the stronger the color, the more (its strength is the square root of the share). Point at or tap a cell for its share.";
   const colour = getComputedStyle(document.documentElement).getPropertyValue("--cell").split(",").map(Number);
   const names = split.bins, size = names.length;
   find(".matrices", figure).replaceChildren(...having.map(group => {

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs no other file and no network."""
+"""Writes a report as one HTML page that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from oponm.report.tables import report_tables
 
 
 def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
-    """Tables that can be sorted, and figures by class, by epoch, of confusions and of noise.
+    """The HTML page: tables that can be sorted, and figures by class, by epoch, of confusions and of noise.
 
-    It holds means of groups alone, with classes and epochs thinned, so that its size goes with the number of groups.
-    Whatever names hold is text; a content security policy lets no script run but the page's own.
+    It contains only means of groups, with classes and epochs thinned, so its size grows with the number of groups.
+    Names are escaped as text; a content security policy allows only the page's own script.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
-        comparisons: see :func:`~oponm.report.compare`.
-        problems: lines about runs that are left out.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
+        problems: lines about runs that were left out.
 
     Returns:
-        HTML, to be written as UTF-8.
+        HTML, to write as UTF-8.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -47,7 +47,7 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
     environment = Environment(
         loader=FunctionLoader(_own_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    # A name may be broken after these, and where a line holds nothing else.
+    # Names may break after these characters, and at them if a line contains nothing else.
     environment.filters["breakable"] = lambda name: Markup("<wbr>").join(re.split(r"(?<=[_/=,.])", name))
     environment.filters["sortable"] = _sortable
     tables = {table.name: table.chosen(table.wide) for table in report_tables(groups, comparisons)}
@@ -73,7 +73,7 @@ def _own_file(name: str) -> str:
 
 
 def _sortable(value: float | str) -> float | str:
-    """What a cell is sorted by; nothing where nothing is known."""
+    """The value that a cell is sorted by; empty if it is unknown."""
     return value if isinstance(value, str) else "" if math.isnan(value) else round(value, 8)
 
 
@@ -82,13 +82,13 @@ def _hash(text: str) -> str:
 
 
 def _json(content: Any) -> str:
-    """JSON that no HTML parser takes for the end of its element."""
+    """JSON that cannot end its HTML element."""
     text = json.dumps(_finite(content), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _finite(content: Any) -> Any:
-    """NaN as null, which is what JSON has for it."""
+    """The content with NaN as null, as JSON has no NaN."""
     if isinstance(content, Mapping):
         return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):

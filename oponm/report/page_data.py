@@ -1,4 +1,4 @@
-"""What the figures of the page draw: means of groups, classes and epochs thinned."""
+"""Data of the page's figures: means of groups, with classes and epochs thinned."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SHOWN = 5  # groups in the figures before the reader chooses
 
 
 def figure_data(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """All figures of all groups; page.js draws those that are chosen.
+    """The data of all figures of all groups; page.js draws the chosen ones.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
-        comparisons: see :func:`~oponm.report.compare`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
     against = {id(comparison.group): comparison for comparison in comparisons}
     return {
@@ -34,12 +34,12 @@ def highlights(groups: Sequence[Group], comparisons: Sequence[Comparison], most:
     """The groups to look at first: the baselines, then the best by balanced accuracy.
 
     Args:
-        groups: on one split.
-        comparisons: see :func:`~oponm.report.compare`.
-        most: how many.
+        groups: groups of one split.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
+        most: largest number of groups.
 
     Returns:
-        At most so many, in their order.
+        At most ``most`` groups, in the order of ``groups``.
     """
     bases = {id(comparison.baseline) for comparison in comparisons}
 
@@ -52,7 +52,7 @@ def highlights(groups: Sequence[Group], comparisons: Sequence[Comparison], most:
 
 
 def _splits(groups: Sequence[Group]) -> list[list[int]]:
-    """Places of the groups of each split, in order of appearance."""
+    """The indices of the groups of each split, in order of appearance."""
     places: dict[Any, list[int]] = {}
     for place, group in enumerate(groups):
         places.setdefault(group.split, []).append(place)
@@ -64,10 +64,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def summary(groups: Sequence[Group]) -> str:
-    """How many runs there are of what.
+    """The numbers of runs, settings and training splits, as text.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
     """
     runs = sum(len(group.runs) for group in groups)
     return (
@@ -85,10 +85,10 @@ def _label(group: Group) -> str:
 
 
 def provenance(groups: Sequence[Group]) -> list[str]:
-    """Splits, git commits and versions of the runs, a line each.
+    """Splits, git commits and versions of the runs, as lines.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
     """
     lines = [_label(groups[places[0]]) for places in _splits(groups)]
     runs = [run for group in groups for run in group.runs]
@@ -130,6 +130,6 @@ def _group_data(group: Group, comparison: Comparison | None) -> dict[str, Any]:
 
 
 def _scaled(name: str, values: Sequence[float]) -> list[float]:
-    """Four digits; shares in percent."""
+    """Values with four digits; shares in percent."""
     factor = 1 if name in ("train/loss", "lr") else 100
     return [float(f"{factor * value:.4g}") for value in values]

@@ -1,4 +1,4 @@
-"""Paired differences on equal seeds: mean, confidence interval, test."""
+"""Paired differences over equal seeds: mean, confidence interval, test."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean paired difference; what cannot be told is NaN.
+    """A mean paired difference; unknown values are NaN.
 
     Attributes:
         n: number of pairs.
-        mean: of the differences.
+        mean: mean of the differences.
         low: lower end of the 95 % confidence interval.
-        high: its upper end.
-        p: of the two-sided paired t-test that the mean is zero.
+        high: upper end of the interval.
+        p: p-value of the two-sided paired t-test that the mean is zero.
     """
 
     n: int
@@ -30,18 +30,18 @@ class Difference:
 
 
 def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Difference:
-    """Compare two settings seed by seed: what seeds share (initial weights, order of images) cancels.
+    """Compare two settings seed by seed: effects that a seed shares (initial weights, order of images) cancel.
 
-    With differences d_1 ... d_n over the seeds that both have, the mean is m = sum(d_i) / n, the interval
-    m ± t_{0.975, n-1} s / sqrt(n) with the sample deviation s, and p that of Student's paired t-test.
+    With differences d_1 ... d_n over the common seeds, the mean is m = sum(d_i) / n, the interval is
+    m ± t_{0.975, n-1} s / sqrt(n) with the sample deviation s, and p is that of Student's paired t-test.
 
     Args:
         values: a metric by seed.
-        baseline: the same of the setting to compare with.
+        baseline: the same metric of the setting to compare with.
 
     Returns:
-        The difference. Fewer than two pairs have no interval; neither have differences that are all the same, whose
-        deviation of zero says that the metric is coarse, not that the difference is certain.
+        The difference. There is no interval for fewer than two pairs, nor for equal differences, whose deviation of
+        zero means that the metric is coarse, not that the difference is certain.
 
     Example:
         >>> difference = paired_difference({0: 0.5, 1: 0.7, 2: 0.9}, {0: 0.4, 1: 0.5, 2: 0.6, 3: 0.1})
@@ -67,7 +67,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number: p_(i) becomes max_{j <= i} min(1, (m - j + 1) p_(j)).
 
     Args:
-        p_values: of m tests; NaN stands for none, and stays.
+        p_values: p-values of m tests; NaN means no test, and stays NaN.
 
     References:
         Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 1979.

@@ -1,9 +1,9 @@
-"""What others published of the same runs, by the table ``results/published.csv``.
+"""Published figures for the same runs, from the table ``results/published.csv``.
 
-A line of the table is one figure: its ``source``, what kind of ``figure`` it is (top-1 ``accuracy`` in percent,
+A line of the table is one figure: its ``source``, the kind of its ``figure`` (top-1 ``accuracy`` in percent,
 accuracy by ``fifths`` of the classes, or the ``lead`` over the method ``minus`` in points, from least to most), its
-``value``, and a ``note`` for readers. Every other column is a choice or a setting, by the name that the command line
-has for it; where it is empty, nothing is asked.
+``value``, and a ``note`` for readers. Every other column is a choice or a setting, named as on the command line; an
+empty cell matches every run.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from oponm.report.text import printable, value_text
 
 FIFTHS = ("head", "2.", "3.", "4.", "tail")
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Beside the package in a checkout, inside it once installed as a wheel.
+# In a checkout the file is beside the package, in a wheel inside it.
 _FILES = (_PACKAGE / "published.csv", _PACKAGE.parent / "results/published.csv")
 FILE = next(file for file in _FILES if file.is_file())
 _OF_FIGURES = ("source", "figure", "value", "minus", "note")
-_CLOSE = 1e-3  # between numbers that are one setting: thirds and sixths are rounded in the table
+_CLOSE = 1e-3  # numbers this close are equal: thirds and sixths are rounded in the table
 
 
 @cache
 def published_lines(file: Path) -> list[dict[str, str]]:
-    """The lines of the table.
+    """Read the lines of the table.
 
     Args:
-        file: of the table.
+        file: file of the table.
 
     Example:
         >>> {line["source"] for line in published_lines(FILE)} == {"paper", "reproduction", "authors"}
@@ -44,7 +44,7 @@ def published_lines(file: Path) -> list[dict[str, str]]:
 
 
 def published_of(run: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The lines of the table that are of what was run.
+    """The lines of the table that match a run.
 
     Args:
         run: content of its ``result.json``, with ``settings`` where they are known.
@@ -57,15 +57,15 @@ def published_of(run: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def published_figures(group: Group) -> dict[str, float]:
-    """Published top-1 accuracy of the same, in percent, by source."""
+    """Published top-1 accuracy for a group's setting, in percent, by source."""
     return {line["source"]: float(line["value"]) for line in _lines(group, "accuracy")}
 
 
 def published_sources(groups: Sequence[Group]) -> list[str]:
-    """Who published figures of these runs, in order of appearance.
+    """The sources of published figures for these runs, in order of appearance.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
     """
     return list(dict.fromkeys(source for group in groups for source in published_figures(group)))
 
@@ -73,11 +73,11 @@ def published_sources(groups: Sequence[Group]) -> list[str]:
 def published_difference(comparison: Comparison) -> dict[str, tuple[float, float]]:
     """Published leads of a group over its baseline, in points, by source: from least to most.
 
-    They are those that are published of the group's runs for that baseline, and else the difference of the two figures
-    of a source that has published both.
+    A lead that is published for the group's runs over that baseline is taken; else the difference of the two figures of
+    a source that has published both.
 
     Args:
-        comparison: see :func:`~oponm.report.compare`.
+        comparison: a comparison, see :func:`~oponm.report.compare`.
     """
     ours, others = published_figures(comparison.group), published_figures(comparison.baseline)
     found = {source: (apart := round(ours[source] - others[source], 6), apart) for source in ours if source in others}
@@ -89,16 +89,16 @@ def published_difference(comparison: Comparison) -> dict[str, tuple[float, float
 
 
 def difference_sources(comparisons: Sequence[Comparison]) -> list[str]:
-    """Who published such differences, in order of appearance.
+    """The sources of such published differences, in order of appearance.
 
     Args:
-        comparisons: see :func:`~oponm.report.compare`.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
     return list(dict.fromkeys(source for comparison in comparisons for source in published_difference(comparison)))
 
 
 def lead(bounds: tuple[float, float] | None) -> str:
-    """A published difference, as precise as it was stated.
+    """Format a published difference, as precisely as it was stated.
 
     Args:
         bounds: least and most; None if nothing was published.
@@ -118,10 +118,10 @@ def published_fifths(group: Group) -> dict[str, list[float]]:
 
 
 def remarks(groups: Sequence[Group]) -> list[str]:
-    """What has to be known of published figures, a line for all groups that it is said of.
+    """The notes on published figures, a line for all groups that a note applies to.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
     """
     said: dict[str, list[str]] = {}
     for group in groups:
@@ -131,7 +131,7 @@ def remarks(groups: Sequence[Group]) -> list[str]:
 
 
 def remark(group: Group) -> str:
-    """What has to be known of a group's published figures."""
+    """The note on a group's published figures."""
     return printable("; ".join(dict.fromkeys(line["note"] for line in published_of(group.runs[0]) if line["note"])))
 
 
@@ -140,7 +140,7 @@ def _lines(group: Group, figure: str) -> list[dict[str, str]]:
 
 
 def _is_of(line: Mapping[str, str], run: Mapping[str, Any]) -> bool:
-    """Whether a run has all choices and settings of a line."""
+    """Whether a run matches all choices and settings of a line."""
     asked = {key: value for key, value in line.items() if value and key not in _OF_FIGURES}
     if any("." not in key and run.get("choices", {}).get(key) != value for key, value in asked.items()):
         return False

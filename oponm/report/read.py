@@ -1,4 +1,4 @@
-"""A report in one call: from run folders to groups, comparisons and files."""
+"""Makes a report in one call: from run folders to groups, comparisons and files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from oponm.report.write import write_report
 
 
 class Report(NamedTuple):
-    """Runs, sorted and compared.
+    """Runs, grouped and compared.
 
     Attributes:
-        groups: runs that differ in nothing but the seed.
-        comparisons: each group against the baseline of its split.
-        problems: a line for each run that is left out.
+        groups: runs that differ only in the seed.
+        comparisons: comparisons of each group with the baseline of its split.
+        problems: a line for each run that was left out.
     """
 
     groups: list[Group]
@@ -32,7 +32,7 @@ class Report(NamedTuple):
         """Write ``report.md``, ``.tex``, ``.csv``, ``.png`` and ``.html``; see :func:`~oponm.report.write_report`.
 
         Args:
-            folder: made if need be. Files of an earlier report are replaced when all new ones are written.
+            folder: the folder; made if needed. Files of an earlier report are replaced when all new ones are written.
 
         Returns:
             The files.
@@ -63,14 +63,14 @@ def read_report(runs: Iterable[str | PathLike[str]], baseline: str | None = None
     """Read runs and compare their methods.
 
     Args:
-        runs: folders of runs, or folders above several; a :class:`~oponm.training.Run` is a path to its own.
-        baseline: see :func:`~oponm.report.compare`.
+        runs: folders of runs, or folders that contain several; a :class:`~oponm.training.Run` counts as its folder.
+        baseline: name of the group to compare with, see :func:`~oponm.report.compare`.
 
     Returns:
-        Groups, comparisons, and a line for all that is left out; it shows as its table in a notebook.
+        Groups, comparisons, and a line for each run that was left out; a notebook shows its table.
 
     Raises:
-        InputError: where no finished run is found at all, or for a baseline that there is not.
+        InputError: if no finished run is found, or for an unknown baseline.
 
     Example:
         >>> from oponm.data import DigitsLT

@@ -1,4 +1,4 @@
-"""Tables for the terminal, as Markdown, as LaTeX and as CSV."""
+"""Renders tables for the terminal, as Markdown, as LaTeX and as CSV."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _LEADING = ("method", "seeds", "baseline", "pairs")  # columns of each spreadshe
 
 
 def terminal(table: Table) -> TerminalTable:
-    """A table whose columns of texts may be folded, between words where it can be; numbers are not.
+    """A table for the terminal; text columns may wrap, preferably between words; numbers do not.
 
     Args:
-        table: see :func:`~oponm.report.report_tables`.
+        table: a table, see :func:`~oponm.report.report_tables`.
     """
     shown = TerminalTable(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table = table.chosen(table.brief)
@@ -46,15 +46,15 @@ def terminal(table: Table) -> TerminalTable:
             longest = max(map(len, [*column.name.split(), *cells]))
             shown.add_column(column.name.replace(" ", "\n"), justify="right", no_wrap=True, min_width=longest)
     for row in table.rows:
-        shown.add_row(*(Text(cell.text) for cell in row))  # not markup: names may hold brackets
+        shown.add_row(*(Text(cell.text) for cell in row))  # no markup, as names may contain brackets
     return shown
 
 
 def markdown(table: Table) -> str:
-    """A table as Markdown.
+    """Render a table as Markdown.
 
     Args:
-        table: see :func:`~oponm.report.report_tables`.
+        table: a table, see :func:`~oponm.report.report_tables`.
 
     Returns:
         Lines with a final line break.
@@ -64,11 +64,11 @@ def markdown(table: Table) -> str:
 
 
 def markdown_rows(rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A Markdown table, its numbers to the right.
+    """Render rows as a Markdown table with numbers aligned right.
 
     Args:
-        rows: of cells, the head first.
-        texts: how many columns, from the left, are no numbers.
+        rows: rows of cells, the header first.
+        texts: number of text columns, which come first.
 
     Example:
         >>> print(markdown_rows([["method", "seeds"], ["erm", "3"]], texts=1), end="")
@@ -82,7 +82,7 @@ def markdown_rows(rows: Sequence[Sequence[str]], texts: int) -> str:
 
 
 def markdown_text(text: str) -> str:
-    r"""Text that Markdown shows as it is: no column borders, no HTML.
+    r"""Escape text for Markdown: no column borders, no HTML.
 
     Example:
         >>> markdown_text("<b>|x")
@@ -92,11 +92,11 @@ def markdown_text(text: str) -> str:
 
 
 def latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
-    """Tables as ``tabular`` environments to be put into a float, in the manner of booktabs.
+    """Render tables as ``tabular`` environments, in the style of booktabs, for use in a float.
 
     Args:
-        tables: see :func:`~oponm.report.report_tables`.
-        notes: comments at the top, see :func:`~oponm.report.notes`.
+        tables: the tables, see :func:`~oponm.report.report_tables`.
+        notes: lines for comments at the top, see :func:`~oponm.report.notes`.
 
     Returns:
         LaTeX that needs the packages booktabs and, for quotation marks in names, fontenc with T1.
@@ -107,7 +107,7 @@ def latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""Text that LaTeX prints as it is.
+    r"""Escape text for LaTeX.
 
     Example:
         >>> latex_text("open noise.delta=50% a_b")
@@ -117,10 +117,10 @@ def latex_text(text: str) -> str:
 
 
 def spreadsheet(tables: Sequence[Table]) -> str:
-    """All that the tables know of a group in one line, in full precision, for programs.
+    """Render all values of the tables as CSV, one line per group, in full precision, for programs.
 
     Args:
-        tables: see :func:`~oponm.report.report_tables`.
+        tables: the tables, see :func:`~oponm.report.report_tables`.
 
     Returns:
         CSV with a header; unknown figures are empty. Figures are shares, but published ones stay in percent, and
@@ -147,7 +147,7 @@ def spreadsheet(tables: Sequence[Table]) -> str:
 
 
 def _texts(table: Table) -> tuple[list[list[str]], int]:
-    """The rows of a table in a text, the head first, and how many columns from the left are no numbers."""
+    """The rows of a table for a text, the header first, and the number of text columns, which come first."""
     table = table.chosen(table.brief)
     head = [column.name for column in table.columns]
     return [head, *([cell.text for cell in row] for row in table.rows)], sum(c.kind == "text" for c in table.columns)
@@ -162,7 +162,7 @@ def _tabular(rows: Sequence[Sequence[str]], texts: int) -> str:
 
 
 def _latex_cell(cell: str, numeric: bool) -> str:
-    """A number in mathematics, where a hyphen is a minus sign."""
+    """Set a number in math mode, where a hyphen is a minus sign."""
     if numeric and _NUMBER.fullmatch(cell):
         return "--" if cell == "-" else f"${cell.replace(' ± ', chr(92) + 'pm ').replace(' [', chr(92) + ' [')}$"
     return latex_text(cell)
@@ -175,5 +175,5 @@ def _exact(value: float | str) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
+    """Text that no spreadsheet interprets as a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

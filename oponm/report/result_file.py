@@ -1,4 +1,4 @@
-"""Whether the content of a ``result.json`` is that of a training run: files of others may hold anything."""
+"""Checks that the content of a ``result.json`` is a training run's: other programs' files may hold anything."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from oponm.metrics.confusion import CONFUSION_FILE
 
 
 def check_result(content: Any) -> list[str]:
-    """Check what tables and figures are made of; figures that cannot be drawn are taken out.
+    """Check the values that tables and figures need; values that cannot be drawn are removed.
 
     Args:
-        content: of a ``result.json``. Of the parts that only figures need (``confusion_matrix``, ``noise_histogram``,
-            ``phases``), those of another shape are removed.
+        content: content of a ``result.json``. Parts that only figures need (``confusion_matrix``, ``noise_histogram``,
+            ``phases``), are removed if their shape is wrong.
 
     Returns:
         One line for each part removed.
 
     Raises:
-        ValueError: naming the first key without which there is no row in a table.
+        ValueError: naming the first required key that is missing or wrong.
 
     Example:
         >>> check_result({"metrics": {"accuracy": 0.5}})
@@ -54,7 +54,7 @@ def _number(value: Any) -> bool:
 
 
 def _share(value: Any) -> bool:
-    """In [0, 1], or None or NaN: of a class without test images."""
+    """Whether a value is in [0, 1], or None or NaN, as for a class without test images."""
     return value is None or (_number(value) and not (value < 0 or value > 1))
 
 
@@ -71,10 +71,10 @@ def _strings(value: Any) -> bool:
 
 
 def _amounts(value: Any, *shape: int) -> bool:
-    """Numbers of at least 0, in lists of that shape."""
+    """Whether a value is nested lists of that shape with numbers of at least 0."""
     try:
         amounts = np.array(value)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # lists of different lengths
         return False
     return amounts.shape == shape and amounts.dtype.kind in "iuf" and bool(np.all((amounts >= 0) & (amounts < np.inf)))
 

@@ -1,4 +1,4 @@
-"""What was computed in a run: its resolved settings without the seed and what no result depends on."""
+"""The settings that determine a run's result: resolved, without the seed and settings that affect no result."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from oponm.report.text import printable, value_text
 from oponm.run_settings import FREE, determining_settings, recipe_and_method
 
-# Beside what a run may change when it resumes: the seed, and how files are read.
+# In addition to settings that a resumed run may change: the seed, and how files are read.
 _APART = FREE | {"seed", "hydra", "sweep", "hparams_search"}
 _APART |= {f"data.{key}" for key in ("num_workers", "pack", "verify", "on_error", "download")}
-_APART |= {f"data.{key}" for key in ("on_duplicate", "on_missing_class", "nested")}  # digests tell what they changed
-_PLACES = ("data.root", "data.lists")  # where a known content lies does not change it
+_APART |= {f"data.{key}" for key in ("on_duplicate", "on_missing_class", "nested")}  # digests show their effect
+_PLACES = ("data.root", "data.lists")  # the location of known content does not matter
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    r"""The settings in a run's ``config.yaml`` that determine its result, by their full keys.
+    r"""Read the settings in a run's ``config.yaml`` that determine its result, by their full keys.
 
     Args:
         path: the file.
@@ -48,7 +48,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a resolved config that determine a result, but the seed; those that are null are left out.
+    """The settings of a resolved config that determine a result, except the seed; null settings are left out.
 
     Args:
         config: plain values, as ``config.yaml`` holds them.
@@ -60,18 +60,18 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     found = determining_settings(config, _APART)
     data = config.get("data")
     if not isinstance(data, Mapping) or not data.get("pack") or data.get("in_memory", True):
-        found.pop("data.pack_size", None)  # only of packs that are streamed does it change the pixels
+        found.pop("data.pack_size", None)  # it changes the pixels of streamed packs only
     return {key: value for key, value in found.items() if value is not None}
 
 
 def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run; those of one whose config is not known are its choices and overrides.
+    """The settings of a run; without a known config they are its choices and overrides.
 
     Args:
         run: content of its ``result.json``, with ``settings`` where they are known, see :func:`read_settings`.
 
     Returns:
-        By full key; ``code`` stands for the content of the user's own files that the run executed, if there were some.
+        The settings by full key; ``code`` stands for the content of the user's own files that the run executed, if any.
 
     Example:
         >>> settings_of({"choices": {"method": "open"}, "overrides": ["+norm=aux", "seed=1"]})
@@ -82,7 +82,7 @@ def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
     else:
         told = dict(split_override(override) for override in run["overrides"])
         settings = {key: value for key, value in {**run["choices"], **told}.items() if not apart(key)}
-    if run.get("code"):  # a user's own, by file
+    if run.get("code"):  # the user's own code, by file
         settings["code"] = hashlib.sha256(json.dumps(run["code"], sort_keys=True).encode()).hexdigest()[:8]
     if run.get("content_digest"):
         settings = {key: value for key, value in settings.items() if key not in _PLACES}
@@ -90,20 +90,20 @@ def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
-    """What runs of a group share: all settings but the seed, and what was trained and tested on.
+    """The key that runs of a group share: all settings except the seed, and the data of training and test.
 
     Args:
-        run: see :func:`settings_of`.
+        run: content of its ``result.json``, see :func:`settings_of`.
     """
     digests = [run.get("content_digest") or run.get("split_digest"), run.get("test_digest"), run.get("val_digest")]
     return (*(str(digest or "") for digest in digests), str(run.get("test_counts", "")), *setting_lines(run))
 
 
 def setting_lines(run: Mapping[str, Any]) -> list[str]:
-    """The settings of a run as the command line has them, sorted.
+    """The settings of a run in the command line's form, sorted.
 
     Args:
-        run: see :func:`settings_of`.
+        run: content of its ``result.json``, see :func:`settings_of`.
 
     Example:
         >>> setting_lines({"settings": {"norm.kind": "dar", "data.imbalance_ratio": 50.0}})
@@ -113,7 +113,7 @@ def setting_lines(run: Mapping[str, Any]) -> list[str]:
 
 
 def run_name(run: Mapping[str, Any]) -> str:
-    """The experiment that was chosen and the method, see :func:`~oponm.run_settings.recipe_and_method`.
+    """The experiment and the method of a run, see :func:`~oponm.run_settings.recipe_and_method`.
 
     Args:
         run: content of its ``result.json``.
@@ -122,7 +122,7 @@ def run_name(run: Mapping[str, Any]) -> str:
 
 
 def split_override(override: str) -> tuple[str, str]:
-    """The key of an override of the command line, and its value.
+    """Split an override of the command line into key and value.
 
     Example:
         >>> split_override("+noise.delta=0.5")
@@ -133,7 +133,7 @@ def split_override(override: str) -> tuple[str, str]:
 
 
 def apart(key: str) -> bool:
-    """Whether a key, or a group that it is in, determines no result.
+    """Whether a key, or a group that contains it, affects no result.
 
     Example:
         >>> apart("logger.wandb.project"), apart("hydra/launcher"), apart("data.imbalance_ratio")

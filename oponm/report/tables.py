@@ -1,4 +1,4 @@
-"""The tables of a report: one shape, which the terminal, Markdown, LaTeX, CSV and the page all show."""
+"""The tables of a report in one form, which the terminal, Markdown, LaTeX, CSV and the page render."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from oponm.report.text import printable
 
 METRICS = ("balanced_accuracy", "many", "medium", "few")
 TESTED = ("balanced_accuracy", "few")
-PLOT_WIDTH = 120  # of the intervals drawn in the page, as in page.html
+PLOT_WIDTH = 120  # width of the intervals drawn in the page, as in page.html
 _EDGE = 4.0
 _FURTHER = ("accuracy", "top5_accuracy", "macro_f1", "geometric_mean", "ece")
 _NAMES = {"top5_accuracy": "top-5", "macro_f1": "macro F1", "geometric_mean": "geometric mean", "ece": "ECE"}
@@ -32,14 +32,14 @@ _NAMES = {"top5_accuracy": "top-5", "macro_f1": "macro F1", "geometric_mean": "g
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table says in one place.
+    """A cell of a table.
 
     Attributes:
         text: for readers.
-        value: what the cell is sorted by; NaN where nothing is known.
+        value: the value to sort by; NaN if it is unknown.
         below: a smaller line below the text.
-        exact: for programs, in full precision, by the name of its column in a spreadsheet.
-        plot: of an interval that is drawn, places between 0 and :data:`PLOT_WIDTH`.
+        exact: values for programs, in full precision, by column name in the spreadsheet.
+        plot: positions of a drawn interval, between 0 and :data:`PLOT_WIDTH`.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Column:
     """A column of a table.
 
     Attributes:
-        key: by which it is chosen, also in the address of the page.
+        key: key to choose the column by, also in the address of the page.
         name: its header.
         kind: ``number``, ``text`` or ``plot``.
     """
@@ -69,11 +69,11 @@ class Table:
     """Rows of cells.
 
     Attributes:
-        name: of the table.
-        columns: all there are; the first one names the rows.
-        rows: a cell a column each. The value of the first one is the name of a group.
-        brief: keys of the columns of a table in a text, in their order; none if a text leaves the table out.
-        wide: keys of the columns of a table in the page.
+        name: name of the table.
+        columns: all columns; the first one names the rows.
+        rows: a cell per column. The value of the first cell is the name of a group.
+        brief: keys of the columns in a text, in order; empty if a text leaves the table out.
+        wide: keys of the columns in the page.
     """
 
     name: str
@@ -83,10 +83,10 @@ class Table:
     wide: Sequence[str]
 
     def chosen(self, keys: Sequence[str]) -> Table:
-        """The same table with these columns alone.
+        """The table with these columns only.
 
         Args:
-            keys: of columns.
+            keys: keys of columns.
         """
         place = {column.key: number for number, column in enumerate(self.columns)}
         places = [place[key] for key in keys]
@@ -95,11 +95,11 @@ class Table:
 
 
 def report_tables(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> list[Table]:
-    """Results, paired differences and fifths of the classes, as far as they are known.
+    """The tables of results, paired differences and fifths of the classes, as far as they are known.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
-        comparisons: see :func:`~oponm.report.compare`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
 
     Returns:
         Tables called ``results``, ``differences`` and ``tail``.
@@ -115,10 +115,10 @@ def report_tables(groups: Sequence[Group], comparisons: Sequence[Comparison] = (
 
 
 def result_table(groups: Sequence[Group]) -> Table:
-    """Mean ± standard error of every metric in percent, and what others published.
+    """Mean ± standard error of every metric in percent, and published figures.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
     """
     sources = published_sources(groups)
     measured = list(dict.fromkeys(name for group in groups for run in group.runs for name in run["metrics"]))
@@ -147,7 +147,7 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
     """Differences in points with 95 % confidence intervals, p-values adjusted by Holm's method, published differences.
 
     Args:
-        comparisons: see :func:`~oponm.report.compare`.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
     first = COMPARED[0]
     sources = difference_sources(comparisons)
@@ -175,13 +175,13 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def tail_table(groups: Sequence[Group]) -> Table | None:
-    """Accuracy by fifths of the classes in percent, head to tail; what others published of it below ours.
+    """Accuracy by fifths of the classes in percent, head to tail; published figures below.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
 
     Returns:
-        A table that texts show where others published theirs; None where all groups have fewer than five classes.
+        The table; texts show it if there are published figures. None if all groups have fewer than five classes.
     """
     rows = []
     for group in groups:
@@ -203,7 +203,7 @@ def tail_table(groups: Sequence[Group]) -> Table | None:
 
 
 def percent(mean: float, error: float) -> str:
-    """A mean and its standard error.
+    """Format a mean and its standard error.
 
     Example:
         >>> percent(0.712, 0.004), percent(0.712, math.nan), percent(math.nan, math.nan)
@@ -214,7 +214,7 @@ def percent(mean: float, error: float) -> str:
 
 
 def interval(difference: Difference) -> str:
-    """A difference in points and its interval.
+    """Format a difference in points and its interval.
 
     Example:
         >>> interval(Difference(3, 0.012, -0.003, 0.027, 0.1)), interval(Difference(1, -0.012)), interval(Difference(0))
@@ -227,7 +227,7 @@ def interval(difference: Difference) -> str:
 
 
 def probability(p: float) -> str:
-    """A p-value.
+    """Format a p-value.
 
     Example:
         >>> probability(0.0314), probability(1e-9), probability(math.nan)
@@ -272,7 +272,7 @@ def _difference(comparison: Comparison, metric: str) -> list[Cell]:
 
 
 def _fifths(parts: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Cell]:
-    """A cell for each fifth; without names nothing of them for programs."""
+    """A cell for each fifth; without names, nothing for programs."""
     cells = [Cell(percent(mean, error), mean) for mean, error in parts]
     for cell, name, (mean, error) in zip(cells, names, parts, strict=False):
         cell.exact.update({name: mean, f"{name}_error": error})
@@ -280,7 +280,7 @@ def _fifths(parts: Sequence[tuple[float, float]], names: Sequence[str]) -> list[
 
 
 def _plot_scale(differences: Sequence[Difference]) -> tuple[float, float]:
-    """The range that intervals drawn in a table share; a single wide one does not press all others together."""
+    """The range that all intervals of a table share; a single wide interval does not compress the others."""
     ends = [end for d in differences for end in (d.mean, d.low, d.high) if not math.isnan(end)]
     widest = 3 * max((abs(d.mean) for d in differences if not math.isnan(d.mean)), default=0.0) or 1.0
     return max(min([0.0, *ends]), -widest), min(max([0.0, *ends]), widest)

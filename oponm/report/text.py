@@ -1,4 +1,4 @@
-"""Names and values as text that is safe to show."""
+"""Makes names and values safe to show as text."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    r"""Text in one line, without control characters.
+    r"""Text as one line without control characters.
 
     Args:
-        text: from anywhere.
+        text: any text.
 
     Returns:
-        As long as the text; what is not printable is a space.
+        Text of the same length; characters that are not printable become spaces.
 
     Example:
         >>> printable("a\nb\x1b[1m")
@@ -23,10 +23,10 @@ def printable(text: str) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A setting's value as the command line has it; equal numbers are equal texts.
+    """A setting's value in the command line's form; equal numbers give equal texts.
 
     Args:
-        value: plain, as YAML holds it.
+        value: a plain value, as in YAML.
 
     Returns:
         One line.

@@ -1,4 +1,4 @@
-"""The files of a report: all of them, each whole, or none."""
+"""Writes the files of a report: all of them, each whole, or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from oponm.report.page_data import highlights
 from oponm.report.render import latex, markdown, markdown_text, spreadsheet
 from oponm.report.tables import Table, report_tables
 
-LINES = 10  # of a panel of the figure
+LINES = 10  # lines in a panel of the figure
 
 
 def write_report(
@@ -25,10 +25,10 @@ def write_report(
     """Write ``report.md``, ``.tex``, ``.csv``, ``.png`` and ``.html``.
 
     Args:
-        groups: see :func:`~oponm.report.group_runs`.
-        comparisons: see :func:`~oponm.report.compare`.
-        problems: lines about runs that are left out.
-        folder: made if need be. Files of an earlier report are replaced when all new ones are written.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
+        problems: lines about runs that were left out.
+        folder: the folder; made if needed. Files of an earlier report are replaced when all new ones are written.
 
     Returns:
         The files.
@@ -59,7 +59,7 @@ def write_report(
 
 
 def _drawn(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list[Group]:
-    """Of each split as many groups as can be told apart."""
+    """The groups of each split that a figure can show."""
     splits = dict.fromkeys(group.split for group in groups)
     members = [[group for group in groups if group.split == split] for split in splits]
     return [group for split in members for group in highlights(split, comparisons, LINES)]

@@ -1,4 +1,4 @@
-"""Lightning's hook for synchronised batch norm, filled with this package's own, which keeps the routing."""
+"""Lightning's hook for synchronized batch norm, filled with this package's layers, which keep the routing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oponm.nn import desynchronise_batchnorm, synchronise_batchnorm
 
 
 class BatchNormSync(LayerSync):
-    """Lets batch norms standardise by the rows of all processes while a model is fitted.
+    """Lets batch norms standardize by the rows of all processes while a model is trained.
 
     For ``pytorch_lightning.Trainer(plugins=[BatchNormSync()])``, in place of its ``sync_batchnorm=True``.
 
@@ -20,7 +20,7 @@ class BatchNormSync(LayerSync):
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Synchronise, see :func:`~oponm.nn.synchronise_batchnorm`."""
+        """Synchronize the batch norms of a model by :func:`~oponm.nn.synchronise_batchnorm`."""
         return synchronise_batchnorm(model)
 
     def revert(self, model: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""From a composed config to the objects of a run; those that are given take the place of settings."""
+"""Builds the objects of a run from a composed config; objects that are given replace settings."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from oponm.training.phases import PhasePlan
 from oponm.training.rehearsal import try_parts
 
 Result = TypeVar("Result")
-_OF_NETWORKS = ("head", "weights", "classifier")  # under model, what is not the network's own
-_MISTAKES = (TypeError, AttributeError, ValueError, RuntimeError, MemoryError)  # of a setting that nobody expects
+_OF_NETWORKS = ("head", "weights", "classifier")  # keys under model that are not the network's own
+_MISTAKES = (TypeError, AttributeError, ValueError, RuntimeError, MemoryError)  # what an unexpected setting raises
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _NO_SETTING = "is no setting of this choice; 'oponm train --cfg job' lists the keys"
 
 
 class Parts(NamedTuple):
-    """What a module is made of.
+    """The parts that a module is made of.
 
     Attributes:
         plan: the phases.
-        network: with its initial weights.
-        optimizer: makes the optimizer from the parameters.
-        schedule: from the epoch to the factor of the learning rate.
-        loss: makes the loss from the class counts.
+        network: the network with its initial weights.
+        optimizer: factory of the optimizer, from the parameters.
+        schedule: factor of the learning rate as a function of the epoch.
+        loss: factory of the loss, from the class counts.
         idle: whether some weights never get a gradient.
     """
 
@@ -54,28 +54,28 @@ class Parts(NamedTuple):
 def build(
     config: DictConfig, given: Mapping[str, Any] | None = None
 ) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
-    """Make and set up data, model and phases, each part tried out with the others; nothing is written.
+    """Make and set up data, model and phases, and try each part out with the others; nothing is written.
 
     Args:
-        config: of the run.
-        given: objects in place of settings, by group.
+        config: the run's config.
+        given: objects in place of settings, by config group.
 
     Raises:
-        InputError: for whatever in the config cannot be used, by its full key.
+        InputError: naming the full key of a setting that cannot be used.
     """
     given = given or {}
     return with_full_keys(config, lambda: _build(config, given))
 
 
 def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> LongTailDataModule:
-    """Make and set up the data alone.
+    """Make and set up the data module alone.
 
     Args:
-        config: of the run.
-        given: objects in place of settings, by group.
+        config: the run's config.
+        given: objects in place of settings, by config group.
 
     Raises:
-        InputError: for whatever in the config cannot be used, by its full key.
+        InputError: naming the full key of a setting that cannot be used.
     """
     given = given or {}
 
@@ -90,11 +90,11 @@ def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> Lo
 
 
 def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
-    """Make the data module that ``data`` describes, with what other groups say of its batches; it is not set up.
+    """Make the data module from ``data`` and the groups that shape its batches; it is not set up.
 
     Args:
-        config: of the run.
-        **parts: what makes the ``augmentation``, ``noise`` or ``mixing``, in place of the config's.
+        config: the run's config.
+        **parts: factories of the ``augmentation``, ``noise`` or ``mixing``, in place of the config's.
 
     Raises:
         InputError: for a group that cannot be made.
@@ -104,12 +104,12 @@ def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
 
 
 def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str, Any] | None = None) -> Parts:
-    """Make what a module is made of, each part tried out with the others.
+    """Make the parts of a module and try each out with the others.
 
     Args:
-        config: of the run.
-        data: set up.
-        given: objects in place of settings, by group.
+        config: the run's config.
+        data: the data module, the data module, set up.
+        given: objects in place of settings, by config group.
 
     Raises:
         InputError: naming the part that cannot be used.
@@ -125,13 +125,13 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
 
 
 def build_phase_cache(config: DictConfig) -> PhaseCache | None:
-    """The folder of phases trained before, or None where ``phase_cache`` is off.
+    """The phase cache of the config, or None where ``phase_cache`` is off.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
-        InputError: if it names no folder.
+        InputError: if ``phase_cache`` is neither a folder nor off.
     """
     folder = config.phase_cache
     if folder in (None, False, "off"):
@@ -145,10 +145,10 @@ def build_callbacks(config: DictConfig) -> list[pl.Callback]:
     """The callbacks of the config, in its order.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
-        InputError: by its key, for one that cannot be made.
+        InputError: naming the key of a callback that cannot be made.
     """
     for name, settings in config.callbacks.items():
         if not OmegaConf.is_dict(settings):
@@ -161,7 +161,7 @@ def build_callbacks(config: DictConfig) -> list[pl.Callback]:
 
 
 def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
-    """Call ``make``, and complete the key that an error names to its full path in the config."""
+    """Call ``make``; where it raises an error with a key, complete the key to its full path in the config."""
     try:
         try:
             return make()
@@ -172,9 +172,9 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
         except _MISTAKES as error:
             if isinstance(error, InputError) or _at_file(error) or _at_file(error.__cause__):
                 raise
-            if unexpected := _UNEXPECTED.search(str(error)):  # of what was to be called with more than its settings
+            if unexpected := _UNEXPECTED.search(str(error)):  # a setting that the target does not take
                 raise InputError(_NO_SETTING, unexpected[1]) from error
-            # Nothing has been written or trained yet: a setting of a kind that nobody expects there.
+            # Nothing has been written or trained yet, so an unexpected value of a setting is the cause.
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise InputError(f"the configuration cannot be used ({reason}); OPONM_DEBUG=1 shows where") from error
     except InputError as error:
@@ -185,7 +185,7 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
 
 
 def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
-    build_plan(config, given)  # which costs nothing, before images are read
+    build_plan(config, given)  # first, as it costs nothing and images are slow to read
     data = build_data(config, given)
     parts = build_parts(config, data, given)
     module = LongTailModule(
@@ -207,7 +207,7 @@ def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule
 
 
 def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
-    """The object of a group: the one that was given, or the one that the settings describe."""
+    """The object of a config group: the given one, or the one that the settings describe."""
     if group in given:
         return given[group]
     try:
@@ -217,11 +217,11 @@ def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
 
 
 def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
-    """The phases of the method, laid out over the run.
+    """Lay the phases of the method out over the run.
 
     Args:
-        config: of the run.
-        given: objects in place of settings, by group.
+        config: the run's config.
+        given: objects in place of settings, by config group.
     """
     epochs, tau = config.trainer.max_epochs, config.method.tau
     if "method" in given:
@@ -234,12 +234,12 @@ def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
 def build_network(
     config: DictConfig, given: Mapping[str, Any], num_classes: int, image_shape: Sequence[int]
 ) -> nn.Module:
-    """The network with its head: its initial weights a function of ``seed``, or those of a file.
+    """Make the network with its head; its initial weights come from ``seed`` or from a file.
 
     Args:
-        config: of the run.
-        given: objects in place of settings, by group.
-        num_classes: outputs.
+        config: the run's config.
+        given: objects in place of settings, by config group.
+        num_classes: number of classes, the network's outputs.
         image_shape: (C, H, W).
     """
     settings, model = _plain(config.model), given.get("model")
@@ -277,7 +277,7 @@ def _paths(node: Any, prefix: str = "") -> list[str]:
 
 
 def _explain(error: InstantiationException) -> str:
-    """Say which config group is at fault, in the words of the cause."""
+    """Name the config group at fault and the cause, in the words of the cause."""
     text = _in_its_words(error)
     key = " ".join(str(error).split()).partition(" full_key: ")[2]
     if unexpected := _UNEXPECTED.search(text):
@@ -286,14 +286,14 @@ def _explain(error: InstantiationException) -> str:
 
 
 def _in_its_words(error: InstantiationException) -> str:
-    """What Hydra says, without its advice, and of an import that failed the reason."""
+    """Hydra's message without its advice; for a failed import, the reason."""
     text = " ".join(str(error).split()).partition(" full_key: ")[0].partition(", set env var")[0]
     cause: BaseException = error
     while cause.__cause__:
         cause = cause.__cause__
     if not text.startswith("Error locating target"):
         return text
-    if str(cause).endswith("is not a package"):  # of what is a file, and has no such name
+    if str(cause).endswith("is not a package"):  # the target names something inside a file that does not define it
         return text
     where = traceback.extract_tb(cause.__traceback__)[-1] if cause.__traceback__ else None
     line = f", line {where.lineno} of {where.filename}" if where and not isinstance(cause, ImportError) else ""

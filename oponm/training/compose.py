@@ -1,4 +1,4 @@
-"""A run chosen from code, by names and by objects, as a config."""
+"""Composes the config of a run that is chosen from code, by names and objects."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from oponm.errors import InputError, check_choice
 from oponm.training.phases import Phase
 from oponm.training.settings import as_settings, complete, nearest_choice, overrides, public_name
 
-_APART = ("augmentation", "noise", "mixing", "seed")  # arguments of data modules that are groups of their own
-_OF_NETWORKS = ("head", "weights", "classifier")  # under model, what is not the network's own
-_LIBRARIES = ("timm", "torchvision")  # whose networks have a name of their own, after a slash
-_OWN_IMAGES = "image_folder"  # the choice whose settings hold for data that no config file describes
+_APART = ("augmentation", "noise", "mixing", "seed")  # arguments of data modules that have config groups of their own
+_OF_NETWORKS = ("head", "weights", "classifier")  # keys under model that are not the network's own
+_LIBRARIES = ("timm", "torchvision")  # their networks are named after a slash
+_OWN_IMAGES = "image_folder"  # the choice whose settings are the defaults for data without a config file
 
 
 class Composed(NamedTuple):
-    """A run that was chosen from code, as the command line would have it.
+    """A run chosen from code, in the terms of the command line.
 
     Attributes:
-        config: of the run.
-        choices: the choice in each config group, or what stands for it.
-        overrides: what makes this config of the command line's defaults.
-        given: the objects that were given in place of names, by group.
+        config: the run's config.
+        choices: the choice in each config group, or a label of the object in its place.
+        overrides: overrides that turn the command line's defaults into this config.
+        given: objects in place of names, by config group.
     """
 
     config: DictConfig
@@ -45,16 +45,16 @@ class Composed(NamedTuple):
 def compose_run(
     data: LongTailDataModule, chosen: Mapping[str, Any], seed: int, settings: Mapping[str, Mapping[str, Any]]
 ) -> Composed:
-    """Complete what was chosen by what the command line would take.
+    """Complete a choice of names and objects with the command line's defaults.
 
     Args:
-        data: of the run; what its config file chooses beside it holds.
-        chosen: by config group: the name of a choice, an object in place of one, or None for the default.
-        seed: of the run.
-        settings: by config group: values to set; None keeps what is there.
+        data: the data module; settings that its config file gives to other groups hold.
+        chosen: for each config group, the name of a choice, an object in its place, or None for the default.
+        seed: seed of the run.
+        settings: values to set, by config group; None keeps the default.
 
     Raises:
-        InputError: for a name that there is not.
+        InputError: for an unknown name.
     """
     chosen = dict(chosen)
     check_choice("norm", chosen["norm"], groups()["norm"])
@@ -103,14 +103,14 @@ def _node(group: str, thing: Any) -> dict[str, Any]:
 
 
 def _phase_node(phase: Phase) -> dict[str, Any]:
-    """What of a phase is not as in any other."""
+    """The settings of a phase that differ from the defaults."""
     values = {field.name: getattr(phase, field.name) for field in fields(phase)}
     defaults = {field.name: field.default for field in fields(phase)}
     return {name: as_settings(value) for name, value in values.items() if value != defaults[name]}
 
 
 def _data_node(data: LongTailDataModule) -> dict[str, Any]:
-    """The arguments that a data module was made with, as far as it keeps them."""
+    """The arguments that a data module was made with, as far as it stores them."""
     names = [*inspect.signature(type(data).__init__).parameters, *DataOptions.__annotations__]
     values = {name: getattr(data, name) for name in names if name not in _APART and hasattr(data, name)}
     values["statistics"] = data.statistics_name
@@ -120,12 +120,12 @@ def _data_node(data: LongTailDataModule) -> dict[str, Any]:
 
 
 def _kept(group: str, base: Mapping[str, Any]) -> dict[str, Any]:
-    """What holds for a group whatever object was given: of a network, its head, classifier and file of weights."""
+    """Settings that hold for a group whatever object is given: a network's head, classifier and file of weights."""
     return {key: base["model"][key] for key in _OF_NETWORKS} if group == "model" else {}
 
 
 def _label(thing: Any) -> str:
-    """What stands in a table for an object that no config file describes."""
+    """The label in tables of an object that no config file describes."""
     if isinstance(thing, Sequence):
         return " > ".join(dict.fromkeys(phase.name for phase in thing))
     if isinstance(thing, partial):

@@ -1,4 +1,4 @@
-"""One run in several processes, one a device, over ``torch.distributed``."""
+"""One run in several processes, one per device, over ``torch.distributed``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from oponm.errors import InputError
 from oponm.signals import Stopped
 from oponm.training.batchnorm_sync import BatchNormSync
 
-TIMEOUT = timedelta(minutes=30)  # that processes wait for one that is alive; one that is gone they miss at once
-_stores: list[Any] = []  # of the processes that this one has joined
+TIMEOUT = timedelta(minutes=30)  # to wait for a process that is alive; a dead one is noticed at once
+_stores: list[Any] = []  # stores of the process groups that this process has joined
 
 
 def rank() -> int:
-    """This process's place among those of the run; 0 where it is the only one.
+    """The rank of this process in the run; 0 where it is the only one.
 
     Example:
         >>> rank()
@@ -44,12 +44,12 @@ def world_size() -> int:
 
 
 def join() -> None:
-    """Meet the other processes that ``torchrun``, or a launcher that sets the same variables, has started."""
+    """Join the process group that ``torchrun``, or a launcher that sets the same variables, has started."""
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        backend = "cpu:gloo,cuda:nccl"  # what a run on the CPU does not use is never set up
-    # The agent keeps its store over a restart, and with it the addresses of processes that are gone.
+        backend = "cpu:gloo,cuda:nccl"  # backends are set up when first used
+    # The agent keeps its store over a restart, and with it the addresses of dead processes.
     store, this, size = next(distributed.rendezvous("env://"))
     attempt = distributed.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     distributed.init_process_group(backend, store=attempt, rank=this, world_size=size, timeout=TIMEOUT)
@@ -57,10 +57,10 @@ def join() -> None:
 
 
 def first_says(said: Any) -> Any:
-    """What the first process of the run says, in all of them; all must call it.
+    """Broadcast a value from the first process of the run; all processes must call it.
 
     Args:
-        said: by this process; of the others it is not heard.
+        said: the value in this process; only that of the first process counts.
 
     Example:
         >>> first_says("done")
@@ -73,10 +73,10 @@ def first_says(said: Any) -> Any:
 
 
 def everyone_says(said: Any) -> list[Any]:
-    """What each process of the run says, by rank, in all of them; all must call it.
+    """Gather a value from each process of the run, by rank, in all of them; all processes must call it.
 
     Args:
-        said: by this process.
+        said: the value in this process.
 
     Example:
         >>> everyone_says("done")
@@ -90,15 +90,15 @@ def everyone_says(said: Any) -> list[Any]:
 
 @contextmanager
 def only_first(mendable: tuple[type[BaseException], ...] = (InputError, OSError)) -> Iterator[None]:
-    """A block in which only the first process of the run has something to do; all must enter it, and leave it alike.
+    """Run a block of work in the first process of the run only; all processes must enter it, and all leave it alike.
 
     Args:
         mendable: errors that the user can correct.
 
     Raises:
-        InputError: in the others, where the first one fails by such an error, with its message.
-        Stopped: in the others, where a signal ends the first one.
-        ChildProcessError: in the others, where it fails otherwise.
+        InputError: in the other processes, with its message, where the first one raises one of ``mendable``.
+        Stopped: in the other processes, where a signal ends the first one.
+        ChildProcessError: in the other processes, where the first one fails otherwise.
 
     Example:
         >>> with only_first():
@@ -130,11 +130,11 @@ def _of_first(kind: str, what: Any) -> BaseException:
 
 
 def all_came(place: str, seconds: float = 10.0) -> bool:
-    """Whether all processes of the run come to a place in time; no collective, so some may be in one meanwhile.
+    """Whether all processes reach a place in time; it is no collective, so some may be in one meanwhile.
 
     Args:
-        place: its name, used once.
-        seconds: to wait for the others; with 0 this one only says that it has come.
+        place: name of the place, used once.
+        seconds: to wait for the others; with 0 this process only reports its own arrival.
 
     Example:
         >>> all_came("the end")
@@ -151,10 +151,10 @@ def all_came(place: str, seconds: float = 10.0) -> bool:
 
 
 def largest(numbers: Sequence[int]) -> list[int]:
-    """The largest of each number among the processes of the run; all must call it. No accelerator waits for it.
+    """The largest of each number over the processes of the run; all must call it. No accelerator is waited for.
 
     Args:
-        numbers: of this process.
+        numbers: the numbers of this process.
 
     Example:
         >>> largest([3, 0])
@@ -162,27 +162,27 @@ def largest(numbers: Sequence[int]) -> list[int]:
     """
     if world_size() == 1:
         return list(numbers)
-    together = torch.tensor(numbers)  # on the CPU: gloo's, so neither side waits for what a device has yet to do
+    together = torch.tensor(numbers)  # on the CPU: gloo's, so that no device is waited for
     distributed.all_reduce(together, distributed.ReduceOp.MAX)
     return [int(number) for number in together.tolist()]
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Leave the process group."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def process_options(parts: bool = False, sync_batchnorm: bool = False) -> dict[str, Any]:
-    """The options of Lightning's trainer for this process and those it has joined.
+    """The options of Lightning's trainer for this process and those that it has joined.
 
     Args:
-        parts: some weights get no gradient in some steps.
-        sync_batchnorm: batch norms standardise by the rows of all processes.
+        parts: whether some weights get no gradient in some steps.
+        sync_batchnorm: whether batch norms standardize by the rows of all processes.
     """
     size = world_size()
     if size == 1:
-        return {"devices": 1, "plugins": [LightningEnvironment()]}  # not SLURM's, whatever its variables say
+        return {"devices": 1, "plugins": [LightningEnvironment()]}  # not SLURM's, even if its variables are set
     local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     return {
         "devices": local,
@@ -193,29 +193,29 @@ def process_options(parts: bool = False, sync_batchnorm: bool = False) -> dict[s
 
 
 def join_launched() -> None:
-    """Meet the other processes that have been started beside this one."""
+    """Join the process group if a launcher has started several processes."""
     if "RANK" not in os.environ:
         _take_over_from_slurm()
     join()
 
 
 def join_for_good() -> None:
-    """As :func:`join_launched`, once in a program, and until it ends."""
+    """Call :func:`join_launched` once per program, and stay joined until it ends."""
     if not distributed.is_initialized():
         join_launched()
         atexit.register(leave)
 
 
 def check_number(devices: int, num_nodes: int, key: str = "devices") -> None:
-    """See that as many processes were launched as a run asks for.
+    """Check that the number of launched processes is the one that a run asks for.
 
     Args:
-        devices: of the run, on each machine.
-        num_nodes: machines.
-        key: what names the first of them.
+        devices: devices of the run on each machine.
+        num_nodes: number of machines.
+        key: the key that the error names.
 
     Raises:
-        InputError: if it asks for others.
+        InputError: if the numbers differ.
 
     Example:
         >>> check_number(2, 1)

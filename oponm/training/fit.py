@@ -1,4 +1,4 @@
-"""A training run from code: what ``oponm train`` does, with objects or the names of its choices."""
+"""Starts a training run from code: ``oponm train`` with objects, or with the names of its choices."""
 
 from __future__ import annotations
 
@@ -70,65 +70,66 @@ def fit(
     on_nonfinite: str = "stop",
     **trainer_options: Any,
 ) -> Run:
-    """Train a network on long-tailed data by a method, evaluate it on the test set, and keep the run.
+    """Train a network on long-tailed data by a method, evaluate it on the test set, and save the run.
 
-    What is not given is what ``oponm train`` takes for the same data, and the weights come out the same to the bit.
-    Where a name is taken it is that of a choice of the command line (``oponm --help`` lists them).
+    Defaults are those of ``oponm train`` for the same data, and the weights come out the same to the bit. Names are
+    those of the command line's choices (``oponm --help`` lists them).
 
-    A sweep is a loop over calls: with one ``phase_cache`` each phase that runs share is trained once, and
-    :func:`oponm.report.read_report` takes the runs.
+    A sweep is a loop over calls: with one ``phase_cache`` each phase that runs share is trained once;
+    :func:`oponm.report.read_report` reads the runs.
 
-    With ``devices=4`` it starts four processes, which import the script that calls it (so the call stands below
-    ``if __name__ == "__main__":``), trains in them and returns the run. In a script that ``torchrun`` or ``srun`` has
-    started in as many processes each of them calls it, the first one writes, and all return the run.
+    With ``devices=4`` it starts four processes, trains in them and returns the run. The processes import the calling
+    script, so the call must stand below ``if __name__ == "__main__":``. In a script that ``torchrun`` or ``srun`` has
+    started in that many processes, each process calls it, the first one writes, and all return the run.
 
     Args:
-        data: the data module, with its augmentation, mixing and noise. It stays as it is, and serves many runs. Or a
+        data: the data module, with its augmentation, mixing and noise. It is not changed, and can serve many runs. Or a
             folder of images, see :class:`~oponm.data.ImageFolderLT`; or a dataset of torch or torchvision, see
             :class:`~oponm.data.DatasetLT`.
         model: a name, ``"timm/..."`` and ``"torchvision/..."`` for their networks;
-            or what makes the network when called with ``num_classes`` and ``in_channels``; or a network,
+            or a factory of the network, called with ``num_classes`` and ``in_channels``; or a network,
             which is trained in place.
-        method: a name, or the phases of a method of one's own.
+        method: a name, or the phases of your own method.
         max_epochs: length of the run; phases and schedule scale with it.
-        seed: order of images, augmentation, noise, dropout and initial weights; None is the data module's.
-        noise: a name, or what makes the noise transform as :func:`~oponm.data.noise.make_noise` does; None is the data
-            module's.
+        seed: order of images, augmentation, noise, dropout and initial weights; None takes the data module's.
+        noise: a name, or a factory of the noise transform, as :func:`~oponm.data.noise.make_noise` is; None takes the
+            data module's.
         norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
-        noise_grad: how far gradients of noise rows reach; None is ``"none"`` for DAR-BN, else ``"full"``.
-        optimizer: a name, or what makes it from the parameters.
-        schedule: a name, or what makes the factor of the learning rate by epoch from ``max_epochs``; None is what the
-            command takes for the data: ``"step"`` for the digits, else ``"paper"``.
-        loss: a name, or what makes the loss from the class counts; None is the method's.
-        head: ``"linear"`` or ``"cosine"``; None is the method's.
+        noise_grad: how far gradients of noise rows reach; None means ``"none"`` for DAR-BN, else ``"full"``.
+        optimizer: a name, or a factory of the optimizer, from the parameters.
+        schedule: a name, or a factory of the learning rate's factor by epoch, called with ``max_epochs``; None takes
+            the command's default for the data: ``"step"`` for the digits, else ``"paper"``.
+        loss: a name, or a factory of the loss, from the class counts; None takes the method's.
+        head: ``"linear"`` or ``"cosine"``; None takes the method's.
         weights: a file of initial weights.
-        classifier: the name of the layer that gives the logits, as the network's ``named_modules`` has it; None finds
-            it by a forward pass.
-        tau: of :class:`~oponm.training.PhasePlan`, for the classifier's weights at the end; None is the method's.
-        shots: thresholds of :func:`~oponm.longtail.shot_groups`.
-        output_dir: the run's folder, empty or new; None makes a temporary one, kept until the program ends.
-        resume: resume the run that was begun in ``output_dir``, if there is one; one that is done is read.
-        phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None does without.
+        classifier: the name, in the network's ``named_modules``, of the layer that gives the logits; None finds it by
+            a forward pass.
+        tau: exponent of the norms by which the classifier's weights are normalized at the end, see
+            :class:`~oponm.training.PhasePlan`; None takes the method's.
+        shots: thresholds of the shot groups, see :func:`~oponm.longtail.shot_groups`.
+        output_dir: the run's folder, empty or new; None makes a temporary one, deleted when the program ends.
+        resume: resume the run that was begun in ``output_dir``, if there is one; a finished run is only read.
+        phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None uses no cache.
         loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
-        callbacks: Lightning's, beside those of the command line.
+        callbacks: Lightning's, in addition to those of the command line.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
-        devices: processes on each machine, each with a device of its own and a part of each batch.
-        num_nodes: machines; the script is launched on each.
+        devices: processes on each machine; each has its own device and takes a part of each batch.
+        num_nodes: number of machines; the script is launched on each.
         max_restarts: how often the processes that it starts are restarted if one dies, to resume from the last
-            checkpoint. Those of a launcher are the launcher's.
-        precision: of Lightning's trainer.
+            checkpoint. A launcher restarts its own processes.
+        precision: precision of Lightning's trainer.
         channels_last: memory format of weights and images; faster for convolutions in bf16.
         compile: call ``torch.compile`` on the network; on the CPU it needs a C++ compiler.
-        split_noise: noise rows in a pass of their own; ``"auto"`` where that gives the same gradients; true where it
-            does not is an error.
-        confusion_matrix: whether the test set's is counted, see :attr:`Run.confusion_matrix`; ``"auto"`` counts it for
+        split_noise: whether noise rows get a forward pass of their own; ``"auto"`` does so where the gradients stay
+            the same; true raises an error where they do not.
+        confusion_matrix: whether to count the test set's, see :attr:`Run.confusion_matrix`; ``"auto"`` counts it for
             1,000 classes at most.
-        sync_batchnorm: see :func:`~oponm.training.make_trainer`.
-        num_threads: of the CPU, meanwhile; sums, and so results in the last digits, depend on it. None is what the
-            command takes for the data: 1 for the digits, else torch's.
-        checkpoint_every: time between two checkpoints.
-        checkpoint_every_n_steps: steps between two checkpoints, beside that.
-        on_nonfinite: what a loss that is not finite does, see :func:`~oponm.training.train`.
+        sync_batchnorm: whether batch norms standardize by the rows of all processes.
+        num_threads: CPU threads during the run; sums, and so results in the last digits, depend on it. None takes the
+            command's default for the data: 1 for the digits, else torch's.
+        checkpoint_every: minimum time between two checkpoints.
+        checkpoint_every_n_steps: steps between two checkpoints, in addition.
+        on_nonfinite: reaction to a non-finite loss: ``"stop"`` or ``"skip"``, see :func:`~oponm.training.train`.
         **trainer_options: of ``pytorch_lightning.Trainer``, such as ``gradient_clip_val`` or ``limit_train_batches``;
             values, or objects such as a strategy or a profiler.
 
@@ -136,7 +137,7 @@ def fit(
         The finished run.
 
     Raises:
-        InputError: naming what cannot be used; nothing is written then. A loss that diverges, later on.
+        InputError: naming what cannot be used; nothing is written then. Also if the loss diverges, later on.
         Stopped: at SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, after the step; ``resume=True`` resumes there.
         ChildProcessError: if one of the processes that it started died.
 
@@ -181,7 +182,7 @@ def fit(
     composed = compose_run(data, chosen, seed, own)
     objects = {name: value for name, value in trainer_options.items() if as_settings(value) != value}
     if launched_elsewhere():
-        join_for_good()  # as a folder without a name is the same for all
+        join_for_good()  # as all processes share one temporary folder
     folder = first_says(_temporary() if output_dir is None and rank() == 0 else output_dir)
     config = composed.config
     config.output_dir, config.resume = str(Path(folder).expanduser()), "auto" if resume else None
@@ -209,7 +210,7 @@ def fit(
 
 
 def _temporary() -> str:
-    """A folder that goes when the program ends."""
+    """A folder that is deleted when the program ends."""
     folder = tempfile.mkdtemp(prefix="oponm-run-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

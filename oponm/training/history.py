@@ -1,4 +1,4 @@
-"""What a run has logged, kept so that a resumed run can log it again as its own."""
+"""The logged metrics of a run, kept so that a resumed run can log them again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import Logger
 
 
 class History(Logger):
-    """Keeps what is logged.
+    """A logger that keeps what is logged in memory.
 
     Example:
         >>> history = History()
@@ -24,12 +24,12 @@ class History(Logger):
 
     @property
     def name(self) -> str:
-        """Its name to Lightning."""
+        """The name of the logger for Lightning."""
         return "history"
 
     @property
     def version(self) -> str:
-        """Its version to Lightning."""
+        """The version of the logger for Lightning."""
         return ""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -37,13 +37,13 @@ class History(Logger):
         self.rows.append((int(step or 0), dict(metrics)))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Hyperparameters are no part of the history."""
+        """Ignore hyperparameters; they are no part of the history."""
 
     def last(self, prefix: str) -> dict[str, float]:
-        """What was logged last under names that begin so.
+        """The last logged value of each name with a prefix.
 
         Args:
-            prefix: of the names.
+            prefix: beginning of the names.
 
         Example:
             >>> history = History()
@@ -60,8 +60,8 @@ class History(Logger):
         """Keep earlier rows, and log them to this run's loggers.
 
         Args:
-            rows: step and metrics of each.
-            loggers: of the run.
+            rows: step and metrics of each row.
+            loggers: the run's loggers.
         """
         for step, metrics in rows:
             for logger in (self, *loggers):

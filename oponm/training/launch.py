@@ -1,4 +1,4 @@
-"""The processes of a run on this machine, started through the agent of ``torch.distributed.run``."""
+"""Starts the processes of a run on this machine through the agent of ``torch.distributed.run``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from oponm.training.distributed import join, leave
 from oponm.training.quiet import first_alone_speaks, quiet
 from oponm.training.result import write_json
 
-GRACE = 120  # seconds that the processes have after a signal, for their step, a checkpoint and their loggers
+GRACE = 120  # seconds from a signal until the processes are killed, for their step, a checkpoint and their loggers
 _CALL = "call.pickle"
 _REASON = "reason-{}.json"
-_TO_BE_TOLD = 2.0  # seconds that a process has to write down why it left the others
-_TO_BE_ASKED = 1.0  # seconds that the agent has to take what a process returns
-_PASSING = (SIGNALLED + signal.SIGTERM, SIGNALLED + signal.SIGINT)  # also how the others are ended when one has died
+_TO_BE_TOLD = 2.0  # seconds that a process has to write its reason for leaving the others
+_TO_BE_ASKED = 1.0  # seconds that the agent has to collect the return value of a process
+_PASSING = (SIGNALLED + signal.SIGTERM, SIGNALLED + signal.SIGINT)  # also end the others when one has died
 _TORCHRUN = "launch the script itself in as many, torchrun --nproc-per-node={devices} script.py"
 
 
@@ -41,22 +41,22 @@ def run_in_processes(
 ) -> None:
     """Call a function in each of several processes, and wait for them.
 
-    They find what ``torchrun`` sets in the environment, import the script that calls it, as ``multiprocessing`` has it,
-    and are sent the arguments. If one dies, all end; ``max_restarts`` times they are restarted. Signals are passed on
-    to all of them. One that ends for a reason that stays, such as bad input, writes it down and ends as if all were
-    well, as the agent restarts those with another exit code.
+    The processes find the variables of ``torchrun`` in the environment, import the calling script, as
+    ``multiprocessing`` does, and receive the arguments. If one dies, all end; they are restarted up to
+    ``max_restarts`` times. Signals are passed on to all of them. A process that ends for a lasting reason, such as bad
+    input, writes the reason to a file and exits with code 0, as the agent restarts processes with any other exit code.
 
     Args:
-        run: at the top level of a module.
-        arguments: of ``run``, by name.
+        run: a function at the top level of a module.
+        arguments: the arguments of ``run``, by name.
         devices: number of processes.
-        max_restarts: how often they are restarted.
+        max_restarts: how often the processes are restarted.
         log: the file that the first process logs to.
 
     Raises:
-        InputError: if the arguments cannot be sent, and what the processes could not use.
-        Stopped: if they ended at a signal.
-        ChildProcessError: if one died.
+        InputError: if the arguments cannot be sent, or with the error of a process that found bad input.
+        Stopped: if the processes ended at a signal.
+        ChildProcessError: if a process died.
     """
     torchrun = _TORCHRUN.format(devices=devices)
     callers = {frame.frame.f_globals["__name__"] for frame in inspect.stack()}
@@ -95,13 +95,13 @@ def _launch(job: Path, devices: int, max_restarts: int) -> None:
         rdzv_endpoint="localhost:0",
         max_restarts=max_restarts,
         monitor_interval=0.2,
-        signals_to_handle=",".join(number.name for number in heeded()),  # the agent passes them on, and waits
+        signals_to_handle=",".join(number.name for number in heeded()),  # the agent passes these signals on and waits
         shutdown_timeout=GRACE,
         logs_specs=DefaultLogsSpecs(str(job)),
     )
-    for name in list(logging.root.manager.loggerDict):  # each has a level of its own
+    for name in list(logging.root.manager.loggerDict):  # each logger has its own level
         if name.startswith("torch.distributed.elastic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say is said below
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # their messages are repeated below
     try:
         with _keeping_handlers():
             elastic_launch(launch, _take_part)(str(job))
@@ -112,7 +112,7 @@ def _launch(job: Path, devices: int, max_restarts: int) -> None:
 
 
 def _take_part(scratch: str) -> None:
-    """Call the function as one of the processes; what it cannot use is told to the one that started them."""
+    """Call the function as one of the processes; bad input is reported to the process that started them."""
     end_with_parent()
     job, this = Path(scratch), int(os.environ["RANK"])
     if restarted() and settled(job):
@@ -145,14 +145,14 @@ def _take_part(scratch: str) -> None:
 
 
 def _end_soon() -> None:
-    """End this process, which the agent may not ask for what it returns once it has passed a signal on."""
+    """End this process soon: after it has passed a signal on, the agent may never ask for the return value."""
     timer = threading.Timer(_TO_BE_ASKED, os._exit, (0,))
     timer.daemon = True
     timer.start()
 
 
 def _log_to(file: Path) -> None:
-    """Log as a run in one process does: all to the file, warnings to the terminal too."""
+    """Log as a run in one process does: everything to the file, warnings also to the terminal."""
     terminal, lines = logging.StreamHandler(), logging.FileHandler(file)
     terminal.setLevel(logging.WARNING)
     logging.basicConfig(
@@ -161,16 +161,16 @@ def _log_to(file: Path) -> None:
 
 
 def explain(job: Path, error: Any = None) -> NoReturn:
-    """Raise what made the processes end: what they told, else the signal, else that one of them died.
+    """Raise the reason for which the processes ended: the one they wrote, else the signal, else a process that died.
 
     Args:
-        job: their folder.
-        error: of torch's agent, if it raised one.
+        job: the folder that the processes share.
+        error: the error of torch's agent, if it raised one.
 
     Raises:
-        InputError: what they could not use.
-        Stopped: the signal at which they ended.
-        ChildProcessError: if there is no such reason.
+        InputError: for bad input.
+        Stopped: at a signal.
+        ChildProcessError: otherwise.
     """
     reason = told(job)
     if reason and reason["code"] == BAD_INPUT:
@@ -188,8 +188,8 @@ def explain(job: Path, error: Any = None) -> NoReturn:
 
 @contextmanager
 def _keeping_handlers() -> Iterator[None]:
-    """Put the handlers of signals back that torch's agent replaces."""
-    in_main = threading.current_thread() is threading.main_thread()  # elsewhere the agent replaces none
+    """Restore the signal handlers that torch's agent replaces."""
+    in_main = threading.current_thread() is threading.main_thread()  # the agent replaces handlers only there
     before = {number: signal.getsignal(number) for number in heeded() if in_main}
     try:
         yield
@@ -199,25 +199,25 @@ def _keeping_handlers() -> Iterator[None]:
 
 
 def tell(job: Path, rank: int, code: int, message: str, step: int | None = None, key: str | None = None) -> None:
-    """Write down why a process ends.
+    """Write the reason for which a process ends to a file.
 
     Args:
-        job: the folder that the processes share; where it is gone, nobody asks.
-        rank: of the process.
+        job: the folder that the processes share; nothing is written where it is gone.
+        rank: rank of the process.
         code: the exit code that the command ends with.
-        message: for the user.
-        step: of the checkpoint that is kept, if one is.
-        key: of the setting at fault.
+        message: the message for the user.
+        step: step of the last checkpoint, if there is one.
+        key: key of the setting at fault.
     """
     if job.is_dir():
         write_json(job / _REASON.format(rank), {"code": code, "message": message, "step": step, "key": key})
 
 
 def told(job: Path) -> dict[str, Any] | None:
-    """What the first of the processes that ended with a reason wrote; bad input before signals.
+    """The first reason that a process wrote for its end; bad input comes before signals.
 
     Args:
-        job: the folder that they share.
+        job: the folder that the processes share.
 
     Example:
         >>> import tempfile
@@ -233,12 +233,12 @@ def told(job: Path) -> dict[str, Any] | None:
 
 
 def settled(job: Path) -> bool:
-    """Whether a restarted process has nothing to do, as those before it ended for a reason that stays.
+    """Whether a restarted process has nothing to do, as a process ended before for a lasting reason.
 
-    One that was ended because another had died has not; what it wrote is forgotten.
+    A process that was ended because another one had died has something to do; its reason is deleted.
 
     Args:
-        job: the folder that they share.
+        job: the folder that the processes share.
 
     Example:
         >>> import tempfile
@@ -261,10 +261,10 @@ def settled(job: Path) -> bool:
 
 
 def another_told(job: Path) -> bool:
-    """Whether another process wrote down why it left, which ends what this one does in an error of the connection.
+    """Whether another process has written a reason for leaving, as that causes a connection error in this one.
 
     Args:
-        job: the folder that they share.
+        job: the folder that the processes share.
     """
     end = time.monotonic() + _TO_BE_TOLD
     while told(job) is None:

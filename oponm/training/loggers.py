@@ -1,4 +1,4 @@
-"""The loggers of a run, closed whatever happens."""
+"""Opens the loggers of a run, and closes them also after a failure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from oponm.training.build import with_full_keys
 
 @contextmanager
 def open_loggers(config: DictConfig, given: Sequence[Logger] | None = None) -> Iterator[list[Logger]]:
-    """Make the loggers under ``logger``, and close those that can be closed at the end, also after a failure.
+    """Make the loggers under ``logger``; those that can be closed are closed at the end, also after a failure.
 
     Args:
-        config: of the run.
-        given: take their place.
+        config: the run's config.
+        given: loggers in place of those of the config.
 
     Raises:
-        InputError: if Weights & Biases asks for an account and there is none.
+        InputError: if Weights & Biases needs an account and there is none.
     """
     for name, settings in config.logger.items():
         if not OmegaConf.is_dict(settings):
@@ -50,14 +50,14 @@ def open_loggers(config: DictConfig, given: Sequence[Logger] | None = None) -> I
 
 
 def _require_account() -> None:
-    """Ask for a key only; whether a server takes it shows when the run begins, and does not stop it."""
+    """Check only that there is a key; a server that refuses it does so when the run begins, which does not stop it."""
     if os.environ.get("WANDB_MODE", "online") != "online":
         return
     try:
         import wandb
 
         known = wandb.login(prompt=False, verify=False)
-    except Exception:  # which the logger meets again, and goes on without
+    except Exception:  # the logger meets the error again, and continues offline
         known = True
     if not known:
         raise InputError("wandb has no API key: run 'wandb login', or set logger.wandb.offline=true", "logger")

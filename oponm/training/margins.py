@@ -1,4 +1,4 @@
-"""Whether a loss with margins and the classifier below it speak of the same logits."""
+"""Checks that a loss with margins fits the classifier that gives the logits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from oponm.models.classifier import find_classifier
 
 
 def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
-    """See that LDAM, whose margins are differences of cosines, gets cosines, and of the scale that it takes them for.
+    """Check that LDAM, whose margins are differences of cosines, gets cosines, scaled by the factor that it expects.
 
-    A network whose logits come from a layer that this package does not know is taken at its word.
+    A network whose logits come from a layer that this package does not know is not checked.
 
     Args:
-        loss: of a phase; only LDAM is looked at.
+        loss: the loss of a phase; only LDAM is checked.
         model: (N, C, H, W) -> logits (N, K).
         num_classes: K.
 
@@ -25,7 +25,7 @@ def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
 
     References:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, Sec. 3.2:
-        the last layer's features and weights are normalised.
+        the last layer's features and weights are normalized.
 
     Example:
         >>> check_margins(LDAM([9, 3], scale=10.0), CosineClassifier(8, 2, scale=10.0), num_classes=2)

@@ -39,67 +39,68 @@ from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
 
 log = logging.getLogger(__name__)
-_MOST_PHASES = 10  # of a method that is chosen by name
+_MOST_PHASES = 10  # limit for a method chosen by name
 _DEFAULTS: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
 
 
 def _everything() -> PhasePlan:
-    """One phase that trains everything."""
+    """A plan of one phase that trains everything."""
     return PhasePlan([Phase(1)], max_epochs=1)
 
 
 class LongTailModule(pl.LightningModule):
     """Trains a classifier, phase by phase, on batches that carry their route.
 
-    What the data determines, such as the number of classes and of channels, comes from the trainer's data module in
-    :meth:`setup`, as does the length of the run from the trainer. What is not given is what ``oponm train`` takes for
-    the same data, and the weights come out the same to the bit.
+    The trainer's data module provides the number of classes and of channels in :meth:`setup`; the trainer provides the
+    length of the run. Defaults are those of ``oponm train`` for the same data, and the weights come out the same to the
+    bit.
 
     Args:
-        model: a name of the command line (``oponm --help`` lists them); or what makes the network when called with
+        model: a name of the command line (``oponm --help`` lists them); or a factory of the network, called with
             ``num_classes`` and ``in_channels``; or a network, (N, C, H, W) -> logits (N, K), which is trained in place.
         method: a name, or the phases of a method.
         class_counts: training images of each class, length K. With them the module is complete at once, for use
-            without the data module; ``model`` must be a network then, already converted by
-            :func:`~oponm.nn.convert_batchnorm`, ``optimizer``, ``schedule`` and ``loss`` objects, and :attr:`plan` has
-            to be set.
-        optimizer: a name, or what makes the optimizer from the parameters.
-        schedule: a name, or what makes the factor of the learning rate by epoch from ``max_epochs``; None is what the
-            command takes for the data. With ``class_counts``, the factor itself.
-        seed: of initial weights and dropout, which is a function of it, the epoch and the step. None is the data
-            module's.
-        shots: thresholds of :func:`~oponm.longtail.shot_groups`.
-        loss: a name, or what makes the loss of each row from the class counts, see :mod:`oponm.losses`; phases may have
-            their own. None is the method's.
+            without the data module. ``model`` must then be a network that is already converted by
+            :func:`~oponm.nn.convert_batchnorm`; ``optimizer``, ``schedule`` and ``loss`` must be objects, and
+            :attr:`plan` must be set.
+        optimizer: a name, or a factory of the optimizer, from the parameters.
+        schedule: a name, or a factory of the learning rate's factor by epoch, called with ``max_epochs``; None takes
+            the command's default for the data. With ``class_counts``, the factor itself.
+        seed: seed of the initial weights and of dropout, which is a function of seed, epoch and step. None takes the
+            data module's.
+        shots: thresholds of the shot groups, see :func:`~oponm.longtail.shot_groups`.
+        loss: a name, or a factory of the loss of each row, from the class counts, see :mod:`oponm.losses`; phases may
+            have their own. None takes the method's.
         norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
-        noise_grad: how far gradients of noise rows reach; None is ``"none"`` for DAR-BN, else ``"full"``.
-        head: ``"linear"`` or ``"cosine"``; None is the method's.
+        noise_grad: how far gradients of noise rows reach; None means ``"none"`` for DAR-BN, else ``"full"``.
+        head: ``"linear"`` or ``"cosine"``; None takes the method's.
         weights: a file of initial weights.
-        classifier: the name of the layer that gives the logits; None looks for it.
-        tau: of :class:`~oponm.training.PhasePlan`, for the classifier's weights at the end; None is the method's.
+        classifier: the name of the layer that gives the logits; None finds it.
+        tau: exponent of the norms by which the classifier's weights are normalized at the end, see
+            :class:`~oponm.training.PhasePlan`; None takes the method's.
         channels_last: keep weights and images in that memory format. Noise rows are then put last, as they are under
-            autocast: batch norm is faster so, and what dropout strikes is something else.
+            autocast: batch norm is faster that way, and dropout strikes other elements.
         compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled again and
-            kept, so that shapes stay fixed; the number of noise rows is no part of them.
-        split_noise: give noise rows a pass of their own, without a graph below the classifier, where that comes to the
-            same: under the reading ``none``, see :func:`~oponm.training.noise_pass.split_obstacle`. It saves their part
-            of the backward pass, and waits for the device once a step. ``"auto"`` does so on the CPU where noise rows
-            are last anyway. Several processes and ``compile`` do without.
-        confusion_matrix: count what each class of the test set is taken for; ``"auto"`` does so for
+            kept, so that shapes stay fixed; the number of noise rows does not change them.
+        split_noise: give noise rows a pass of their own, without a graph below the classifier, where the gradients stay
+            the same: under the reading ``none``, see :func:`~oponm.training.noise_pass.split_obstacle`. It saves their
+            part of the backward pass, and waits for the device once a step. ``"auto"`` does so on the CPU where noise
+            rows are last anyway. It is not done with several processes or with ``compile``.
+        confusion_matrix: count the predictions of each class of the test set; ``"auto"`` does so for
             :data:`~oponm.metrics.MOST_CONFUSED` classes at most.
 
     Attributes:
-        plan: the phases over the epochs of the run; of a module that is complete at once, one that trains everything.
-        evaluation: what was measured on the test set, there after a test.
-        has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
+        plan: the phases over the epochs of the run; a module that is complete at once has one that trains everything.
+        evaluation: metrics on the test set, available after a test.
+        has_idle_weights: whether some weights never get a gradient, such as those of a head that the logits do not use.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
-        clips_mixed: whether gradients are clipped in mixed precision, bfloat16's included; known before training too.
+        clips_mixed: whether gradients are clipped in mixed precision, also in bfloat16; known before training begins.
         model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
         code: digests of the user's own code that the run executes, for checkpoints, see
             :func:`~oponm.own_code.own_code`; None if unknown.
 
     Raises:
-        InputError: naming what cannot be used; of a module that waits for its data, in :meth:`setup`.
+        InputError: naming what cannot be used; without ``class_counts`` it is raised in :meth:`setup`.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -149,7 +150,7 @@ class LongTailModule(pl.LightningModule):
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
         self._fitting = False
-        self._border: int | None = 0  # the epoch that a phase begins with, until it has begun
+        self._border: int | None = 0  # first epoch of a phase that has not begun yet
         self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
         self._chosen |= {"schedule": schedule, "loss": loss}
         self._settings: dict[str, Any] = {"norm": {"noise_grad": noise_grad}, "method": {"tau": tau}}
@@ -177,18 +178,18 @@ class LongTailModule(pl.LightningModule):
         schedule: Callable[[int], float],
         loss: Callable[[Sequence[int]], nn.Module],
     ) -> None:
-        """Take the parts that are known once there are data."""
+        """Set the parts that depend on the data."""
         if self.memory_format == torch.channels_last:
             model = model.to(memory_format=torch.channels_last)
         self.model = model
         if self.compiles:
             model.compile(dynamic=False)
         self.class_counts, self.seed, self.shots = list(class_counts), seed, dict(shots)
-        shot_groups(self.class_counts, **self.shots)  # says now, not after training, what is wrong with the thresholds
+        shot_groups(self.class_counts, **self.shots)  # so that wrong thresholds are refused before training
         self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
         self.plan = plan
         self.follow(plan.at(0))
-        # Without its search for NaN, which waits for the device at each step, it knows no weights: losses come by row.
+        # The search for NaN waits for the device each step. Without it the metric has no weights: losses come by row.
         self.train_loss, self.train_rows = MeanMetric(nan_strategy="disable"), RowMetrics()
         self.val_metrics = evaluation_metrics(len(self.class_counts))
         confusions = len(self.class_counts) <= MOST_CONFUSED if self.confusions == "auto" else bool(self.confusions)
@@ -196,17 +197,17 @@ class LongTailModule(pl.LightningModule):
         self._waits = False
 
     def prepare(self, data: LongTailDataModule, trainer: pl.Trainer) -> None:
-        """Make what depends on the data, each part tried out with the others.
+        """Make the parts that depend on the data, and try each out with the others.
 
-        The data module calls it at the end of its ``setup``, so that callbacks find the network in theirs.
+        The data module calls it at the end of its ``setup``, so that the network exists in the callbacks' ``setup``.
 
         Args:
-            data: set up.
-            trainer: of the fit that begins; its ``max_epochs`` is the length of the run.
+            data: the data module, the data module, set up.
+            trainer: the trainer of the fit that begins; its ``max_epochs`` is the length of the run.
 
         Raises:
             InputError: naming what cannot be used; for a module that was trained on other classes; and for a strategy
-                that brings no network back from the processes that it starts.
+                whose processes do not return the network.
         """
         if not self._waits:
             if self._finishes and list(data.class_counts) != self.class_counts:
@@ -222,10 +223,10 @@ class LongTailModule(pl.LightningModule):
         if trainer.max_epochs is None or trainer.max_epochs < 1:
             raise InputError("of the trainer must be given, as the phases are laid out over it", "max_epochs")
         chosen, settings = self._chosen, {**self._settings, "trainer": {"max_epochs": trainer.max_epochs}}
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # an epoch of the first phase
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # one epoch of the first phase
             listed = 1 if isinstance(chosen["method"], str) else len(chosen["method"])
             settings["trainer"] = {"max_epochs": max(_MOST_PHASES, listed)}
-        from oponm.training.build import build_parts  # which makes modules itself
+        from oponm.training.build import build_parts  # it makes modules itself
         from oponm.training.compose import compose_run
 
         settings["trainer"] |= {"compile": self.compiles, "split_noise": self.split_noise}
@@ -239,7 +240,7 @@ class LongTailModule(pl.LightningModule):
         self._complete(network, data.class_counts, plan, seed, shots, optimizer, schedule, loss)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W), normalised -> logits (N, K)."""
+        """(N, C, H, W), normalized -> logits (N, K)."""
         self._require_weights()
         logits = self.model(images.to(self.dtype, memory_format=self.memory_format))
         if not isinstance(logits, Tensor):
@@ -252,7 +253,7 @@ class LongTailModule(pl.LightningModule):
         return logits
 
     def setup(self, stage: str) -> None:
-        """See that the trainer and its data module follow the phases.
+        """Check that the trainer and its data module can follow the phases.
 
         Raises:
             InputError: if the trainer cannot train by phases.
@@ -283,21 +284,21 @@ class LongTailModule(pl.LightningModule):
             )
 
     def epoch_input(self, epoch: int) -> EpochInput:
-        """What the data module makes the batches of an epoch of.
+        """The settings by which the data module makes the batches of an epoch.
 
         Args:
-            epoch: zero-based; of training that is over, it is that of the last one.
+            epoch: zero-based; after training, the last epoch's settings are returned.
         """
         epoch = min(epoch, self.plan.max_epochs - 1)
         phase = self.plan.at(epoch)
         return EpochInput(phase.sampler, phase.noise, phase.mixing, self.plan.progress(epoch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss over all rows of the batch, noise rows included, with the weights of the phase.
+        """Mean loss over all rows of the batch, noise rows included, with the class weights of the phase.
 
-        Of several processes each returns that of its part, weighted so that their mean is that of the whole batch.
+        With several processes, each returns the loss of its part, weighted so that their mean is the whole batch's.
         """
-        # For these, batch norm is faster on slices.
+        # With these, batch norm is faster on slices.
         ordered = self.memory_format == torch.channels_last or torch.is_autocast_enabled(self.device.type)
         batch = batch.natural_first() if ordered or self.split_noise is True else batch
         splits = self.split_noise is True or (self.split_noise == "auto" and ordered and self.device.type == "cpu")
@@ -311,14 +312,14 @@ class LongTailModule(pl.LightningModule):
             return loss
         weights: float | Tensor = part.weight
         rows: float | Tensor = part.weight
-        if batch.is_noise is not None or self.class_weights is not None:  # parts of as many images need not count alike
+        if batch.is_noise is not None or self.class_weights is not None:  # equal parts may differ in weight
             weights, rows = self._shares(batch, loss.dtype)
         if part.counted:
             self._count(loss.detach() * (weights / rows), logits.detach(), batch)
         return loss * weights
 
     def _natural_to_split(self, batch: Batch) -> int | None:
-        """How many rows, from the first on, are natural; None where all go through the network together."""
+        """The number of natural rows, which come first; None where all rows go through the network together."""
         if batch.is_noise is None or self.compiles or world_size() > 1:
             return None
         natural = len(batch.is_noise) - int(batch.is_noise.sum())
@@ -339,12 +340,12 @@ class LongTailModule(pl.LightningModule):
             return self(batch.images)
 
     def _weighing(self, batch: Batch) -> tuple[Any, ...]:
-        """The labels of a batch and what they count."""
+        """The arguments by which :func:`~oponm.losses.row_weights` weighs a batch."""
         return (batch.targets, self.class_weights, batch.partners, batch.shares, batch.is_noise, self.noise_loss)
 
     @torch.no_grad()
     def _shares(self, batch: Batch, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """This process's share of the weights of all rows, and of the rows, each times the number of processes.
+        """This process's share of the sum of weights, and of the number of rows, each times the number of processes.
 
         All processes must call it.
         """
@@ -356,7 +357,7 @@ class LongTailModule(pl.LightningModule):
         return weights, rows
 
     def _part(self, step: int) -> Part | None:
-        """What this process has of the batch of a step; None if it is the only one."""
+        """This process's part of the batch of a step; None if it is the only process."""
         if world_size() == 1:
             return None
         part: Part = self.trainer.datamodule.batches.part(step)  # type: ignore[attr-defined]
@@ -373,7 +374,7 @@ class LongTailModule(pl.LightningModule):
         self.train_rows.update(losses, logits.argmax(1) == batch.targets, batch.is_noise)
 
     def so_far(self) -> dict[str, float]:
-        """What this process has measured of the epoch up to now; waits for the device once.
+        """The metrics of the epoch so far in this process; waits for the device once.
 
         Returns:
             ``loss``, ``accuracy`` (if there were natural rows) and ``noise_share``; nothing before the first step.
@@ -387,10 +388,10 @@ class LongTailModule(pl.LightningModule):
         return {**means, **({"accuracy": correct / natural} if natural else {})}
 
     def follow(self, phase: Phase) -> None:
-        """Minimise a phase's loss from now on.
+        """Minimize the loss of a phase from now on.
 
         Args:
-            phase: of the plan.
+            phase: a phase of the plan.
         """
         make = phase.loss or self.make_loss
         self.loss = make(self.class_counts).to(self.device)
@@ -398,7 +399,7 @@ class LongTailModule(pl.LightningModule):
         weights = class_weights(self.class_counts, phase.class_weights, **options)
         self.class_weights = None if weights is None else weights.to(self.device)
         self.noise_loss = phase.noise_loss
-        self._can_split = None  # not tried yet, with what this phase trains
+        self._can_split = None  # not tried yet for what this phase trains
 
     @property
     def trains_parts(self) -> bool:
@@ -408,9 +409,9 @@ class LongTailModule(pl.LightningModule):
 
     @property
     def apart(self) -> bool:
-        """Whether the optimiser has the weights of auxiliary batch norm in a group of their own."""
+        """Whether the optimizer has a separate group for the weights of auxiliary batch norm."""
         plain = all(phase.trainable == "all" for phase in self.plan.phases)
-        # Torch lets a fused optimiser undo the scale of float16's loss, and an unfused group of it cannot.
+        # A fused optimizer undoes the scale of float16's loss itself; an unfused group of it cannot.
         unfused = self.scales_loss or self.clips_mixed
         able = takes_groups(self.make_optimizer) and not (unfused and self._fused)
         return plain and able and bool(auxiliary_names(self.model))
@@ -420,7 +421,7 @@ class LongTailModule(pl.LightningModule):
         return bool(getattr(self.make_optimizer, "keywords", {}).get("fused", False))
 
     def on_after_backward(self) -> None:
-        """Of several processes, average the gradient of a scale, which came after Lightning had listed the weights."""
+        """With several processes, average the gradient of a scale, which Lightning's list of weights lacks."""
         if self.trainer.world_size > 1:
             for part in self.model.modules():
                 if isinstance(part, LearnableScale) and part.scale.grad is not None:
@@ -428,7 +429,7 @@ class LongTailModule(pl.LightningModule):
                     part.scale.grad /= self.trainer.world_size
 
     def on_train_epoch_start(self) -> None:
-        """Enter a phase that begins, with an optimizer of its own where it trains something else."""
+        """Enter a phase that begins, with a new optimizer if it trains other weights."""
         epoch, plan = self.current_epoch, self.plan
         if epoch in plan.starts:
             phase = plan.at(epoch)
@@ -441,11 +442,11 @@ class LongTailModule(pl.LightningModule):
         self._enter_epoch()
 
     def on_train_start(self) -> None:
-        """Enter an epoch that a checkpoint was written in, whose start was then."""
+        """Enter the epoch in which a checkpoint was written; its start hook ran before the checkpoint."""
         self._enter_epoch()
 
     def _new_optimizer(self, epoch: int) -> bool:
-        """Whether the phase that begins with an epoch has an optimizer of its own."""
+        """Whether the phase that begins with an epoch gets a new optimizer."""
         phase, before = self.plan.at(epoch), self.plan.at(max(epoch - 1, 0))
         return {before.trainable if epoch else "all", phase.trainable} != {"all"} or phase.reset_classifier
 
@@ -457,8 +458,8 @@ class LongTailModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, its learning rate and the number of its phase.
 
-        ``train/loss`` is what was minimised, with class weights; ``train/accuracy`` is that of natural rows. Means over
-        natural and over noise rows follow apart, if there were any.
+        ``train/loss`` is the minimized loss, with class weights; ``train/accuracy`` is that of natural rows. Means over
+        natural rows and over noise rows are logged separately, if there were any.
 
         Raises:
             InputError: if the loss is not finite.
@@ -481,10 +482,10 @@ class LongTailModule(pl.LightningModule):
             self._border = self.current_epoch + 1
 
     def on_fit_start(self) -> None:
-        """Begin with a classifier that the method has yet to finish, and with batch norm that knows noise rows.
+        """Mark the classifier as not finished, and check that batch norm keeps noise rows apart.
 
         Raises:
-            InputError: if the trainer has put torch's synchronised batch norm in its place.
+            InputError: if the trainer has replaced DAR-BN by torch's synchronized batch norm.
         """
         self._finished = False
         if self.plan.uses_noise and any(isinstance(part, nn.SyncBatchNorm) for part in self.model.modules()):
@@ -495,8 +496,8 @@ class LongTailModule(pl.LightningModule):
             )
 
     def on_fit_end(self) -> None:
-        """Finish the classifier, of a module that has its phases from its method; else who set them does."""
-        leave_part(self.model)  # where training ended before its phase
+        """Finish the classifier if the module's phases come from its method; else the caller that set them does."""
+        leave_part(self.model)  # if training ended within a phase that trains a part
         if self._finishes:
             self.finish()
             self._finished = True
@@ -506,13 +507,13 @@ class LongTailModule(pl.LightningModule):
                 log.warning("training ended before the method's last phase: %s not reached", ", ".join(missed))
 
     def finish(self) -> None:
-        """What the method does to the classifier when training is over."""
+        """Apply the method's final change of the classifier after training."""
         finish_classifier(self.model, self.plan.tau, len(self.class_counts))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the weights as a plain network has them, what they were trained on, and what using them takes.
+        """Save the weights as a plain network has them, a description of the data, and what inference needs.
 
-        Under ``training`` is what resuming takes beyond that.
+        The key ``training`` holds the state that resuming needs in addition.
         """
         weights = {name: checkpoint["state_dict"][f"model.{name}"] for name in self.model.state_dict()}
         tau = None if self._finished else self.plan.tau
@@ -543,7 +544,7 @@ class LongTailModule(pl.LightningModule):
         }
 
     def _metrics(self) -> dict[str, Tensor]:
-        """What this process has accumulated of the epoch, by name."""
+        """The accumulated metrics of the epoch in this process, by name."""
         return {
             f"{name}.{state}": value.cpu()
             for name, metric in (("train_loss", self.train_loss), ("train_rows", self.train_rows))
@@ -552,9 +553,9 @@ class LongTailModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the network that the checkpoint describes, in a module that waits for its data; resume where it is fit.
+        """Make the network that the checkpoint describes, if the module has none yet; in a fit, resume training.
 
-        What the module was given as its model has precedence: a network, or what makes one.
+        A network, or a factory of one, that the module was given has precedence.
         """
         if self._waits:
             model, split = self._chosen["model"], checkpoint["split"]
@@ -564,7 +565,7 @@ class LongTailModule(pl.LightningModule):
                 model = self._chosen["model"] = network_of_checkpoint(checkpoint, make)
             seed, shots = self.given_seed or 0, self._settings["shots"]
             self._complete(model, split["class_counts"], _everything(), seed, shots, **_DEFAULTS)
-            self.model_config, self._waits = checkpoint["model_config"], True  # for what training it further takes
+            self.model_config, self._waits = checkpoint["model_config"], True  # for training it further
         weights = checkpoint["state_dict"]
         if self._fitting:
             weights = self._resume(checkpoint)
@@ -572,10 +573,10 @@ class LongTailModule(pl.LightningModule):
         checkpoint["state_dict"] = {**own_state, **weights}
 
     def _resume(self, checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-        """Follow the phase that a checkpoint was written in; returns the weights to train on.
+        """Follow the phase in which a checkpoint was written; returns the weights to train on.
 
         Raises:
-            InputError: if it is of another run.
+            InputError: if the checkpoint is of another run.
         """
         own, training = self.trainer.datamodule, checkpoint["training"]  # type: ignore[attr-defined]
         now = {"training images": own.content_digest, "classes": own.class_names, "seed": self.seed}
@@ -591,7 +592,7 @@ class LongTailModule(pl.LightningModule):
             enter_part(self.model, phase.trainable, False, len(self.class_counts))
         elif self._border < self.plan.max_epochs and self._new_optimizer(self._border):
             checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []
-        else:  # the rate of the phase that begins is this plan's
+        else:  # the learning rate of the next phase is this plan's
             for group in (group for state in checkpoint["optimizer_states"] for group in state["param_groups"]):
                 group["lr"] = group["initial_lr"] * self._factor(self._border)
         if self.global_rank < len(training["metrics"]):
@@ -604,7 +605,7 @@ class LongTailModule(pl.LightningModule):
         return {f"model.{name}": tensor for name, tensor in unfinished.items()}
 
     def on_validation_epoch_start(self) -> None:
-        """Validate what the finished model would be."""
+        """Validate the network as it would be after the method's finish."""
         tau = None if self._finished else self.plan.tau
         self._unfinished = finish_classifier(self.model, tau, len(self.class_counts))
 
@@ -613,7 +614,7 @@ class LongTailModule(pl.LightningModule):
         self.val_metrics.update(self(batch.images), batch.targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Sum the validation set up and log its scalars."""
+        """Reduce the counts of the validation set and log its scalars."""
         self.model.load_state_dict(self._unfinished, strict=False)
         measured = summarise(self.val_metrics.compute(), self.class_counts, **self.shots)
         self.val_metrics.reset()
@@ -629,13 +630,13 @@ class LongTailModule(pl.LightningModule):
         return logits
 
     def on_test_epoch_end(self) -> None:
-        """Sum the test set up in ``evaluation`` and log the scalars."""
+        """Reduce the counts of the test set into ``evaluation`` and log the scalars."""
         self.evaluation = summarise(self.test_metrics.compute(), self.class_counts, **self.shots)
         self.test_metrics.reset()
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
     def configure_optimizers(self) -> Any:
-        """The optimizer of what the phase trains, and the scheduler of its rate, by the epoch or by the step."""
+        """The optimizer of the weights that the phase trains, and the scheduler of its rate, by epoch or by step."""
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
         self.clips_mixed = clips_mixed(self.trainer)
@@ -649,16 +650,16 @@ class LongTailModule(pl.LightningModule):
         }
 
     def _begun(self, by_step: bool) -> int:
-        """What a scheduler takes for its last epoch: one before that which begins."""
+        """The ``last_epoch`` of a scheduler: one before the epoch (or step) that begins."""
         return self.current_epoch * (self._steps if by_step else 1) - 1 if self.current_epoch else -1
 
     @property
     def _steps(self) -> int:
-        """Steps of the optimizer in an epoch."""
+        """Number of optimizer steps in an epoch."""
         return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
 
     def _factor(self, epoch: int) -> float:
-        """The factor of the learning rate; the one after the last epoch is never used."""
+        """The factor of the learning rate; the value after the last epoch is never used."""
         return self.plan.rate(min(epoch, self.plan.max_epochs - 1), self.schedule)
 
     def _factor_by_step(self, step: int) -> float:
@@ -670,8 +671,8 @@ class LongTailModule(pl.LightningModule):
             optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
         else:
             trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-            # Torch's fused SGD cannot do with weights that get their first gradient later than others, and torch lets
-            # a fused optimizer undo the scale of a loss, so that Lightning clips none where precision is mixed.
+            # Torch's fused SGD fails for weights that get their first gradient later than others. A fused optimizer
+            # undoes the scale of a loss itself, so that Lightning clips no gradients in mixed precision with it.
             unfused = self.trains_parts or self.clips_mixed
             options = {"fused": False} if self._fused and unfused else {}
             optimizer = self.make_optimizer(trained, **options)
@@ -681,7 +682,7 @@ class LongTailModule(pl.LightningModule):
 
 
 def clips_mixed(trainer: pl.Trainer) -> bool:
-    """Whether a trainer clips gradients in mixed precision, which Lightning does for no fused optimizer.
+    """Whether a trainer clips gradients in mixed precision, which Lightning refuses for fused optimizers.
 
     Example:
         >>> clips_mixed(pl.Trainer(precision="bf16-mixed", gradient_clip_val=1.0, accelerator="cpu", logger=False))

@@ -1,4 +1,4 @@
-"""What a trained network says of the noise that it is, or could have been, trained with."""
+"""Predictions of a trained network for noise images like those of its training."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from oponm.rng import derive_generator
 from oponm.training.module import LongTailModule
 
 NUM_IMAGES = 1000
-BATCH = 100  # fixed, as the images drawn depend on it
+BATCH = 100  # fixed, as the drawn images depend on it
 
 
 def noise_answers(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> list[int]:
-    """How often each class is predicted for 1,000 pure noise images, in evaluation mode.
+    """Count how often each class is predicted for 1,000 pure noise images, in evaluation mode.
 
-    The images are those of the data module's noise; where it mixes in no pure noise, Gaussian ones with the training
-    images' statistics. They are drawn for each class in turn, which matters to noise that depends on the class, and are
-    a function of the seed alone.
+    The images are drawn from the data module's noise; where that mixes in no pure noise, they are Gaussian, with the
+    training images' statistics. They are drawn for each class in turn, as noise may depend on the class, and are a
+    function of the seed alone.
 
     Args:
-        trainer: which has the device and the precision.
-        module: its predictions are asked for; it stays where and as it is.
-        data: set up.
+        trainer: gives the device and the precision.
+        module: the trained module; its device and state stay as they are.
+        data: the data module, the data module, set up.
 
     Returns:
         Number of images predicted as each class, length K, see :func:`~oponm.metrics.noise_histogram`.
@@ -36,10 +36,10 @@ def noise_answers(trainer: pl.Trainer, module: LongTailModule, data: LongTailDat
     )
     device = trainer.strategy.root_device
     pipeline = data.pipeline.to(device)
-    generator = derive_generator(data.seed, "noise_histogram")  # on the CPU: the same images on every device
+    generator = derive_generator(data.seed, "noise_histogram")  # on the CPU, so that every device gets the same images
     labels = torch.arange(NUM_IMAGES, device=device) % len(data.class_names)
     images = (noise(part, data.image_shape, generator) for part in labels.split(BATCH))
-    module.to(device)  # a test on an accelerator leaves it on the CPU
+    module.to(device)  # Lightning moves it to the CPU after a test
     try:
         with trainer.precision_plugin.forward_context():
             batches = ((batch - pipeline.mean) / pipeline.std for batch in images)

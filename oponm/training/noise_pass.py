@@ -1,4 +1,4 @@
-"""Noise rows in a forward pass of their own, without a graph, where all they teach is the classifier."""
+"""A separate forward pass for noise rows, without a graph, where their gradients reach the classifier only."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from oponm.models.classifier import find_classifier
 from oponm.nn.routing import natural_route, noise_route, noise_routing, open_route
 from oponm.rng import derived_randomness
 
-_NATURAL, _NOISE = 7, 4  # rows of the trial, coprime: rows that are taken together in groups then meet the other kind
-_AGREEMENT = 1e-6  # relative; in float64 two ways to sum up differ by less than a millionth of it
+_NATURAL, _NOISE = 7, 4  # rows of the trial; coprime, so that a network that groups rows mixes both kinds
+_AGREEMENT = 1e-6  # relative; float64 rounding errors are a million times smaller
 
 
 def split_logits(forward: Callable[[Tensor], Tensor], classifier: nn.Module, images: Tensor, natural: int) -> Tensor:
-    """The logits of a batch, natural rows first, from one pass for each kind of row.
+    """Compute the logits of a batch, natural rows first, in one pass for each kind of row.
 
-    Under the reading ``none`` no gradient of a noise row passes a batch norm, so that below the last one the backward
-    pass multiplies by zeros: for these rows the graph here begins at the classifier. Logits, gradients and running
-    statistics are those of one pass over all rows, where :func:`split_obstacle` finds nothing.
+    Under the reading ``none`` no gradient of a noise row passes a batch norm, so below the last batch norm the backward
+    pass only multiplies by zeros. For these rows the graph here begins at the classifier. Logits, gradients and running
+    statistics are those of one pass over all rows, where :func:`split_obstacle` returns None.
 
     Args:
         forward: (N, C, H, W) -> logits (N, K).
-        classifier: the layer in it from which on noise rows have gradients.
-        images: (N, C, H, W).
-        natural: how many rows, from the first on, are natural; at least 1, and fewer than all.
+        classifier: the first layer in it where noise rows have gradients.
+        images: the batch, (N, C, H, W).
+        natural: number of natural rows, which come first; at least 1, and less than N.
 
     Returns:
         (N, K).
@@ -40,7 +40,7 @@ def split_logits(forward: Callable[[Tensor], Tensor], classifier: nn.Module, ima
         torch.Size([4, 3])
     """
     rows = images.split([natural, len(images) - natural])
-    with open_route(natural_route(rows[0])):  # around the other: what is checkpointed comes back to the last route
+    with open_route(natural_route(rows[0])):  # opened first: recomputation of a checkpointed part uses the last route
         of_natural = forward(rows[0])
         with open_route(noise_route(rows[1])), _graph_from(classifier):
             of_noise = forward(rows[1])
@@ -49,7 +49,7 @@ def split_logits(forward: Callable[[Tensor], Tensor], classifier: nn.Module, ima
 
 @contextmanager
 def _graph_from(layer: nn.Module) -> Iterator[None]:
-    """No autograd graph until a layer is called."""
+    """Build no autograd graph until a layer is called."""
     before = torch.is_grad_enabled()
 
     def begin(*_: object) -> None:
@@ -64,18 +64,18 @@ def _graph_from(layer: nn.Module) -> Iterator[None]:
 
 
 def split_obstacle(model: nn.Module, images: Tensor, num_classes: int) -> str | None:
-    """Why noise rows of a network cannot have a pass of their own, found by trying both ways on a few rows.
+    """The reason why noise rows of a network cannot have a pass of their own, found by a trial on a few rows.
 
-    Copies of the network, in float64 and without dropout, must come to the same logits, gradients and buffers. They do
-    not where a gradient of a noise row passes a batch norm (any reading but ``none``), or where natural and noise rows
-    share something else than weights. Networks that draw at random otherwise, or have hooks, are not tried. The trial
-    has images and a shift of the weights of its own, so that what it finds depends on the network's make, and not on
-    weights that happen to be 0. What a network counts in plain attributes it does not see.
+    Copies of the network, in float64 and without dropout, must give the same logits, gradients and buffers both ways.
+    They do not if a gradient of a noise row passes a batch norm (any reading but ``none``), or if natural and noise
+    rows share something other than weights. Networks that draw at random otherwise, or have hooks, are not tried. The
+    trial uses its own images and shifts the weights, so that the result depends on the network's structure, and not on
+    weights that happen to be 0. Counts that a network keeps in plain attributes are not compared.
 
     Args:
-        model: in the state in which it trains; it stays as it is.
-        images: (N, C, H, W), of which only shape and device matter.
-        num_classes: outputs of its classifier.
+        model: the network as it trains; it is not changed.
+        images: (N, C, H, W), only shape and device matter.
+        num_classes: number of outputs of its classifier.
 
     Returns:
         The reason, for an error message; None if they can.
@@ -97,10 +97,10 @@ def split_obstacle(model: nn.Module, images: Tensor, num_classes: int) -> str | 
         return error.message
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # a network that cannot be copied, or not run in float64, trains well in one pass
+    except Exception as error:  # a network that cannot be copied or run in float64 trains well in one pass
         return f"a copy of the network cannot be tried out ({type(error).__name__}: {error})"
     if not _agree(logits, of_split):
-        return "natural and noise rows of one batch have a part in each other's logits"
+        return "natural and noise rows of one batch affect each other's logits"
     for name, value in together.items():
         if not _agree(value, apart[name]):
             if name in dict(model.named_parameters()):
@@ -113,8 +113,8 @@ def split_obstacle(model: nn.Module, images: Tensor, num_classes: int) -> str | 
 
 
 def _tried(model: nn.Module, images: Tensor, num_classes: int, split: bool) -> tuple[Tensor, dict[str, Tensor | None]]:
-    """Logits, gradients and buffers after a training step of a copy, without the optimiser's part."""
-    device = torch.device("cpu") if images.device.type == "mps" else images.device  # which has no float64
+    """Logits, gradients and buffers after the forward and backward pass of a copy, without an optimizer step."""
+    device = torch.device("cpu") if images.device.type == "mps" else images.device  # MPS has no float64
     model = copy.deepcopy(model).to(device, torch.float64)
     model.zero_grad()
     for part in model.modules():

@@ -1,4 +1,4 @@
-"""The options of Lightning's trainer, from a config."""
+"""Reads the options of Lightning's trainer from a config."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.errors import check_flag
 from oponm.known_settings import own_options
 
-_PLACED = ("max_epochs", "devices", "num_nodes", "_target_")  # which the run itself passes on
+_PLACED = ("max_epochs", "devices", "num_nodes", "_target_")  # the run itself passes these on
 
 
 def trainer_options(config: DictConfig, objects: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What goes to :func:`~oponm.training.make_trainer`: Lightning's options, and its class.
+    """The arguments of :func:`~oponm.training.make_trainer` in a config: Lightning's options and the trainer's class.
 
     Args:
-        config: of a run.
-        objects: in place of some of them, by name.
+        config: the run's config.
+        objects: objects in place of some options, by name.
     """
     given: Any = OmegaConf.to_container(config.trainer, resolve=True)
     objects = objects or {}
@@ -37,7 +37,7 @@ def trainer_options(config: DictConfig, objects: Mapping[str, Any] | None = None
 
 
 def _profiler(name: str, folder: str) -> Any:
-    """Lightning's profiler of a name, which writes into the run's folder."""
+    """Lightning's profiler of a name; it writes into the run's folder."""
     from pytorch_lightning import profilers
 
     kinds: Mapping[str, Any] = {"simple": profilers.SimpleProfiler, "advanced": profilers.AdvancedProfiler}

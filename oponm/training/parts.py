@@ -1,4 +1,4 @@
-"""What a phase trains of a network, and how the rest behaves meanwhile."""
+"""The part of a network that a phase trains, and the modes of the rest."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from oponm.training.phases import PhasePlan
 
 
 def enter_part(model: nn.Module, part: str, reset: bool, num_classes: int) -> None:
-    """Make a network ready for a phase that begins.
+    """Prepare a network for a phase that begins.
 
     Args:
-        model: changed in place.
+        model: the network, changed in place.
         part: ``"all"``, ``"classifier"`` or ``"scale"``, see :class:`~oponm.training.Phase`.
-        reset: begin with a classifier of new initial weights, from torch's global generators.
-        num_classes: outputs of the classifier.
+        reset: give the classifier new initial weights, from torch's global generators.
+        num_classes: number of outputs of the classifier.
     """
     if reset:
         reset_classifier(model, num_classes)
@@ -38,7 +38,7 @@ def enter_part(model: nn.Module, part: str, reset: bool, num_classes: int) -> No
 
 
 def leave_part(model: nn.Module) -> None:
-    """Make it the plain network again, with the same predictions, all of it trainable but what the user froze."""
+    """Restore the plain network, with the same predictions; all is trainable except what the user froze."""
     fold_scale(model)
     set_trainable(model, "all")
 
@@ -46,9 +46,9 @@ def leave_part(model: nn.Module) -> None:
 def set_modes(model: nn.Module, part: str, batchnorm: str | None, num_classes: int) -> None:
     """Put the trained part into training mode and what is frozen into evaluation mode.
 
-    A frozen batch norm standardises by its running statistics, which stay; so the features are those that the network
-    is evaluated with, and dropout is off. With ``batchnorm="batch"`` it standardises by the batch, natural and noise
-    rows apart, and its running statistics are updated further.
+    A frozen batch norm standardizes by its running statistics, which stay as they are; so the features are those of
+    evaluation, and dropout is off. With ``batchnorm="batch"`` it standardizes by the batch, natural and noise rows
+    apart, and its running statistics are still updated.
     """
     model.train(part == "all")
     if part != "all":
@@ -60,10 +60,10 @@ def set_modes(model: nn.Module, part: str, batchnorm: str | None, num_classes: i
 
 
 def finish_classifier(model: nn.Module, tau: float | None, num_classes: int) -> dict[str, Tensor]:
-    """Normalise the classifier's weights, if the method does that.
+    """Normalize the classifier's weights if the method has a ``tau``.
 
     Returns:
-        What they were before, by their names in the model's state dict; nothing without ``tau``.
+        The previous weights, by their names in the model's state dict; empty without ``tau``.
     """
     if tau is None:
         return {}
@@ -76,16 +76,16 @@ def finish_classifier(model: nn.Module, tau: float | None, num_classes: int) -> 
 def exported_weights(
     model: nn.Module, tau: float | None, num_classes: int, weights: dict[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """The state dict that the finished plain network would have; the model itself stays as it is.
+    """The state dict that the finished plain network would have; the model itself is not changed.
 
     Args:
-        model: as it is trained.
-        tau: see :func:`finish_classifier`.
-        num_classes: outputs of the classifier.
+        model: the network as it is trained.
+        tau: exponent of the norms, see :func:`finish_classifier`.
+        num_classes: number of outputs of the classifier.
         weights: a state dict of the model, such as an average; None is the model's own.
 
     Returns:
-        ``weights`` itself where nothing has to be changed.
+        ``weights`` itself where nothing changes.
     """
     weights = model.state_dict() if weights is None else weights
     if tau is None and not any(isinstance(part, LearnableScale) for part in model.modules()):
@@ -106,10 +106,10 @@ def exported_weights(
 
 
 def rehearse(model: nn.Module, plan: PhasePlan, num_classes: int) -> None:
-    """Go through a plan's phases with a copy of the network, as some need a classifier that it may not have.
+    """Go through a plan's phases with a copy of the network, as some phases need a classifier of a known kind.
 
     Raises:
-        InputError: for a phase, or a normalisation at the end, that this network cannot have.
+        InputError: for a phase, or a final normalization, that does not work with this network.
     """
     if plan.tau is None and not any(phase.reset_classifier or phase.trainable != "all" for phase in plan.phases):
         return

@@ -1,4 +1,4 @@
-"""Phases that were trained once, kept for other runs to start from."""
+"""Stores trained phases for other runs to start from."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Entry:
 
 
 class PhaseCache:
-    """A folder of states of training, each under the hash of all that determines it.
+    """A folder of training states, each under the hash of everything that determines it.
 
-    Processes may share it: an entry is written to a temporary file and renamed, and read only whole.
+    Processes may share it: an entry is written to a temporary file and renamed, so that only whole entries are read.
 
     Args:
-        folder: made when the first entry is stored.
+        folder: the folder; made when the first entry is stored.
 
     Example:
         >>> import tempfile
@@ -55,7 +55,7 @@ class PhaseCache:
         self.folder = folder
 
     def load(self, key: str) -> dict[str, Any] | None:
-        """The state under a key, or None. A damaged entry is removed with a warning, and then there is none.
+        """The state under a key, or None. A damaged entry is removed with a warning, and counts as missing.
 
         Nothing in the file is executed.
         """
@@ -70,9 +70,9 @@ class PhaseCache:
             if content["key"] != key:
                 raise ValueError("it is another phase's")
             return dict(content["state"])
-        except FileNotFoundError:  # cleared meanwhile
+        except FileNotFoundError:  # the cache was cleared meanwhile
             return None
-        except Exception as error:  # whatever a damaged file makes the unpickler say
+        except Exception as error:  # a damaged file can raise anything in the unpickler
             log.warning(
                 "phase cache: %s is damaged (%s) and is trained again", path, " ".join(str(error).split())[:100]
             )
@@ -80,24 +80,24 @@ class PhaseCache:
             return None
 
     def save(self, key: str, state: dict[str, Any]) -> None:
-        """Store a state, whole or not at all; where it cannot be, training continues with a warning."""
+        """Store a state, whole or not at all; if that fails, training continues with a warning."""
         temporary = self._path(key).with_suffix(f".{os.getpid()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             torch.save({"key": key, "state": state}, temporary)
             temporary.replace(self._path(key))
-        except (OSError, RuntimeError) as error:  # the latter is torch's for a full disk
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
             with suppress(OSError):
                 temporary.unlink()
             log.warning("phase cache: %s cannot be written (%s): the phase is not kept", self.folder, error)
 
     @contextmanager
     def training(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the right to train a phase; while another process holds it, wait, as its result can be used.
+        """Hold the right to train a phase; wait while another process holds it, as its result can be used.
 
         Args:
-            key: of the phase.
-            waiting: called every second of the wait; what it raises ends that.
+            key: the phase's key.
+            waiting: called every second of the wait; an exception in it ends the wait.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -122,13 +122,13 @@ class PhaseCache:
             lock.release()
 
     def entries(self) -> list[Entry]:
-        """What is stored, newest first."""
+        """The stored phases, newest first."""
         found = [(path, path.stat()) for path in self.folder.glob("*.phase")]
         entries = [Entry(path, stat.st_size, stat.st_mtime) for path, stat in found]
         return sorted(entries, key=lambda entry: -entry.created)
 
     def clear(self) -> int:
-        """Remove everything that the cache has written.
+        """Remove all files that the cache has written.
 
         Returns:
             The number of entries removed.

@@ -1,4 +1,4 @@
-"""What determines the state of training at the border of two phases, as one hash."""
+"""Hashes everything that determines the state of training at the border of two phases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from oponm.training.module import LongTailModule
 from oponm.training.plain_phase import auxiliary_names
 
 VERSIONED = ("torch", "torchvision", "pytorch-lightning", "kornia", "timm", "numpy", "pillow")
-_UNRELATED = {"cli", "logging", "report"}  # rooms that no weight depends on
+_UNRELATED = {"cli", "logging", "report"}  # packages that no weight depends on
 _OF_MODULES = {*vars(nn.Module()), "_compiled_call_impl"}
 
 
@@ -51,26 +51,26 @@ def phase_key(
     options: Mapping[str, Any] | None = None,
     callbacks: Sequence[pl.Callback] = (),
 ) -> str:
-    """The SHA-256 of all that determines the state of training after ``epoch`` epochs.
+    """The SHA-256 of everything that determines the state of training after ``epoch`` epochs.
 
-    That is: the code, a user's own included, and its versions, the device, the training images and how they are
-    augmented, the network, its settings and its initial weights, the optimiser, the seed, and for each of these epochs
-    its sampler, noise, mixing, loss, trained part and learning rate. What comes later is no part of it, so that methods
-    that differ later share it; nor is the kind of batch norm, or the noise, where no epoch has had noise yet. How the
-    classifier is finished, and what counts as few-shot, matter where epochs are validated: the best one and what is
-    logged of each depend on them.
+    That is: the code, including the user's own, and its versions, the device, the training images and their
+    augmentation, the network, its settings and its initial weights, the optimizer, the seed, and for each of these
+    epochs its sampler, noise, mixing, loss, trained part and learning rate. Later epochs are not included, so methods
+    that differ only later share the hash; nor is the kind of batch norm, or the noise, if no epoch has had noise yet.
+    The finish of the classifier and the few-shot thresholds are included where epochs are validated: the best epoch
+    and its logged figures depend on them.
 
     Args:
-        module: not trained yet.
-        data: set up.
-        trainer: not begun yet; its device and precision count.
+        module: the module, not trained yet.
+        data: the data module, set up.
+        trainer: the trainer, not started yet; its device and precision are included.
         epoch: number of epochs, at least 1.
-        options: of the trainer, by name.
-        callbacks: of the user; those of this package change no weights but where they say so.
+        options: options of the trainer, by name.
+        callbacks: the user's callbacks; callbacks of this package change no weights unless they say so.
 
     Raises:
-        NotImplementedError: for a setting that has no description that stays the same from one process to the next, or
-            whose code is in no file.
+        NotImplementedError: for a setting whose description differs from process to process, or whose code is in no
+            file.
     """
     plan = module.plan
     epochs = range(epoch)
@@ -97,7 +97,7 @@ def phase_key(
         "trainer": {name: describe(value) for name, value in sorted((options or {}).items()) if _counts(name, value)},
         "callbacks": [_callback(each) for each in callbacks if not getattr(each, "changes_nothing", False)],
         "epochs": [_epoch(module, number) for number in epochs],
-        "validated": [plan.tau, describe(module.shots)] if data.val != "none" else None,  # the best epoch hangs on them
+        "validated": [plan.tau, describe(module.shots)] if data.val != "none" else None,  # for the best epoch
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -107,7 +107,7 @@ def _counts(name: str, value: Any) -> bool:
 
 
 def _callback(callback: pl.Callback) -> dict[str, Any] | None:
-    """A user's callback by its class and what it says of itself; None for those that only watch."""
+    """A user's callback as its class and its settings; None for callbacks that only watch."""
     if type(callback) in (LearningRateMonitor, DeviceStatsMonitor, ModelCheckpoint, ModelSummary, RichModelSummary):
         return None
     if (settings := getattr(callback, "settings", None)) is None:
@@ -119,14 +119,14 @@ def _callback(callback: pl.Callback) -> dict[str, Any] | None:
 
 
 def trains_as_plain(module: LongTailModule, data: LongTailDataModule, epoch: int) -> bool:
-    """Whether the state after some epochs is, but for what waits for noise, that of the plain network.
+    """Whether the state after some epochs is that of the plain network, apart from what waits for noise.
 
-    With auxiliary batch norm it is where the optimiser keeps that apart, one process adds up all gradients, and no
-    checkpoint of a best epoch has been written.
+    With auxiliary batch norm this holds if the optimizer keeps those weights in a separate group, one process
+    computes all gradients, and no checkpoint of a best epoch has been written.
 
     Args:
-        module: not trained yet.
-        data: set up.
+        module: the module, not trained yet.
+        data: the data module, set up.
         epoch: number of epochs, at least 1.
     """
     if any(module.plan.at(number).noise for number in range(epoch)):
@@ -161,14 +161,14 @@ def _data(data: LongTailDataModule) -> dict[str, Any]:
 
 
 def _network(module: LongTailModule, routed: bool) -> dict[str, Any]:
-    """Structure, code and initial weights; without noise, batch norms of any kind are what plain ones are."""
+    """Structure, code and initial weights; without noise, all kinds of batch norm count as plain."""
     model = module.model if routed else revert_batchnorm(copy.deepcopy(module.model))
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     classes = {type(part) for part in model.modules()}
-    # What the network does not show of its settings; of one that was not made from any, what its parts keep.
+    # Settings that the network's structure does not show; without a config, the attributes of its parts.
     settings = [_kept(part) for part in model.modules()] if module.model_config is None else module.model_config
     return {
         "structure": repr(model),
@@ -182,14 +182,14 @@ def _network(module: LongTailModule, routed: bool) -> dict[str, Any]:
 
 
 def _kept(part: nn.Module) -> dict[str, Any]:
-    """The attributes of a part of a network that are neither tensors nor parts; of this package's the code tells."""
+    """Attributes of a part of a network that are neither tensors nor parts; this package's parts have their code."""
     if type(part).__module__.partition(".")[0] == "oponm":
         return {}
     return {name: describe(value) for name, value in sorted(vars(part).items()) if name not in _OF_MODULES}
 
 
 def _origin(things: Iterable[Any]) -> dict[str, str]:
-    """The code that things come from: digests of a user's own files, versions of what is installed."""
+    """The code of objects: digests of the user's own files, versions of installed packages."""
     names = [thing if isinstance(thing, str) else f"{thing.__module__}.{thing.__qualname__}" for thing in things]
     try:
         found = own_code(names)
@@ -229,7 +229,7 @@ def source_digest() -> str:
 
 
 def describe(thing: Any) -> Any:
-    """A description of a setting as JSON that is the same in every process.
+    """A JSON description of a setting that is the same in every process.
 
     Args:
         thing: a number, string, sequence or mapping of such, tensor, function, class, ``functools.partial`` or module.
@@ -258,7 +258,7 @@ def describe(thing: Any) -> Any:
         return describe(thing.tolist())
     if inspect.isclass(thing) or inspect.isfunction(thing) or inspect.isbuiltin(thing):
         name = f"{thing.__module__}.{thing.__qualname__}"
-        if "<" not in name:  # a lambda's name says nothing of what it does
+        if "<" not in name:  # the name of a lambda does not identify it
             origin = _origin([thing])
             return {"code": name, "origin": origin} if origin else name
     raise NotImplementedError(f"{thing!r} has no description that lasts")

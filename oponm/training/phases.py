@@ -1,4 +1,4 @@
-"""A method is a list of phases."""
+"""Phases, and the plan that lays them out over a run: a method is a list of phases."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ BATCHNORMS = ("running", "batch")
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training: what it draws, what it mixes in, what it minimises and what it trains.
+    """A stretch of training: its sampler, noise, loss and trained part.
 
     Attributes:
         epochs: its length in the published recipe; runs of another length scale it.
-        sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
+        sampler: the name of a sampler in :data:`oponm.data.samplers.SAMPLERS`.
         noise: whether noise is mixed into the batches.
-        noise_loss: weight of a noise row in the loss of its batch, beside that of its class; a natural row has 1. With
-            0, noise rows only pass through the network, where batch norm may see them.
-        mixing: whether images are mixed with each other, where the run has a way of mixing them.
-        loss: makes the loss from the class counts, see :mod:`oponm.losses`; None is the run's.
+        noise_loss: factor of the weight of noise rows in the loss, beside that of their class; natural rows have 1.
+            With 0, noise rows only pass through the network, where batch norm may see them.
+        mixing: whether images are mixed with each other, if the run has a ``mixing``.
+        loss: factory of the loss, from the class counts, see :mod:`oponm.losses`; None takes the run's.
         class_weights: weights of the classes in the loss: ``"none"``, ``"inverse_frequency"``, ``"effective_number"``.
-        beta: of the effective number, see :func:`~oponm.losses.class_weights`; None is its default.
-        trainable: ``"all"``, ``"classifier"`` (the last layer alone), or ``"scale"`` (a factor of each class's weights
-            in it). A phase that trains a part begins with an optimiser of its own. Parameters that require no gradient
-            before training begins are trained in no phase.
-        reset_classifier: begin with a classifier of new initial weights.
-        batchnorm: where a part is trained, what the batch norms of the frozen rest standardise by: ``"running"``
-            statistics, which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.
-        schedule: makes the factor of the learning rate over this phase's epochs from their number, ``max_epochs``;
-            None keeps the run's.
+        beta: parameter of the effective number, see :func:`~oponm.losses.class_weights`; None takes its default.
+        trainable: ``"all"``, ``"classifier"`` (the last layer alone), or ``"scale"`` (a factor for each class's weights
+            in the last layer). A phase that trains a part starts with a new optimizer. Parameters that require no
+            gradient before training begins are trained in no phase.
+        reset_classifier: give the classifier new initial weights at the start.
+        batchnorm: where only a part is trained, the statistics by which frozen batch norms standardize: ``"running"``,
+            which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.
+        schedule: factory of the learning rate's factor over this phase's epochs, called with their number as
+            ``max_epochs``; None takes the run's.
 
     Raises:
-        InputError: for a value out of range, or one that the rest of the phase leaves without effect.
+        InputError: for a value out of range, or one without effect in this phase.
 
     Example:
         >>> Phase(40, sampler="class_balanced", noise=True).name
@@ -87,14 +87,14 @@ class Phase:
 
     @property
     def name(self) -> str:
-        """What progress and logs call the phase."""
+        """The name of the phase in progress and logs."""
         parts = [self.sampler, "noise" if self.noise else "", self.class_weights.replace("none", "")]
         parts.append({"all": "", "classifier": "classifier", "scale": "scale"}[self.trainable])
         return "+".join(part for part in parts if part)
 
 
 def scale_epoch(epoch: float, reference_epochs: float, max_epochs: int) -> int:
-    """An epoch of the published recipe in a run of another length.
+    """Scale an epoch of the published recipe to a run of another length.
 
     Example:
         >>> scale_epoch(160, 200, max_epochs=30)
@@ -106,13 +106,13 @@ def scale_epoch(epoch: float, reference_epochs: float, max_epochs: int) -> int:
 class PhasePlan:
     """The phases of a method laid out over the epochs of a run.
 
-    Lengths keep their proportions; each phase has at least one epoch. A phase may be cut in two equal ones, for others
-    to continue from the cut; such neighbours are one phase where a run is too short for both.
+    Lengths keep their proportions; each phase has at least one epoch. A recipe may cut a phase into two equal ones, so
+    that others can continue from the cut; where a run is too short for both, they are merged.
 
     Args:
-        phases: in order.
-        max_epochs: epochs of the run.
-        tau: normalise the classifier's weights by this power of their norms when training is over, see
+        phases: the phases, in order.
+        max_epochs: number of epochs of the run.
+        tau: normalize the classifier's weights by this power of their norms when training is over, see
             :func:`~oponm.models.two_stage.tau_normalise`; None leaves them.
 
     Raises:
@@ -144,10 +144,10 @@ class PhasePlan:
 
     @classmethod
     def from_config(cls, phases: Sequence[Mapping[str, Any]], max_epochs: int, tau: float | None = None) -> PhasePlan:
-        """Make a plan from the mappings of a method's config file.
+        """Make a plan from the phases of a method's config file.
 
         Raises:
-            InputError: for a phase with a key that phases do not have.
+            InputError: for a phase with an unknown key.
         """
         if not isinstance(phases, Sequence) or not all(isinstance(phase, Mapping) for phase in phases):
             raise InputError(f"must be a list of phases such as {{epochs: 40}}, got {phases!r}", "phases")
@@ -164,7 +164,7 @@ class PhasePlan:
         return cls(made, max_epochs, tau)
 
     def number(self, epoch: float) -> int:
-        """The place in the list of the phase that an epoch (zero-based) belongs to."""
+        """The index of the phase that an epoch (zero-based) belongs to."""
         return sum(start <= epoch for start in self.starts) - 1
 
     def at(self, epoch: float) -> Phase:
@@ -172,13 +172,13 @@ class PhasePlan:
         return self.phases[self.number(epoch)]
 
     def within(self, epoch: float) -> tuple[float, int]:
-        """How many epochs of its phase lie before an epoch, and how many the phase has."""
+        """The number of epochs of its phase before an epoch, and the number of epochs of the phase."""
         number = self.number(epoch)
         end = [*self.starts, self.max_epochs][number + 1]
         return epoch - self.starts[number], end - self.starts[number]
 
     def progress(self, epoch: int) -> float:
-        """The share of its phase that has passed at an epoch: 0 in the first, 1 in the last, and in an only one.
+        """The share of its phase that has passed at an epoch: 0 in its first epoch, 1 in its last or only one.
 
         Example:
             >>> plan = PhasePlan([Phase(4)], max_epochs=5)
@@ -189,7 +189,7 @@ class PhasePlan:
         return passed / (length - 1) if length > 1 else 1.0
 
     def rate(self, epoch: float, schedule: Callable[[Any], float]) -> float:
-        """The factor of the learning rate: the phase's own, or else that of the run's ``schedule``."""
+        """The factor of the learning rate, by the phase's own schedule or else by the run's ``schedule``."""
         phase = self.at(epoch)
         if phase.schedule is None:
             return schedule(epoch)
@@ -203,7 +203,7 @@ class PhasePlan:
 
 
 def _merged(phases: Sequence[Phase]) -> list[Phase]:
-    """Equal neighbours as one."""
+    """The phases with equal neighbors merged."""
     merged: list[Phase] = []
     for phase in phases:
         settings: dict[str, Any] = {**vars(phase)}

@@ -1,7 +1,7 @@
-"""Phases without noise, in which a network with auxiliary batch norm is trained as a plain one, and shares its phase.
+"""Phases without noise, in which a network with auxiliary batch norm trains as a plain one and shares its phase.
 
-What such a network holds beside the plain one waits for noise: it keeps its initial values, and the optimiser has no
-state of it.
+The auxiliary parameters and buffers of such a network wait for noise: they keep their initial values, and the optimizer
+has no state of them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def auxiliary_names(model: nn.Module) -> set[str]:
 
 
 def parameter_groups(model: nn.Module, fused: bool) -> list[dict[str, Any]]:
-    """The trained weights, those of auxiliary batch norm in a group of their own behind the others.
+    """The trained weights; those of auxiliary batch norm form a group of their own after the others.
 
     Args:
-        model: with auxiliary batch norm.
-        fused: whether the optimiser is; torch's fused SGD cannot do with weights that get their first gradient later
-            than others, so that this group is none of it.
+        model: a network with auxiliary batch norm.
+        fused: whether the optimizer is fused; torch's fused SGD fails for weights that get their first gradient later
+            than others, so the second group is not fused.
     """
     names = auxiliary_names(model)
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -51,7 +51,7 @@ def parameter_groups(model: nn.Module, fused: bool) -> list[dict[str, Any]]:
 
 
 def takes_groups(make: Any) -> bool:
-    """Whether a factory of optimisers is a class of them, with or without settings, that takes groups of weights.
+    """Whether a factory of optimizers is an optimizer class, with or without settings, that takes parameter groups.
 
     Example:
         >>> takes_groups(partial(torch.optim.SGD, lr=0.1)), takes_groups(torch.optim.LBFGS), takes_groups(lambda p: p)
@@ -62,10 +62,10 @@ def takes_groups(make: Any) -> bool:
 
 
 def without_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The checkpoint of a network with auxiliary batch norm as that of the plain one.
+    """The checkpoint of a network with auxiliary batch norm as a checkpoint of the plain network.
 
     Args:
-        checkpoint: of Lightning's, written before any noise.
+        checkpoint: Lightning's checkpoint, written before any noise.
         model: the network.
     """
     names = auxiliary_names(model)
@@ -73,16 +73,16 @@ def without_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[s
         return dict(checkpoint)
     (optimizer,), (scheduler,) = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
     first = optimizer["param_groups"][0]
-    optimizer = {**optimizer, "param_groups": [first]}  # of the others' weights it has no state yet
+    optimizer = {**optimizer, "param_groups": [first]}  # the second group has no state yet
     changed = _with_weights(checkpoint, lambda weights: {n: each for n, each in weights.items() if n not in names})
     return {**changed, "optimizer_states": [optimizer], "lr_schedulers": [_of_groups(scheduler, 1)]}
 
 
 def with_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The reverse of :func:`without_auxiliary`: what the plain checkpoint lacks is as in the new network.
+    """Reverse :func:`without_auxiliary`: entries that the plain checkpoint lacks come from the new network.
 
     Args:
-        checkpoint: of the plain network.
+        checkpoint: checkpoint of the plain network.
         model: the network that resumes from it, not trained yet.
     """
     names = auxiliary_names(model)
@@ -112,6 +112,6 @@ def _with_weights(
 
 
 def _of_groups(scheduler: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The state of a scheduler that gives as many groups of weights the rate of the first."""
+    """The state of a scheduler for ``count`` parameter groups, all with the learning rate of the first."""
     lists = ("base_lrs", "_last_lr", "lr_lambdas")
     return {name: value[:1] * count if name in lists else value for name, value in scheduler.items()}

@@ -1,4 +1,4 @@
-"""Silence for what libraries say about themselves."""
+"""Silences notices of libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODULES = "pytorch_lightning|lightning_fabric|torch.utils.data"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's notices about hardware, tips and worker processes out of a program's output, meanwhile."""
+    """Silence Lightning's notices about hardware, tips and worker processes inside the block."""
     loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -28,13 +28,13 @@ def quiet() -> Iterator[None]:
 
 
 def quiet_libraries() -> None:
-    """Keep those notices off the terminal from now on, in a program of its own."""
+    """Silence those notices for the rest of the program."""
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=MODULES)
 
 
 def first_alone_speaks() -> None:
-    """Leave it to the first process of several to say what all of them would; errors are said by each."""
+    """Let only the first of several processes log what all would log; errors are logged by each."""
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Each part of a run tried out with the others before anything is written."""
+"""Tries each part of a run out with the others before anything is written."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def try_parts(
     compile: bool = False,
     split_noise: bool | str = "auto",
 ) -> bool:
-    """See that each part of a run can be used with the others, and convert the network's batch norm.
+    """Check that the parts of a run work together, and convert the network's batch norm.
 
     Args:
-        data: set up.
-        model: with its initial weights; its batch norm is converted in place where the plan has noise.
+        data: the data module, the data module, set up.
+        model: the network with its initial weights; its batch norm is converted in place where the plan has noise.
         plan: the phases.
-        optimizer: makes the optimizer from the parameters.
+        optimizer: factory of the optimizer, from the parameters.
         schedule: factor of the learning rate for each epoch.
-        loss: makes the loss of each row from the class counts.
+        loss: factory of the loss of each row, from the class counts.
         norm: ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
         compile: whether the network will run through ``torch.compile``.
-        split_noise: whether noise rows get a pass of their own; true where it cannot be done is an error.
+        split_noise: whether noise rows get a pass of their own; true raises an error where it cannot be done.
 
     Returns:
-        Whether some weights never get a gradient, such as those of a head that the logits do without.
+        Whether some weights never get a gradient, such as those of a head that the logits do not use.
 
     Raises:
         InputError: naming the part that cannot be used.
@@ -72,7 +72,7 @@ def try_parts(
         try_part("model", partial(_one_step, model, phase, number, data, made))
     try_part("schedule", lambda: float(schedule(0)))
     if check_flag("compile", compile):
-        try_part("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # as it may lack a compiler
+        try_part("compile", lambda: torch.compile(torch.neg)(torch.ones(2)))  # which fails without a compiler
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
     try_part("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
@@ -84,16 +84,16 @@ _MISTAKES = (TypeError, ValueError, RuntimeError, AssertionError, ImportError, M
 
 
 def try_part(key: str, make: Callable[[], Any], mistakes: tuple[type[Exception], ...] = _MISTAKES) -> Any:
-    """Make a thing before anything is written, to see whether its settings can be used.
+    """Make an object before anything is written, to find out whether its settings can be used.
 
     Args:
-        key: of the setting at fault.
-        make: makes it.
-        mistakes: errors that are the setting's fault; an :class:`~oponm.errors.InputError` with a key of its own keeps
-            that where they are not the usual ones.
+        key: key of the setting at fault.
+        make: the factory to call.
+        mistakes: errors that are the setting's fault. Unless these are the default ones, an
+            :class:`~oponm.errors.InputError` with a key of its own keeps that key.
 
     Raises:
-        InputError: by that key, for whatever goes wrong.
+        InputError: with that key, if one of these errors is raised.
     """
     try:
         return make()
@@ -108,22 +108,22 @@ def try_part(key: str, make: Callable[[], Any], mistakes: tuple[type[Exception],
 
 
 def _augmented(data: LongTailDataModule) -> torch.Tensor:
-    """Augment two black images, as some recipes take colour images only."""
+    """Augment two black images, as some recipes need color images."""
     with derived_randomness(0, "trial"):
         return data.pipeline.augmentation(torch.zeros(2, *data.image_shape))
 
 
 def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.Tensor:
-    """Show the network a black image, as some take one size only, or are made for other classes."""
+    """Pass a black image through the network, as some networks take one size only, or have other classes."""
     try:
         logits = model.eval()(torch.zeros(1, *shape))
-    except AssertionError as error:  # of a transformer, whose positions are those of one size
+    except AssertionError as error:  # raised by transformers, whose position embeddings have one size
         raise InputError(_size_remedy(model, shape[-1], str(error)), "model") from error
     model.train()
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
     if given != (1, classes):
         raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
-    with torch.no_grad():  # what a network keeps of its last pass has no graph then, so that it can be copied
+    with torch.no_grad():  # so that tensors that the network stores have no graph, and it can be copied
         model.eval()(torch.zeros(1, *shape))
     model.train()
     return logits
@@ -137,7 +137,7 @@ def _size_remedy(model: nn.Module, size: int, reason: str) -> str:
 
 
 def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> None:
-    """Make a loss and ask it for that of two rows."""
+    """Make a loss and compute it for two rows."""
     if isinstance(make, nn.Module):
         name = type(make).__name__
         raise InputError(f"must be what makes it from the class counts, got a {name}: lambda counts: {name}()", "loss")
@@ -156,7 +156,7 @@ def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> 
 
 
 def _has_idle_weights(model: nn.Module, logits: torch.Tensor) -> bool:
-    """Whether some of its weights have no part in the logits, such as those of a head for another task."""
+    """Whether some weights of the network do not affect the logits, such as those of a head for another task."""
     reached, seen, steps = set(), set(), [logits.grad_fn]
     while steps:
         step = steps.pop()
@@ -168,9 +168,9 @@ def _has_idle_weights(model: nn.Module, logits: torch.Tensor) -> bool:
 
 
 def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataModule, loss: nn.Module) -> None:
-    """Make a training step of a phase with a copy of the network: else what fails in the last one fails after hours.
+    """Do a training step of a phase with a copy of the network: a fault in the last phase would show after hours.
 
-    Some networks give something else than logits in training; others reorder rows, which noise shows.
+    Some networks return something other than logits in training; others reorder rows, which noise rows reveal.
     """
     classes, rows = len(data.class_names), 4 if phase.noise else 2
     try:
@@ -203,7 +203,7 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
 
 
 def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], classes: int, compiles: bool) -> None:
-    """Refuse ``split_noise=true`` where noise rows cannot have a pass of their own in each phase that has some."""
+    """Refuse ``split_noise=true`` if noise rows cannot have a pass of their own in each phase with noise."""
     if compiles:
         obstacle: str | None = "torch.compile needs batches of one shape: leave one of the two out"
     elif world_size() > 1:
@@ -217,7 +217,7 @@ def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], clas
 
 
 def _in_phase(model: nn.Module, phase: Phase, classes: int) -> nn.Module:
-    """A network as a phase trains it."""
+    """A copy of the network as a phase trains it."""
     if phase.trainable == "all":
         return model.train()
     copied = copy.deepcopy(model)

@@ -1,4 +1,4 @@
-"""A run: from one composed config, and objects in place of some of its settings, to its folder."""
+"""Runs one composed config, with objects in place of some of its settings, and writes the run's folder."""
 
 from __future__ import annotations
 
@@ -56,30 +56,30 @@ def run(
     started_from: str | None = None,
     **objects: Any,
 ) -> Run:
-    """Train a network as a config says, evaluate it on the test set, and keep the run in its folder.
+    """Train a network as a config says, evaluate it on the test set, and save the run in its folder.
 
-    It is what ``oponm train`` and :func:`~oponm.training.fit` call. It checks, builds, writes and launches; nobody else
-    does. With ``trainer.devices`` of several it starts as many processes, which call it in turn; where ``torchrun`` or
+    ``oponm train`` and :func:`~oponm.training.fit` call it. It alone checks, builds, writes and launches. If
+    ``trainer.devices`` asks for several processes, it starts them and each calls it in turn; where ``torchrun`` or
     ``srun`` has started them, each calls it.
 
     Args:
-        config: of ``oponm train``, composed: ``output_dir`` names the folder, and ``resume`` is set to resume the run
-            that was begun in it, if there is one.
+        config: the composed config of ``oponm train``: ``output_dir`` names the folder; ``resume`` is set to resume the
+            run that was begun in it, if there is one.
         choices: the choice in each config group, for reports.
-        overrides: what makes the config of the command line's defaults, for reports.
-        loggers: in place of those of the config.
-        callbacks: beside those of the config.
-        phase_cache: in place of the config's.
-        started_from: the function that a program called, for ``result.json``; None is the command.
-        **objects: in place of settings, by config group: ``data`` (a data module), ``model`` (a network, or what makes
-            one), ``method`` (phases), what makes the ``noise``, ``optimizer``, ``schedule`` and ``loss``, and for
-            ``trainer`` a mapping from names of its options, such as ``strategy``, to objects.
+        overrides: overrides that turn the command line's defaults into the config, for reports.
+        loggers: loggers in place of those of the config.
+        callbacks: callbacks in addition to those of the config.
+        phase_cache: folder or cache in place of the config's.
+        started_from: name of the function that a program called, for ``result.json``; None is the command.
+        **objects: objects in place of settings, by config group: ``data`` (a data module), ``model`` (a network, or a
+            factory of one), ``method`` (phases), factories of ``noise``, ``optimizer``, ``schedule`` and ``loss``, and
+            for ``trainer`` a mapping from names of its options, such as ``strategy``, to objects.
 
     Returns:
         The finished run.
 
     Raises:
-        InputError: by its full key, for whatever cannot be used; nothing is written then. A loss that diverges, later.
+        InputError: with the full key of what cannot be used; nothing is written then. Also if the loss diverges, later.
         Stopped: at a signal, after the step, with a checkpoint.
         ChildProcessError: if one of the processes that it started died.
 
@@ -121,7 +121,7 @@ def run(
                     identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
                     identity |= {"started_from": started_from} if started_from else {}
                     finish(folder, identity, measured, started)
-                first_says(None)  # so that no other process looks for the result before it is there
+                first_says(None)  # so that the others wait until the result is written
     return Run.load(folder, network=given.get("model"), data=given.get("data"))
 
 
@@ -135,7 +135,7 @@ def _carry_out(
     phase_cache: PhaseCache | None,
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Build, train and evaluate, in each process of the run; the first one writes."""
+    """Build, train and evaluate in each process of the run; the first process writes."""
     check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     module, data, plan = build(config, given)
     every = [*build_callbacks(config), *callbacks]
@@ -169,14 +169,14 @@ def _carry_out(
 
 
 def _tell(callbacks: Sequence[pl.Callback], hook: str, *arguments: Any) -> None:
-    """Call a hook that Lightning does not have: at the start of a run, and at its end when it has been evaluated."""
+    """Call a hook that Lightning lacks: at the start of a run, or at its end after the evaluation."""
     for callback in callbacks:
         if call := getattr(callback, hook, None):
             call(*arguments)
 
 
 def _starts_processes(config: DictConfig) -> bool:
-    """Whether the run takes processes of its own; of those that have been launched, see that there are as many."""
+    """Whether the run starts its own processes; if they were launched, check their number."""
     devices = check_int("trainer.devices", config.trainer.devices, minimum=1)
     nodes = check_int("trainer.num_nodes", config.trainer.num_nodes, minimum=1)
     restarts = check_int("trainer.max_restarts", config.trainer.max_restarts, minimum=0)
@@ -197,18 +197,18 @@ def _starts_processes(config: DictConfig) -> bool:
             "torchrun --nnodes=... --nproc-per-node=... -m oponm train ...",
             "trainer.num_nodes",
         )
-    return devices > 1 or restarts > 0  # a process that is to be restarted is not this one
+    return devices > 1 or restarts > 0  # this process cannot be restarted, only ones that it starts
 
 
 @contextmanager
 def own_folder(config: DictConfig) -> Iterator[tuple[Path, bool]]:
-    """The folder of a run, and whether it holds one to resume; it goes again if the run never began.
+    """The folder of a run, and whether it holds a run to resume; it is removed if the run never began.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
-        InputError: if another run is in it.
+        InputError: if another run uses the folder.
     """
     if launched_elsewhere():
         join_for_good()
@@ -234,7 +234,7 @@ def _look_into(config: DictConfig, folder: Path) -> bool:
 
 
 def _agreed(look: Callable[[], Any]) -> Any:
-    """What the first process finds, in all of them: files that it is about to write must not mislead the others."""
+    """The result of a check that only the first process makes, as it soon writes the files that are looked for."""
     found: Any = None
     if rank() == 0:
         try:
@@ -253,7 +253,7 @@ def _logs_to(file: Path) -> bool:
 
 @contextmanager
 def _settings_of_torch(config: DictConfig) -> Iterator[None]:
-    """What torch keeps for the whole process is the run's meanwhile."""
+    """Set torch's process-wide settings to the run's inside the block."""
     number, before = config.trainer.num_threads, torch.get_num_threads()
     precision, precision_before = config.trainer.matmul_precision, torch.get_float32_matmul_precision()
     torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run at a time."""
+"""Locks a run's folder, so that one run at a time uses it."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from oponm.run_files import CONFIG_FILE, LOCK_FILE
 from oponm.training.distributed import first_says, rank
 
 log = logging.getLogger(__name__)
-WAIT = 30.0  # seconds: processes whose command was killed have 21 to finish a step and write a checkpoint
+WAIT = 30.0  # seconds; processes of a killed command take up to 21 to finish a step and write a checkpoint
 
 
 @contextmanager
 def sole_use(folder: Path, begun: bool) -> Iterator[None]:
-    """Hold a run's folder, in the first process of the run; all of them must enter.
+    """Hold the lock of a run's folder, in the first process of the run; all processes must enter.
 
-    The lock is the system's, on a file in the folder that stays there and says which process had it last. However that
-    process ends, the lock is free again, and none is ever to be removed by hand. A lock that is taken is waited for, up
-    to :data:`WAIT` seconds. On NFS it holds between machines where the server and the mounts support locks (the default
+    The lock is the operating system's, on a file that stays in the folder and names its last process. However that
+    process ends, the lock becomes free; nobody has to remove a file by hand. A taken lock is waited for, up to
+    :data:`WAIT` seconds. On NFS it holds between machines where the server and the mounts support locks (the default
     since NFSv4; with ``nolock`` or ``local_lock=all`` each machine has locks of its own); on a file system without any,
     a warning is logged and the run continues unprotected.
 
     Args:
-        folder: of the run; made if need be.
-        begun: it holds a run to resume.
+        folder: the run's folder; made if needed.
+        begun: whether the folder holds a run to resume.
 
     Raises:
-        InputError: naming the folder and the process that has it; or if a run was begun in it while this one waited.
+        InputError: naming the folder and the process that uses it; or if a run was begun in it while this one waited.
 
     Example:
         >>> import tempfile
@@ -58,10 +58,10 @@ def sole_use(folder: Path, begun: bool) -> Iterator[None]:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether no other run has a folder.
+    """Whether no other run uses a folder.
 
     Args:
-        folder: of the run, there already.
+        folder: the run's folder, which exists.
 
     Example:
         >>> import tempfile
@@ -98,7 +98,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _acquire(lock: FileLock, folder: Path) -> None:
-    """Take the lock; if it is taken, wait."""
+    """Acquire the lock; wait if it is taken."""
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -111,7 +111,7 @@ def _acquire(lock: FileLock, folder: Path) -> None:
 
 
 def _holder(folder: Path) -> str:
-    """Which process says that it has the lock; some versions of filelock empty the file while they wait."""
+    """The process that holds the lock, by its file; some versions of filelock empty the file while they wait."""
     try:
         return (folder / LOCK_FILE).read_text(encoding="utf-8").strip() or "(unknown)"
     except OSError:

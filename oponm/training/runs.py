@@ -1,4 +1,4 @@
-"""A finished run: what it measured, its folder, and what can be done with its network."""
+"""A finished run: its metrics, its folder, and uses of its network."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ WEIGHTS = ("last", "best")
 
 
 class Run:
-    """A run's folder as an object; :func:`~oponm.training.fit` returns one, :meth:`load` reads one.
+    """A finished run; :func:`~oponm.training.fit` returns one, :meth:`load` reads one.
 
-    It is a path to functions that take paths, such as :func:`oponm.report.read_report`.
+    Functions that take paths accept it as its folder, such as :func:`oponm.report.read_report`.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         result: the content of its ``result.json``.
-        weights: ``"last"``, or ``"best"`` for those of the best epoch on the validation set.
-        network: what the network is, where the checkpoint does not say, see :meth:`load`.
-        data: what it was trained on, for :meth:`evaluate`.
+        weights: ``"last"``, or ``"best"`` for the weights of the best validation epoch.
+        network: the network, if the checkpoint does not describe it, see :meth:`load`.
+        data: the data module of training, for :meth:`evaluate`.
 
     Attributes:
-        folder: with ``config.yaml``, ``metrics.csv``, ``result.json`` and ``checkpoints``.
+        folder: the folder, with ``config.yaml``, ``metrics.csv``, ``result.json`` and ``checkpoints``.
         result: final metrics, accuracy of each class, digests, versions, seconds.
-        weights: which weights the network has.
-        data: what it was trained on, as :func:`~oponm.training.fit` got it; None for a run that was loaded.
+        weights: ``"last"`` or ``"best"``.
+        data: the data module that :func:`~oponm.training.fit` got; None for a loaded run.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class Run:
         network: nn.Module | Callable[..., nn.Module] | None = None,
         data: LongTailDataModule | None = None,
     ) -> Run:
-        """Read a finished run, of :func:`~oponm.training.fit` or of the command line; nothing in it is executed.
+        """Read a finished run of :func:`~oponm.training.fit` or of the command line; no code in it is executed.
 
         Args:
-            folder: of the run.
-            weights: ``"last"``, or ``"best"`` for those of the best epoch on the validation set.
-            network: for a run whose network is not one of :mod:`oponm.models`: one of its kind, or what makes one when
-                called with ``num_classes`` and ``in_channels``. It receives no weights; a copy does.
-            data: what it was trained on, for :meth:`evaluate`.
+            folder: the run's folder.
+            weights: ``"last"``, or ``"best"`` for the weights of the best validation epoch.
+            network: for a run whose network is not one of :mod:`oponm.models`: a network of the same kind, or a factory
+                of one, called with ``num_classes`` and ``in_channels``. A copy receives the weights, not the object.
+            data: the data module of training, for :meth:`evaluate`.
 
         Raises:
             InputError: if the folder holds no finished run.
@@ -116,7 +116,7 @@ class Run:
         return os.fspath(self.folder)
 
     def __repr__(self) -> str:
-        """What was run, and the figure to compare runs by."""
+        """Describe the run by its choices, and its balanced accuracy."""
         choices, score = self.result["choices"], 100 * self.metrics["balanced_accuracy"]
         named = f"{choices.get('method')} on {choices.get('data')}, {choices.get('model')}, seed {self.result['seed']}"
         return f"<Run: {named}: balanced accuracy {score:.1f} %>"
@@ -135,7 +135,7 @@ class Run:
     def confusion_matrix(self) -> csr_array | None:
         """(K, K), sparse: row i, column j: how many test images of class i the last weights took for class j.
 
-        None where the run did not count them, as runs on more than 1,000 classes do unless they are told to.
+        None where the run did not count them; runs on more than 1,000 classes do so only on request.
 
         Raises:
             InputError: if its file is missing or damaged.
@@ -153,7 +153,7 @@ class Run:
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
-        """What ``metrics.csv`` says of each epoch, by name; nothing where the run did not write it."""
+        """The rows of ``metrics.csv``, one per epoch, by name; empty where the run did not write it."""
         file = self.folder / "metrics.csv"
         if not file.is_file():
             return []
@@ -168,7 +168,7 @@ class Run:
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The network with its classes and the statistics that images are normalised by; read when first used.
+        """The network with its classes and the statistics that images are normalized by; read when first used.
 
         Raises:
             InputError: if the checkpoint is missing or damaged, or does not say what its network is.
@@ -182,7 +182,7 @@ class Run:
 
     @property
     def network(self) -> nn.Module:
-        """(N, C, H, W), normalised -> logits (N, K); with plain batch norm, in evaluation mode, on the CPU."""
+        """(N, C, H, W), normalized -> logits (N, K); with plain batch norm, in evaluation mode, on the CPU."""
         return self.classifier.network
 
     def predict(
@@ -196,10 +196,10 @@ class Run:
             on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out.
 
         Returns:
-            A prediction an image, in order; its ``path`` is None where pixels were given.
+            One prediction per image, in order; its ``path`` is None where pixels were given.
 
         Raises:
-            InputError: for pixels of another shape or kind, and as :func:`oponm.inference.find_images`.
+            InputError: for pixels of another shape or kind, or for files, as :func:`oponm.inference.find_images`.
 
         Example:
             >>> import torch
@@ -227,15 +227,15 @@ class Run:
         """Evaluate the weights on a part of the data, or on a folder of images.
 
         Args:
-            data: a data module; or a folder ``<class>/*``; None is what the run was trained on, after ``fit``.
+            data: a data module; or a folder ``<class>/*``; None takes the data of training, after ``fit``.
             split: ``"test"``, ``"val"`` or ``"train"``, of a data module.
             **options: ``accelerator`` and others of :func:`~oponm.training.make_trainer`.
 
         Returns:
-            See :func:`~oponm.training.evaluate`.
+            The dict of :func:`~oponm.training.evaluate`.
 
         Raises:
-            InputError: if there is no data, or its classes are others.
+            InputError: if there is no data, or its classes differ.
 
         Example:
             >>> from oponm.data import DigitsLT
@@ -264,7 +264,7 @@ class Run:
             raise InputError(f"is {split}, a part of a data module: leave it out for a folder", "split")
         else:
             served = EvaluationFolder(os.fspath(data), self.classifier, seed=config["seed"])
-        counted = config["trainer"].get("confusion_matrix", "auto")  # which runs of older versions lack
+        counted = config["trainer"].get("confusion_matrix", "auto")  # runs of older versions lack it
         options_of_module = {"seed": config["seed"], "shots": config["shots"], "confusion_matrix": counted}
         module = LongTailModule(self.network, class_counts=served.class_counts, **options_of_module)
         with quiet():
@@ -273,19 +273,19 @@ class Run:
     def export(
         self, path: str | PathLike[str], format: str = "onnx", takes: str | None = None, overwrite: bool = False
     ) -> list[Path]:
-        """Write the network as a file of its own, with its labels and a model card beside it.
+        """Write the network to a file, with its labels and a model card beside it.
 
         Args:
-            path: the file to be.
+            path: the file to write.
             format: ``"onnx"``, ``"torchscript"``, ``"torch_export"`` or ``"state_dict"``.
-            takes: see :func:`~oponm.inference.export_classifier`.
-            overwrite: whether files that exist are replaced.
+            takes: kind of input: see :func:`~oponm.inference.export_classifier`.
+            overwrite: whether existing files are replaced.
 
         Returns:
             The files: labels, model card, and the network last.
 
         Raises:
-            InputError: see :func:`~oponm.inference.export_classifier`.
+            InputError: if the export is refused, see :func:`~oponm.inference.export_classifier`.
 
         Example:
             >>> import tempfile

@@ -1,4 +1,4 @@
-"""The learning rate over a run."""
+"""Schedules of the learning rate over a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INTERVALS = ("epoch", "step")
 
 
 class Schedule:
-    """A factor of the learning rate as a function of the time, and how often it changes.
+    """A factor of the learning rate as a function of time, and how often it changes.
 
     Args:
         factor: from the time in epochs, 0 at the start of training, to the factor.
@@ -27,7 +27,7 @@ class Schedule:
         self.factor, self.interval = factor, check_choice("interval", interval, INTERVALS)
 
     def __call__(self, epoch: float) -> float:
-        """The factor at a time."""
+        """The factor at a time in epochs."""
         return self.factor(epoch)
 
 
@@ -43,11 +43,11 @@ def step_schedule(
 
     .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \gamma^{|\{m : e \ge m\}|}
 
-    All epochs are those of a run of ``reference_epochs`` and scale with ``max_epochs``.
+    Epochs are given for a run of ``reference_epochs`` and scale with ``max_epochs``.
 
     Args:
         max_epochs: epochs of the run.
-        reference_epochs: epochs that the other numbers refer to.
+        reference_epochs: length of the run that the other numbers refer to.
         warmup_epochs: W.
         milestones: epochs m at which the rate drops.
         gamma: factor of each drop.
@@ -85,7 +85,7 @@ def step_schedule(
 
 
 def cosine_schedule(max_epochs: int, warmup_epochs: int = 0, interval: str = "epoch") -> Schedule:
-    r"""Linear warm-up by epoch, then a half cosine from the full rate towards zero.
+    r"""Linear warm-up by epoch, then a half cosine from the full rate toward zero.
 
     .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \cdot \frac{1 + \cos(\pi (e - W)_+ / (E - W))}{2}
 

@@ -1,4 +1,4 @@
-"""Objects as the settings that would have made them: so that a run from code reads as any other.
+"""Describes objects by the settings that would make them, so that a run from code reads like any other.
 
 A node of settings is what config files hold: ``{"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}``.
 """
@@ -37,11 +37,11 @@ def public_name(thing: Callable[..., Any]) -> str:
 
 
 def as_settings(thing: Any) -> Any:
-    """Plain values, for files, of a setting given as an object.
+    """Plain values, for files, that describe a setting given as an object.
 
     Args:
-        thing: a plain value, a class, a function, a ``functools.partial`` of one, or a collection of such; of anything
-            else it is the name of the class that is kept.
+        thing: a plain value, a class, a function, a ``functools.partial`` of one, or a collection of such. Any other
+            object is described by the name of its class.
 
     Example:
         >>> import torch
@@ -70,13 +70,13 @@ def as_settings(thing: Any) -> Any:
 
 
 def nearest_choice(group: str, node: Mapping[str, Any]) -> str | None:
-    """The choice of a config group that an object's settings differ least from, of those with the same target.
+    """The choice of a config group whose settings differ least from an object's, among those with the same target.
 
-    Settings without a target, as methods are, have a choice only where they are equal.
+    Settings without a target, such as methods, match a choice only where they are equal.
 
     Args:
-        group: its name.
-        node: see :func:`as_settings`.
+        group: name of the config group.
+        node: settings of the object, see :func:`as_settings`.
 
     Example:
         >>> nearest_choice("optimizer", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01})
@@ -90,7 +90,7 @@ def nearest_choice(group: str, node: Mapping[str, Any]) -> str | None:
 
 
 def complete(node: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to an object's settings the defaults of its signature that another's settings name.
+    """Add to an object's settings those defaults of its signature that the other settings name.
 
     Example:
         >>> complete({"_target_": "oponm.losses.Focal", "_partial_": True}, {"gamma": 2.0, "unknown": 1})
@@ -107,7 +107,7 @@ def complete(node: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any
 
 
 def overrides(settings: Mapping[str, Any], base: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What makes one set of settings of another, in the command line's language.
+    """The overrides, in the command line's grammar, that turn settings ``base`` into ``settings``.
 
     Example:
         >>> overrides({"optimizer": {"lr": 0.1, "nesterov": True}}, {"optimizer": {"lr": 0.2, "momentum": 0.9}})
@@ -132,7 +132,7 @@ def _apart(node: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    """A value in Hydra's grammar."""
+    """Write a value in Hydra's grammar."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Training and evaluation: thin shells around Lightning's trainer."""
+"""Trains and evaluates with Lightning's trainer."""
 
 from __future__ import annotations
 
@@ -53,36 +53,36 @@ def train(
     ready: Callable[[], None] = lambda: None,
     **trainer_options: Any,
 ) -> dict[str, Any]:
-    """Train through all phases, keep the last weights, and evaluate them on the test set.
+    """Train through all phases, save the last weights, and evaluate them on the test set.
 
-    Where the data module validates, the weights of the best epoch are kept too, in ``checkpoints/best.ckpt``,
-    and evaluated beside the last.
+    If the data module validates, the weights of the best epoch are saved too, in ``checkpoints/best.ckpt``,
+    and evaluated in addition.
 
     Args:
-        module: the model to train, in place; it ends with the last weights.
-        data: set up already.
+        module: the model to train, in place; it has the last weights afterwards.
+        data: the data module, set up.
         plan: the phases.
-        run_dir: receives ``checkpoints/last.ckpt``, from time to time and at the end.
+        run_dir: the run's folder; receives ``checkpoints/last.ckpt``, periodically and at the end.
         loggers: Lightning loggers.
-        phase_cache: where the state at the end of each phase but the last is kept, and where the run begins if another
-            with the same first phases has left it; the weights come out the same to the bit. None keeps nothing.
-        resume: what :func:`~oponm.training.weights.load_state` read of this run's ``last.ckpt``, to resume from it; the
-            weights come out the same to the bit.
-        checkpoint_every: time between two checkpoints.
-        checkpoint_every_n_steps: steps between two checkpoints, beside that.
-        on_nonfinite: what a loss that is not finite does, see :class:`~oponm.training.callbacks.nonfinite.NonFinite`:
-            ``"stop"`` ends the run, ``"skip"`` takes its step back.
-        callbacks: Lightning's, beside those that every run has.
-        ready: called when all that may be refused has been set up, and before anything is written.
-        **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
+        phase_cache: stores the state at the end of each phase but the last; the run starts from a state of another run
+            with the same first phases, and the weights come out the same to the bit. None uses no cache.
+        resume: the state that :func:`~oponm.training.weights.load_state` read from this run's ``last.ckpt``, to resume
+            from; the weights come out the same to the bit.
+        checkpoint_every: minimum time between two checkpoints.
+        checkpoint_every_n_steps: steps between two checkpoints, in addition.
+        on_nonfinite: reaction to a non-finite loss, see :class:`~oponm.training.callbacks.nonfinite.NonFinite`:
+            ``"stop"`` ends the run, ``"skip"`` undoes its step.
+        callbacks: Lightning's, in addition to those of every run.
+        ready: called after everything that may be refused is set up, and before anything is written.
+        **trainer_options: for :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
-        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; the confusion matrix is
+        The content of ``result.json`` as far as it is computed here, see :func:`evaluate`; the confusion matrix is
         written to ``run_dir``, see :func:`~oponm.metrics.write_confusion`. With validation also ``best``:
         epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
-        ``reused`` tells of phases that were taken from the cache: their epochs, and the seconds it took to train them.
-        ``validation_metrics`` are those of the last epoch, by their names in the logs; none without validation.
-        ``skipped_steps`` counts the steps that were taken back.
+        ``reused`` describes phases taken from the cache: their epochs, and the seconds that their training took.
+        ``validation_metrics`` are those of the last epoch, by their names in the logs; missing without validation.
+        ``skipped_steps`` counts the steps that were undone.
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
@@ -151,12 +151,12 @@ def train(
             if keeper.begun or isinstance(error, InputError) or not _of_lightning(error):
                 raise
             raise InputError(f"cannot be used: {' '.join(str(error).split())}", "trainer") from error
-        if not keeper.begun:  # training was over before
+        if not keeper.begun:  # training was over already
             begin()
         if not keeper.ended:
             keeper.ended = True
             keeper.save_last(trainer)
-        (received,) = largest([stop.received or 0])  # since the last look between steps
+        (received,) = largest([stop.received or 0])  # a signal after the last check between steps
         if received:
             raise Stopped(received, trainer.global_step)
     module.finish()
@@ -176,7 +176,7 @@ def train(
 
 
 def _of_lightning(error: Exception) -> bool:
-    """Whether Lightning has refused a setting."""
+    """Whether an error is Lightning's refusal of a setting."""
     if isinstance(error, MisconfigurationException):
         return True
     frames = traceback.extract_tb(error.__traceback__)
@@ -186,7 +186,7 @@ def _of_lightning(error: Exception) -> bool:
 def _test_best(
     module: LongTailModule, data: LongTailDataModule, keeper: Checkpoints, **trainer_options: Any
 ) -> dict[str, Any]:
-    """Evaluate the weights of the best validation epoch, and put the last ones back."""
+    """Evaluate the weights of the best validation epoch, and restore the last ones."""
     assert keeper.best
     last = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
     load_weights(module.model, keeper.folder / BEST)
@@ -206,10 +206,10 @@ def evaluate(
     """Evaluate a model on the test set.
 
     Args:
-        module: with its weights loaded.
-        data: set up already.
+        module: the module, with its weights loaded.
+        data: the data module, set up.
         loggers: Lightning loggers.
-        **trainer_options: of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
+        **trainer_options: for :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
         ``metrics`` (scalars in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix`` (sparse, or
@@ -238,15 +238,15 @@ def make_trainer(
     trainer_class: type[pl.Trainer] = pl.Trainer,
     **options: Any,
 ) -> pl.Trainer:
-    """Make a trainer, for this process and those it has joined, that leaves samplers and the terminal alone.
+    """Make a trainer for this process and those that it has joined; it replaces no samplers and prints no notices.
 
     Args:
-        callbacks: Lightning callbacks; with one that writes checkpoints if there are any.
+        callbacks: Lightning callbacks; one of them writes the checkpoints, if any are written.
         loggers: Lightning loggers.
-        parts: some weights get no gradient in some steps.
-        sync_batchnorm: batch norms standardise by the rows of all processes.
-        trainer_class: what is made.
-        **options: of ``pytorch_lightning.Trainer``; they have precedence.
+        parts: whether some weights get no gradient in some steps.
+        sync_batchnorm: whether batch norms standardize by the rows of all processes.
+        trainer_class: class of the trainer.
+        **options: options of ``pytorch_lightning.Trainer``; they have precedence.
 
     Raises:
         InputError: for an option that Lightning refuses, or one that contradicts the phases or exact resumption.

@@ -1,4 +1,4 @@
-"""Trained weights from a checkpoint file."""
+"""Loads trained weights from a checkpoint file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
-    """Load a run's checkpoint into a model of the same kind; nothing in the file is executed.
+    """Load a run's checkpoint into a model of the same kind; no code in the file is executed.
 
     Args:
-        model: receives the weights.
+        model: the model that receives the weights.
         path: a checkpoint that a run wrote, or a plain state dict of the model.
 
     Returns:
-        What a run's checkpoint says of its data: ``class_names``, digests, ``statistics`` and others; else nothing.
+        The description of the data in a run's checkpoint: ``class_names``, digests, ``statistics`` and others; else {}.
 
     Raises:
         InputError: naming the file, if it is missing, is no checkpoint, or does not fit the model.
@@ -43,7 +43,7 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read a run's ``last.ckpt``, to resume from it; nothing in the file is executed.
+    """Read a run's ``last.ckpt`` to resume from it; no code in the file is executed.
 
     Args:
         path: the file.
@@ -66,12 +66,12 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule, split: str = "test") -> None:
-    """Compare what a network was trained on with what it is to be evaluated on, and warn if the images differ.
+    """Compare the data that a network was trained on with the data to evaluate on; warn if the images differ.
 
     Args:
         trained_on: ``class_names``, ``content_digest`` and others, as far as they are known, see :func:`load_weights`.
-        data: set up, and serving the part.
-        split: ``"test"``, ``"val"`` or ``"train"``: what is evaluated on.
+        data: the data module, set up, which serves the part.
+        split: ``"test"``, ``"val"`` or ``"train"``: the part to evaluate on.
 
     Raises:
         InputError: if the classes differ.

@@ -140,7 +140,7 @@ def test_preprocessing_is_that_of_the_run_whatever_is_in_the_training_folder_now
     found = json.loads((tmp_path / "again/result.json").read_text())
     same = ("metrics", "recall", "confusion_matrix", "class_counts", "test_digest", "noise_histogram")
     assert {key: found[key] for key in same} == {key: expected[key] for key in same}
-    assert "normalised as in training" in done.stderr
+    assert "normalized as in training" in done.stderr
     assert "the test images are not those of the run" not in done.stderr
 
 

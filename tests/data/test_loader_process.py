@@ -78,5 +78,5 @@ def test_where_shared_memory_is_full_batches_come_through_a_pipe(monkeypatch, ca
             assert all(isinstance(batch.targets, torch.Tensor) for batch in read)
     assert [record.message for record in caplog.records if "/dev/shm" in record.message] == [
         "shared memory (/dev/shm) is full, so batches come through a pipe, more slowly: data.num_workers=N with fewer "
-        "processes takes less of it, a container has more with --shm-size=2g"
+        "processes needs less, --shm-size=2g gives a container more"
     ]

@@ -43,7 +43,7 @@ def test_every_choice_keeps_shape_type_and_range_and_is_reproducible(factory, ch
 @pytest.mark.parametrize("factory", COLOUR)
 @pytest.mark.parametrize("channels", [1, 4])
 def test_colour_augmentation_of_other_images_is_refused(factory, channels):
-    message = f"augmentation needs colour images of 3 channels, got {channels}; choose none, flip_crop or cutout"
+    message = f"augmentation needs color images of 3 channels, got {channels}; choose none, flip_crop or cutout"
     with pytest.raises(InputError, match=message) as raised:
         factory((8, 8))(torch.rand(2, channels, 8, 8))
     assert raised.value.key == "augmentation"

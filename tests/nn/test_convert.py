@@ -606,10 +606,10 @@ def test_a_network_without_batch_norm_is_refused(make, class_name, kind):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (nn.SyncBatchNorm, "synchronised"),
-        (SyncBatchNormAct, "synchronised"),
-        (lambda _: nn.LazyBatchNorm2d(), "not yet initialised"),
-        pytest.param(lambda _: nn.LazyBatchNorm2d(affine=False), "not yet initialised", id="lazy without parameters"),
+        (nn.SyncBatchNorm, "synchronized"),
+        (SyncBatchNormAct, "synchronized"),
+        (lambda _: nn.LazyBatchNorm2d(), "not yet initialized"),
+        pytest.param(lambda _: nn.LazyBatchNorm2d(affine=False), "not yet initialized", id="lazy without parameters"),
     ],
 )
 @every_kind

@@ -32,7 +32,7 @@ def test_images_are_prepared_as_in_training_whatever_the_training_folder_holds_n
     same = ("metrics", "class_counts", "test_digest", "noise_histogram")
     assert {key: found[key] for key in same} == {key: run.result[key] for key in same}
     assert (found["confusion_matrix"].toarray() == run.confusion_matrix.toarray()).all()
-    assert "normalised as in training" in caplog.text
+    assert "normalized as in training" in caplog.text
     assert "the test images are not those of the run" not in caplog.text
     assert later.statistics.mean[0] < 0.1  # the module itself stays as it is
     Image.new("RGB", (8, 8)).save(tmp_path / "test/cat/0.png")

@@ -1,8 +1,8 @@
-"""Augmentation of whole batches on the device; every image of a batch gets randomness of its own.
+"""Augmentation of whole batches on the device; every image of a batch gets its own random draws.
 
 A choice of the config group ``augmentation`` is a function from the image size to a module that takes and returns
-(N, C, H, W) in [0, 1]. Parameters are drawn on the CPU from torch's global generator and follow the images to their
-device, so that an accelerator need not be waited for, and draws what the CPU would have drawn.
+(N, C, H, W) in [0, 1]. Parameters are drawn on the CPU from torch's global generator and then moved to the images'
+device, so no accelerator is waited for, and its draws are those of the CPU.
 """
 
 from oponm.data.augmentation.cutout import Cutout, cutout

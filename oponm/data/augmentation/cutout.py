@@ -1,4 +1,4 @@
-"""Cutout: one black square an image."""
+"""Cutout: one black square per image."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def cutout(image_size: tuple[int, int], padding: int = 4, cutout: int = 16) -> n
 
 
 class Cutout(nn.Module):
-    """Black out one square an image, its centre anywhere in the image, so that it may reach over the border.
+    """Black out one square per image, its center anywhere in the image, so that it may reach over the border.
 
     kornia's ``RandomErasing`` keeps the square inside the image, which is another augmentation.
 
     Args:
-        side: of the square, in pixels.
+        side: side of the square, in pixels.
 
     Raises:
         InputError: for a side below 1.
@@ -54,23 +54,23 @@ class Cutout(nn.Module):
         self.side = check_int("cutout", side, minimum=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same with a black square in each image."""
+        """(N, C, H, W) -> the images with a black square in each."""
         covered = (self._covered(len(images), length) for length in images.shape[2:])
         rows, columns = (positions.to(images.device, non_blocking=True) for positions in covered)
         return images * ~(rows[:, None, :, None] & columns[:, None, None, :])
 
     def _covered(self, number: int, length: int) -> Tensor:
-        """Which positions along one axis the square covers, (number, length)."""
+        """The positions along one axis that the square covers, (number, length), bool."""
         start = torch.randint(length, (number, 1)) - self.side // 2
         positions = torch.arange(length)
         return (positions >= start) & (positions < start + self.side)
 
 
 def fitting_cutout(image_size: tuple[int, int], side: int) -> Cutout:
-    """A Cutout for images of a size.
+    """Make a Cutout for images of a size.
 
     Raises:
-        InputError: for a square that is larger than the image: it would often leave nothing of it.
+        InputError: for a square that is larger than the image: it would often cover all of it.
 
     Example:
         >>> fitting_cutout((8, 8), 16)

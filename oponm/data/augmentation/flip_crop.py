@@ -1,4 +1,4 @@
-"""The field's plain augmentation, and none at all."""
+"""The plain augmentation of the field, and no augmentation."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from oponm.data.augmentation.jitter import ColorJitter
 
 
 def imagenet(image_size: tuple[int, int], resized_crop: bool = False) -> nn.Module:
-    """Horizontal flip with probability 1/2 and colour jitter (0.4, 0.4, 0.4, 0), as usual for ImageNet-LT.
+    """Horizontal flip with probability 1/2 and color jitter (0.4, 0.4, 0.4, 0), as usual for ImageNet-LT.
 
     Args:
-        image_size: (H, W) of colour images.
-        resized_crop: cut 8 % to 100 % of each image's area, of ratio 3/4 to 4/3, and scale it to the image's size
-            first; for sets held in memory. Large sets are cut so where they are decoded.
+        image_size: (H, W) of color images.
+        resized_crop: first cut 8 % to 100 % of each image's area, of ratio 3/4 to 4/3, and scale it to the image's
+            size; for sets held in memory. Large sets are cropped while they are decoded.
 
     Raises:
         InputError: in ``forward`` for images that are not of 3 channels.

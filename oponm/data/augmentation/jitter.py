@@ -1,4 +1,4 @@
-"""Colour jitter with an order of its own for every image."""
+"""Color jitter with a separate order of operations for every image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class ColorJitter(nn.Module):
     """Brightness, contrast, saturation and hue, changed in a random order.
 
     An image is changed with probability ``p``. Its factors of brightness, contrast and saturation are uniform in
-    [1 - strength, 1 + strength], its shift of hue in [-hue, hue] turns of the colour wheel; what has strength 0 is left
-    out. Each image's order is its own, as it is with torchvision on single images; kornia's ``ColorJitter`` draws one
-    order a batch.
+    [1 - strength, 1 + strength], its shift of hue in [-hue, hue] turns of the color wheel; operations of strength 0 are
+    left out. Each image has its own order, as with torchvision on single images; kornia's ``ColorJitter`` draws one
+    order per batch.
 
     Args:
         brightness: strength, in [0, 1].
@@ -50,7 +50,7 @@ class ColorJitter(nn.Module):
         self.p = check_real("p", p, 0, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] -> the same, jittered."""
+        """(N, 3, H, W) in [0, 1] -> the jittered images."""
         check_color(images)
         factors = 2 * torch.rand(len(images), len(self.steps)) - 1
         order = torch.rand(len(images), len(self.steps)).argsort(1)
@@ -65,7 +65,7 @@ class ColorJitter(nn.Module):
 
 
 def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the colours of each image around the colour wheel.
+    """Turn the colors of each image around the color wheel.
 
     With ``v`` the largest and ``c`` the largest less the smallest channel of a pixel and ``h`` its hue in sixths of a
     turn, channel ``i`` of (red, green, blue) becomes ``v - c * clip(min(k, 4 - k), 0, 1)`` for
@@ -74,7 +74,7 @@ def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
 
     Args:
         images: (N, 3, H, W) in [0, 1].
-        turns: (N,); 1 is once around.
+        turns: (N,); 1 is a full turn.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -87,7 +87,7 @@ def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
     red, green, blue = images.split(1, dim=1)
     largest = torch.maximum(torch.maximum(red, green), blue)
     spread = largest - torch.minimum(torch.minimum(red, green), blue)
-    # Products with masks: torch.where takes more than ten times as long on a CPU.
+    # Products with masks, as torch.where takes more than ten times as long on a CPU.
     is_red, is_green = largest == red, largest == green
     sector = is_red * (green - blue) + (is_green & ~is_red) * (blue - red + 2 * spread)
     sector = sector + ~(is_red | is_green) * (red - green + 4 * spread)

@@ -1,10 +1,10 @@
 """The operations that AutoAugment and RandAugment choose from, with a strength for each image.
 
 An operation takes images (N, 3, H, W) in [0, 1] and strengths (N,) in [-1, 1] and returns new images in [0, 1].
-Strength 0 leaves an image as it is and 1 is the top of the published range; the sign is the direction, where there is
-one. Where the two publications are silent, torchvision's reading is followed: nearest pixel, black outside, shear
-around the top left corner. (kornia's policies read some of them otherwise: additive brightness, shear of up to 54
-degrees, one fixed direction.)
+Strength 0 leaves an image as it is and 1 is the top of the published range; the sign is the direction, if there is one.
+Where the two publications are silent, torchvision's reading is followed: nearest pixel, black outside, shear around the
+top left corner. (kornia's policies read some of them differently: additive brightness, shear of up to 54 degrees, one
+fixed direction.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHEAR, TRANSLATE, ROTATE, BLEND = 0.3, 150 / 331, math.radians(30), 0.9
 
 
 def _warp(images: Tensor, *entries: Tensor | float) -> Tensor:
-    """Read each pixel where its row's matrix points to; six entries, in units of half the image."""
+    """Read each pixel from the position that its row's matrix gives; six entries, in units of half the image."""
     matrix = images.new_empty(len(images), 6)
     for column, entry in enumerate(entries):
         matrix[:, column] = entry
@@ -53,7 +53,7 @@ def translate_y(images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, strengths: Tensor) -> Tensor:
-    """Turn around the centre by up to 30 degrees."""
+    """Turn around the center by up to 30 degrees."""
     sine, cosine = torch.sin(ROTATE * strengths), torch.cos(ROTATE * strengths)
     ratio = images.shape[2] / images.shape[3]
     return _warp(images, cosine, -sine * ratio, 0, sine / ratio, cosine, 0)
@@ -67,14 +67,14 @@ def brightness(images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def color(images: Tensor, strengths: Tensor) -> Tensor:
-    """Blend with the greyscale image, factor in [0.1, 1.9]."""
+    """Blend with the grayscale image, factor in [0.1, 1.9]."""
     from kornia.enhance import adjust_saturation_with_gray_subtraction
 
     return adjust_saturation_with_gray_subtraction(images, 1 + BLEND * strengths)
 
 
 def contrast(images: Tensor, strengths: Tensor) -> Tensor:
-    """Blend with the mean grey, factor in [0.1, 1.9]."""
+    """Blend with the mean gray, factor in [0.1, 1.9]."""
     from kornia.enhance import adjust_contrast_with_mean_subtraction
 
     return adjust_contrast_with_mean_subtraction(images, 1 + BLEND * strengths)
@@ -102,7 +102,7 @@ def solarize(images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def auto_contrast(images: Tensor, strengths: Tensor) -> Tensor:
-    """Stretch each channel to [0, 1]; one of a single value stays as it is."""
+    """Stretch each channel to [0, 1]; a channel of a single value stays as it is."""
     from torchvision.transforms.v2.functional import autocontrast
 
     return autocontrast(images)
@@ -116,7 +116,7 @@ def equalize(images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def invert(images: Tensor, strengths: Tensor) -> Tensor:
-    """Take every value from 1."""
+    """Replace every value v by 1 - v."""
     return 1 - images
 
 

@@ -1,6 +1,6 @@
-"""AutoAugment and RandAugment with draws of its own for every image.
+"""AutoAugment and RandAugment with separate draws for every image.
 
-kornia's and torchvision's modules draw one sub-policy a call, hence one for the whole batch.
+kornia's and torchvision's modules draw one sub-policy per call, so one for the whole batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def autoaugment(image_size: tuple[int, int], padding: int = 4, cutout: int = 16)
     """Flip, crop, AutoAugment's policy for CIFAR-10 and one Cutout.
 
     Args:
-        image_size: (H, W) of colour images.
+        image_size: (H, W) of color images.
         padding: pixels of black added on each side before the crop.
         cutout: side of the square that is blacked out, in pixels.
 
@@ -46,7 +46,7 @@ def randaugment(image_size: tuple[int, int], padding: int = 4, num_ops: int = 2,
     """Flip, crop and RandAugment.
 
     Args:
-        image_size: (H, W) of colour images.
+        image_size: (H, W) of color images.
         padding: pixels of black added on each side before the crop.
         num_ops: operations on each image.
         magnitude: their common strength, 0 to 30.
@@ -66,9 +66,9 @@ def randaugment(image_size: tuple[int, int], padding: int = 4, num_ops: int = 2,
 
 
 class AutoAugment(nn.Module):
-    """One of 25 sub-policies for each image: two operations, each with a probability and a level of its own.
+    """One of 25 sub-policies for each image: two operations, each with its own probability and level.
 
-    The direction of an operation that has one is drawn as well.
+    The direction of an operation, if it has one, is drawn as well.
 
     References:
         Cubuk et al., "AutoAugment: Learning Augmentation Strategies from Data", CVPR 2019, Table 7.
@@ -89,7 +89,7 @@ class AutoAugment(nn.Module):
         self.strengths = torch.tensor([[(level or 0) / (LEVELS - 1) for *_, level in pair] for pair in cifar10_policy])
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] -> the same, augmented."""
+        """(N, 3, H, W) in [0, 1] -> the augmented images."""
         check_color(images)
         policy = torch.randint(len(self.operations), (len(images),))
         for turn in range(2):
@@ -100,9 +100,9 @@ class AutoAugment(nn.Module):
 
 
 class RandAugment(nn.Module):
-    """A number of operations on each image, drawn with replacement from thirteen and "none", of one strength.
+    """A number of operations on each image, drawn with replacement from thirteen and "none", all of one strength.
 
-    The direction of an operation that has one is drawn as well.
+    The direction of an operation, if it has one, is drawn as well.
 
     Args:
         num_ops: operations on each image.
@@ -128,7 +128,7 @@ class RandAugment(nn.Module):
         self.names = [name for name in OPERATIONS if name != "invert"]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] -> the same, augmented."""
+        """(N, 3, H, W) in [0, 1] -> the augmented images."""
         check_color(images)
         strength = torch.full((len(images),), self.magnitude / TOP_MAGNITUDE)
         for _ in range(self.num_ops):
@@ -138,12 +138,12 @@ class RandAugment(nn.Module):
 
 
 def apply_operations(images: Tensor, names: Sequence[str], chosen: Tensor, strengths: Tensor) -> Tensor:
-    """Apply one operation to each image, all images of an operation together.
+    """Apply one operation to each image; the images of an operation are processed together.
 
     Args:
         images: (N, 3, H, W) in [0, 1].
-        names: of operations.
-        chosen: which of them, (N,), on the CPU; an image with ``len(names)`` stays as it is.
+        names: names of operations.
+        chosen: index of the operation for each image, (N,), on the CPU; an image with ``len(names)`` stays as it is.
         strengths: (N,) in [-1, 1].
 
     Example:
@@ -158,5 +158,5 @@ def apply_operations(images: Tensor, names: Sequence[str], chosen: Tensor, stren
 
 
 def random_sign(strengths: Tensor) -> Tensor:
-    """Each strength, or less itself with probability 1/2."""
+    """Negate each strength with probability 1/2."""
     return torch.where(torch.rand(len(strengths)) < 0.5, -strengths, strengths)

@@ -1,4 +1,4 @@
-"""What every augmentation of single rows needs."""
+"""Helpers of augmentations that change single images of a batch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from oponm.errors import InputError
 
 
 def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> None:
-    """Replace some images of a batch, in place.
+    """Replace some images of a batch by a function of them, in place.
 
     Args:
         images: (N, C, H, W).
-        rows: which images, int64, on the CPU, so that its length is known without waiting for the device.
+        rows: indices of the images, int64, on the CPU, so that their number is known without waiting for the device.
         function: from (R, C, H, W) and (R,) to (R, C, H, W).
         values: one for each image, (N,), on the images' device.
 
@@ -31,7 +31,7 @@ def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tens
 
 
 def check_color(images: Tensor) -> None:
-    """Refuse images that have no colours to augment.
+    """Refuse images that have no colors.
 
     Raises:
         InputError: for other than three channels.
@@ -40,10 +40,10 @@ def check_color(images: Tensor) -> None:
         >>> import torch
         >>> check_color(torch.zeros(2, 1, 8, 8))
         Traceback (most recent call last):
-        oponm.errors.InputError: augmentation needs colour images of 3 channels, got 1; choose none, flip_crop or cutout
+        oponm.errors.InputError: augmentation needs color images of 3 channels, got 1; choose none, flip_crop or cutout
     """
     if images.shape[1] != 3:
         raise InputError(
-            f"needs colour images of 3 channels, got {images.shape[1]}; choose none, flip_crop or cutout",
+            f"needs color images of 3 channels, got {images.shape[1]}; choose none, flip_crop or cutout",
             "augmentation",
         )

@@ -10,13 +10,13 @@ from oponm.data.augmentation.jitter import ColorJitter
 
 
 def simclr(image_size: tuple[int, int], padding: int = 4, cutout: int = 16) -> nn.Module:
-    """The publication's full recipe: flip and crop, one Cutout, and SimCLR's colours and blur.
+    """The publication's full recipe: flip and crop, one Cutout, and SimCLR's colors and blur.
 
-    Colour jitter (0.4, 0.4, 0.4, 0.1) with probability 0.8, greyscale with 0.2, Gaussian blur of 3x3 pixels with a
+    Color jitter (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with 0.2, Gaussian blur of 3x3 pixels with a
     deviation of 0.1 to 2 with 0.5.
 
     Args:
-        image_size: (H, W) of colour images.
+        image_size: (H, W) of color images.
         padding: pixels of black added on each side before the crop.
         cutout: side of the square that is blacked out, in pixels.
 

@@ -1,4 +1,4 @@
-"""What all mixing shares: who is mixed with whom, and in which shares."""
+"""The base of all mixing: draws partners and shares."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from oponm.noise import Batch
 class Mixing(nn.Module):
     """Mix each natural image with another of its batch.
 
-    Partners are a random permutation of the natural rows; a row may be its own. Subclasses say what a mixture is.
+    Partners are a random permutation of the natural rows; a row may be its own partner. Subclasses define the mixture.
 
     Args:
-        alpha: shares come from Beta(alpha, alpha); above 0. 1 draws them uniformly, less nearer to 0 and 1.
-        probability: that a row is mixed at all, in [0, 1].
+        alpha: shares come from Beta(alpha, alpha); above 0. 1 draws uniformly; smaller values are nearer to 0 and 1.
+        probability: probability that a row is mixed, in [0, 1].
 
     Raises:
         InputError: for a value out of range.
@@ -42,7 +42,7 @@ class Mixing(nn.Module):
 
         Returns:
             The batch with mixed images, ``partners`` and ``shares`` (float32). Rows that were not mixed have their own
-            label as partner, and share 1. What was given is left as it was.
+            label as partner, and share 1. The given batch is not changed.
         """
         number, device = len(batch.targets), batch.images.device
         is_noise = torch.zeros(number, dtype=torch.bool, device=device) if batch.is_noise is None else batch.is_noise
@@ -60,23 +60,23 @@ class Mixing(nn.Module):
     def combine(
         self, images: Tensor, others: Tensor, shares: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Make an image of each two; a share of 1 leaves the first as it is, bit for bit.
+        """Mix each pair of images; a share of 1 leaves the first as it is, bit for bit.
 
         Args:
             images: (N, C, H, W).
             others: (N, C, H, W).
             shares: drawn for ``images``, (N,).
-            generator: for what else is to be drawn.
+            generator: for further draws.
 
         Returns:
-            The mixtures, and the shares that ``images`` have got in them.
+            The mixtures, and the actual shares of ``images`` in them.
         """
 
     def share_labels(self, shares: Tensor, targets: Tensor, partners: Tensor) -> Tensor:
-        """The labels' shares from those of the images: the same, if a subclass does not say otherwise.
+        """The labels' shares from the images' shares; equal unless a subclass overrides this.
 
         Args:
-            shares: of the images, (N,).
+            shares: shares of the images, (N,).
             targets: (N,), int64.
             partners: (N,), int64.
         """

@@ -1,4 +1,4 @@
-"""CutMix: a box of another image."""
+"""CutMix: pastes a box of another image."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from oponm.data.mixing.base import Mixing
 
 
 class CutMix(Mixing):
-    r"""Paste a box of another image of the batch over each natural image, from the same place.
+    r"""Paste a box of another image of the batch into each natural image, at the same position.
 
     The box has :math:`\sqrt{1 - \lambda_i}` of the image's height and width, rounded down to even pixels, with
-    :math:`\lambda_i \sim \text{Beta}(\alpha, \alpha)`, and its centre is any pixel; what would lie outside is cut off.
-    The label's share is that of the pixels that remain.
+    :math:`\lambda_i \sim \text{Beta}(\alpha, \alpha)`, and its center is any pixel; parts outside are cut off.
+    The label's share is the share of the remaining pixels.
 
     Args:
-        alpha: see :class:`~oponm.data.mixing.Mixing`, as the next.
-        probability: that a row is mixed at all; 1/2 in the authors' CIFAR runs.
+        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
+        probability: probability that a row is mixed; 1/2 in the authors' CIFAR runs.
 
     Raises:
         InputError: for a value out of range.
 
     References:
         Yun, Han, Oh, Chun, Choe, Yoo, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
-        Features", ICCV 2019, Algorithm 1 and Eq. (2). In their code the images of a batch have one box in common.
+        Features", ICCV 2019, Algorithm 1 and Eq. (2). In their code all images of a batch have the same box.
 
     Example:
         >>> from oponm.noise import Batch
@@ -55,9 +55,9 @@ def cutmix(class_counts: Sequence[int], alpha: float = 1.0, probability: float =
     """Make :class:`CutMix`.
 
     Args:
-        class_counts: training images of each class; CutMix treats all alike.
-        alpha: see :class:`~oponm.data.mixing.Mixing`, as the next.
-        probability: that a row is mixed at all.
+        class_counts: training images of each class; CutMix does not use them.
+        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
+        probability: probability that a row is mixed.
 
     Raises:
         InputError: for a value out of range.
@@ -70,7 +70,7 @@ def cutmix(class_counts: Sequence[int], alpha: float = 1.0, probability: float =
 
 
 def _side(size: int, shares: Tensor, generator: torch.Generator) -> Tensor:
-    """One side of each image's box: which of the (N, size) rows or columns it covers."""
+    """One side of each image's box: whether it covers each of the (N, size) rows or columns."""
     half = (0.5 * size * (1 - shares).sqrt()).long()[:, None]
     centre = torch.randint(size, shares.shape, generator=generator, device=generator.device).to(shares.device)[:, None]
     pixels = torch.arange(size, device=shares.device)

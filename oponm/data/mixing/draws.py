@@ -23,7 +23,7 @@ def permute_natural(is_noise: Tensor, generator: torch.Generator) -> Tensor:
         tensor([0, 1, 0, 1])
     """
     keys = torch.rand(len(is_noise), generator=generator, device=generator.device).to(is_noise.device)
-    # Both list the natural rows first. No shape depends on how many there are, which a device would have to be asked.
+    # Both list the natural rows first. No shape depends on their number, so the device is not waited for.
     in_order = torch.argsort(is_noise.long(), stable=True)
     shuffled = torch.argsort(keys + 2 * is_noise, stable=True)
     return torch.empty_like(in_order).scatter_(0, in_order, shuffled)
@@ -35,10 +35,10 @@ def draw_shares(number: int, alpha: float, generator: torch.Generator) -> Tensor
     .. math:: \lambda = \frac12 + \frac{s}{2 \sqrt{1 + 1 / r}}, \quad
         r = (U^{-1/\alpha} - 1) \cos^2 2 \pi V, \quad s = \text{sign} \cos 2 \pi V
 
-    for uniform U and V: exact, but for values nearer to 0 or 1 than float32 resolves around 1/2.
+    for uniform U and V. It is exact, except for values nearer to 0 or 1 than float32 resolves around 1/2.
 
     Args:
-        number: of draws, N.
+        number: number of draws, N.
         alpha: above 0.
         generator: source of all randomness; 2N draws.
 
@@ -53,7 +53,7 @@ def draw_shares(number: int, alpha: float, generator: torch.Generator) -> Tensor
         >>> shares.mean(), shares.var()  # 1/2 and 1 / (8 alpha + 4)
         (tensor(0.50...), tensor(0.0499...))
     """
-    # torch.distributions takes no generator; what it is made of does, but is private and missing on some devices.
+    # torch.distributions takes no generator; the private functions below it do, but some devices lack them.
     first, second = torch.rand((2, number), generator=generator, device=generator.device)
     cosine = torch.cos(2 * math.pi * second)
     ratio = torch.expm1(-torch.log1p(-first) / alpha) * cosine.square()  # 1 - first for U, as that is never 0

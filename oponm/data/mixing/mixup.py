@@ -1,4 +1,4 @@
-"""mixup: blends of two images."""
+"""mixup: blends two images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Mixup(Mixing):
     .. math:: \tilde x_i = \lambda_i x_i + (1 - \lambda_i) x_j, \quad \lambda_i \sim \text{Beta}(\alpha, \alpha)
 
     Args:
-        alpha: see :class:`~oponm.data.mixing.Mixing`, as the next.
-        probability: that a row is mixed at all.
+        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
+        probability: probability that a row is mixed.
 
     Raises:
         InputError: for a value out of range.
 
     References:
         Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization", ICLR 2018. In their code the
-        images of a batch have one share in common.
+        images of a batch all have the same share.
 
     Example:
         >>> from oponm.noise import Batch
@@ -49,9 +49,9 @@ def mixup(class_counts: Sequence[int], alpha: float = 1.0, probability: float = 
     """Make :class:`Mixup`.
 
     Args:
-        class_counts: training images of each class; mixup treats all alike.
-        alpha: see :class:`~oponm.data.mixing.Mixing`, as the next.
-        probability: that a row is mixed at all.
+        class_counts: training images of each class; mixup does not use them.
+        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
+        probability: probability that a row is mixed.
 
     Raises:
         InputError: for a value out of range.

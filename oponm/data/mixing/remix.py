@@ -1,4 +1,4 @@
-"""Remix: mixup in favour of rare classes."""
+"""Remix: mixup in favor of rare classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oponm.errors import InputError, check_real
 
 
 class Remix(Mixup):
-    r"""Mixup whose label goes to the rarer class where one is much rarer.
+    r"""Mixup whose label is given to the rarer class if one is much rarer.
 
     Images are those of :class:`Mixup`. The label's share is
 
@@ -25,8 +25,8 @@ class Remix(Mixup):
 
     Args:
         class_counts: training images of each class, each at least 1, length K.
-        alpha: see :class:`~oponm.data.mixing.Mixing`.
-        kappa: how many times the other's images a class must have to be much more frequent, at least 1.
+        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
+        kappa: ratio of class counts from which a class is much more frequent, at least 1.
         tau: the share below which the much more frequent class loses its label, in [0, 1].
 
     Raises:

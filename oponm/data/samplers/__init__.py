@@ -1,4 +1,4 @@
-"""Which images an epoch visits, in which order, and cut into which batches."""
+"""The images of an epoch, their order, and their batches."""
 
 from oponm.data.samplers.batches import EpochBatches, IndexBatch
 from oponm.data.samplers.orders import SAMPLERS

@@ -14,13 +14,13 @@ from oponm.rng import derive_generator
 
 
 class IndexBatch(NamedTuple):
-    """The images of one step, and which step it is.
+    """The images of one step, and the number of the step.
 
     Attributes:
         indices: (N,), int64.
         epoch: zero-based epoch.
         step: zero-based batch within the epoch.
-        rank: of the process whose part of the batch it is, for what is drawn when images are read.
+        rank: rank of the process whose part of the batch it is, for random draws when images are read.
     """
 
     indices: Tensor
@@ -32,22 +32,22 @@ class IndexBatch(NamedTuple):
 class EpochBatches:
     """The batches of one epoch, as the ``batch_sampler`` of a ``DataLoader``.
 
-    Of several processes each takes its part of every batch, see :func:`~oponm.data.samplers.parts.part_of_batch`: which
-    images make a batch, their order, and the number of batches do not depend on the number of processes. The last batch
-    may be smaller; it is left out if it would hold a single image, as that has no batch statistics.
+    With several processes each takes its part of every batch, see :func:`~oponm.data.samplers.parts.part_of_batch`: the
+    images of a batch, their order, and the number of batches do not depend on the number of processes. The last batch
+    may be smaller; a last batch of a single image is left out, as it has no batch statistics.
 
     Args:
         labels: (N,), int64.
-        batch_size: images a batch, over all processes.
+        batch_size: images per batch, over all processes.
         sampler: a name in :data:`SAMPLERS`, see :func:`~oponm.data.samplers.orders.sample_order`.
         seed: the run's seed.
         epoch: zero-based epoch; with ``seed`` it determines the order.
         progress: share of the phase that has passed, in [0, 1], for samplers that change over it.
-        rank: of this process.
+        rank: rank of this process.
         world_size: number of processes.
 
     Raises:
-        InputError: for an unknown sampler, a progress outside [0, 1], or fewer than two images a process.
+        InputError: for an unknown sampler, a progress outside [0, 1], or fewer than two images per process.
 
     Example:
         >>> import torch
@@ -78,12 +78,12 @@ class EpochBatches:
 
     @property
     def steps(self) -> int:
-        """Batches of the whole epoch."""
+        """Number of batches of the whole epoch."""
         full, rest = divmod(len(self.labels), self.batch_size)
         return full + (rest >= min(2, self.batch_size))
 
     def part(self, step: int) -> Part:
-        """What this process takes of the batch of a step."""
+        """This process's part of the batch of a step."""
         images = min(self.batch_size, len(self.labels) - step * self.batch_size)
         return part_of_batch(images, self.rank, self.world_size)
 
@@ -91,7 +91,7 @@ class EpochBatches:
         return self.steps
 
     def __iter__(self) -> Iterator[IndexBatch]:
-        # Nothing is kept between epochs: to list the images by class takes 0.2 s for ten million, and 38 MiB to keep.
+        # Nothing is kept between epochs: listing ten million images by class takes 0.2 s, keeping the list 38 MiB.
         generator = derive_generator(self.seed, "sampler", self.epoch)
         order = sample_order(self.sampler, self.labels, generator, self.progress)
         for step in range(self.steps):

@@ -1,4 +1,4 @@
-"""How likely each class is to be drawn: pure functions of the class counts and of the progress of a phase.
+"""Class probabilities of samplers: pure functions of the class counts and of the progress of a phase.
 
 All take ``class_counts``, (C,), int64, each at least 1, and ``progress`` in [0, 1], and return probabilities q, (C,),
 float64, that sum to 1.
@@ -13,13 +13,13 @@ BETA = 0.9999
 
 
 def class_balanced(class_counts: Tensor, progress: float) -> Tensor:
-    r"""Each class equally likely.
+    r"""Draw each class with equal probability.
 
     .. math:: q_j = 1 / C
 
     Args:
         class_counts: training images n of each class, (C,).
-        progress: makes no difference here.
+        progress: not used.
 
     References:
         Zada, Benou, Irani, ICML 2022, Sec. 3.
@@ -32,13 +32,13 @@ def class_balanced(class_counts: Tensor, progress: float) -> Tensor:
 
 
 def square_root(class_counts: Tensor, progress: float) -> Tensor:
-    r"""Half way between the data and balance.
+    r"""Draw classes by the square root of their counts, between the data's shares and balance.
 
     .. math:: q_j = \frac{\sqrt{n_j}}{\sum_i \sqrt{n_i}}
 
     Args:
         class_counts: training images n of each class, (C,).
-        progress: makes no difference here.
+        progress: not used.
 
     References:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, Eq. (1) with
@@ -53,7 +53,7 @@ def square_root(class_counts: Tensor, progress: float) -> Tensor:
 
 
 def progressively_balanced(class_counts: Tensor, progress: float) -> Tensor:
-    r"""From the data's own shares to balance, as a phase goes on.
+    r"""Move from the data's own shares to balance over a phase.
 
     .. math:: q_j = (1 - t) \frac{n_j}{\sum_i n_i} + t \frac{1}{C}
 
@@ -73,17 +73,17 @@ def progressively_balanced(class_counts: Tensor, progress: float) -> Tensor:
 
 
 def effective_number(class_counts: Tensor, progress: float) -> Tensor:
-    r"""Each image with the inverse of its class's effective number of images as weight.
+    r"""Weight each image by the inverse of its class's effective number of images.
 
     .. math:: q_j = \frac{n_j / E_j}{\sum_i n_i / E_i}, \quad
         E_j = \frac{1 - \beta^{n_j}}{1 - \beta}, \quad \beta = 0.9999
 
-    Balanced for classes of much less than :math:`1 / (1 - \beta)` = 10,000 images, where E is about n; beyond, larger
-    classes are drawn more often.
+    It is balanced for classes of much fewer than :math:`1 / (1 - \beta)` = 10,000 images, where E is about n; above,
+    larger classes are drawn more often.
 
     Args:
         class_counts: training images n of each class, (C,).
-        progress: makes no difference here.
+        progress: not used.
 
     References:
         Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019,
@@ -95,6 +95,6 @@ def effective_number(class_counts: Tensor, progress: float) -> Tensor:
         tensor([0.9087, 0.0913], dtype=torch.float64)
     """
     counts = class_counts.double()
-    # expm1, as 1 - beta**n loses digits where n is small; the factor 1 - beta falls out of the quotient.
+    # expm1, as 1 - beta**n loses digits for small n; the factor 1 - beta cancels in the quotient.
     weighted = counts / -torch.expm1(counts * torch.log(torch.tensor(BETA, dtype=torch.float64)))
     return weighted / weighted.sum()

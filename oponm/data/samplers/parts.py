@@ -1,4 +1,4 @@
-"""What each of several processes takes of a batch."""
+"""Divides a batch among several processes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Part(NamedTuple):
 
     Attributes:
         start: position of its first image.
-        stop: position behind its last one.
-        weight: of its mean loss, so that the mean over processes is that over the images of the batch.
-        counted: whether training metrics count it; of a batch that all processes take whole, the first one's is.
+        stop: position after its last image.
+        weight: weight of its mean loss, so that the mean over processes is that over the images of the batch.
+        counted: whether training metrics count it; if all take the whole batch, only the first one's is.
     """
 
     start: int
@@ -22,14 +22,14 @@ class Part(NamedTuple):
 
 
 def part_of_batch(images: int, rank: int, world_size: int) -> Part:
-    """Cut a batch into parts in order, of sizes that differ by one image at most.
+    """Cut a batch into consecutive parts whose sizes differ by one image at most.
 
-    A process cannot sit a step out, as the others would wait for it, and a single image has no batch statistics. So a
-    batch of fewer than two images a process, which only the last of an epoch may be, is taken whole by all of them.
+    A process cannot skip a step, as others would wait for it, and a single image has no batch statistics. So a batch
+    of fewer than two images per process, which only the last of an epoch may be, is taken whole by all processes.
 
     Args:
-        images: of the batch.
-        rank: of the process.
+        images: number of images of the batch.
+        rank: rank of the process.
         world_size: number of processes.
 
     Example:

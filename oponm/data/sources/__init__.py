@@ -1,1 +1,1 @@
-"""Where images come from: embedded, downloaded, listed, in folders, in datasets, or packed."""
+"""Sources of images: embedded, downloaded, listed, in folders, in datasets, or packed."""

@@ -1,4 +1,4 @@
-"""What a data set must offer before a long tail is drawn from it."""
+"""The form of a data set before a long tail is drawn from it."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Stream(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Labelled images that are decoded when asked for.
+    """Labeled images that are decoded on request.
 
     Attributes:
         labels: (M,), int64, in dataset order.
-        read: takes indices into the pool and decodes these images alone, all to one size, to be kept in memory.
-        stream: the same for sets too large for memory: takes indices, whether to crop at random for training, and the
-            run's seed, and leaves the images where they are. None where this cannot be.
+        read: takes indices into the pool and decodes only these images, all to one size, into memory.
+        stream: for sets too large for memory: takes indices, whether to crop at random for training, and the run's
+            seed, and leaves the images in their files. None where this is not possible.
     """
 
     labels: npt.NDArray[np.int64]
@@ -72,7 +72,7 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """A data set in full, before a long tail is drawn.
+    """A complete data set, before a long tail is drawn.
 
     Attributes:
         class_names: names in label order.
@@ -80,9 +80,9 @@ class Source:
         test: the test set.
         val: the validation set, for data sets that define one.
         skipped: filled by ``read`` and ``stream``: files left out because they could not be decoded, with the reason.
-        packing: the pack that images are read from; None where they are not.
-        val_origin: where ``val`` is from, for results to tell.
-        facts: what else results have to tell of the images, by name.
+        packing: the pack that images are read from; None if they are decoded from files.
+        val_origin: origin of ``val``, for results.
+        facts: further facts about the images for results, by name.
         pixel_max: the value that is white in images of more than 8 bits; None where there are none.
     """
 

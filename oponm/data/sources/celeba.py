@@ -1,4 +1,4 @@
-"""CelebA-5: faces by hair, long-tailed by nature."""
+"""CelebA-5: faces by hair color, long-tailed by nature."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ class Split(NamedTuple):
 
 
 class CelebA5(LongTailDataModule):
-    """CelebA-5: 6,651 images of five hair colours for training, 50 a class for validation and 100 for testing.
+    """CelebA-5: 6,651 images of five hair colors for training, 50 per class for validation and 100 for testing.
 
-    ``root`` holds ``img_align_celeba/*.jpg`` and ``list_attr_celeba.txt``. Which images are taken, see
-    :func:`celeba5_split`. Each is cut to its centre square, scaled to twice ``image_size`` and then halved: 64 and 32
+    ``root`` contains ``img_align_celeba/*.jpg`` and ``list_attr_celeba.txt``. :func:`celeba5_split` describes which
+    images are taken. Each is cut to its center square, scaled to twice ``image_size`` and then halved: 64 and 32
     pixels, as published; the publication does not say how the faces, 178 by 218 pixels, are cut.
 
     Args:
         root: the folder.
         variant: ``"published"``, in which some images are in two parts or have several labels, or ``"clean"``. Results
-            and the log tell which, and how many.
+            and the log give the variant and the number of such images.
         image_size: side of the square images in pixels.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
-        **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the counts above; a
+        **options: for :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the counts above; a
             number draws another tail from these images. ``val="split"`` takes the published validation images.
 
     Raises:
-        InputError: for a folder, a file or images that are missing, or an attribute file that cannot be used.
+        InputError: for a missing folder, file or image, or an attribute file that cannot be used.
 
     References:
         Kim et al., "M2m: Imbalanced Classification via Major-to-minor Translation", CVPR 2020, arXiv 2004.00431;
@@ -94,7 +94,7 @@ class CelebA5(LongTailDataModule):
         self.pack = PackOptions.checked(pack, self.root, self.in_memory)
 
     def load_source(self) -> Source:
-        """Read the attributes and split; nothing is decoded yet."""
+        """Read and split the attributes; nothing is decoded yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
         names, split = self._split()
@@ -139,13 +139,13 @@ def celeba5_split(
 ) -> Split:
     """Split CelebA by the published rule.
 
-    For each class, of the images that have the attribute, in order of their ids: the first 50 validate, the next 100
-    test, and the next, as many as ``train_counts`` says, train.
+    Of the images that have a class's attribute, in order of their ids, the first 50 are for validation, the next 100
+    for testing, and the next ones, as many as ``train_counts`` says, for training.
 
     ``"published"`` applies the rule as it is: an image with several of the attributes can occur once for each, with
     different labels, and in more than one part. ``"clean"`` first drops every image with more than one of the five
-    attributes, then applies the rule, so that the next ids take the place of those dropped. Each image left has one
-    label, hence occurs once, in one part.
+    attributes, then applies the rule, so that the next ids replace those dropped. Each image left has one label, so it
+    occurs once, in one part.
 
     Args:
         attributes: whether an image has each attribute of :data:`CLASSES`, rows in order of the ids; (M, 5).
@@ -182,13 +182,13 @@ def celeba5_split(
 
 
 def read_attributes(path: Path) -> tuple[list[str], npt.NDArray[np.bool_]]:
-    """Read ``list_attr_celeba.txt``: a number of images, the names of the attributes, a line of 1 and -1 an image.
+    """Read ``list_attr_celeba.txt``: a number of images, the names of the attributes, a line of 1 and -1 per image.
 
     Returns:
         Names of the image files, and whether each has the attributes of :data:`CLASSES`, (M, 5).
 
     Raises:
-        InputError: naming file and line, for whatever departs from this format.
+        InputError: naming file and line, for a departure from this format.
     """
     lines = read_lines(path)
     if not lines[0].strip().isdecimal():
@@ -217,7 +217,7 @@ def read_attributes(path: Path) -> tuple[list[str], npt.NDArray[np.bool_]]:
 
 
 def _overlap(split: Split) -> str:
-    """How many images are in two parts, and how many occur with several labels; empty if none does either."""
+    """The number of images that are in two parts or have several labels, in words; empty if there are none."""
     lines = []
     for (name, one), (other_name, other) in combinations(split._asdict().items(), 2):
         if shared := len(np.intersect1d(one.images, other.images)):

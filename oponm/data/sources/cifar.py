@@ -1,8 +1,8 @@
-"""CIFAR-10-LT and CIFAR-100-LT: the published files, checked, and read without running anything in them.
+"""CIFAR-10-LT and CIFAR-100-LT: the published files, checked, and read without executing any code in them.
 
-Addresses, names and checksums are torchvision's. Its classes read nothing here: they run whatever a pickle names, which
-``verify=false`` must not, as the files may be anybody's; and a download by them has no time limit, shows a progress bar
-where there is no terminal, and leaves what was cut short under its final name.
+Addresses, names and checksums are torchvision's. Its classes are not used to read files: they execute any code that a
+pickle names, which is unsafe with ``verify=false``, as the files may be anybody's. Its downloads have no time limit,
+show a progress bar where there is no terminal, and leave truncated files under their final names.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ from oponm.data.sources.survey import Survey
 from oponm.errors import InputError, check_path
 
 PUBLISHED: dict[int, Any] = {10: CIFAR10, 100: CIFAR100}  # for their addresses, file names and checksums
-REPLACE = "delete it and download it again, or set data.verify=false to take it as it is"
+REPLACE = "delete it and download it again, or set data.verify=false to use it as it is"
 
 
 class CifarLT(LongTailDataModule):
     """A long-tailed draw of CIFAR-10 or CIFAR-100 with their balanced test set of 10,000 images.
 
     Images keep the order of the published files, so ``draw="ldam"`` and ``draw="m2m"`` give the subsets of the
-    literature. The files are looked for where torchvision puts them, ``root/cifar-10-batches-py/*`` or
-    ``root/cifar-100-python/*``, then unpacked from the archive if that lies in ``root``, and else downloaded. A
-    download appears under its final name only when it is whole and has its published checksums.
+    literature. The files are looked for at torchvision's paths, ``root/cifar-10-batches-py/*`` or
+    ``root/cifar-100-python/*``, then unpacked from the archive if that is in ``root``, else downloaded. A download gets
+    its final name only when it is complete and has its published checksums.
 
     Args:
-        root: the folder that holds, or is to hold, the data sets.
+        root: the folder of the data sets, or the one to download them to.
         num_classes: 10 or 100.
-        download: whether to download what is not there.
-        verify: compare the files, and their archive if it lies in ``root``, with their published checksums. False reads
-            them as they are, and numbers the classes if the file of their names is missing. A download is always
+        download: whether to download missing files.
+        verify: compare the files, and their archive if it is in ``root``, with their published checksums. False reads
+            them unchecked, and numbers the classes if the file of their names is missing. A download is always
             compared.
-        **options: see :class:`~oponm.data.LongTailDataModule`.
+        **options: for :class:`~oponm.data.LongTailDataModule`.
 
     Raises:
         InputError: for a value out of range; from :meth:`setup`, if files are missing and cannot be downloaded, have
-            another checksum, or hold anything but images and labels.
+            another checksum, or contain anything but images and labels.
 
     References:
         Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019.
 
     Example:
-        Made-up files in the published format, so that nothing is downloaded; ``CifarLT("data")`` gets the real ones.
+        Made-up files in the published format, to download nothing; ``CifarLT("data")`` downloads the real ones.
 
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp(), "cifar-100-python")
@@ -91,7 +91,7 @@ class CifarLT(LongTailDataModule):
         self.num_classes, self.download, self.verify = num_classes, download, verify
 
     def prepare_data(self) -> None:
-        """Download the files, or unpack their archive, unless they are there."""
+        """Download the files, or unpack their archive, unless they exist."""
         if self._ready:
             return
         published = PUBLISHED[self.num_classes]
@@ -106,7 +106,7 @@ class CifarLT(LongTailDataModule):
         fetch(published, self.root, self.verify)
 
     def survey(self) -> Survey:
-        """See :class:`~oponm.data.sources.survey.Surveyed`; nothing is downloaded or unpacked."""
+        """List present and missing files, see :class:`~oponm.data.sources.survey.Surveyed`; nothing is downloaded."""
         survey, published = Survey(), PUBLISHED[self.num_classes]
         folder = self.root / published.base_folder
         for name, md5 in _checksums(published):
@@ -130,14 +130,14 @@ class CifarLT(LongTailDataModule):
         return survey
 
     def _missing(self) -> list[Path]:
-        """Files that are needed and not there."""
+        """Required files that are missing."""
         published = PUBLISHED[self.num_classes]
         folder, needed = self.root / published.base_folder, _needed(published, self.verify)
         files = [folder / name for name, _ in _checksums(published) if name in needed]
         return [file for file in files if not file.is_file()]
 
     def load_source(self) -> Source:
-        """Read the images in the order of the published files, fetching these first where they are missing."""
+        """Read the images in the order of the published files, after fetching missing ones."""
         self.prepare_data()
         published = PUBLISHED[self.num_classes]
         folder = self.root / published.base_folder
@@ -161,23 +161,23 @@ class CifarLT(LongTailDataModule):
 
 
 def fetch(published: Any, root: Path, verify: bool = True) -> None:
-    """Bring the files of a data set to ``root``, from the archive if it lies there, and else by download.
+    """Bring the files of a data set to ``root``, from the archive if it is there, else by download.
 
-    All work is done in a temporary folder in ``root``; files that are there already, or that another process puts there
+    All work is done in a temporary folder in ``root``; files that exist already, or that another process puts there
     meanwhile, are kept.
 
     Args:
         published: :class:`torchvision.datasets.CIFAR10`, or a class with the same attributes.
-        root: the folder that holds data sets; made if need be.
-        verify: False takes an archive that lies in ``root`` as it is; nothing in it can leave the temporary folder, and
-            of what it holds only files with the published names are kept.
+        root: the folder that holds data sets; made if needed.
+        verify: False uses an archive in ``root`` unchecked; nothing in it can leave the temporary folder, and only
+            files with the published names are kept.
 
     Raises:
-        InputError: if the archive cannot be had, written or unpacked, or is not the published one.
+        InputError: if the archive cannot be downloaded, written or unpacked, or is not the published one.
     """
     with scratch_folder(root, ".cifar-") as scratch:
         archive, origin = root / published.filename, str(root / published.filename)
-        remedy = "delete it to have it downloaded, or set data.verify=false to take it as it is"
+        remedy = "delete it to download it again, or set data.verify=false to use it as it is"
         if not archive.is_file():
             archive, origin, verify = scratch / published.filename, published.url, True
             remedy = f"it was cut short or altered on its way; run again, or {_by_hand(published, root)}"
@@ -201,7 +201,7 @@ def fetch(published: Any, root: Path, verify: bool = True) -> None:
             shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
         try:
             unpacked.rename(folder)
-        except OSError:  # the folder is there: complete it
+        except OSError:  # the folder exists: complete it
             folder.mkdir(exist_ok=True)
             for name in names:
                 if not (folder / name).exists():
@@ -214,7 +214,7 @@ def _checksums(published: Any) -> list[tuple[str, str]]:
 
 
 def _needed(published: Any, verify: bool) -> set[str]:
-    """Names of the files without which there is no data set; that of class names can be done without."""
+    """Names of the required files; the file of class names is optional."""
     return {name for name, _ in _checksums(published) if verify or name != published.meta["filename"]}
 
 
@@ -269,7 +269,7 @@ class _NotAllowed(pickle.UnpicklingError):
 
 
 def _to_bytes(text: str, encoding: str = "latin1") -> bytes:
-    """How Python 3 pickles bytes for Python 2; no other encoding is looked up."""
+    """Decode bytes that Python 3 pickled for Python 2; no other encoding is used."""
     return text.encode("latin1")
 
 
@@ -278,13 +278,13 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _to_bytes,
 }
-for _core in ("numpy.core", "numpy._core"):  # before NumPy 2, and since
+for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
     _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = np.empty(1).__reduce__()[0]
     _ALLOWED[f"{_core}.numeric", "_frombuffer"] = np.empty(1).__reduce_ex__(5)[0]
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and plain containers; nothing else that a file names is even looked up."""
+    """Builds arrays and plain containers; other names in a file are not looked up."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:

@@ -1,4 +1,4 @@
-"""Datasets of torch and torchvision: whatever gives an image and its label for an index."""
+"""Datasets of torch and torchvision: objects that return an image and its label for an index."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ LARGEST_DEFAULT_SIZE = 224
 
 
 class DatasetLT(LongTailDataModule):
-    """Any dataset of labelled images, taken as it is or long-tailed on purpose.
+    """Any dataset of labeled images, taken as it is, or with a long tail drawn from it.
 
-    Images are read once, brought to squares of one size, and kept in memory as bytes: what a dataset does to them at
-    random would be done once. Augmentation and normalisation are this module's.
+    Images are read once, brought to squares of one size, and kept in memory as bytes, so random transforms of a dataset
+    would be applied only once. Augmentation and normalization are this module's.
 
     Args:
         dataset: ``dataset[i]`` is an image (of Pillow; (H, W) or (H, W, C) of numpy, uint8; or (C, H, W) of torch,
             uint8 or in [0, 1]) and its label, from 0 on. Labels are its ``targets``, where it has some, class names
             its ``classes``.
-        test_dataset: likewise; None holds a test set out.
-        val_dataset: for ``val="split"``; None holds it out of the training images.
-        test_fraction: share of each class held out where there is no test set.
-        image_size: side of the images in pixels; None is the short side of the first one, 224 at most.
-        **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
+        test_dataset: the test set, in the same form; None holds a test set out.
+        val_dataset: the validation set for ``val="split"``; None holds it out of the training images.
+        test_fraction: share of each class to hold out if there is no test set.
+        image_size: side of the images in pixels; None takes the short side of the first one, 224 at most.
+        **options: for :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:
-        InputError: from :meth:`setup`, for images or labels of another kind.
+        InputError: from :meth:`setup`, for images or labels of an unsupported kind.
 
     Example:
         >>> pairs = [(Image.new("L", (8, 8), 25 * i), i % 2) for i in range(10)]
@@ -101,10 +101,10 @@ class DatasetLT(LongTailDataModule):
 
 
 def as_data_module(data: Any) -> LongTailDataModule:
-    """A data module of what is given in its place: a folder of images, or a dataset.
+    """Make a data module from a folder of images or a dataset.
 
     Args:
-        data: a data module, which is given back; a folder, see :class:`~oponm.data.ImageFolderLT`; or a dataset, see
+        data: a data module, which is returned; a folder, see :class:`~oponm.data.ImageFolderLT`; or a dataset, see
             :class:`DatasetLT`.
 
     Raises:
@@ -173,7 +173,7 @@ def _pixels(image: Any, key: str) -> npt.NDArray[np.uint8]:
             if not 0 <= float(image.min()) <= float(image.max()) <= 1:
                 raise InputError(
                     f"has images from {float(image.min()):.3g} to {float(image.max()):.3g}, not in [0, 1]: leave its "
-                    "normalisation out, which is done here",
+                    "normalization out, which is done here",
                     key,
                 )
             image = (image * 255).round().to(torch.uint8)

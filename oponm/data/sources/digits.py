@@ -20,12 +20,12 @@ from oponm.longtail import stratified_split
 class DigitsLT(LongTailDataModule):
     """A long-tailed draw of scikit-learn's bundled digits with a balanced test set.
 
-    Each class has 174 to 183 images; the test set takes the same number of each, by a fixed seed, so that it is the
-    same for every run, and the long tail is drawn from the rest.
+    Each class has 174 to 183 images; the test set takes the same number of each, by a fixed seed, so it is the same for
+    every run. The long tail is drawn from the rest.
 
     Args:
         test_per_class: test images of each class.
-        **options: see :class:`~oponm.data.LongTailDataModule`.
+        **options: for :class:`~oponm.data.LongTailDataModule`.
 
     References:
         Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
@@ -58,10 +58,10 @@ class DigitsLT(LongTailDataModule):
 
 
 def read_digits() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The digits that lie beside scikit-learn's code, as its ``load_digits`` gives them.
+    """Read the digits of scikit-learn, as its ``load_digits`` returns them.
 
-    Read without importing it, which takes longer than a short run's first epoch. A build that keeps its data elsewhere
-    is asked itself.
+    They are read without importing scikit-learn, which takes longer than a short run's first epoch. If a build stores
+    its data elsewhere, ``load_digits`` is called.
 
     Returns:
         Images, (1797, 8, 8), 0 to 16; labels, (1797,).

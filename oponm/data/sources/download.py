@@ -1,4 +1,4 @@
-"""Downloads that appear under their final names only when they are whole."""
+"""Downloads files; they get their final names only when they are complete."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _CHUNK = 2**20
 
 @runtime_checkable
 class Fetching(Protocol):
-    """A data set that is downloaded when it is asked to be, by ``oponm data prepare``, and not by training."""
+    """A data set that ``oponm data prepare`` can download; training does not."""
 
     def fetch(self, tell: Callable[[str], None]) -> None:
-        """Download and unpack what is missing; ``tell`` is given a line on each step."""
+        """Download and unpack what is missing; ``tell`` receives a line on each step."""
 
 
 @contextmanager
 def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
-    """A folder inside ``root``; at the end it goes away, and what was made above it does if it stayed empty.
+    """A folder inside ``root``; it is removed at the end, as are parent folders that were made and stayed empty.
 
     Args:
-        root: made if need be.
-        prefix: how the folder's name begins.
+        root: the parent folder; made if needed.
+        prefix: beginning of the folder's name.
 
     Raises:
         InputError: if ``root`` cannot be written to.
@@ -64,15 +64,15 @@ def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
 
 
 def download(url: str, file: Path, by_hand: str) -> None:
-    """Write what an address holds to a file, with a progress bar; it may come short, see :func:`check_md5`.
+    """Download an address to a file, with a progress bar; the file may be truncated, see :func:`check_md5`.
 
     Args:
         url: the address.
-        file: in a folder from which it is moved when it has been checked.
-        by_hand: what to do instead, for the error.
+        file: a file in a temporary folder, moved from there after the check.
+        by_hand: remedy by hand, for the error.
 
     Raises:
-        InputError: naming the address, if there is no answer, or no room for it.
+        InputError: naming the address, if there is no answer, or no room for the file.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -98,8 +98,8 @@ def check_md5(file: Path, expected: str, remedy: str, origin: str | None = None)
     Args:
         file: the file.
         expected: the checksum in hexadecimal digits.
-        remedy: what to do if it differs.
-        origin: where the file is from, for the error; None for itself.
+        remedy: remedy if it differs, for the error.
+        origin: origin of the file, for the error; None is the file itself.
 
     Raises:
         InputError: naming both checksums, if they differ.
@@ -107,9 +107,9 @@ def check_md5(file: Path, expected: str, remedy: str, origin: str | None = None)
     Example:
         >>> file = Path(tempfile.mkdtemp(), "empty")
         >>> file.touch()
-        >>> check_md5(file, "d41d8cd98f00b204e9800998ecf8427e", "get it anew")
+        >>> check_md5(file, "d41d8cd98f00b204e9800998ecf8427e", "get it again")
     """
-    from torchvision.datasets.utils import calculate_md5  # with all of torchvision's data sets
+    from torchvision.datasets.utils import calculate_md5  # slow, as it imports all of torchvision's data sets
 
     if (found := calculate_md5(file)) != expected:
         raise InputError(f"{origin or file}: expected md5 {expected}, found {found}: {remedy}")

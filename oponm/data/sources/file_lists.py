@@ -1,4 +1,4 @@
-"""Published data sets that are text lists: one line an image, ``<relative path> <label>``."""
+"""Published data sets in text lists: one line per image, ``<relative path> <label>``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_list(path: str | Path, root: str | Path, num_classes: int) -> Part:
-    r"""Read a list of images; they may be missing, see :func:`check_present`, but lie below ``root`` in any case.
+    r"""Read a list of images; they must be inside ``root`` but need not exist, see :func:`check_present`.
 
-    Memory is that of the text, and 20 bytes a line; a million lines take about two seconds.
+    It takes the memory of the text, and 20 bytes per line; a million lines take about two seconds.
 
     Args:
-        path: the list, one line an image: a path relative to ``root``, written with ``/``, and a label.
+        path: the list, one line per image: a path relative to ``root``, written with ``/``, and a label.
         root: the folder of the images.
         num_classes: labels lie in ``[0, num_classes)``.
 
@@ -82,7 +82,7 @@ def _parse(line: str, num_classes: int) -> tuple[str, int]:
 
 
 def read_text(path: Path) -> bytes:
-    """The content of a UTF-8 text, its lines ended by a newline alone; the last may have none.
+    """The content of a UTF-8 text, with lines that end in a newline only; the last may have none.
 
     Raises:
         InputError: naming the file, if it cannot be read, is no text or is empty.
@@ -107,18 +107,18 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text.
 
     Raises:
-        InputError: see :func:`read_text`.
+        InputError: as in :func:`read_text`.
     """
     return read_text(path).decode().removesuffix("\n").split("\n")
 
 
 def check_hash(path: Path, expected: str, kind: str) -> None:
-    r"""Compare a file with what was published.
+    r"""Compare a file with its published hash.
 
     Args:
         path: the file.
         expected: the published hash in hexadecimal digits.
-        kind: ``"md5"`` of the content, or ``"git"``, the SHA-1 by which Git knows it: of ``blob <length>\0`` and the
+        kind: ``"md5"`` of the content, or ``"git"``, the SHA-1 that Git gives it: of ``blob <length>\0`` and the
             content.
 
     Raises:
@@ -149,15 +149,15 @@ def check_hash(path: Path, expected: str, kind: str) -> None:
 
 
 def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> None:
-    """Make sure that images exist before the first is decoded.
+    """Check that all images exist before the first is decoded.
 
     Args:
         files: the images.
-        archive: the download that holds them.
-        layout: how they are to lie in their folder.
+        archive: the download that contains them.
+        layout: their layout in the folder.
 
     Raises:
-        InputError: with the number of those missing, the first three, archive and layout.
+        InputError: with the number of missing images, the first three, archive and layout.
     """
     missing, named, files = 0, list[str](), FileNames.of(files)
     for file in files.strings():
@@ -171,11 +171,11 @@ def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> N
 
 
 class _Links:
-    """Symbolic links below a folder, found by listing each folder that names lie in once."""
+    """Symbolic links inside a folder, found by listing each folder of the names once."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.real_root = root, os.path.realpath(root)
-        self.known: dict[str, set[str] | None] = {}  # links in each folder; None for one that is outside
+        self.known: dict[str, set[str] | None] = {}  # links in each folder; None for a folder outside
 
     def leave(self, name: str) -> bool:
         """Whether a name leads out of the folder."""
@@ -191,7 +191,7 @@ class _Links:
         try:
             with os.scandir(folder) as entries:
                 return {entry.name for entry in entries if entry.is_symlink()}
-        except OSError:  # it is missing, which check_present tells
+        except OSError:  # it is missing, which check_present reports
             return set()
 
 

@@ -1,4 +1,4 @@
-"""The paths of millions of files as one piece of text, which processes share and pickle at once."""
+"""Stores the paths of millions of files in one text, which processes share and pickle at once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 
 class FileNames:
-    """Paths below a folder, each made when asked for.
+    """Paths inside a folder; each is made on request.
 
-    A path costs its text and 12 bytes, and no object of its own. Arrays pick several, which share the text.
+    A path takes its text and 12 bytes, and no object of its own. Indexing by arrays shares the text.
 
     Args:
         root: the folder.
-        text: holds the names, encoded as the system encodes them.
-        starts: where in it each name begins, (N,), int64.
-        lengths: of each name in bytes, (N,), int32.
+        text: the names, in the file system's encoding.
+        starts: start of each name in the text, (N,), int64.
+        lengths: length of each name in bytes, (N,), int32.
 
     Example:
         >>> names = FileNames.of([Path("b/1.jpg"), Path("a/2.jpg")], root=Path("photos"))
@@ -33,7 +33,7 @@ class FileNames:
 
     @classmethod
     def of(cls, files: Iterable[Path] | FileNames, root: Path | None = None) -> FileNames:
-        """Keep the paths of some files; what is compact already stays as it is.
+        """Store the paths of some files; a ``FileNames`` is returned as it is.
 
         Args:
             files: paths, relative to ``root``.
@@ -69,7 +69,7 @@ class FileNames:
         return (Path(name) for name in self.strings())
 
     def strings(self) -> Iterator[str]:
-        """The paths as text, for where a :class:`~pathlib.Path` of each takes too long."""
+        """The paths as text, where making a :class:`~pathlib.Path` of each takes too long."""
         root = str(self.root)
         above = "" if root == "." else root.rstrip(os.sep) + os.sep
         for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):

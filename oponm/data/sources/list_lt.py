@@ -26,7 +26,7 @@ _PLACES = "Places365-Standard small (places365standard_easyformat.tar)"
 
 @dataclass(frozen=True)
 class PublishedList:
-    """One list: its file, the number of its images, its hash of a kind, the archive that holds the images."""
+    """One list: its file, the number of its images, the kind and value of its hash, the archive of the images."""
 
     file: str
     num_images: int
@@ -37,7 +37,7 @@ class PublishedList:
 
 @dataclass(frozen=True)
 class PublishedLists:
-    """A data set: its lists, the number of its classes, and how its images lie in their folder."""
+    """A data set: its lists, the number of its classes, and the layout of the images in their folder."""
 
     num_classes: int
     layout: str
@@ -47,24 +47,24 @@ class PublishedLists:
 
 
 class ListLT(LongTailDataModule):
-    """What the data sets below share; a subclass says what was published.
+    """The base of the data sets below; a subclass gives the published lists.
 
     Args:
         root: folder of the images.
-        lists: folder of the lists; None for ``root``.
-        verify: whether the lists must be those published, by hash and number of images.
+        lists: folder of the lists; None takes ``root``.
+        verify: whether to compare the lists with the published hash and number of images.
         image_size: side of the square images in pixels.
-        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. An
-            image that is missing is refused in any case.
+        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. Missing
+            images are refused in any case.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
-        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
+        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None keeps their own size.
             Images kept in memory are packed at ``image_size``.
-        **options: see :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
+        **options: for :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
             number draws another tail from it. ``val="split"`` takes the published validation list.
 
     Raises:
-        InputError: for a folder, a list or images that are missing, a list that is not the published one, or a line of
-            it that cannot be used; see :func:`~oponm.data.sources.file_lists.read_list`.
+        InputError: for a missing folder, list or image, a list that is not the published one, or a line that cannot be
+            used; see :func:`~oponm.data.sources.file_lists.read_list`.
     """
 
     published: ClassVar[PublishedLists]
@@ -91,7 +91,7 @@ class ListLT(LongTailDataModule):
         self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
 
     def load_source(self) -> Source:
-        """Read the lists, and look that their images are there; nothing is decoded yet."""
+        """Read the lists, and check that their images exist; nothing is decoded yet."""
         for key, folder in (("root", self.root), ("lists", self.lists)):
             if not folder.is_dir():
                 raise InputError(f"names no folder: {folder}", key)
@@ -160,12 +160,12 @@ class ListLT(LongTailDataModule):
 
 
 class ImageNetLT(ListLT):
-    """ImageNet-LT: 115,846 images of 1,000 classes, 1,280 to 5 a class; validation 20,000, test 50,000.
+    """ImageNet-LT: 115,846 images of 1,000 classes, 1,280 to 5 per class; validation 20,000, test 50,000.
 
-    ``root`` holds ILSVRC2012 as ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``, the validation images sorted into
-    class folders; ``lists`` holds ``ImageNet_LT_train.txt``, ``ImageNet_LT_val.txt`` and ``ImageNet_LT_test.txt``. The
-    list for validation takes 20 images a class from ILSVRC2012's training images; its validation images are the test
-    set. Class names are WordNet ids. Arguments and errors are those of :class:`ListLT`.
+    ``root`` contains ILSVRC2012 as ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``, the validation images sorted into
+    class folders; ``lists`` contains ``ImageNet_LT_train.txt``, ``ImageNet_LT_val.txt`` and ``ImageNet_LT_test.txt``.
+    The validation list takes 20 images per class from ILSVRC2012's training images; ILSVRC2012's validation images are
+    the test set. Class names are WordNet ids. Arguments and errors are those of :class:`ListLT`.
 
     References:
         Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019, arXiv 1904.05160.
@@ -183,13 +183,13 @@ class ImageNetLT(ListLT):
 
 
 class PlacesLT(ListLT):
-    """Places-LT: 62,500 images of 365 scenes, 4,980 to 5 a class; validation 7,300, test 36,500.
+    """Places-LT: 62,500 images of 365 scenes, 4,980 to 5 per class; validation 7,300, test 36,500.
 
-    ``root`` holds the small images (256x256) of Places365-Standard as ``train/<category>/*.jpg`` and
-    ``val/<category>/*.jpg``, the validation images sorted into class folders; ``lists`` holds ``Places_LT_train.txt``,
-    ``Places_LT_val.txt`` and ``Places_LT_test.txt``. The list for validation takes 20 images a class from Places365's
-    training images; its validation images are the test set. Arguments and errors are those of :class:`ListLT`.
-    :meth:`fetch` downloads the images; it finds the published archives where they lie in ``root``.
+    ``root`` contains the small images (256x256) of Places365-Standard as ``train/<category>/*.jpg`` and
+    ``val/<category>/*.jpg``, the validation images sorted into class folders; ``lists`` has ``Places_LT_train.txt``,
+    ``Places_LT_val.txt`` and ``Places_LT_test.txt``. The validation list takes 20 images per class from Places365's
+    training images; Places365's validation images are the test set. Arguments and errors are those of
+    :class:`ListLT`. :meth:`fetch` downloads the images, or uses the published archives if they are in ``root``.
 
     References:
         Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", CVPR 2019, arXiv 1904.05160.
@@ -208,10 +208,10 @@ class PlacesLT(ListLT):
         """Download and unpack the images that the lists name and ``root`` lacks.
 
         Args:
-            tell: takes a line on each step.
+            tell: receives a line on each step.
 
         Raises:
-            InputError: for lists that are missing or not those published; see also
+            InputError: for lists that are missing or not the published ones; see also
                 :func:`~oponm.data.sources.places365.fetch`.
         """
         files = [file for part in self._lists().values() for file in self._read(part, self.verify).files]

@@ -1,9 +1,9 @@
-"""A pack: decoded images in one memory-mapped file, an index of them, and a file that says that both are done.
+"""A pack: decoded images in one memory-mapped file, an index, and a file that marks both as complete.
 
-A folder holds ``images.bin``, the pixels of all images one after the other, each (H, W, 3), uint8, of a size of its
-own; ``index.jsonl``, a line that says how the images were made, and a line an image: path, length and modification time
-of its file, height and width, and a CRC-32 of its pixels; and ``done``, the SHA-256 of the index. Without ``done``
-there is no pack, whatever else the folder holds.
+The folder contains ``images.bin``, the pixels of all images one after the other, each (H, W, 3), uint8, of its own
+size; ``index.jsonl``, a line that describes how the images were made, and a line per image: path, length and
+modification time of its file, height and width, and a CRC-32 of its pixels; and ``done``, the SHA-256 of the index.
+Without ``done`` the folder is no pack.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class UnusablePack(Exception):
-    """A folder holds no pack, or one that is damaged; says why."""
+    """A folder contains no pack, or a damaged one; the message gives the reason."""
 
 
 class Stamp(NamedTuple):
-    """What tells a file from another, or from an older state of itself.
+    """The identity of a file, which also differs from that of an older state of it.
 
     Attributes:
         path: relative to the data set's folder, with ``/``.
-        length: in bytes.
+        length: length in bytes.
         mtime_ns: time of its last modification in nanoseconds.
     """
 
@@ -46,14 +46,14 @@ class Stamp(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An image of a pack.
+    """An entry for an image of a pack.
 
     Attributes:
-        stamp: its file.
-        height: in pixels; 0 for a file that could not be decoded.
-        width: in pixels; 0 for a file that could not be decoded.
-        crc32: of its pixels.
-        error: why it could not be decoded.
+        stamp: identity of its file.
+        height: height in pixels; 0 for a file that could not be decoded.
+        width: width in pixels; 0 for a file that could not be decoded.
+        crc32: checksum of its pixels.
+        error: reason why it could not be decoded.
     """
 
     stamp: Stamp
@@ -64,23 +64,23 @@ class Entry(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """Length of the pixels."""
+        """Number of bytes of the pixels."""
         return 3 * self.height * self.width
 
 
 class Pack:
-    """A whole pack, opened for reading; the processes that read it share its memory.
+    """A complete pack, opened for reading; processes that read it share its memory.
 
     Args:
-        folder: what :class:`~oponm.data.sources.pack_writer.PackWriter` has finished.
+        folder: a folder that :class:`~oponm.data.sources.pack_writer.PackWriter` has finished.
 
     Raises:
-        UnusablePack: if it is not whole. Pixels are compared with their checksums by :meth:`verify` alone.
+        UnusablePack: if the pack is not complete. Only :meth:`verify` compares pixels with their checksums.
 
     Attributes:
         recipe: how the images were made.
         entries: the images.
-        rows: row of each file, by :attr:`Stamp.path`.
+        rows: row of each file by its :attr:`Stamp.path`.
         fingerprint: SHA-256 of the index.
 
     Example:
@@ -99,7 +99,7 @@ class Pack:
         before = _identity(folder / DONE)
         self.recipe, self.entries, self.fingerprint = _read_index(folder)
         self.rows = {entry.stamp.path: row for row, entry in enumerate(self.entries)}
-        # Arrays, so that processes that share the pack touch no object of an entry, which would copy its memory.
+        # Arrays, so that processes that share the pack touch no Python objects, which would copy the memory.
         self.sizes = np.array([(entry.height, entry.width) for entry in self.entries], dtype=np.int64).reshape(-1, 2)
         self.offsets = np.concatenate([[0], np.cumsum(3 * self.sizes.prod(1))])
         self._map: Pixels | None = None
@@ -110,27 +110,27 @@ class Pack:
             raise UnusablePack("it is being replaced at this moment")
 
     def __getstate__(self) -> dict[str, Any]:
-        # A process that it is sent to maps the file itself, and asks for nothing but pixels.
+        # A process that receives the pack maps the file itself, and reads only pixels.
         return self.__dict__ | {"_map": None, "entries": [], "rows": {}}
 
     @property
     def num_bytes(self) -> int:
-        """Length of all pixels."""
+        """Number of bytes of all pixels."""
         return int(self.offsets[-1])
 
     @property
     def pixels(self) -> Pixels:
-        """All pixels, (num_bytes,), mapped into memory when first asked for."""
+        """All pixels, (num_bytes,), mapped into memory on first use."""
         if self._map is None:
             if _identity(self.folder / IMAGES) != self._identity:
                 raise InputError(f"{self.folder} was made again while in use; run again", "pack")
-            # The system maps no file of no bytes.
+            # The system cannot map an empty file.
             empty = np.zeros(0, dtype=np.uint8)
             self._map = np.memmap(self.folder / IMAGES, dtype=np.uint8, mode="r") if self.num_bytes else empty
         return self._map
 
     def description(self) -> str:
-        """Where it is, and what it holds."""
+        """The folder and the contents of the pack, in words."""
         readable = sum(entry.height > 0 for entry in self.entries)
         return f"{self.folder}, {readable:,} images, {decimal(self.num_bytes)}, {self.recipe}"
 
@@ -147,8 +147,8 @@ class Pack:
         """Compare pixels with their checksums.
 
         Args:
-            rows: those to compare; None for all.
-            track: passes the rows on, and may show how many have gone by.
+            rows: rows to compare; None for all.
+            track: yields the rows, and may show progress.
 
         Raises:
             UnusablePack: naming an image whose pixels differ.
@@ -181,10 +181,10 @@ def entry_line(entry: Entry) -> bytes:
 
 
 def parse_entry(line: bytes) -> Entry:
-    """The inverse of :func:`entry_line`.
+    """Parse a line that :func:`entry_line` wrote.
 
     Raises:
-        UnusablePack: if the line is cut off, or is none of an image.
+        UnusablePack: if the line is truncated, or no entry of an image.
 
     Example:
         >>> parse_entry(entry_line(Entry(Stamp("a.png", 70, 5), 2, 3, 9))).stamp.path
@@ -223,7 +223,7 @@ def _read_index(folder: Path) -> tuple[str, list[Entry], str]:
 
 
 def _identity(file: Path) -> tuple[int, ...]:
-    """What changes if a file is replaced; its length last, 0 for none."""
+    """Values that change if a file is replaced; the last one is its length, 0 for a missing file."""
     try:
         facts = file.stat()
     except OSError:

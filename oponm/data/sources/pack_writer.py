@@ -1,4 +1,4 @@
-"""Writing a pack so that no interruption leaves one that is taken for whole."""
+"""Writes a pack so that an interruption leaves nothing that looks complete."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from oponm.data.sources.pack import (
     parse_entry,
 )
 
-AT_ONCE_IMAGES, AT_ONCE_BYTES = 256, 2**25  # what is collected before it goes to the disk
+AT_ONCE_IMAGES, AT_ONCE_BYTES = 256, 2**25  # amount that is collected before it is written
 
 
 class PackWriter:
-    """Writes a pack, from where an earlier attempt at the same one was cut off.
+    """Writes a pack, and continues an earlier attempt at the same pack.
 
-    Pixels and index grow, the pixels of an image reaching the disk before its line in the index, so that the lines say
-    what an attempt left; ``done`` is written last. The result is the same to the bit, however often it was cut off. One
-    process a folder.
+    The pixels of an image reach the disk before its line in the index, so the lines show how far an attempt came;
+    ``done`` is written last. The result is the same to the bit, however often writing was interrupted. Only one process
+    may write to a folder.
 
     Args:
-        folder: exists already. A pack in it is taken away; who has opened it keeps its pixels.
-        recipe: how the images are made.
-        stamps: of the files, in the order of the images.
+        folder: an existing folder. A pack in it is removed; processes that have opened it keep its pixels.
+        recipe: description of how the images are made.
+        stamps: identities of the files, in the order of the images.
 
     Attributes:
-        done: how many images are safely there.
+        done: number of images that are safely on the disk.
 
     Example:
         >>> import tempfile
@@ -63,9 +63,9 @@ class PackWriter:
             os.truncate(self.images, sum(entry.num_bytes for entry in kept))
             os.truncate(self.index, len(header) + sum(len(entry_line(entry)) for entry in kept))
             return
-        self.images.unlink(missing_ok=True)  # not cut to nothing, as it may be mapped into a process that reads it
+        self.images.unlink(missing_ok=True)  # not truncated, as a process that reads it may have it mapped
         (folder / DONE).unlink(missing_ok=True)
-        _sync(folder)  # so that it never stands beside other pixels
+        _sync(folder)  # so that it never exists beside other pixels
         self.index.unlink(missing_ok=True)
         _append(self.images, b"")
         _append(self.index, header)
@@ -98,7 +98,7 @@ class PackWriter:
         self._entries, self._pixels = [], bytearray()
 
     def _kept(self, header: bytes) -> list[Entry]:
-        """What an earlier attempt left, as far as it is whole and of the files as they now are."""
+        """The entries of an earlier attempt that are complete and whose files have not changed."""
         kept: list[Entry] = []
         if not (self.images.exists() and self.index.exists()):
             return kept
@@ -107,7 +107,7 @@ class PackWriter:
             for stamp, line in zip(self.stamps, lines if first == header else [], strict=False):
                 try:
                     entry = parse_entry(line)
-                except UnusablePack:  # cut off within the line
+                except UnusablePack:  # truncated within the line
                     break
                 pixels = images.read(entry.num_bytes)
                 if entry.stamp != stamp or len(pixels) != entry.num_bytes or zlib.crc32(pixels) != entry.crc32:
@@ -124,7 +124,7 @@ def _append(file: Path, content: bytes | bytearray) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make renames outlast a loss of power."""
+    """Write renames to the disk, so that they survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

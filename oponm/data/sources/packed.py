@@ -1,4 +1,4 @@
-"""Reading images from a pack: into memory, or a batch at a time."""
+"""Reads images from a pack: into memory, or a batch at a time."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from oponm.rng import derived_randomness
 
 
 class PackedImages(StreamedImages):
-    """A set of images that are read from a pack when a batch asks for them.
+    """A set of images that are read from a pack batch by batch.
 
-    As :class:`~oponm.data.stream.StreamedImages`, with the same crops from images that are as large, but nothing is
-    decoded. Images packed as squares are served as they are, for training too.
+    It equals :class:`~oponm.data.stream.StreamedImages`, with the same crops from images of the same size, but decodes
+    nothing. Images packed as squares are served as they are, also for training.
 
     Args:
         pack: the pack.
-        rows: where in it each image is, (N,).
+        rows: row of each image in the pack, (N,).
         files: paths, (N,).
         targets: (N,), int64.
         size: side of the images in pixels.
-        training: crop at random.
+        training: whether to crop at random.
         seed: the run's seed.
-        cropped: whether the pack holds whole images; else they are squares of ``size``.
+        cropped: whether the pack contains whole images; else squares of ``size``.
 
     Example:
         >>> import tempfile
@@ -74,7 +74,7 @@ class PackedImages(StreamedImages):
         return other
 
     def digest(self) -> str:
-        """SHA-256 of the labels and the files' last two folders and names, in order, and of how they were packed."""
+        """SHA-256 of the labels and the files' last two folders and names, in order, and of the recipe of the pack."""
         return hashlib.sha256(f"{super().digest()} {self.pack.recipe}".encode()).hexdigest()
 
     def contents_digest(self) -> str:
@@ -107,17 +107,17 @@ class PackedImages(StreamedImages):
 
 
 def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., None]) -> Pool:
-    """A pool that reads from a pack, which is opened when first read from.
+    """Make a pool that reads from a pack, which is opened at the first read.
 
     Args:
         packing: the pack.
         part: files and labels.
         size: side of the images in pixels.
-        refuse: is told of the files asked for that could not be decoded; they are left out if this returns.
+        refuse: called with the errors of requested files that could not be decoded; they are left out if it returns.
     """
 
     def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Of the wanted files, rows in the pack and positions in the request."""
+        """Rows in the pack, and positions in the request, of the wanted files that could be decoded."""
         rows, kept, refused = packing.rows(part.files[wanted]), [], []
         for position, (row, file) in enumerate(zip(rows, part.files[wanted], strict=True)):
             if error := packing.pack.entries[row].error:

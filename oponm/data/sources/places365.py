@@ -1,7 +1,7 @@
-"""Places365-Standard, small images: its public archives, and those of their images that lists name.
+"""Places365-Standard, small images: the public archives, and the images in them that lists name.
 
-torchvision's ``Places365`` would unpack all 1.8 million images, into folders of its own, and keeps names and checksums
-to itself; they stand here.
+torchvision's ``Places365`` would unpack all 1.8 million images into its own folders, and its names and checksums are
+private, so they are repeated here.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Archive(NamedTuple):
     """A published archive.
 
     Attributes:
-        file: its name.
-        md5: its checksum.
-        gigabytes: its size, about.
+        file: name of the file.
+        md5: checksum.
+        gigabytes: approximate size.
     """
 
     file: str
@@ -39,34 +39,33 @@ VAL = Archive("val_256.tar", "e27b17d8d44f4af9a78502beb927f808", 0.5)
 TRAIN = Archive("train_256_places365standard.tar", "53ca1c756c3d1e7809517cc47c5561c5", 24.5)
 VAL_LIST, CATEGORIES = "places365_val.txt", "categories_places365.txt"
 _PREFIX = ".places365-"
-_REPLACE = "delete it to have it downloaded"
+_REPLACE = "delete it to download it again"
 
 
 def fetch(root: Path, wanted: Collection[str], verify: bool, tell: Callable[[str], None]) -> None:
-    """Bring images to ``root`` from the published archives, which are downloaded unless they lie there.
+    """Unpack images to ``root`` from the published archives, which are downloaded unless they are there.
 
-    Of the archives' images only those wanted are unpacked, in a temporary folder in ``root`` from which they are moved
-    when the archive has been read to its end; images that are there already are kept. An archive is put into ``root``
-    when its checksum is right, and stays there, so that whatever is interrupted later goes on without a download. One
-    process works at a time; others wait.
+    Only the wanted images are unpacked, in a temporary folder in ``root``, and moved when the archive has been read to
+    its end; existing images are kept. An archive is put into ``root`` when its checksum is right, and stays there, so a
+    later interruption needs no second download. One process works at a time; others wait.
 
     Args:
-        root: the folder of the images; made if need be.
-        wanted: images below it, as ``train/<category>/*.jpg`` and ``val/<category>/*.jpg``, the parts of a category's
-            name joined by ``-``.
-        verify: whether an archive that lies in ``root`` must be the published one; a download must in any case.
-        tell: takes a line on each step.
+        root: the folder of the images; made if needed.
+        wanted: paths of images in ``root``, as ``train/<category>/*.jpg`` and ``val/<category>/*.jpg``, the parts of a
+            category's name joined by ``-``.
+        verify: whether to check an archive in ``root`` against its checksum; a download is always checked.
+        tell: receives a line on each step.
 
     Raises:
-        InputError: if ``root`` cannot be written to or has no room, an archive cannot be had, is not the published one,
-            reaches out of its folder, or lacks images that are wanted.
+        InputError: if ``root`` cannot be written to or has no room, an archive cannot be downloaded, is not the
+            published one, has paths outside its folder, or lacks wanted images.
     """
     if not _missing(root, wanted):
         return
     try:
         root.mkdir(parents=True, exist_ok=True)
         with alone(root):
-            for left in root.glob(f"{_PREFIX}*"):  # of a process that was killed
+            for left in root.glob(f"{_PREFIX}*"):  # left by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             if missing := _missing(root, wanted):
                 _fetch(root, missing, verify, tell)
@@ -78,7 +77,7 @@ def fetch(root: Path, wanted: Collection[str], verify: bool, tell: Callable[[str
 
 
 def train_name(member: str) -> str | None:
-    """Where a member of the training archive belongs; None for what is no image of it.
+    """The path of a member of the training archive; None for a member that is no image.
 
     Example:
         >>> train_name("data_256/a/apartment_building/outdoor/00000001.jpg")
@@ -89,11 +88,11 @@ def train_name(member: str) -> str | None:
 
 
 def val_name(member: str, categories: dict[str, str]) -> str | None:
-    """Where a member of the validation archive belongs; None for what is no image of it.
+    """The path of a member of the validation archive; None for a member that is no image.
 
     Args:
-        member: its name.
-        categories: of each image; see :func:`val_categories`.
+        member: name of the member.
+        categories: category of each image; see :func:`val_categories`.
 
     Example:
         >>> val_name("val_256/Places365_val_00000001.jpg", {"Places365_val_00000001.jpg": "airfield"})
@@ -107,10 +106,10 @@ def val_categories(archive: Path) -> dict[str, str]:
     """The category of each validation image, by the lists in the published archive of lists.
 
     Args:
-        archive: holds the list of validation images with their labels, and that of the categories.
+        archive: archive with the list of labeled validation images and the list of categories.
 
     Raises:
-        InputError: if the archive cannot be read, or does not hold them.
+        InputError: if the archive cannot be read, or lacks the lists.
     """
     try:
         with tarfile.open(archive, "r:") as opened:
@@ -121,7 +120,7 @@ def val_categories(archive: Path) -> dict[str, str]:
 
 
 def _rows(archive: tarfile.TarFile, name: str) -> list[tuple[str, str]]:
-    """The lines of a member, each of two words."""
+    """The lines of a member, two words each."""
     for member in archive:
         if str(PurePosixPath(member.name)) == name and (content := archive.extractfile(member)):
             rows = [line.split() for line in content.read().decode().splitlines()]
@@ -151,7 +150,7 @@ def _fetch(root: Path, missing: list[str], verify: bool, tell: Callable[[str], N
 
 
 def _announce(root: Path, absent: list[Archive], tell: Callable[[str], None]) -> None:
-    """Say how much is downloaded, and see that there is room."""
+    """Report the size of the download, and check that there is room."""
     if not absent:
         return
     gigabytes = sum(archive.gigabytes for archive in absent)
@@ -172,7 +171,7 @@ def _obtain(archive: Archive, root: Path, verify: bool, tell: Callable[[str], No
     if file.is_file():
         if verify:
             tell(f"comparing {file} with its published checksum")
-            check_md5(file, archive.md5, f"{_REPLACE}, or set data.verify=false to take it as it is")
+            check_md5(file, archive.md5, f"{_REPLACE}, or set data.verify=false to use it as it is")
         return file
     by_hand = f"put {archive.file} into {root} by hand"
     tell(f"downloading {url}: {_size(archive.gigabytes)}")
@@ -187,7 +186,7 @@ def _obtain(archive: Archive, root: Path, verify: bool, tell: Callable[[str], No
 def _unpack(
     archive: Path, root: Path, wanted: set[str], place: Callable[[str], str | None], tell: Callable[[str], None]
 ) -> None:
-    """Put the wanted images of an archive where they belong, once it has been read to its end."""
+    """Unpack the wanted images of an archive, and move them to their places when it has been read to its end."""
     tell(f"unpacking {len(wanted)} images from {archive}")
     with scratch_folder(root, _PREFIX) as scratch:
         try:
@@ -202,11 +201,11 @@ def _unpack(
 
 
 def _unpacked(archive: Path, scratch: Path, wanted: set[str], place: Callable[[str], str | None]) -> Iterator[str]:
-    """Write the wanted images below ``scratch``, and pass on their names; any member that would lead out is refused."""
-    opened: Any  # types leave out its list of members
+    """Write the wanted images into ``scratch``, and yield their names; members that lead out of it are refused."""
+    opened: Any  # torch's types lack the list of members
     with tarfile.open(archive, "r:") as opened:
         while (member := opened.next()) is not None:
-            opened.members.clear()  # which would hold nearly two million
+            opened.members.clear()  # the list would grow to nearly two million
             safe = tarfile.data_filter(member, str(scratch))
             name = place(safe.name)
             if name is None or name not in wanted or not safe.isreg() or not (content := opened.extractfile(member)):

@@ -1,4 +1,4 @@
-"""The job of packing a data set's images: decoding each once, whatever interrupts it, one process at a time."""
+"""Packs a data set's images: decodes each once, in spite of interruptions, in one process at a time."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ LOCK = "prepare.lock"
 
 
 class Recipe(NamedTuple):
-    """What is packed of an image.
+    """How images are packed.
 
     Attributes:
-        name: tells recipes apart.
-        decode: from a file to (H, W, 3).
-        cropped: whether images keep their aspect ratio, for crops to be taken from them.
+        name: name, which distinguishes recipes.
+        decode: function from a file to (H, W, 3).
+        cropped: whether images keep their aspect ratio, so that crops can be taken from them.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Recipe(NamedTuple):
 
 
 def squares(size: int, decode: Callable[[Path, int], Tensor] = read_image, pixel_max: float = 255) -> Recipe:
-    """Images as a network is shown them, ``size`` by ``size`` pixels.
+    """The recipe of images at the network's size, ``size`` by ``size`` pixels.
 
     Args:
         size: side in pixels.
-        decode: turns a path and a side into (3, side, side).
-        pixel_max: for :func:`~oponm.data.decode.read_image`.
+        decode: function from a path and a side to (3, side, side).
+        pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
 
     Example:
         >>> squares(32).name
@@ -61,11 +61,11 @@ def squares(size: int, decode: Callable[[Path, int], Tensor] = read_image, pixel
 
 
 def scaled(short_side: int | None, pixel_max: float = 255) -> Recipe:
-    """Whole images, scaled down to a short side of so many pixels; smaller ones, and all for None, as they are.
+    """The recipe of whole images, scaled down to a short side; smaller ones, and all for None, keep their size.
 
     Args:
-        short_side: in pixels.
-        pixel_max: see :func:`~oponm.data.decode.read_image`.
+        short_side: short side in pixels.
+        pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
 
     Example:
         >>> scaled(256).name, scaled(None).name
@@ -90,15 +90,15 @@ def _white(pixel_max: float) -> str:
 class Packing:
     """A data set's images and the folder of their pack.
 
-    The pack is to hold every image that the data set lists, whatever tail is drawn from them, so that it serves all
-    experiments on it.
+    The pack contains every image that the data set lists, whatever tail is drawn from them, so that it serves all
+    experiments on the data set.
 
     Args:
-        folder: of the pack.
-        recipe: what is packed of an image.
-        root: folder of the data set, below which the files lie.
-        files: its images; one may occur several times.
-        skip: whether a file that cannot be decoded is noted in the pack, or named at once.
+        folder: folder of the pack.
+        recipe: how images are packed.
+        root: folder of the data set, which contains the files.
+        files: its images; a file may occur several times.
+        skip: whether a file that cannot be decoded is recorded in the pack; else it raises an error.
 
     Example:
         >>> import tempfile
@@ -120,7 +120,7 @@ class Packing:
         """The pack, opened.
 
         Raises:
-            InputError: if it is not there, is not whole, or files have changed since.
+            InputError: if it is missing or not complete, or if files have changed since.
         """
         try:
             return self._open(self._stamps())
@@ -128,7 +128,7 @@ class Packing:
             raise self._refused(error) from error
 
     def verify(self, rows: npt.NDArray[np.int64] | None = None) -> None:
-        """Compare pixels of the pack, those of some rows or all, with their checksums.
+        """Compare the pixels of some rows of the pack, or of all, with their checksums.
 
         Raises:
             InputError: if they differ.
@@ -152,7 +152,7 @@ class Packing:
         return [InputError(f"{file}: {error}") for file, error in noted if error]
 
     def make(self) -> Pack:
-        """Make the pack, or complete it, unless it is there and whole, pixels included; wait for others that do.
+        """Make or complete the pack, unless it is complete, pixels included; wait if another process does so.
 
         Raises:
             InputError: for a folder that cannot be written to, a full disk, and, unless they are skipped, for a file
@@ -173,7 +173,7 @@ class Packing:
 
     def _make(self, stamps: list[Stamp]) -> Pack:
         try:
-            return self._open(stamps, verify=True)  # without a lock: the folder may be for reading alone
+            return self._open(stamps, verify=True)  # without a lock: the folder may be read-only
         except UnusablePack:
             self.folder.mkdir(parents=True, exist_ok=True)
         with alone(self.folder):
@@ -203,7 +203,7 @@ class Packing:
         writer = PackWriter(self.folder, self.recipe.name, stamps)
         left = self.files[writer.done :]
         if writer.done:
-            log.warning("going on behind %d of %d images in %s", writer.done, len(self.files), self.folder)
+            log.warning("continuing after %d of %d images in %s", writer.done, len(self.files), self.folder)
         for file, result in zip(left, track(self._decoded(left), len(left), "packing images"), strict=True):
             if not isinstance(result, InputError):
                 writer.add(result)
@@ -214,7 +214,7 @@ class Packing:
         writer.finish()
 
     def _decoded(self, files: list[Path]) -> Iterator[Pixels | InputError]:
-        """Images in order, decoded in threads that run only a little ahead, as they may be large."""
+        """Images in order, decoded in threads that run only a little ahead, as images may be large."""
 
         def attempt(path: Path) -> Pixels | InputError:
             try:
@@ -252,10 +252,10 @@ def _show(rows: list[int]) -> Iterator[int]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back from a process however that ends.
+    """Hold a lock that the system releases however the process ends.
 
     Args:
-        folder: what no two processes are to work on; it holds the lock's file, which stays.
+        folder: the folder to lock; the lock's file stays in it.
 
     Example:
         >>> import tempfile

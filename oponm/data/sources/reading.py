@@ -1,4 +1,4 @@
-"""Image files, or the pack of them, to pools that are read when asked for."""
+"""Makes pools, which are read on request, from image files or their pack."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _EIGHT_BITS = 255
 
 
 class PackOptions(NamedTuple):
-    """What a data set says of its pack.
+    """The settings of a data set's pack.
 
     Attributes:
-        folder: of the pack.
+        folder: folder of the pack.
         root: folder of the data set.
-        in_memory: whether images are kept in memory, hence packed as squares of their final size.
-        short_side: at most so many pixels, where whole images are packed; None for their own size.
+        in_memory: whether images are kept in memory, and therefore packed as squares of their final size.
+        short_side: largest short side in pixels for whole images; None keeps their own size.
     """
 
     folder: Path
@@ -50,10 +50,10 @@ class PackOptions(NamedTuple):
     def checked(
         cls, pack: str | Path | None, root: Path, in_memory: bool, pack_size: int | None = None
     ) -> PackOptions | None:
-        """The options as a user gives them; None without a pack.
+        """Check the options of a user; None without a pack.
 
         Raises:
-            InputError: if ``pack_size`` is no size.
+            InputError: for an invalid ``pack_size``.
 
         Example:
             >>> PackOptions.checked(None, Path("photos"), in_memory=True)
@@ -63,17 +63,17 @@ class PackOptions(NamedTuple):
 
 
 class FileReader:
-    """Decodes image files in threads; one that cannot be read is named and stops it, or is left out and listed.
+    """Decodes image files in threads; a file that cannot be read raises an error, or is left out and listed.
 
     Args:
         on_error: ``"raise"`` or ``"skip"``.
-        decode: turns a path and a side in pixels into (3, side, side), uint8.
-        pack: to read images from a pack; None to decode files.
+        decode: function from a path and a side in pixels to (3, side, side), uint8.
+        pack: the pack to read images from; None decodes files.
         pixel_max: the value that is white in images of more than 8 bits; None takes it from a sample of the training
             images, see :func:`~oponm.data.sources.sample.sample_files`.
 
     Attributes:
-        skipped: what was left out, with the reason; see :attr:`oponm.data.sources.base.Source.skipped`.
+        skipped: files that were left out, with the reason; see :attr:`oponm.data.sources.base.Source.skipped`.
 
     Example:
         >>> import tempfile
@@ -97,7 +97,7 @@ class FileReader:
         self.decode, self.pack, self.pixel_max = decode, pack, pixel_max
         self.skipped: list[str] = []
         self._listed: list[InputError] = []
-        self._bytes = 0  # of the images read so far
+        self._bytes = 0  # size of the images read so far
 
     def source(
         self,
@@ -108,15 +108,15 @@ class FileReader:
         val: Part | None = None,
         val_origin: str = "",
     ) -> Source:
-        """A data set of files, all to be read to one size.
+        """Make a data set of files, all read to one size.
 
         Args:
             class_names: names in label order.
-            size: side in pixels; None is the median short side of a sample, see :mod:`oponm.data.sources.sample`.
+            size: side in pixels; None takes the median short side of a sample, see :mod:`oponm.data.sources.sample`.
             train: images to draw the training set from.
             test: the test set.
             val: the validation set, for data sets that define one.
-            val_origin: where it is from; see :attr:`oponm.data.sources.base.Source.val_origin`.
+            val_origin: origin of ``val``; see :attr:`oponm.data.sources.base.Source.val_origin`.
 
         Raises:
             InputError: if images are to be packed smaller than ``size``, or for values that cannot be reduced to 8
@@ -152,7 +152,7 @@ class FileReader:
 
     @property
     def _white(self) -> float:
-        """White in images of more than 8 bits; of a set that seemed to have none, none may go beyond 8."""
+        """White in images of more than 8 bits; a set whose sample has none may have no such image."""
         return _EIGHT_BITS if self.pixel_max is None else self.pixel_max
 
     def _packing(self, size: int, files: Iterable[Path]) -> Packing | None:
@@ -174,7 +174,7 @@ class FileReader:
             images = StreamedImages(part.files[wanted], targets, size, training, seed, self._white)
             return Stream(images, np.arange(len(wanted)))
 
-        # A file left out changes the split, so it must be known before the first batch: no stream for "skip".
+        # A file that is left out changes the split and must be known before the first batch: "skip" allows no stream.
         streamed = self.decode is read_image and self.on_error == "raise"
         return Pool(part.labels, read, stream if streamed else None)
 
@@ -184,11 +184,11 @@ class FileReader:
         Args:
             files: paths, (N,).
             size: side in pixels.
-            title: names the progress bar.
+            title: title of the progress bar.
 
         Raises:
-            InputError: naming all files that cannot be read, if ``on_error`` is ``"raise"``; or if they do not fit in
-                memory.
+            InputError: naming all unreadable files, if ``on_error`` is ``"raise"``; or if the images do not fit
+                in memory.
         """
         decode = partial(read_image, pixel_max=self._white) if self.decode is read_image else self.decode
 
@@ -213,16 +213,16 @@ class FileReader:
         return Images(pixels[: len(kept)], np.array(kept, dtype=np.int64))
 
     def refuse(self, *errors: InputError) -> None:
-        """Raise one error that names all files, or list them."""
+        """Raise one error that names all files, or list them if ``on_error`` is ``"skip"``."""
         if errors and self.on_error == "raise":
             raise UnusableFiles(errors)
         self.skipped += [error.message.removesuffix(SKIP) for error in errors]
 
     def refuse_listed(self, error: InputError) -> None:
-        """Keep the error of a file for :meth:`finish_listing`."""
+        """Store the error of a file for :meth:`finish_listing`."""
         self._listed.append(error)
 
     def finish_listing(self) -> None:
-        """Raise one error of all files found unusable so far, or list them."""
+        """Raise one error for all files with stored errors, or list them."""
         errors, self._listed = self._listed, []
         self.refuse(*errors)

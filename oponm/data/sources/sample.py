@@ -1,4 +1,4 @@
-"""What a sample of a set's files tells before they are decoded: their sizes, and what is white in them."""
+"""Examines a sample of a set's files before they are decoded: their sizes, and the value of white."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from oponm.data.decode import is_deep, white
 from oponm.data.sources.base import Files
 from oponm.errors import InputError
 
-HEADERS, DECODED = 1000, 200  # files looked at, and of those with more than 8 bits
+HEADERS, DECODED = 1000, 200  # files opened, and files of more than 8 bits decoded
 LARGEST_DEFAULT_SIZE = 224
 MOST_APART = 4
-_UPPER_BITS = 63  # of images of 16 bits a channel, Pillow keeps the upper 8: these come from 14 bits or fewer
-_NO_WHITE_BELOW = 64  # a float above 1 and below this is neither of 0..1 nor likely of 0..255
+_UPPER_BITS = 63  # Pillow keeps the upper 8 of 16 bits per channel: values up to this come from 14 bits or fewer
+_NO_WHITE_BELOW = 64  # a largest float above 1 and below this fits neither 0..1 nor 0..255
 Found = TypeVar("Found")
 
 
 class Sample(NamedTuple):
-    """What was found in a sample of files, spread evenly over a set.
+    """The result for a sample of files, spread evenly over a set.
 
     Attributes:
         sizes: (width, height) of each image that can be opened.
-        pixel_max: the value taken for white in images of more than 8 bits; None where the sample has none.
-        pixels: the same in words; empty where there is nothing to tell.
+        pixel_max: the value taken as white in images of more than 8 bits; None where the sample has none.
+        pixels: a description of it; empty without such images.
     """
 
     sizes: list[tuple[int, int]]
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     pixels: str
 
     def default_size(self) -> int:
-        """The median short side, 224 at most; of a set that cannot be opened 0.
+        """The median short side, 224 at most; 0 if no image can be opened.
 
         Example:
             >>> Sample([(3000, 6), (640, 480), (480, 640)], None, "").default_size()
@@ -48,7 +48,7 @@ class Sample(NamedTuple):
         return min(median_low([min(size) for size in self.sizes] or [0]), LARGEST_DEFAULT_SIZE)
 
     def apart(self) -> str:
-        """That sides differ by more than a factor of four, in words; empty if they do not.
+        """A description of sides that differ by more than a factor of four; empty if they do not.
 
         Example:
             >>> Sample([(3000, 6), (640, 480)], None, "").apart()
@@ -69,13 +69,13 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
     """Open up to 1,000 files of a set, and decode up to 200 of those with more than 8 bits.
 
     Args:
-        files: paths, (N,); what cannot be read is passed over, as it is named when it is decoded.
-        pixel_max: the value that is white, where it is known.
+        files: paths, (N,); unreadable ones are ignored here, as decoding names them.
+        pixel_max: the value that is white, if it is known.
 
     Raises:
-        InputError: for floats whose largest value, such as 2, tells no white; for a set of which Pillow would leave
-            next to nothing: colour images of fewer than 15 bits in files of 16; or one that mixes floats and whole
-            numbers of more than 8 bits.
+        InputError: for floats whose largest value, such as 2, does not show which value is white; for color images of
+            fewer than 15 bits in 16-bit files, of which Pillow would leave next to nothing; or for a set with both
+            floats and whole numbers of more than 8 bits.
 
     Example:
         >>> import tempfile
@@ -101,7 +101,7 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
         return Sample(sizes, None, "")
     largest = max(value for value, _ in looked_at)
     if not 0 <= largest <= 65535:
-        return Sample(sizes, None, "")  # which decoding refuses, by name
+        return Sample(sizes, None, "")  # decoding refuses such files and names them
     floating = kinds.pop()
     if floating and 1 < largest < _NO_WHITE_BELOW:
         raise InputError(
@@ -115,7 +115,7 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
 
 
 def _spread(length: int, number: int) -> list[int]:
-    """Indices spread evenly over so many."""
+    """Indices spread evenly over a length."""
     indices: npt.NDArray[np.int64] = np.unique(np.linspace(0, max(length - 1, 0), min(length, number)).astype(int))
     return indices.tolist()
 

@@ -1,4 +1,4 @@
-"""What of a data set is there and what is missing, told in full, without an image being decoded."""
+"""Lists what a data set contains and what is missing, completely, without decoding an image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Survey:
     """Findings about the files of a data set.
 
     Attributes:
-        lines: one a finding, good or bad.
-        problems: of the bad ones, the errors that training would stop at.
+        lines: one line per finding, good or bad.
+        problems: the errors among them, which would stop training.
         class_names: names in label order, as far as they are known.
-        counts: images of each class that are listed, by split.
+        counts: listed images of each class, by split.
 
     Example:
         >>> survey = Survey()
@@ -42,7 +42,7 @@ class Survey:
         self.problems.append(error)
 
     def look_for(self, split: str, files: Files, archive: str, layout: str) -> None:
-        """Find out how many images of a split are missing; see :func:`~oponm.data.sources.file_lists.check_present`."""
+        """Add a finding on missing images of a split; see :func:`~oponm.data.sources.file_lists.check_present`."""
         try:
             check_present(files, archive, layout)
             self.note(f"{split} images", f"all {len(files)} are there")
@@ -52,7 +52,7 @@ class Survey:
 
 @runtime_checkable
 class Surveyed(Protocol):
-    """A data set that can tell of itself when it is incomplete."""
+    """A data set that can be checked when it is incomplete."""
 
     def survey(self) -> Survey:
-        """Look at every file by name, and at lists and archives inside too."""
+        """Check every file by name, and the content of lists and archives."""

@@ -1,4 +1,4 @@
-"""What watches a run, as Lightning's callbacks."""
+"""Lightning callbacks that watch and save a run."""
 
 from oponm.training.callbacks.averaging import ExponentialAverage, StochasticAverage
 from oponm.training.callbacks.checkpoint import Checkpoints, WholeFiles

@@ -1,4 +1,4 @@
-"""Averages of the weights, by Lightning's ``WeightAveraging``: they are what is validated, tested and kept."""
+"""Averages of the weights, by Lightning's ``WeightAveraging``; the averages are validated, tested and saved."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from oponm.training.phases import PhasePlan
 
 
 def check_averages(callbacks: Sequence[pl.Callback], plan: PhasePlan) -> None:
-    """See that weights can be averaged; there is no place for the factors that a phase adds to the classifier.
+    """Check that weights can be averaged; averages have no place for a scale that a phase adds to the classifier.
 
     Args:
-        callbacks: of the trainer.
+        callbacks: the trainer's callbacks.
         plan: the phases.
 
     Raises:
@@ -33,10 +33,10 @@ def check_averages(callbacks: Sequence[pl.Callback], plan: PhasePlan) -> None:
 
 
 class ExponentialAverage(EMAWeightAveraging):
-    """Keeps an exponential moving average of the weights, over all phases.
+    """Keeps an exponential moving average of the weights over all phases.
 
     Args:
-        decay: weight of the average so far, at each step.
+        decay: weight of the previous average at each step.
         **options: of Lightning's ``EMAWeightAveraging``.
 
     Raises:
@@ -57,13 +57,13 @@ class ExponentialAverage(EMAWeightAveraging):
 
 
 class StochasticAverage(WeightAveraging):
-    """Keeps the mean of the weights at the ends of the last epochs (SWA); until then the weights themselves.
+    """Averages the weights at the ends of the last epochs (SWA); before that the model is the plain network.
 
-    Statistics of batch norm are averaged as well, where the publication computes them again from the training images.
-    The rate stays the schedule's.
+    Batch norm statistics are averaged as well, whereas the publication recomputes them from the training images.
+    The learning rate remains the schedule's.
 
     Args:
-        start: share of training after which the mean begins, below 1.
+        start: share of training after which averaging begins, below 1.
 
     Raises:
         InputError: when training begins, for a method that trains the scale of a classifier.
@@ -83,44 +83,44 @@ class StochasticAverage(WeightAveraging):
         self.first: int | None = None  # epoch
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Whether an epoch is one of the last; never after a step."""
+        """Whether weights are averaged after an epoch; never after a step."""
         due = self.first is not None and epoch_idx is not None and epoch_idx >= self.first
         self.updated |= due
         return due
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse what cannot be averaged, and find the first epoch."""
+        """Refuse a model that cannot be averaged, and find the first epoch to average."""
         check_averages(trainer.callbacks, pl_module.plan)  # type: ignore
         self.first = min(int(self.start * (trainer.max_epochs or 1)), (trainer.max_epochs or 1) - 1)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the mean, if training came to it."""
+        """Put the mean in place of the weights, if averaging has begun."""
         if self.updated:
             super().on_train_end(trainer, pl_module)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validate the mean, if there is one."""
+        """Validate the mean, if averaging has begun."""
         self.swapped = self.updated
         if self.swapped:
             super().on_validation_epoch_start(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the weights back."""
+        """Restore the weights of training."""
         if self.swapped:
             super().on_validation_epoch_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning's state, and whether there is a mean."""
+        """Lightning's state, and whether averaging has begun."""
         return {**super().state_dict(), "updated": self.updated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume with it."""
+        """Restore the state of averaging."""
         super().load_state_dict(state_dict)
         self.updated = state_dict["updated"]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save the mean in place of the weights, if there is one."""
+        """Save the mean in place of the weights, if averaging has begun."""
         if self.updated:
             super().on_save_checkpoint(trainer, pl_module, checkpoint)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: each is written whole or not at all, and the one before stays valid until then."""
+"""The checkpoints of a run: each is written whole or not at all; the previous one stays valid until then."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from oponm.training.history import History
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 MONITOR = "val/balanced_accuracy"
-# Callbacks of Lightning that change what settings and phases say.
+# Lightning callbacks that contradict settings and phases.
 _CONTRADICT: dict[type[pl.Callback], tuple[str, str]] = {
     BatchSizeFinder: ("changes the batch size", "find it without, and set data.batch_size"),
     LearningRateFinder: ("changes the learning rate", "find it without, and set optimizer.lr"),
@@ -46,14 +46,14 @@ _PROGRESS = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
 
 
 def save_whole(content: dict[str, Any], path: Path) -> None:
-    """Write a file of tensors to a temporary file beside it, to the disk, and rename it.
+    """Write a file of tensors to a temporary file beside it, flush that to the disk, and rename it.
 
     Args:
-        content: what ``torch.load`` reads with ``weights_only=True``.
+        content: content that ``torch.load`` can read with ``weights_only=True``.
         path: the file; its folder is made.
 
     Raises:
-        InputError: if the disk is full or the folder cannot be written; what was there is left as it was.
+        InputError: if the disk is full or the folder cannot be written; an existing file stays as it was.
 
     Example:
         >>> import tempfile
@@ -70,7 +70,7 @@ def save_whole(content: dict[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # the latter is torch's for a write that failed
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a write that failed
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
         kept = "; the checkpoint before it is whole" if path.is_file() else ""
@@ -78,11 +78,11 @@ def save_whole(content: dict[str, Any], path: Path) -> None:
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Lightning's slot for how checkpoints are stored: whole or not at all, and read without running anything in them.
+    """Lightning's slot for storing checkpoints: files are whole or absent, and reading one executes no code from it.
 
     Attributes:
-        held: content that is loaded in place of a file, by its path.
-        failure: of the last write, where other processes wait for this one.
+        held: content to load in place of a file, by its path.
+        failure: error of the last write, where other processes wait for this one.
     """
 
     def __init__(self) -> None:
@@ -93,12 +93,12 @@ class WholeFiles(TorchCheckpointIO):
         """Write a checkpoint.
 
         Args:
-            checkpoint: its content.
+            checkpoint: content of the checkpoint.
             path: the file.
             storage_options: a function that takes the content, in place of a file.
 
         Raises:
-            InputError: if it cannot be written; of several processes all have to be told first, by ``failure``.
+            InputError: if it cannot be written. With several processes, ``failure`` holds it, to be shared first.
         """
         if storage_options is not None:
             storage_options(checkpoint)
@@ -111,41 +111,41 @@ class WholeFiles(TorchCheckpointIO):
             self.failure = error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint, or take what is held for its path.
+        """Read a checkpoint, or return the content that is held for its path.
 
         Args:
             path: the file.
-            map_location: of ``torch.load``.
-            weights_only: has no effect: nothing else is ever read.
+            map_location: as in ``torch.load``.
+            weights_only: has no effect: only weights and plain values are ever read.
         """
         held = self.held.pop(str(path), None)
         return torch.load(path, map_location, weights_only=True) if held is None else held
 
 
 class Checkpoints(Checkpoint):
-    """Keeps ``last.ckpt``, which a run resumes from, and with validation ``best.ckpt``, of its best epoch.
+    """Keeps ``last.ckpt``, which a run resumes from, and with validation also ``best.ckpt``, of the best epoch.
 
     Lightning's ``ModelCheckpoint`` has no slot for a signal that ends the run after a step, for the start of a phase,
-    or for what was logged before.
+    or for earlier logs.
 
     Args:
         folder: for the files.
-        files: how they are stored.
-        history: what is logged.
-        guard: watches the loss, and looks before a checkpoint is written.
+        files: stores the files.
+        history: the logged rows.
+        guard: watches the loss; it is asked before each checkpoint.
         validating: keep the best epoch by :data:`MONITOR`.
-        every: time between two writes of ``last.ckpt``.
-        every_n_steps: write it after so many steps too; None does not.
-        stop: asks for the run to end after the step.
+        every: minimum time between two writes of ``last.ckpt``.
+        every_n_steps: also write it each time after this many steps; None does not.
+        stop: says whether the run is to end after the step.
 
     Attributes:
         best: ``{"score": ..., "epoch": ...}`` of the best epoch so far, or None.
-        seconds: of training before this process.
-        reused: what was taken from the phase cache, for ``result.json``.
+        seconds: seconds of training before this process.
+        reused: phases taken from the phase cache, for ``result.json``.
         ended: whether training is over, so that only the evaluation is left.
-        begin: called when training begins.
-        begun: whether it has.
-        started_epoch: while one is written between two steps, whether the epoch has started; else None.
+        begin: function that is called when training begins.
+        begun: whether training has begun.
+        started_epoch: while a checkpoint is written between two steps, whether the epoch has started; else None.
     """
 
     def __init__(
@@ -173,70 +173,70 @@ class Checkpoints(Checkpoint):
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training, those of earlier processes included."""
+        """Seconds of training, including those of earlier processes."""
         return self.seconds + time.perf_counter() - self.started
 
     @property
     def last_good(self) -> str:
-        """Which checkpoint there is to go back to."""
+        """A sentence that names the checkpoint to go back to."""
         if self.last_step is None:
             return "there is no checkpoint yet"
         return f"the last good checkpoint is {self.folder / LAST}, after step {self.last_step}"
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run has to know, beside what training itself does."""
+        """The best epoch, times and history, which a resumed run needs beside the training state."""
         state = {"best": self.best, "seconds": round(self.elapsed, 3), "reused": self.reused, "ended": self.ended}
         return {**state, "history": self.history.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what a checkpoint of this run says; the history is replayed by who knows the loggers."""
+        """Restore the state from a checkpoint of this run; the caller that knows the loggers replays the history."""
         self.best, self.seconds, self.reused = (state_dict[name] for name in ("best", "seconds", "reused"))
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save Lightning's counts of epochs and batches as those of this place."""
+        """Save Lightning's counts of epochs and batches as they are at this step."""
         if self.started_epoch is None:
             return
         loop, epoch = checkpoint["loops"]["fit_loop"], trainer.current_epoch
-        # Lightning counts further with each resumption, and then takes one place of a run for another.
+        # Lightning's counts grow with each resumption, so that one step of a run could be taken for another.
         counts = {"ready": epoch + 1, "started": epoch + self.started_epoch, "processed": epoch, "completed": epoch}
         loop["epoch_progress"] = {"total": dict(counts), "current": dict(counts)}
         batches = loop["epoch_loop.batch_progress"]
-        if not self.started_epoch:  # else it would take the next epoch for one that is over
+        if not self.started_epoch:  # else Lightning would take the next epoch as finished
             batches["current"], batches["is_last_batch"] = dict(_PROGRESS), False
             loop["state_dict"]["combined_loader"] = [{"read": 0}]
             loop["epoch_loop.scheduler_progress"]["current"] = {"ready": 0, "completed": 0}
         if not batches["current"]["ready"] and _validates(trainer, 0, batches["total"]["ready"]):
-            # It will count a step before the first one.
+            # Lightning will count a step before the first one.
             loop["epoch_loop.state_dict"]["_batches_that_stepped"] = trainer.global_step - 1
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let training that is over, at its last epoch or before, begin no other epoch."""
+        """Start no other epoch if training is over, at its last epoch or earlier."""
         trainer.should_stop = self.ended = state_of(checkpoint)["ended"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin: all that could be refused has been set up."""
+        """Call ``begin``: everything that could be refused has been set up."""
         self.begun = True
         self.begin()
         if trainer.global_step:
             self.last_step = trainer.global_step
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Write ``last.ckpt`` if it is due, or a phase begins, or if the run is to end here."""
+        """Write ``last.ckpt`` if it is due, if a phase begins, or if the run is to end here."""
         begins = trainer.current_epoch in module.plan.starts and trainer.global_step != (self.last_step or 0)
         self._between_steps(trainer, module, False, begins)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write ``last.ckpt`` if it is due; after the last step of an epoch, its end comes first."""
+        """Write ``last.ckpt`` if it is due; after the last step of an epoch, the epoch ends first."""
         whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        # A resumed run would not validate what is to be validated after this batch.
+        # A resumed run would skip the validation that follows this batch.
         total = trainer.fit_loop.total_batch_idx + 1
         if whole and not trainer.is_last_batch and not _validates(trainer, batch_idx + 1, total):
             self._between_steps(trainer, module, True)
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """Write ``last.ckpt`` of the last whole step where the next one's images did not come."""
+        """Write ``last.ckpt`` after the last whole step if the images of the next one could not be loaded."""
         begun = trainer.training and trainer.global_step
         if isinstance(exception, DecodingFailed) and begun and world_size() == 1:
             self.guard.look(trainer, module)
@@ -248,7 +248,7 @@ class Checkpoints(Checkpoint):
         passed = begins or time.perf_counter() - self.written >= self.every.total_seconds()
         passed |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
         asked = (self.stop.received if self.stop else None) or 0
-        stopped, due = largest([asked, int(passed)])  # one clock's minute is not another's
+        stopped, due = largest([asked, int(passed)])  # clocks of machines differ
         if stopped or due:
             self.guard.look(trainer, module)
             self.save_last(trainer, started)
@@ -263,13 +263,13 @@ class Checkpoints(Checkpoint):
         if self.best is None or score > self.best["score"]:
             self.best = {"score": score, "epoch": trainer.current_epoch}
             averaged = any(isinstance(callback, WeightAveraging) for callback in _callbacks(trainer))
-            self._save(trainer, BEST, weights_only=not averaged)  # what was validated is among the callbacks' states
+            self._save(trainer, BEST, weights_only=not averaged)  # the validated average is a callback's state
 
     def save_last(self, trainer: pl.Trainer, started: bool | None = None) -> None:
-        """Write ``last.ckpt``: the weights, and all that training needs to resume here.
+        """Write ``last.ckpt``: the weights and everything that training needs to resume here.
 
         Args:
-            trainer: between two steps, or when training is over.
+            trainer: the trainer, between two steps or after training.
             started: whether the epoch has started; None when training is over.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -281,7 +281,7 @@ class Checkpoints(Checkpoint):
         self.written = time.perf_counter()
 
     def _save(self, trainer: pl.Trainer, name: str, weights_only: bool = False) -> None:
-        """Write a file in the first process; where it cannot be written, all of them say so and end."""
+        """Write a file in the first process; if it cannot be written, all processes raise the error."""
         trainer.save_checkpoint(self.folder / name, weights_only=weights_only)
         if world_size() > 1:
             failure, self.files.failure = self.files.failure, None
@@ -290,23 +290,23 @@ class Checkpoints(Checkpoint):
 
 
 def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What :class:`Checkpoints` has saved in a checkpoint.
+    """The state that :class:`Checkpoints` has saved in a checkpoint.
 
     Args:
-        checkpoint: its content.
+        checkpoint: content of the checkpoint.
     """
     return dict(checkpoint["callbacks"][Checkpoints.__qualname__])
 
 
 def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
-    """See that callbacks leave settings and phases as they are, and that their states can be read from a checkpoint.
+    """Check that callbacks leave settings and phases as they are, and that a checkpoint can hold their states.
 
     Args:
-        callbacks: of the user.
+        callbacks: the user's callbacks.
 
     Raises:
-        InputError: naming one that is no callback, that contradicts what the run is told, or whose state is more than
-            numbers, text, tensors and collections of them: to read that would run what is in the file.
+        InputError: naming a callback that is no Lightning callback, that contradicts the settings, or whose state is
+            more than numbers, text, tensors and collections of them: to read such a state would execute code.
 
     Example:
         >>> check_callbacks([pl.callbacks.LearningRateMonitor()])
@@ -329,7 +329,7 @@ def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
 
 
 def _validates(trainer: pl.Trainer, within: int, total: int) -> bool:
-    """Whether the trainer validates when so many batches of the epoch, and of all epochs, are done."""
+    """Whether the trainer validates after ``within`` batches of the epoch and ``total`` batches of all epochs."""
     every, batches = trainer.check_val_every_n_epoch, trainer.val_check_batch or 1
     due_epoch = not every or (trainer.current_epoch + 1) % every == 0
     due = due_epoch and (within if every else total) % batches == 0

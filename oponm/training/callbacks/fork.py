@@ -1,4 +1,4 @@
-"""A run's use of the phase cache: where it can begin, and what it leaves for others."""
+"""A run's use of the phase cache: it starts from a stored phase and stores its own."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ log = logging.getLogger(__name__)
 
 
 class _Waiting(NamedTuple):
-    """The first process waits for another run; a signal that it has received."""
+    """Message that the first process waits for another run, with the signal that it has received, if any."""
 
     received: int | None
 
 
 class Fork(pl.Callback):
-    """Finds the last border of phases that the cache knows, and stores the state at those that a run comes to.
+    """Starts from the last phase border in the cache, and stores the state at each border that the run reaches.
 
-    As a context it holds the right to train the first phase that is missing, until that is stored; a run that finds it
-    taken waits, and starts from there.
+    As a context manager it holds the right to train the first missing phase until that is stored. If another run holds
+    that right, this run waits, and then starts from that phase.
 
     Args:
-        cache: where phases are kept.
-        module: not trained yet, its plan set.
-        data: set up.
-        trainer: not begun yet.
-        keeper: of the run's checkpoints.
-        begun: the epoch that the run resumes in; of a new one, 0.
-        options: what of the trainer's options the weights depend on.
-        callbacks: those of the user.
+        cache: the cache of phases.
+        module: the module, not trained yet, its plan set.
+        data: the data module, the data module, set up.
+        trainer: the trainer, not started yet.
+        keeper: writes the run's checkpoints.
+        begun: epoch that the run resumes in; 0 for a new run.
+        options: the trainer's options that the weights depend on.
+        callbacks: the user's callbacks.
 
     Attributes:
-        state: what was found, or None.
+        state: the state that was found, or None.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Fork(pl.Callback):
             if missing is not None:
                 asked = time.perf_counter()
                 self.right.enter_context(self.cache.training(self.keys[missing], self._waiting))
-                self.keeper.started += time.perf_counter() - asked  # to wait is not to train
+                self.keeper.started += time.perf_counter() - asked  # waiting is no training time
                 self._find()  # by now another run may have stored it
         if world_size() > 1:
             self._find_together()
@@ -95,16 +95,16 @@ class Fork(pl.Callback):
         self.right.close()
 
     def _waiting(self) -> None:
-        """Say so to the other processes, again and again: waiting for this one, they would run into a timeout."""
+        """Report the wait to the other processes again and again; else they would run into a timeout."""
         received = self.keeper.stop.received if self.keeper.stop else None
         first_says(_Waiting(received))
         if received is not None:
             raise Stopped(received)
 
     def _find_together(self) -> None:
-        """Start from what the first process has found, if all of them can read it."""
+        """Start from the state that the first process has found, if all processes can read it."""
         said = first_says(self.state["epoch"] if self.state else None)
-        while isinstance(said, _Waiting):  # the first one has not come here yet
+        while isinstance(said, _Waiting):  # the first process still waits
             if said.received is not None:
                 raise Stopped(said.received)
             said = first_says(None)
@@ -117,7 +117,7 @@ class Fork(pl.Callback):
             self.state = None
 
     def _find(self) -> int | None:
-        """Load the state of the last border that is stored; return the first one after it."""
+        """Load the state at the last stored border; return the first border after it."""
         self.state = None
         missing = None
         for epoch in sorted(self.keys, reverse=True):
@@ -145,11 +145,11 @@ class Fork(pl.Callback):
             save_whole(best, self.keeper.folder / BEST)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """At a border, store the state before the phase changes anything."""
+        """At a phase border, store the state before the phase changes anything."""
         epoch = trainer.current_epoch
         if epoch not in self.keys or epoch <= self.begun:
             return
-        if not self.keeper.guard.skipped:  # no phase that others would not have gone through
+        if not self.keeper.guard.skipped:  # other runs may not skip the same steps
             self.keeper.started_epoch = False
             trainer.save_checkpoint(self.cache.folder, storage_options=lambda state: self._store(epoch, state))
             self.keeper.started_epoch = None

@@ -1,4 +1,4 @@
-"""Losses that are not finite: they stop a run before they reach a checkpoint, or their steps are taken back."""
+"""Losses that are not finite: they stop a run before a checkpoint is written, or their steps are undone."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ LOOK_EVERY = 50  # steps
 class NonFinite(pl.Callback):
     """Watches the loss of each step on the device, without waiting for it.
 
-    What it has seen is looked at every :data:`LOOK_EVERY` steps, after the last step of an epoch and before a
-    checkpoint is written, and so are the weights: no checkpoint, best epoch or stored phase is of a later step than the
-    last finite one. Processes of a run agree on what they do.
+    The observed losses are checked every :data:`LOOK_EVERY` steps, after the last step of an epoch and before a
+    checkpoint is written, and so are the weights: no checkpoint, best epoch or stored phase is from a later step than
+    the last finite one. All processes of a run take the same decision.
 
     Args:
-        reaction: ``"stop"`` ends the run. ``"skip"`` takes the step back: weights, buffers, optimiser and training
-            metrics are what they were before it, for which a copy of them is kept; where an optimiser counts steps on
-            the CPU for weights that are elsewhere, as Adam does, that count continues.
-        last_good: says which checkpoint there is to go back to.
+        reaction: ``"stop"`` ends the run. ``"skip"`` undoes the step: weights, buffers, optimizer and training metrics
+            return to their values before it, from a copy that is kept; where an optimizer counts steps on the CPU for
+            weights on another device, as Adam does, that count continues.
+        last_good: returns a sentence that names the checkpoint to go back to.
 
     Attributes:
-        skipped: steps that were taken back so far.
+        skipped: number of steps undone so far.
     """
 
     def __init__(self, reaction: str = "stop", last_good: Callable[[], str] = lambda: "") -> None:
@@ -40,31 +40,31 @@ class NonFinite(pl.Callback):
         self.in_epoch = 0
 
     def state_dict(self) -> dict[str, int]:
-        """How many steps were skipped so far, and how many of them in this epoch."""
+        """The number of steps skipped so far, and of those in this epoch."""
         return {"skipped": self.skipped, "in_epoch": self.in_epoch}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Count on from there."""
+        """Continue counting from there."""
         self.skipped, self.in_epoch = state_dict["skipped"], state_dict["in_epoch"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin to watch."""
+        """Reset the observations."""
         self.first = torch.full((), -1, device=module.device)  # step at which the loss was not finite
         self.count = torch.zeros((), dtype=torch.int64, device=module.device)  # steps skipped since the last look
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Count the steps that the epoch skips."""
+        """Start counting the skipped steps of the epoch."""
         self.in_epoch = 0
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        """Keep what the step may have to be taken back to."""
+        """Copy the state that an undone step returns to."""
         if self.skips:
             self.rewind = Rewind(module, trainer.optimizers[0])
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note whether the loss was finite, and take the step back if it is to be skipped."""
+        """Record whether the loss was finite, and undo the step if it is to be skipped."""
         spoilt = (~outputs["loss"].isfinite()).any()
         if self.skips:
             spoilt = _in_any(trainer, spoilt.long()) > 0
@@ -76,10 +76,10 @@ class NonFinite(pl.Callback):
             self.look(trainer, module)
 
     def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Wait for the device, and act on what was seen; to be called by all processes.
+        """Wait for the device and react to the observed losses; all processes must call it.
 
         Raises:
-            InputError: if the run is to stop, with where it was and its last good checkpoint.
+            InputError: if the run is to stop, naming the step and the last good checkpoint.
         """
         spoilt = torch.stack([~tensor.isfinite().all() for tensor in module.state_dict().values()]).any()
         seen = _in_any(trainer, torch.stack([self.first, spoilt.long(), self.count]))
@@ -97,7 +97,7 @@ class NonFinite(pl.Callback):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Log how many steps of the epoch were skipped, if any were."""
+        """Log the number of skipped steps of the epoch, if there were any."""
         if self.in_epoch:
             module.log("skipped_steps", float(self.in_epoch))
 
@@ -109,7 +109,7 @@ class NonFinite(pl.Callback):
 
 
 def _in_any(trainer: pl.Trainer, numbers: Tensor) -> Tensor:
-    """The largest of each number among the processes of the run, on the device."""
+    """The largest of each number over the processes of the run, on the device."""
     if trainer.world_size > 1:
         distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
     return numbers

@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a bar on a terminal, a line for each epoch elsewhere."""
+"""Progress of a run during training: a bar on a terminal, elsewhere a line per epoch."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from oponm.training.module import LongTailModule
 from oponm.training.phases import PhasePlan
 
 log = logging.getLogger(__name__)
-LOOK_EVERY = 1.0  # seconds over which images are counted, and between two looks at what was measured
+LOOK_EVERY = 1.0  # seconds over which images are counted, and between two readings of the metrics
 LINE_EVERY = 2.0  # seconds between two lines on standard error, at least
 
 
 class TrainingProgress(pl.Callback):
     """Shows phase, epoch, loss, accuracy, noise share, images per second and time left.
 
-    On a terminal only, and not where ``CI`` is set. Loss, accuracy and noise share are those of the epoch up to now.
-    They add up on the device, which is asked for them every :data:`LOOK_EVERY` seconds and at the end of an epoch, and
-    not at each step; of several processes the first asks its own, and shows those of all when training is over.
+    The bar is shown on a terminal only, and not where ``CI`` is set. Loss, accuracy and noise share are those of the
+    epoch so far. They accumulate on the device and are read every :data:`LOOK_EVERY` seconds and at the end of an
+    epoch, not at each step. With several processes, the first one shows its own, and those of all after training.
 
     Args:
-        console: where it is shown; None is standard error.
+        console: the console to show it on; None is standard error.
     """
 
-    changes_nothing = True  # of the weights
+    changes_nothing = True  # in the weights
 
     def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
@@ -80,39 +80,39 @@ class TrainingProgress(pl.Callback):
             self.since, self.images = time.perf_counter(), 0
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: LongTailModule) -> None:  # type: ignore[override]
-        """Show what the whole epoch measured."""
+        """Show the metrics of the whole epoch."""
         if not self.bar.disable:
             self._show(module.so_far())
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Show what the last epoch measured over all processes, and take the bar away."""
+        """Show the metrics of the last epoch over all processes, and remove the bar."""
         logged = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
         self._show({name: logged[name] for name in ("loss", "accuracy", "noise_share") if name in logged})
         self.bar.stop()
 
     def _show(self, measured: Mapping[str, float], **fields: Any) -> None:
-        """Replace what is shown; nothing measured leaves what was."""
+        """Update the metrics that are shown; without new ones the old ones stay."""
         formats = {"loss": "loss {:.3f}", "accuracy": "accuracy {:.1%}", "noise_share": "noise {:.0%}"}
         if shown := [form.format(measured[name]) for name, form in formats.items() if name in measured]:
             fields["measured"] = " ".join(shown)
         self.bar.update(self.task, refresh=True, **fields)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
-        """Take the bar away, so that the error stands on a line of its own."""
+        """Remove the bar, so that the error stands on a line of its own."""
         self.bar.stop()
 
 
 class EpochLines(pl.Callback):
-    """Writes a line for each epoch to the log, and where no bar is shown to standard error.
+    """Writes a line per epoch to the log, and also to standard error where no bar is shown.
 
-    A line tells the epoch, the phase, loss and accuracy, the validation figure, the learning rate, the noise share,
-    images per second, and the time left. On standard error at most one comes every :data:`LINE_EVERY` seconds, and none
-    in a notebook.
+    A line gives the epoch, the phase, loss and accuracy, the validation figure, the learning rate, the noise share,
+    images per second, and the time left. Standard error gets at most one line every :data:`LINE_EVERY` seconds, and
+    none in a notebook.
 
-    In a sweep the name of the run's folder stands in front, as runs may train side by side.
+    In a sweep each line starts with the name of the run's folder, as runs may train side by side.
 
     Args:
-        console: where a bar would be shown; None is standard error.
+        console: the console of the bar; None is standard error.
 
     Example:
         >>> from oponm.training import Phase
@@ -121,7 +121,7 @@ class EpochLines(pl.Callback):
         'epoch 1/4 instance loss 0.500 lr 0.1 10 images/s 0:03:00 left'
     """
 
-    changes_nothing = True  # of the weights
+    changes_nothing = True  # in the weights
 
     def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
@@ -143,11 +143,11 @@ class EpochLines(pl.Callback):
         self.images += len(batch.targets) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Note the epoch; its figures are complete when the next one begins."""
+        """Record the epoch; its metrics are complete when the next one begins."""
         self.ended = trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the line of the epoch before."""
+        """Write the line of the previous epoch."""
         self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -168,14 +168,14 @@ class EpochLines(pl.Callback):
 
     @staticmethod
     def line(plan: PhasePlan, epoch: int, measured: Mapping[str, float], seconds: float, images: int) -> str:
-        """The line of an epoch.
+        """Format the line of an epoch.
 
         Args:
-            plan: the phases of the run.
+            plan: the run's phases.
             epoch: zero-based.
-            measured: what was logged of it, by name; what there is not is left out.
-            seconds: that it took, with its validation.
-            images: that were trained on in it, noise images included.
+            measured: logged metrics of the epoch, by name; missing ones are left out.
+            seconds: duration of the epoch, with its validation.
+            images: number of training images, noise images included.
         """
         formats = {"train/loss": "loss {:.3f}", "train/accuracy": "accuracy {:.1%}"}
         formats |= {MONITOR: "validation {:.1%}", "lr": "lr {:.3g}", "noise_share": "noise {:.0%}"}

@@ -1,4 +1,4 @@
-"""A training step taken back, without waiting to learn whether it has to be."""
+"""Undoes a training step, without waiting to learn whether that is needed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torchmetrics import Metric
 
 
 class Rewind:
-    """A copy of all that a training step changes: weights, buffers, the optimiser's state and training metrics.
+    """A copy of everything that a training step changes: weights, buffers, optimizer state and training metrics.
 
     Args:
-        module: what is trained, before the step.
-        optimizer: of it.
+        module: the module, before the step.
+        optimizer: its optimizer.
 
     Example:
         >>> model = pl.LightningModule()
@@ -45,11 +45,11 @@ class Rewind:
 
     @torch.no_grad()
     def take_back(self, spoilt: Tensor) -> None:
-        """Put the copy back where ``spoilt`` is true.
+        """Restore the copy where ``spoilt`` is true.
 
         Args:
-            spoilt: a scalar, bool, on the device of the weights; only after an optimiser's first step, which makes its
-                state, is it waited for.
+            spoilt: a scalar, bool, on the device of the weights. The device is waited for only after an optimizer's
+                first step, which creates its state.
         """
         for tensor, before in self.tensors:
             if tensor.device == spoilt.device:

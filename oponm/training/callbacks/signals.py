@@ -1,4 +1,4 @@
-"""The handlers of signals that a run had stay in place."""
+"""Keeps the signal handlers that were set before training."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from oponm.signals import heeded
 
 
 class OwnSignals(pl.Callback):
-    """Puts the handlers back that Lightning replaces while it trains or tests.
+    """Restores the signal handlers that Lightning replaces while it trains or tests.
 
-    Lightning has no slot for them. Its handler of SIGTERM begins a collective wherever a process happens to be, which
-    others may never join.
+    Lightning has no slot for this. Its handler of SIGTERM begins a collective at any point of a process, which other
+    processes may never join.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remember the handlers, which Lightning replaces after this."""
+        """Remember the handlers; Lightning replaces them after this."""
         self.handlers: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():  # Python allows no handlers elsewhere
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             self.handlers = {number: signal.getsignal(number) for number in heeded()}
 
     def _put_back(self, *_: Any) -> None:

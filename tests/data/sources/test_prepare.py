@@ -294,4 +294,4 @@ def test_going_on_is_told(tmp_path, caplog):
         refusal(job, "make")
         assert not caplog.text
         refusal(job, "make")
-    assert f"going on behind 6 of 8 images in {tmp_path / 'pack'}" in caplog.text
+    assert f"continuing after 6 of 8 images in {tmp_path / 'pack'}" in caplog.text
