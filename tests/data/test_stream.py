@@ -184,7 +184,7 @@ def test_noise_has_the_own_colours_whatever_images_are_normalised_by(photos, in_
     assert torch.equal(published.pipeline.noise_transform.noise.mean.flatten(), torch.tensor(own.statistics.mean))
     assert torch.equal(own.pipeline.noise_transform.noise.std, published.pipeline.noise_transform.noise.std)
     assert [data.facts["normalised by"] for data in (own, published)] == ["own", "published imagenet"]
-    assert f"normalised by own statistics: {own.statistics}" in caplog.text
+    assert f"normalized by own statistics: {own.statistics}" in caplog.text
     assert f"colors of noise, unless given: own statistics: {own.statistics}" in caplog.text
 
 
