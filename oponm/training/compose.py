@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.configs import compose_choices, groups
 from oponm.data import LongTailDataModule
 from oponm.data.noise import make_noise
-from oponm.data.options import DataOptions
+from oponm.data.options import FileOptions
 from oponm.data.sources.reading import PackOptions
 from oponm.errors import InputError, check_choice
 from oponm.training.phases import Phase
@@ -111,7 +111,7 @@ def _phase_node(phase: Phase) -> dict[str, Any]:
 
 def _data_node(data: LongTailDataModule) -> dict[str, Any]:
     """The arguments that a data module was made with, as far as it keeps them."""
-    names = [*inspect.signature(type(data).__init__).parameters, *DataOptions.__annotations__]
+    names = [*inspect.signature(type(data).__init__).parameters, *FileOptions.__annotations__]
     values = {name: getattr(data, name) for name in names if name not in _APART and hasattr(data, name)}
     values["statistics"] = data.statistics_name
     if isinstance(pack := values.get("pack"), PackOptions):
