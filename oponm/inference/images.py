@@ -76,8 +76,8 @@ def true_classes(paths: Iterable[str | Path], class_names: Sequence[str]) -> dic
     """The classes of images that lie in class folders.
 
     Args:
-        paths: folders as :func:`find_images` takes them; an image below one of them is of the class that the first folder
-            below is named for, or the folder itself.
+        paths: folders as :func:`find_images` takes them; an image below one of them is of the class that the first
+            folder below is named for, or the folder itself.
         class_names: of the classifier.
 
     Returns:

@@ -146,7 +146,7 @@ def write_csv(path: Path, predictions: Predictions) -> None:
 
 
 def write_json(path: Path, predictions: Predictions) -> None:
-    """Write ``class_names``, ``images`` (path, prediction, probability, class if known, probabilities by class), ``skipped``.
+    """Write ``class_names``, ``images`` (path, prediction, probability, class if known, probabilities), ``skipped``.
 
     Args:
         path: is written as predictions come, a line an image.

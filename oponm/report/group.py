@@ -38,7 +38,7 @@ class Group:
     runs: list[dict[str, Any]]
 
     def mean_and_error(self, metric: str) -> tuple[float, float]:
-        """Mean of a metric over seeds and folds and its standard error (NaN for a single run, or where no run has it)."""
+        """Mean of a metric over seeds and folds and its standard error (NaN for a single run, or if no run has it)."""
         values = list(self.by_seed(metric).values())
         if len(values) < len(self.runs):
             return float("nan"), float("nan")

@@ -227,10 +227,10 @@ def _check_pattern(pattern: str) -> str:
 def _roles_of(paths: list[str], parts: dict[str, str], file: Path) -> list[str]:
     """The part of each image by a split file that names these and no others."""
     if unknown := sorted(parts.keys() - set(paths)):
-        raise InputError(f"{file} names {_listed(unknown)}: no such image below data.root; correct the file", "split")
+        raise InputError(f"{file} names {named(unknown)}: no such image below data.root; correct the file", "split")
     if missing := [path for path in paths if path not in parts]:
         raise InputError(
-            f"{file} does not name {_listed(missing)}, which data.root holds: add a line for each; part none leaves an "
+            f"{file} does not name {named(missing)}, which data.root holds: add a line for each; part none leaves an "
             "image out",
             "split",
         )
@@ -283,6 +283,12 @@ def _digest(paths: list[str], labels: Indices, files: FileNames) -> str:
     return digest.hexdigest()
 
 
-def _listed(paths: list[str]) -> str:
+def named(paths: list[str]) -> str:
+    """The first three of some paths, for an error, and how many more there are.
+
+    Example:
+        >>> named(["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
+        '1.jpg, 2.jpg, 3.jpg and 1 more'
+    """
     more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
     return ", ".join(paths[:_NAMED]) + more

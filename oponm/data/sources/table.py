@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing_extensions import Unpack
 
 from oponm.data.options import FileOptions
 from oponm.data.sources.base import Part, Source
-from oponm.data.sources.file_lists import check_present, check_relative
+from oponm.data.sources.file_lists import check_relative
 from oponm.data.sources.file_names import FileNames
-from oponm.data.sources.own_files import OwnFilesLT
+from oponm.data.sources.own_files import OwnFilesLT, named
 from oponm.data.split_file import PARTS, UNUSED, read_rows
 from oponm.errors import InputError, check_path
 
@@ -65,11 +66,11 @@ class TableLT(OwnFilesLT):
         group_column: str = "group",
         **options: Unpack[FileOptions],
     ) -> None:
-        named = isinstance(table, str | Path)
-        self.table = check_path("table", table) if named else None
+        in_file = isinstance(table, str | Path)
+        self.table = check_path("table", table) if in_file else None
         above = self.table.parent if self.table else Path()
         super().__init__(above if root is None else root, image_size, **options)
-        self._rows: list[Row] = [] if named else list(_numbered(table))
+        self._rows: list[Row] = [] if in_file else list(_numbered(table))
         self.path_column, self.label_column = path_column, label_column
         self.split_column, self.group_column = split_column, group_column
 
@@ -77,7 +78,7 @@ class TableLT(OwnFilesLT):
         """Read the table, and look that its images are there; none is decoded yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
-        rows = self._rows or list(self._read())
+        rows = self._rows if self.table is None else list(self._read())
         if not rows:
             raise InputError(f"{self.table or 'the table'} has no row: name an image in each", "table")
         columns = rows[0][1].keys()
@@ -86,7 +87,9 @@ class TableLT(OwnFilesLT):
                 raise InputError(f"is {name!r}, and the table has the columns {', '.join(map(str, columns))}", key)
         labels, paths = self._cells(rows, "label_column"), self._paths(rows)
         files = FileNames.of(map(Path, paths), self.root)
-        check_present(files, "them", "the paths of the table below data.root")
+        if missing := [path for path, file in zip(paths, files.strings(), strict=True) if not os.path.isfile(file)]:
+            told = f"{len(missing)} of {len(paths)} images are missing below {self.root}: {named(missing)}"
+            raise InputError(f"{told}; correct the table, or set data.root")
         names = sorted(set(labels), key=_in_order(labels))
         if len(names) < 2:
             raise InputError(f"has a single label, {names[0]!r}: at least two classes are needed", "table")
