@@ -49,7 +49,8 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         )
         if sources := difference_sources(comparisons):
             lines.append(f"{', '.join(sources)} among the differences: published, in points of top-1 accuracy")
-        lines.append("intervals and tests speak of other seeds, not of another draw of the training or test images")
+        if not any(group.folds for group in groups):
+            lines.append("intervals and tests speak of other seeds, not of another draw of the training or test images")
     return lines
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 
 import pytest
 
 from oponm.data import DigitsLT, ImageFolderLT, TableLT
 from oponm.errors import InputError
+from oponm.logging import TensorBoardLogger
 from oponm.report import read_report
 from oponm.report.notes import notes
 from oponm.training import Run, fit
@@ -54,7 +56,10 @@ def test_what_cannot_be_used_leaves_no_split(tmp_path):
 @pytest.mark.parametrize("val", ["none", "split"])
 def test_without_a_test_set_there_are_no_test_figures(tmp_path, val):
     data = ImageFolderLT(fill(tmp_path / "photos", COUNTS), test_fraction=0, val=val)
-    run = train(data, tmp_path / "run")
+    logger = TensorBoardLogger(tmp_path / "logs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        run = train(data, tmp_path / "run", loggers=logger)
     assert (run.metrics, run.recall, run.result["test_counts"]) == ({}, [None, None], [])
     assert run.result["data_facts"]["test"] == "no test set"
     assert "no test set" in repr(run)
