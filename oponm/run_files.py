@@ -1,17 +1,21 @@
 """The names of the files in a run's folder, and functions that write them."""
 
+import csv
+import io
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 CONFIG_FILE = "config.yaml"
 OVERRIDES_FILE = "overrides.yaml"
 RESULT_FILE = "result.json"
 LOG_FILE = "run.log"
 LOCK_FILE = ".lock"
+SPLIT_FILE = "split.csv"
+PREDICTIONS_FILE = "test_predictions.csv"
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -63,6 +67,28 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def whole_csv(path: Path) -> Iterator[Any]:
+    r"""A writer of CSV rows, in UTF-8, to a file that appears as :func:`whole_file` says.
+
+    Args:
+        path: the file; its folder must exist.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "split.csv")
+        >>> with whole_csv(path) as writer:
+        ...     _ = writer.writerow(["path", "part"])
+        >>> path.read_text()
+        'path,part\n'
+    """
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
+        yield csv.writer(text, lineterminator="\n")
+        text.flush()
+        text.detach()
+
+
 def left_of_start(name: str) -> bool:
     """Whether a run leaves such a file if it is killed before it has begun; ``config.yaml`` marks the beginning.
 
@@ -70,8 +96,10 @@ def left_of_start(name: str) -> bool:
         >>> left_of_start("run.log"), left_of_start(".config.yaml.4711"), left_of_start("config.yaml")
         (True, True, False)
     """
-    begun = (CONFIG_FILE, OVERRIDES_FILE)
-    return name in (LOG_FILE, LOCK_FILE, OVERRIDES_FILE) or name.startswith(tuple(f".{file}." for file in begun))
+    begun = (CONFIG_FILE, OVERRIDES_FILE, SPLIT_FILE)
+    return name in (LOG_FILE, LOCK_FILE, OVERRIDES_FILE, SPLIT_FILE) or name.startswith(
+        tuple(f".{file}." for file in begun)
+    )
 
 
 def logs_to(handler: logging.Handler, file: Path) -> bool:

@@ -10,14 +10,16 @@ from oponm.errors import check_path
 
 _PATHS = (
     *("checkpoint", "folder", "data.root", "data.lists", "data.draw", "data.pack", "model.weights"),
+    *("data.split", "data.table"),
     *("output_dir", "phase_cache", "resume", "logger.csv.save_dir", "logger.tensorboard.save_dir"),
 )
+_TEXTS = ("data.groups",)  # of characters that have a meaning in Hydra's grammar
 _TAKING = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
-    """Quote the values of path settings that contain special characters of Hydra's grammar.
+    """Quote the values of path settings, and of regular expressions, for the characters that mean something to Hydra.
 
     A list such as ``data.draw=ldam,m2m`` stays a list, except for ``output_dir``, unless a path of that name exists.
 
@@ -68,6 +70,8 @@ def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _quote(argument: str) -> str:
     key, equals, value = argument.partition("=")
+    if key in _TEXTS and value not in ("", "null") and value[:1] not in "\"'":
+        return f"{key}={in_quotes(value)}"
     if equals and key.lstrip("+") in _PATHS and not key.startswith("~"):
         check_path(key.lstrip("+"), value.strip("\"'"))
     if key in _PATHS and value.startswith("~"):

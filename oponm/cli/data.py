@@ -98,7 +98,7 @@ def _prepare_data(config: DictConfig) -> None:
     data.prepare_data()
     source = data.load_source()
     if source.packing is None:
-        numbers = f"{len(source.train.labels)} training and {len(source.test.labels)} test images"
+        numbers = f"{len(source.train.labels)} training and {len(source.test.labels) if source.test else 0} test images"
         more = "data.pack=FOLDER keeps them decoded" if "pack" in config.data else "nothing else is to be prepared"
         _print(f"{numbers} are there; {more}")
         return

@@ -47,7 +47,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.cli.wandb_defaults import fill_in_wandb
     from oponm.inference.split import SPLITS
     from oponm.logging import Dashboard
-    from oponm.metrics import write_confusion
+    from oponm.metrics import write_confusion, write_predictions
     from oponm.training import evaluate
     from oponm.training.loggers import open_loggers
     from oponm.training.options import trainer_options
@@ -72,7 +72,8 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         with open_loggers(config) as loggers:
             measured = evaluate(module, data, loggers, **trainer_options(config))
             Dashboard().on_evaluation_end(loggers, measured)
-        begin(folder, config, identity["overrides"])  # only now, as reading the files above may fail
+        begin(folder, config, identity["overrides"])  # not before: a file that cannot be read is met on the way
+        write_predictions(folder, module.predicted)
         result = {
             **identity,
             **measured,

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 HELP = """oponm predict checkpoint=RUN/checkpoints/last.ckpt PATHS... [key=value ...]
 
-  PATHS are image files, or folders that contain them at any depth. Settings:
-  output=FILE          file of the predictions; predictions.csv (or .json)
-  format=csv|json      path, prediction, probability, and the probability of each class
+  PATHS are image files, or folders of them at any depth; of folders named as classes accuracy is printed. Settings:
+  output=FILE          where the predictions go; predictions.csv (or .json)
+  format=csv|json      path, class (of class folders), prediction, probability, and the probability of each class
   overwrite=true       replace a file that exists
   batch_size=64        images decoded and classified together
   accelerator=auto     cpu, gpu, mps
@@ -44,6 +44,7 @@ def run(arguments: list[str]) -> None:
 def _predict(config: DictConfig, paths: list[str]) -> None:
     from oponm.cli.trusted import network_factory
     from oponm.inference import Predictions, find_images, load_classifier
+    from oponm.inference.images import true_classes
     from oponm.inference.new_files import new_files
     from oponm.inference.predict import write_csv, write_json
 
@@ -54,7 +55,8 @@ def _predict(config: DictConfig, paths: list[str]) -> None:
     with new_files([output], check_flag("overwrite", config.overwrite)) as (temporary,):
         classifier = load_classifier(Path(str(config.checkpoint)), network_factory(check_flag("trust", config.trust)))
         files, others = find_images(paths)
-        predictions = Predictions(classifier, files, config.batch_size, _device(config.accelerator))
+        truth = true_classes(paths, classifier.class_names)
+        predictions = Predictions(classifier, files, config.batch_size, _device(config.accelerator), truth)
         write(temporary, predictions)
         if not sum(predictions.counts):
             raise InputError(f"none of {len(files)} images could be read; the first: {predictions.skipped[0]}")
@@ -88,4 +90,7 @@ def _report(predictions: Predictions, left_out: list[str], output: Path) -> None
             console.print(f"  {line}", soft_wrap=True)
         if len(left_out) > _SHOWN:
             console.print(f"  and {len(left_out) - _SHOWN} more")
+    if predictions.told:
+        share, number = 100 * predictions.right / predictions.told, predictions.told
+        console.print(f"accuracy {share:.1f} % of {number} images in class folders")
     console.print(f"{sum(predictions.counts)} predictions: {os.path.relpath(output)}", soft_wrap=True)

@@ -27,10 +27,13 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
     if "train_seconds" in result:
         values["seconds"] = f"{result['train_seconds']:.1f}"
     reused = result.get("reused")
+    untested = "" if result["metrics"] else "no test set, no test figures"
     saved = f"{reused['epochs']} epochs reused, {reused['seconds']:.1f} s saved" if reused else ""
     if one_line:
         pairs = ", ".join(f"{name} {value}" for name, value in values.items())
-        console.print(f"{where}: {pairs}{saved and ', '}{saved}", soft_wrap=True, highlight=False)
+        console.print(
+            f"{where}: {pairs}{saved and ', '}{saved}{untested and ', '}{untested}", soft_wrap=True, highlight=False
+        )
         return
     table = Table(*values)
     for column in table.columns:
@@ -41,6 +44,8 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
         f"{choices['method']} on {choices['data']}, {choices['model']}, seed {result['seed']}", highlight=False
     )
     console.print(table)
+    if untested:
+        console.print(untested, highlight=False)
     if saved:
         console.print(f"phase cache: {saved}", highlight=False)
     console.print(f"files: {where}", soft_wrap=True, highlight=False)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from oponm.data.sources.digits import DigitsLT
     from oponm.data.sources.image_folder import ImageFolderLT
     from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
+    from oponm.data.sources.table import TableLT
 
 __all__ = [
     "CelebA5",
@@ -32,6 +33,7 @@ __all__ = [
     "PlacesLT",
     "Pool",
     "Source",
+    "TableLT",
     "check_data",
 ]
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
     "PlacesLT": "sources.list_lt",
     "Pool": "sources.base",
     "Source": "sources.base",
+    "TableLT": "sources.table",
     "check_data": "check",
 }
 

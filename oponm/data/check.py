@@ -85,10 +85,14 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
         f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
         f"split digest {data.digest}",
         colours if measured else "mean and std: own, measured when training starts",
-        f"test digest {data.test_digest}",
+        f"test digest {data.test_digest}" if data.test_counts else "no test set",
         *([f"validation digest {data.val_digest}"] if data.val_digest else []),
         f"validation: {data.val}" + (f", which is {data.facts['validation']}" if data.val != "none" else ""),
-        *(f"{name}: {fact}" for name, fact in data.facts.items() if name not in ("validation", "normalised by")),
+        *(
+            f"{name}: {fact}"
+            for name, fact in data.facts.items()
+            if name not in ("validation", "test", "normalised by")
+        ),
         *(f"left out: {line}" for line in data.skipped),
     ]
 

@@ -12,7 +12,10 @@ from oponm.data.memory import too_large
 from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
 from oponm.data.samplers import EpochBatches, IndexBatch
 from oponm.data.stream import ImageSet
+from oponm.errors import InputError
 from oponm.noise import Batch
+
+NO_TEST = "is 0, or the split has no test images: there is no test set; hold one out, or evaluate on a folder of images"
 
 
 class EpochInput(NamedTuple):
@@ -45,8 +48,8 @@ class ImageDataModule(pl.LightningDataModule):
     """
 
     train_set: ImageSet
-    val_set: ImageSet
-    test_set: ImageSet
+    val_set: ImageSet | None  # None where nothing validates or tests
+    test_set: ImageSet | None
     pipeline: DevicePipeline
 
     def __init__(self, batch_size: int, seed: int, val: str, in_memory: bool, num_workers: int) -> None:
@@ -63,13 +66,13 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def test_digest(self) -> str:
-        """SHA-256 of labels and pixels of the test set; for files, of labels and content."""
-        return self.test_set.contents_digest()
+        """SHA-256 of labels and pixels of the test set; of files, of labels and content; empty where there is none."""
+        return "" if self.test_set is None else self.test_set.contents_digest()
 
     @property
     def val_digest(self) -> str:
-        """SHA-256 of the validation set, likewise; empty without one."""
-        return "" if self.val == "none" else self.val_set.contents_digest()
+        """The same of the validation set; empty where there is none."""
+        return "" if self.val == "none" or self.val_set is None else self.val_set.contents_digest()
 
     def epoch_input(self, epoch: int) -> EpochInput:
         """The settings of an epoch's training input: those that the trainer's module asks for, if it has phases.
@@ -92,7 +95,13 @@ class ImageDataModule(pl.LightningDataModule):
         return [] if self.val == "none" else self._in_order("val_set")
 
     def test_dataloader(self) -> Loader:
-        """The test set in order."""
+        """The test set in order.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if self.test_set is None:
+            raise InputError(NO_TEST, "test_fraction")
         return self._in_order("test_set")
 
     def predict_dataloader(self) -> Loader:

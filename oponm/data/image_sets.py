@@ -13,7 +13,7 @@ from oponm.data.decode import UnusableFiles
 from oponm.data.duplicates import shared_images
 from oponm.data.pipeline import ResidentImages
 from oponm.data.samplers import IndexBatch
-from oponm.data.sources.base import Pool, Source
+from oponm.data.sources.base import Listed, Pool, Source
 from oponm.data.split import Indices
 from oponm.data.stream import ImageSet
 from oponm.errors import InputError
@@ -26,15 +26,19 @@ class ImageSets(NamedTuple):
 
     Attributes:
         train: the training set.
-        test: the test set.
-        val: the validation set; the test set itself if there is no other.
-        drawn: indices into ``source.train`` of the images in ``train``, (N,).
+        test: the test set; None where there is none.
+        val: the validation set; the test set itself where there is no other.
+        drawn: which images of ``source.train`` are in ``train``, (N,).
+        tested: which images of ``source.test`` are in ``test``, (M,).
+        validated: which images of the pool that validates are in ``val``, where that is none of the others, (L,).
     """
 
     train: ImageSet
-    test: ImageSet
-    val: ImageSet
+    test: ImageSet | None
+    val: ImageSet | None
     drawn: Indices
+    tested: Indices
+    validated: Indices
 
 
 def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memory: bool, seed: int) -> ImageSets:
@@ -67,13 +71,36 @@ def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memor
             return None, wanted
 
     train, drawn = load(source.train, drawn, training=True)
-    test, _ = load(source.test, np.arange(len(source.test.labels)))
-    val = test if held_out is None else load(source.val or source.train, held_out)[0]
+    nothing = np.arange(0)
+    test, tested = load(source.test, np.arange(len(source.test.labels))) if source.test else (None, nothing)
+    val, validated = (test, nothing) if held_out is None else load(source.val or source.train, held_out)
     if refused:
         raise UnusableFiles(refused)
     if source.skipped:
         log.warning("%d files could not be read and were left out", len(source.skipped))
-    return ImageSets(train, test, val, drawn)
+    return ImageSets(train, test, val, drawn, tested, validated)
+
+
+def list_parts(source: Source, sets: ImageSets) -> dict[str, list[Listed]]:
+    """Which images are in which part, by what they are called where they come from.
+
+    Args:
+        source: the data set.
+        sets: loaded from it.
+
+    Returns:
+        Lists for ``"train"``, ``"val"``, ``"test"``, each of one pool of the source in the order of the set, and for
+        ``"none"``: what was not drawn, not read or not asked for.
+    """
+    pools = {"train": (source.train, sets.drawn), "test": (source.test, sets.tested)}
+    pools["val"] = (source.val or source.train, sets.validated)
+    parts = {name: [pool.listed(own)] for name, (pool, own) in pools.items() if pool is not None and len(own)}
+    unused = []
+    for pool in (source.train, source.val, source.test):
+        if pool is not None:
+            used = [own for other, own in pools.values() if other is pool]
+            unused.append(pool.listed(np.setdiff1d(np.arange(len(pool.labels)), np.concatenate([*used, np.arange(0)]))))
+    return {**{name: parts.get(name, []) for name in ("train", "val", "test")}, "none": unused}
 
 
 def look_for_duplicates(sets: ImageSets, on_duplicate: str) -> tuple[ImageSets, str]:
@@ -89,14 +116,15 @@ def look_for_duplicates(sets: ImageSets, on_duplicate: str) -> tuple[ImageSets, 
     Raises:
         InputError: for duplicates, with ``"raise"``.
     """
-    others = {"test": sets.test} | ({} if sets.val is sets.test else {"validation": sets.val})
+    given = {"test": sets.test} | ({} if sets.val is sets.test else {"validation": sets.val})
+    others = {name: images for name, images in given.items() if images is not None}
     lines, doubled = [], np.zeros(len(sets.drawn), dtype=bool)
     for name, images in others.items():
         in_train, in_other = shared_images(sets.train, images)
         doubled |= in_train
         number = f"{in_other.sum() or 'none'} of {len(images)} {name} images"
         lines.append(f"{number} {'is' if in_other.sum() == 1 else 'are'} in training too")
-    found = "; ".join(lines)
+    found = "; ".join(lines) or "nothing to compare the training images with"
     if not doubled.any():
         log.info("exact duplicates: %s", found)
         return sets, found

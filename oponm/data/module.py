@@ -14,13 +14,21 @@ from typing_extensions import Self
 from oponm.configs import chosen
 from oponm.data.augmentation import no_augmentation
 from oponm.data.image_data import ImageDataModule
-from oponm.data.image_sets import count_images, image_shape, load_sets, look_for_duplicates, missing_classes
+from oponm.data.image_sets import (
+    count_images,
+    image_shape,
+    list_parts,
+    load_sets,
+    look_for_duplicates,
+    missing_classes,
+)
 from oponm.data.mixing import no_mixing
 from oponm.data.noise import NoiseFactory, make_noise, no_noise
 from oponm.data.own_statistics import measure, measure_classes, measured_on
 from oponm.data.pipeline import DevicePipeline
 from oponm.data.sources.base import Source
-from oponm.data.split import VALIDATIONS, check_draw, describe_validation, draw_tail, hold_out
+from oponm.data.split import VALIDATIONS, check_draw, check_seed, describe_validation, draw_tail, hold_out
+from oponm.data.split_file import image_names, kind_of_names, root_of
 from oponm.data.statistics import PUBLISHED, Statistics, published_statistics
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
@@ -35,19 +43,23 @@ ON_DUPLICATE, ON_MISSING_CLASS = ("warn", "drop", "raise"), ("raise", "warn")
 class LongTailDataModule(ImageDataModule):
     """Draws a long-tailed training set from a source and serves it from the device's memory.
 
-    After :meth:`setup`, attributes describe the draw: ``class_names``, ``class_counts``, ``test_counts``,
-    ``val_counts``, ``digest`` (of the drawn indices), ``content_digest`` (of labels and pixels, or file names),
-    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``
-    (facts about the images for results, in words). ``test_digest`` and ``val_digest`` are of labels and pixels, or of
-    labels and the files' content, of the test and validation set.
+    After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
+    ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
+    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``: in
+    words, what results have to tell of the images. ``test_digest`` and ``val_digest`` are of labels and pixels, or of
+    labels and the files' content, of the test and validation set. ``listed`` has the images of each part, ``"train"``,
+    ``"val"`` and ``"test"``, and those of none, see :class:`~oponm.data.sources.base.Listed`. A set without test images
+    has ``test_set`` None and empty ``test_counts``.
 
     Args:
         imbalance_ratio: n_max / n_min of the tail to draw; None takes the images as they are.
         profile: ``"exponential"`` or ``"step"``.
         draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices, which then is the subset
             (``imbalance_ratio`` must be None).
-        draw_seed: seed of the draw, independent of the run's seed; 0 is the published subset.
-        batch_size: images per batch.
+        draw_seed: seed of the draw, apart from the run's seed; 0 is the published subset.
+        split_seed: draws which images are held out, for testing (where the set has no test part of its own) and for
+            ``val="split"``. None is 0 for testing, and ``draw_seed`` for validation.
+        batch_size: images a batch.
         seed: the run's seed: order, augmentation and noise.
         val: the validation set. ``"none"``: nothing. ``"split"``: images held out of the
             training images, equally many of each class, before the tail is drawn (or the data set's own validation set,
@@ -84,6 +96,7 @@ class LongTailDataModule(ImageDataModule):
         profile: str = "exponential",
         draw: str = "ldam",
         draw_seed: int = 0,
+        split_seed: int | None = None,
         batch_size: int = 128,
         seed: int = 0,
         val: str = "none",
@@ -109,6 +122,7 @@ class LongTailDataModule(ImageDataModule):
             check_int("num_workers", num_workers, minimum=0),
         )
         self.imbalance_ratio, self.profile, self.draw, self.draw_seed = imbalance_ratio, profile, draw, draw_seed
+        self.split_seed = None if split_seed is None else check_seed("split_seed", split_seed)
         self.val_size = check_held_out("val_size", val_size)
         self.on_duplicate = check_choice("on_duplicate", on_duplicate, ON_DUPLICATE)
         self.on_missing_class = check_choice("on_missing_class", on_missing_class, ON_MISSING_CLASS)
@@ -166,17 +180,19 @@ class LongTailDataModule(ImageDataModule):
     def _draw_and_load(self) -> None:
         source = self.load_source()
         self.class_names, self.skipped, self.pixel_max = source.class_names, source.skipped, source.pixel_max
-        candidates, held_out = hold_out(source, self.val, self.val_size, self.draw_seed)
+        seed = self.draw_seed if self.split_seed is None else self.split_seed
+        candidates, held_out = hold_out(source, self.val, self.val_size, seed)
         labels, tail = source.train.labels[candidates], (self.imbalance_ratio, self.profile, self.draw, self.draw_seed)
         drawn = candidates[draw_tail(labels, len(self.class_names), self.order_classes, *tail)]
         loaded = load_sets(source, drawn, held_out, self.in_memory, self.seed)
         sets, duplicates = look_for_duplicates(loaded, self.on_duplicate)
-        self.train_set, self.test_set, self.val_set, drawn = sets
+        self.train_set, self.test_set, self.val_set, drawn, *_ = sets
+        self.listed, self.cross_validation = list_parts(source, sets), source.cross_validation
         names, may_miss = self.class_names, self.on_missing_class == "warn"
         self.class_counts = count_images(self.train_set.targets, names, "training")
-        self.test_counts = count_images(self.test_set.targets, names, "test", may_miss)
-        validates = self.val != "none"
-        self.val_counts = count_images(self.val_set.targets, names, "validation", may_miss) if validates else []
+        tests, validates = self.test_set, self.val_set if self.val != "none" else None
+        self.test_counts = [] if tests is None else count_images(tests.targets, names, "test", may_miss)
+        self.val_counts = [] if validates is None else count_images(validates.targets, names, "validation", may_miss)
         self.digest, self.content_digest = split_digest(drawn), self.train_set.digest()
         self.image_shape = image_shape(self.train_set)
         name, own = self.statistics_name, measured_on(self.train_set)
@@ -184,6 +200,7 @@ class LongTailDataModule(ImageDataModule):
         self.pipeline = self._pipeline()
         self.facts = source.facts | {"validation": describe_validation(source, self.val), "duplicates": duplicates}
         self.facts |= missing_classes({"test": self.test_counts, "validation": self.val_counts}, names)
+        self.facts |= {"test": "no test set"} if tests is None else {}
         self.facts["normalised by"] = own if name == "own" else f"published {name}"
         log.info(
             "training set: %d images of %d classes, %d to %d a class, draw %s, digest %s",
@@ -221,6 +238,14 @@ class LongTailDataModule(ImageDataModule):
         if self.make_noise is not no_noise:
             noise = self.make_noise(self.own_statistics(), counts, self._class_statistics)
         return DevicePipeline(augmentation, noise, self.statistics, self.seed, self.make_mixing(counts))
+
+    def test_names(self) -> tuple[str, list[str]]:
+        """``"path"`` and the paths of the test images, in order; ``"index"`` and their indices where they have none.
+
+        Paths are relative to the folder of the data set; indices count the images of the source.
+        """
+        listed = self.listed["test"]
+        return kind_of_names(listed), image_names(listed, root_of(self))
 
     def own_statistics(self) -> Statistics:
         """The statistics of the drawn training images, measured on first use; see ``statistics``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from torch import nn
 from typing_extensions import TypedDict
@@ -17,6 +18,7 @@ class DataOptions(TypedDict, total=False):
     profile: str
     draw: str
     draw_seed: int
+    split_seed: int | None
     batch_size: int
     seed: int
     val: str
@@ -29,3 +31,17 @@ class DataOptions(TypedDict, total=False):
     augmentation: str | Callable[[tuple[int, int]], nn.Module]
     noise: str | NoiseFactory
     mixing: str | Callable[[list[int]], nn.Module | None]
+
+
+class FileOptions(DataOptions, total=False):
+    """Those of :class:`~oponm.data.sources.own_files.OwnFilesLT`, but ``root`` and ``image_size``."""
+
+    test_fraction: float
+    folds: int | None
+    fold: int | None
+    groups: str | None
+    split: str | Path | None
+    on_error: str
+    pack: str | Path | None
+    pack_size: int | None
+    pixel_max: float | None

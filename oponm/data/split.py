@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from oponm.data.folds import grouped_split
 from oponm.data.sources.base import Source
 from oponm.errors import InputError, check_int
 from oponm.longtail import draw_indices, fit_counts, read_indices, stratified_split
@@ -35,8 +36,23 @@ def check_draw(draw: str, draw_seed: int, imbalance_ratio: float | None) -> None
     if draw not in DRAWS and imbalance_ratio is not None:
         read_indices(draw, num_images=2**63 - 1)
         raise InputError(f"must be null, as the images are listed in draw={draw}", "imbalance_ratio")
-    if check_int("draw_seed", draw_seed, minimum=0) >= 2**32:
-        raise InputError(f"must be below 2**32, got {draw_seed}", "draw_seed")
+    check_seed("draw_seed", draw_seed)
+
+
+def check_seed(key: str, seed: object) -> int:
+    """Return ``seed`` if numpy and scikit-learn can draw by it.
+
+    Raises:
+        InputError: if it is no whole number from 0 to 2**32 - 1.
+
+    Example:
+        >>> check_seed("split_seed", 7)
+        7
+    """
+    number = check_int(key, seed, minimum=0)
+    if number >= 2**32:
+        raise InputError(f"must be below 2**32, got {number}", key)
+    return number
 
 
 def draw_tail(
@@ -87,7 +103,7 @@ def hold_out(source: Source, val: str, val_size: int | float, seed: int) -> tupl
     Args:
         source: the data set.
         val: ``"split"`` holds images out, unless the source has a validation set.
-        val_size: images of each class to hold out, a number or a share.
+        val_size: images of each class to hold out, a number or a share; of a source with groups a share.
         seed: of what is held out of the training images.
 
     Returns:
@@ -98,11 +114,15 @@ def hold_out(source: Source, val: str, val_size: int | float, seed: int) -> tupl
         InputError: if that would leave a class nothing to train on.
     """
     everything = np.arange(len(source.train.labels))
+    if val == "test" and source.test is None:
+        raise InputError("is test, and there is no test set: choose split or none", "val")
     if val != "split":
         return everything, None
     if source.val is not None:
         return everything, np.arange(len(source.val.labels))
     try:
+        if source.groups is not None:
+            return grouped_split(source.train.labels, source.groups, val_size, seed=seed)
         return stratified_split(source.train.labels, val_size, seed=seed)
     except InputError as error:
         raise InputError(f"asks for too much: {error.message}; lower it", "val_size") from error

@@ -82,9 +82,11 @@ class EvaluationFolder(pl.LightningDataModule):
         self.pixel_max = classifier.pixel_max
         self.pipeline = classifier.pipeline()
         self.val_digest = self.lengths_digest = ""
+        self.cross_validation: dict[str, Any] | None = None
         self.skipped: list[str] = []
         self.files: list[Path] = []
         self.labels: list[int] = []
+        self._read: list[Path] = []
         self._list_files()
         self.test_counts = [self.labels.count(label) for label in range(len(self.class_names))]
 
@@ -119,17 +121,22 @@ class EvaluationFolder(pl.LightningDataModule):
                 raise InputError(f"{line}; remove it, or set data.on_error=skip")
             self.skipped.append(line)
 
+    def test_names(self) -> tuple[str, list[str]]:
+        """Paths relative to the folder, of the images that were read."""
+        return "path", [str(file.relative_to(self.folder)) for file in self._read]
+
     def test_dataloader(self) -> _Reader:
         """The images, class by class."""
         return _Reader(self)
 
     def read(self) -> Iterator[RawBatch]:
-        """Read stored pixels batch by batch; batches without an image are skipped."""
-        labels = torch.tensor(self.labels)
+        """Stored pixels, a batch at a time, and no batch without an image."""
+        labels, self._read = torch.tensor(self.labels), []
         for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size, self.pixel_max)):
             self._refuse(batch.refused.values())
             for position in batch.refused:
                 self.test_counts[self.labels[position]] -= 1
+            self._read += [self.files[position] for position in batch.kept]
             if batch.kept:
                 yield RawBatch(batch.images, labels[batch.kept], epoch=0, step=step)
 

@@ -72,6 +72,35 @@ def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     return list(files), others
 
 
+def true_classes(paths: Iterable[str | Path], class_names: Sequence[str]) -> dict[Path, str]:
+    """The classes of images that lie in class folders.
+
+    Args:
+        paths: folders as :func:`find_images` takes them; an image below one of them is of the class that the first
+            folder below is named for, or the folder itself.
+        class_names: of the classifier.
+
+    Returns:
+        By file, for those that lie so.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "cat").mkdir()
+        >>> (folder / "cat" / "1.jpg").touch()
+        >>> [*true_classes([folder], ["cat", "dog"]).values()], [*true_classes([folder / "cat"], ["cat"]).values()]
+        (['cat'], ['cat'])
+    """
+    known: dict[Path, str] = {}
+    for folder in (path for path in map(Path, paths) if path.is_dir()):
+        for file in list_folder(folder)[0]:
+            below = file.relative_to(folder).parts[:-1][:1]
+            own = next((name for name in (*below, folder.resolve().name) if name in class_names), None)
+            if own is not None:
+                known[file] = own
+    return known
+
+
 def list_folder(folder: Path, root: Path | None = None) -> tuple[list[Path], list[str]]:
     """List the images in a folder, at any depth, in order of names; see :func:`find_images`.
 

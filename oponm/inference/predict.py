@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,12 +38,15 @@ class Predictions:
 
     Args:
         classifier: a trained network.
-        files: image files.
-        batch_size: files per batch; results do not depend on it.
-        device: device of the network.
+        files: images.
+        batch_size: files a batch; results do not depend on it.
+        device: where the network runs.
+        truth: the true class of files, as far as it is known, see :func:`~oponm.inference.images.true_classes`.
 
     Attributes:
-        counts: number of predictions of each class so far.
+        told: the files so far whose true class is known.
+        right: how many of these were taken for it.
+        counts: how often each class was predicted so far.
         skipped: the files that could not be read so far, with the reason.
 
     Raises:
@@ -65,9 +68,15 @@ class Predictions:
     """
 
     def __init__(
-        self, classifier: Classifier, files: Sequence[Path], batch_size: int = 64, device: torch.device | str = "cpu"
+        self,
+        classifier: Classifier,
+        files: Sequence[Path],
+        batch_size: int = 64,
+        device: torch.device | str = "cpu",
+        truth: Mapping[Path, str] | None = None,
     ) -> None:
-        self.classifier, self.files = classifier, list(files)
+        self.classifier, self.files, self.truth = classifier, list(files), dict(truth or {})
+        self.told = self.right = 0
         self.batch_size, self.device = check_int("batch_size", batch_size, minimum=1), torch.device(device)
         self.counts, self.skipped = [0] * len(classifier.class_names), list[str]()
 
@@ -82,6 +91,9 @@ class Predictions:
             for position, row in zip(kept, self.classifier.probabilities(images.to(self.device)), strict=True):
                 label = int(row.argmax())
                 self.counts[label] += 1
+                if true := self.truth.get(self.files[position]):
+                    self.told += 1
+                    self.right += true == self.classifier.class_names[label]
                 yield Prediction(self.files[position], label, [round(value, _DIGITS) for value in row.tolist()])
 
 
@@ -117,6 +129,8 @@ def predict_images(classifier: Classifier, images: Tensor, batch_size: int = 64)
 def write_csv(path: Path, predictions: Predictions) -> None:
     """Write ``path, prediction, probability`` and a column ``p_<class>`` for each class; a row per image.
 
+    Where true classes are known, the column ``class`` after ``path`` has them.
+
     Args:
         path: the file, written as predictions are made.
         predictions: the predictions, iterated over once.
@@ -124,13 +138,15 @@ def write_csv(path: Path, predictions: Predictions) -> None:
     names = predictions.classifier.class_names
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "prediction", "probability", *(f"p_{name}" for name in names)])
+        known = ["class"] if predictions.truth else []
+        writer.writerow(["path", *known, "prediction", "probability", *(f"p_{name}" for name in names)])
         for image, label, row in predictions:
-            writer.writerow([image, names[label], row[label], *row])
+            true = [predictions.truth.get(image, "") for _ in known if image]
+            writer.writerow([image, *true, names[label], row[label], *row])
 
 
 def write_json(path: Path, predictions: Predictions) -> None:
-    """Write ``class_names``, ``images`` (path, prediction, probability, probabilities by class) and ``skipped``.
+    """Write ``class_names``, ``images`` (path, prediction, probability, class if known, probabilities), ``skipped``.
 
     Args:
         path: the file, written as predictions are made, a line per image.
@@ -141,6 +157,8 @@ def write_json(path: Path, predictions: Predictions) -> None:
         file.write(f'{{"class_names": {_json(names)},\n"images": [')
         for number, (image, label, row) in enumerate(predictions):
             known = {"path": str(image), "prediction": names[label], "probability": row[label]}
+            if image and (true := predictions.truth.get(image)):
+                known["class"] = true
             by_class = dict(zip(names, row, strict=True))
             file.write((",\n" if number else "\n") + _json({**known, "probabilities": by_class}))
         file.write(f'\n],\n"skipped": {_json(predictions.skipped)}}}\n')

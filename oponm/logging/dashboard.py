@@ -132,28 +132,29 @@ class Dashboard(pl.Callback):
     ) -> tuple[dict[str, Figure], dict[str, list[Any]], dict[str, Chart]]:
         names, counts, noise = result["class_names"], result["class_counts"], result["noise_histogram"]
         order = head_to_tail(counts)
-        drawn = {
-            "test/class_accuracy": lambda: accuracy_figure(names, counts, result["recall"]),
-            "test/noise_histogram": lambda: noise_figure(names, counts, noise),
-        }
-        # A picture of more classes would not be readable.
+        drawn = {"test/noise_histogram": lambda: noise_figure(names, counts, noise)}
+        if result["metrics"]:  # there is a test set
+            drawn["test/class_accuracy"] = lambda: accuracy_figure(names, counts, result["recall"])
+        # Of more classes no picture shows any.
         confusions = None if matrix is None or len(names) > MOST_CONFUSED else matrix.toarray().tolist()
         if confusions is not None:
             drawn["test/confusion_matrix"] = lambda: confusion_figure(names, counts, confusions)
         figures = self._draw(drawn)
         sorted_names = [names[label] for label in order]
         charts = {
-            "charts/class_accuracy": bar_chart(
-                "accuracy on the test set", sorted_names, "accuracy", [result["recall"][label] for label in order]
-            ),
             "charts/noise_histogram": bar_chart(
                 "what pure noise is taken for", sorted_names, "noise images", [noise[label] for label in order]
             ),
         }
+        if result["metrics"]:
+            charts["charts/class_accuracy"] = bar_chart(
+                "accuracy on the test set", sorted_names, "accuracy", [result["recall"][label] for label in order]
+            )
         title = "confusion matrix of the test set"
         if confusions is not None and (chart := confusion_chart(title, names, confusions)):
             charts["charts/confusion_matrix"] = chart
-        columns = [names, counts, *(result[key] for key in ("test_counts", "recall", "precision", "noise_histogram"))]
+        columns = [names, counts, result["test_counts"] or [0] * len(names)]
+        columns += [result[key] for key in ("recall", "precision", "noise_histogram")]
         head = ["class", "training images", "test images", "recall", "precision", "noise images taken for it"]
         return figures, {"test/classes": [head, *([column[k] for column in columns] for k in order)]}, charts
 

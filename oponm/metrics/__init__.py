@@ -1,5 +1,6 @@
 """Metrics of a classifier."""
 
+from oponm.metrics.answers import Answers, Predicted, write_predictions
 from oponm.metrics.calibration import ExpectedCalibrationError
 from oponm.metrics.class_counts import (
     ClassCounts,
@@ -17,10 +18,12 @@ from oponm.metrics.rows import RowMetrics
 
 __all__ = [
     "MOST_CONFUSED",
+    "Answers",
     "ClassCounts",
     "Confusions",
     "Evaluation",
     "ExpectedCalibrationError",
+    "Predicted",
     "RowMetrics",
     "class_fifths",
     "class_precision",
@@ -33,4 +36,5 @@ __all__ = [
     "read_confusion",
     "summarise",
     "write_confusion",
+    "write_predictions",
 ]

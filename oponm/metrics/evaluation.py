@@ -132,6 +132,20 @@ def summarise(
     )
 
 
+def unmeasured(class_counts: Sequence[int]) -> Evaluation:
+    """The evaluation of a run without test images: there are no figures.
+
+    Args:
+        class_counts: training images of each class.
+
+    Example:
+        >>> unmeasured([5, 3])
+        Evaluation(scalars={}, recall=[None, None], precision=[None, None], fifths=[], confusion_matrix=None)
+    """
+    classes = [None] * len(class_counts)
+    return Evaluation({}, [*classes], [*classes], [None for _ in class_fifths(class_counts)], None)
+
+
 def _rounded(values: Sequence[float | None]) -> list[float | None]:
     """Values with six digits; None in place of NaN, which JSON lacks."""
     return [None if value is None or value != value else round(value, 6) for value in values]

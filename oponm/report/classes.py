@@ -14,6 +14,7 @@ from oponm.metrics import class_fifths, read_confusion
 from oponm.report.compare import Comparison
 from oponm.report.group import Group, standard_error
 from oponm.report.paired import paired_difference
+from oponm.report.settings import repeat_of
 from oponm.report.text import printable
 
 BINS, MATRIX_BINS = 100, 50
@@ -54,15 +55,15 @@ class Classes:
         return [first if first == last else f"{first} to {last}" for first, last in ends]
 
 
-def binned_recall(group: Group, most: int) -> dict[int, np.ndarray]:
-    """The mean recall of each bin of classes, (bins,), by seed; classes without test images are left out.
+def binned_recall(group: Group, most: int) -> dict[tuple[int, int], np.ndarray]:
+    """The mean recall of each bin of classes, (bins,), by seed and fold; classes without test images are left out.
 
     Args:
         group: runs of one setting.
         most: largest number of bins, see :meth:`Classes.bins`.
     """
     bins = Classes.of(group).bins(most)
-    recalls = {run["seed"]: np.array(run["recall"], dtype=float) for run in group.runs}
+    recalls = {repeat_of(run): np.array(run["recall"], dtype=float) for run in group.runs}
     return {seed: np.array([_known_mean(recall[labels]) for labels in bins]) for seed, recall in recalls.items()}
 
 

@@ -1,4 +1,4 @@
-"""Groups runs that differ only in the seed."""
+"""Runs that differ in nothing but the seed, or the fold of a cross-validation, are one group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from oponm.report.settings import apart, run_name, setting_key, setting_lines, settings_of, split_override
+from oponm.report.settings import (
+    apart,
+    fold_of,
+    repeat_of,
+    run_name,
+    setting_key,
+    setting_lines,
+    settings_of,
+    split_override,
+)
 from oponm.report.text import printable, value_text
 
 _FIRST = {"erm": 0, "rs": 1, "drs": 2}  # the other methods build on them
@@ -21,24 +30,36 @@ class Group:
     """Runs of one setting.
 
     Attributes:
-        name: the name that distinguishes it from other groups, e.g. ``"open"`` or ``"open norm=aux"``.
-        runs: the contents of ``result.json`` of each run, sorted by seed.
+        name: what sets it apart from the other groups, e.g. ``"open"`` or ``"open norm=aux"``.
+        runs: contents of their ``result.json``, by seed and fold.
     """
 
     name: str
     runs: list[dict[str, Any]]
 
     def mean_and_error(self, metric: str) -> tuple[float, float]:
-        """Mean of a metric over seeds and its standard error (NaN for one seed, or if no run has the metric)."""
+        """Mean of a metric over seeds and folds and its standard error (NaN for a single run, or if no run has it)."""
         values = list(self.by_seed(metric).values())
         if len(values) < len(self.runs):
             return float("nan"), float("nan")
         return float(np.mean(values)), standard_error(values)
 
-    def by_seed(self, metric: str) -> dict[int, float]:
-        """A metric, or ``"seconds"``, of each run that has it, by seed."""
-        values = {run["seed"]: seconds(run) if metric == "seconds" else run["metrics"].get(metric) for run in self.runs}
-        return {seed: float(value) for seed, value in values.items() if value is not None}
+    def by_seed(self, metric: str) -> dict[tuple[int, int], float]:
+        """A metric, or ``"seconds"``, of each run that has it, by seed and fold."""
+        values = {
+            repeat_of(run): seconds(run) if metric == "seconds" else run["metrics"].get(metric) for run in self.runs
+        }
+        return {repeat: float(value) for repeat, value in values.items() if value is not None}
+
+    @property
+    def folds(self) -> str:
+        """In words, how many folds and seeds its runs are of; empty where no test set is a fold."""
+        crossed = fold_of(self.runs[0]) if self.runs else None
+        if crossed is None:
+            return ""
+        found, seeds = ({repeat_of(run)[place] for run in self.runs} for place in (1, 0))
+        missing = f" of {crossed[2]}" if len(found) < crossed[2] else ""
+        return f"{len(found)}{missing} folds" + (f", {len(seeds)} seeds" if len(seeds) > 1 else "")
 
     @property
     def tuned_on_test(self) -> bool:
@@ -54,6 +75,9 @@ class Group:
     def split(self) -> tuple[str, ...]:
         """Digests, class counts and test counts of the data; only groups with equal ones may be compared."""
         run = self.runs[0]
+        if crossed := fold_of(run):
+            seed = str(settings_of(run).get("data.split_seed", ""))
+            return (crossed[0], f"{crossed[2]} folds", seed)
         digest = run.get("content_digest") or run.get("split_digest") or ""
         tested = (str(run.get("test_counts", "")), str(run.get("test_digest") or ""))
         return (str(digest), str(run["class_counts"]), *tested)
@@ -85,7 +109,7 @@ def standard_error(values: Sequence[float] | np.ndarray) -> float:
 
 
 def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
-    """Group runs by everything that determines their results, except the seed; ERM, RS and DRS come first.
+    """Group runs by all that determines what they compute but the seed and the fold; ERM, RS and DRS come first.
 
     Two runs have the same setting if their resolved configs agree, whichever overrides led there, and if they were
     trained and tested on the same images. Locations of files and settings of logging are ignored.
@@ -104,7 +128,7 @@ def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
         ['erm', 'open norm=aux']
     """
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for run in sorted(runs, key=lambda run: run["seed"]):
+    for run in sorted(runs, key=repeat_of):
         found.setdefault(setting_key(run), []).append(run)
     groups = [
         Group(name, members) for name, members in zip(group_names([*found.values()]), found.values(), strict=True)
@@ -153,7 +177,8 @@ def _said(runs: Sequence[Run]) -> set[str]:
     """The overrides that all runs of a group have and that affect the result, without those that are in the name."""
     said = set.intersection(*({override.lstrip("+") for override in run["overrides"]} for run in runs))
     keys = {override: split_override(override)[0] for override in said}
-    return {override for override, key in keys.items() if not apart(key) and key not in _NAMING}
+    of_folds = ("data.fold",) if all(map(fold_of, runs)) else ()
+    return {override for override, key in keys.items() if not apart(key) and key not in (*_NAMING, *of_folds)}
 
 
 def _makes_no_difference(override: str, groups: Sequence[Sequence[Run]], said: Sequence[set[str]]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from oponm.errors import InputError
 from oponm.metrics.confusion import CONFUSION_FILE
 from oponm.report.result_file import check_result
-from oponm.report.settings import read_settings, run_name, setting_key
+from oponm.report.settings import fold_of, read_settings, repeat_of, run_name, setting_key
 from oponm.report.text import printable
 from oponm.run_files import CONFIG_FILE, RESULT_FILE
 
@@ -104,12 +104,18 @@ def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     lines = []
     for run in runs:
-        first = kept.setdefault((*setting_key(run), run["seed"]), run)
+        first = kept.setdefault((*setting_key(run), repeat_of(run)), run)
         if first is not run:
             lines.append(
-                f"{run['folder']}: left out, repeats {run_name(run)} with seed {run['seed']} of {first['folder']}"
+                f"{run['folder']}: left out, repeats {run_name(run)} with seed {run['seed']}{_fold(run)} of "
+                f"{first['folder']}"
             )
     return list(kept.values()), lines
+
+
+def _fold(run: dict[str, Any]) -> str:
+    crossed = fold_of(run)
+    return f" and fold {crossed[1]}" if crossed else ""
 
 
 class Found(NamedTuple):

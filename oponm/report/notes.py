@@ -22,7 +22,15 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
-    lines = ["percent, mean ± standard error over seeds; seconds a run, those of reused phases included"]
+    repeats = "seeds and folds" if any(group.folds for group in groups) else "seeds"
+    lines = [f"percent, mean ± standard error over {repeats}; seconds a run, those of reused phases included"]
+    if any(group.folds for group in groups):
+        lines.append(
+            "folds: each of them was the test set of a run on the others, so that their training images overlap, and "
+            "the standard error is rather too small"
+        )
+    if untested := [group.name for group in groups if not any(run["metrics"] for run in group.runs)]:
+        lines.append(f"no test set, no test figures: {', '.join(untested)}")
     lines += shot_notes(groups)
     if sources := published_sources(groups):
         lines.append(f"{', '.join(sources)}: published top-1 accuracy")
@@ -41,9 +49,8 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         )
         if sources := difference_sources(comparisons):
             lines.append(f"{', '.join(sources)} among the differences: published, in points of top-1 accuracy")
-        lines.append(
-            "intervals and tests account for the choice of seeds, not for another draw of the training or test images"
-        )
+        if not any(group.folds for group in groups):
+            lines.append("intervals and tests speak of other seeds, not of another draw of the training or test images")
     return lines
 
 

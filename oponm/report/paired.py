@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,15 +30,15 @@ class Difference:
     p: float = float("nan")
 
 
-def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Difference:
-    """Compare two settings seed by seed: effects that a seed shares (initial weights, order of images) cancel.
+def paired_difference(values: Mapping[Any, float], baseline: Mapping[Any, float]) -> Difference:
+    """Compare two settings seed by seed: what seeds share (initial weights, order of images) cancels.
 
     With differences d_1 ... d_n over the common seeds, the mean is m = sum(d_i) / n, the interval is
     m ± t_{0.975, n-1} s / sqrt(n) with the sample deviation s, and p is that of Student's paired t-test.
 
     Args:
-        values: a metric by seed.
-        baseline: the same metric of the setting to compare with.
+        values: a metric by seed, or by seed and fold.
+        baseline: the same of the setting to compare with.
 
     Returns:
         The difference. There is no interval for fewer than two pairs, nor for equal differences, whose deviation of

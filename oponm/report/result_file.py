@@ -90,6 +90,11 @@ _NEEDED = {
     "train_seconds": _number,
 }
 _OPTIONAL = {
+    "cross_validation": lambda value: (
+        isinstance(value, dict)
+        and isinstance(value.get("digest"), str)
+        and all(_count(value.get(key)) for key in ("folds", "fold"))
+    ),
     "reused": lambda value: isinstance(value, dict) and _number(value.get("seconds", 0)),
 }
 _DRAWN = {

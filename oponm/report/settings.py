@@ -14,8 +14,8 @@ from oponm.run_settings import FREE, determining_settings, recipe_and_method
 # In addition to settings that a resumed run may change: the seed, and how files are read.
 _APART = FREE | {"seed", "hydra", "sweep", "hparams_search"}
 _APART |= {f"data.{key}" for key in ("num_workers", "pack", "verify", "on_error", "download")}
-_APART |= {f"data.{key}" for key in ("on_duplicate", "on_missing_class", "nested")}  # digests show their effect
-_PLACES = ("data.root", "data.lists")  # the location of known content does not matter
+_APART |= {f"data.{key}" for key in ("on_duplicate", "on_missing_class", "nested")}  # digests tell what they changed
+_PLACES = ("data.root", "data.lists", "data.table", "data.split")  # where a known content lies does not change it
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -84,19 +84,50 @@ def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
         settings = {key: value for key, value in {**run["choices"], **told}.items() if not apart(key)}
     if run.get("code"):  # the user's own code, by file
         settings["code"] = hashlib.sha256(json.dumps(run["code"], sort_keys=True).encode()).hexdigest()[:8]
+    if fold_of(run):
+        settings.pop("data.fold", None)
     if run.get("content_digest"):
         settings = {key: value for key, value in settings.items() if key not in _PLACES}
     return settings
 
 
 def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
-    """The key that runs of a group share: all settings except the seed, and the data of training and test.
+    """What runs of a group share: all settings but the seed and the fold, and what was trained and tested on.
 
     Args:
         run: content of its ``result.json``, see :func:`settings_of`.
     """
+    if crossed := fold_of(run):  # of a fold the images differ, of all folds together they do not
+        return (crossed[0], *setting_lines(run))
     digests = [run.get("content_digest") or run.get("split_digest"), run.get("test_digest"), run.get("val_digest")]
     return (*(str(digest or "") for digest in digests), str(run.get("test_counts", "")), *setting_lines(run))
+
+
+def fold_of(run: Mapping[str, Any]) -> tuple[str, int, int] | None:
+    """What a run of cross-validation was trained and tested on: the digest of all images, the fold, and how many.
+
+    Args:
+        run: content of its ``result.json``; None of a run whose test set is no fold.
+
+    Example:
+        >>> fold_of({"cross_validation": {"folds": 5, "fold": 0, "digest": "1f"}})
+        ('1f', 0, 5)
+    """
+    crossed = run.get("cross_validation")
+    return (str(crossed["digest"]), int(crossed["fold"]), int(crossed["folds"])) if crossed else None
+
+
+def repeat_of(run: Mapping[str, Any]) -> tuple[int, int]:
+    """Which of the runs of one setting it is: by seed and by fold, 0 where there is none.
+
+    Args:
+        run: content of its ``result.json``.
+
+    Example:
+        >>> repeat_of({"seed": 3})
+        (3, 0)
+    """
+    return run["seed"], (fold_of(run) or ("", 0, 0))[1]
 
 
 def setting_lines(run: Mapping[str, Any]) -> list[str]:

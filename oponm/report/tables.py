@@ -129,7 +129,8 @@ def result_table(groups: Sequence[Group]) -> Table:
     for group in groups:
         name = group.name + (" *" if group.tuned_on_test else "")
         row = [Cell(name, group.name, exact={"method": group.name})]
-        row.append(Cell(str(len(group.runs)), len(group.runs), exact={"seeds": str(len(group.runs))}))
+        repeats = group.folds or str(len(group.runs))
+        row.append(Cell(repeats, len(group.runs), exact={"seeds": repeats}))
         row += [_measured(group, metric, metric in measured) for metric in metrics]
         spent, error = group.mean_and_error("seconds")
         row.append(Cell(f"{spent:.1f}", spent, exact={"seconds": spent, "seconds_error": error}))

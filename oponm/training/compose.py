@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.configs import compose_choices, groups
 from oponm.data import LongTailDataModule
 from oponm.data.noise import make_noise
-from oponm.data.options import DataOptions
+from oponm.data.options import DataOptions, FileOptions
+from oponm.data.sources.own_files import OwnFilesLT
 from oponm.data.sources.reading import PackOptions
 from oponm.errors import InputError, check_choice
 from oponm.training.phases import Phase
@@ -110,8 +111,9 @@ def _phase_node(phase: Phase) -> dict[str, Any]:
 
 
 def _data_node(data: LongTailDataModule) -> dict[str, Any]:
-    """The arguments that a data module was made with, as far as it stores them."""
-    names = [*inspect.signature(type(data).__init__).parameters, *DataOptions.__annotations__]
+    """The arguments that a data module was made with, as far as it keeps them."""
+    options = FileOptions if isinstance(data, OwnFilesLT) else DataOptions
+    names = [*inspect.signature(type(data).__init__).parameters, *options.__annotations__]
     values = {name: getattr(data, name) for name in names if name not in _APART and hasattr(data, name)}
     values["statistics"] = data.statistics_name
     if isinstance(pack := values.get("pack"), PackOptions):

@@ -25,7 +25,7 @@ from oponm.inference.factory import known_factory
 from oponm.longtail import shot_groups
 from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
 from oponm.losses.precision import at_least_float32
-from oponm.metrics import MOST_CONFUSED, Evaluation, RowMetrics, evaluation_metrics, summarise
+from oponm.metrics import MOST_CONFUSED, Answers, Evaluation, Predicted, RowMetrics, evaluation_metrics, summarise
 from oponm.models import LearnableScale
 from oponm.models.classifier import find_classifier
 from oponm.nn import noise_routing
@@ -90,9 +90,11 @@ class LongTailModule(pl.LightningModule):
             :data:`~oponm.metrics.MOST_CONFUSED` classes at most.
 
     Attributes:
-        plan: the phases over the epochs of the run; a module that is complete at once has one that trains everything.
-        evaluation: metrics on the test set, available after a test.
-        has_idle_weights: whether some weights never get a gradient, such as those of a head that the logits do not use.
+        plan: the phases over the epochs of the run; of a module that is complete at once, one that trains everything.
+        evaluation: what was measured on the test set, there after a test.
+        answers: what this process's images of the test set were taken for, batch by batch.
+        predicted: the same for the whole test set, after an evaluation, in the first process; None before.
+        has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
         clips_mixed: whether gradients are clipped in mixed precision, also in bfloat16; known before training begins.
         model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
@@ -149,6 +151,8 @@ class LongTailModule(pl.LightningModule):
         self.has_idle_weights = self.scales_loss = self.clips_mixed = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
+        self.answers: list[Answers] = []
+        self.predicted: Predicted | None = None
         self._fitting = False
         self._border: int | None = 0  # first epoch of a phase that has not begun yet
         self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
@@ -621,13 +625,19 @@ class LongTailModule(pl.LightningModule):
         self.log_dict({f"val/{name}": value for name, value in measured.scalars.items()})
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one batch of the test set."""
-        self.test_metrics.update(self(batch.images), batch.targets)
+        """Count one batch of the test set, and keep what each image was taken for."""
+        logits = self(batch.images)
+        self.test_metrics.update(logits, batch.targets)
+        self.answers.append(Answers.of(logits, batch.targets))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The logits of a batch, (N, K)."""
         logits: Tensor = self(batch.images)
         return logits
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the answers of a test before."""
+        self.answers = []
 
     def on_test_epoch_end(self) -> None:
         """Reduce the counts of the test set into ``evaluation`` and log the scalars."""

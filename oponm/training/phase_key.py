@@ -146,6 +146,7 @@ def _epoch(module: LongTailModule, epoch: int) -> list[Any]:
 
 
 def _data(data: LongTailDataModule) -> dict[str, Any]:
+    validated = data.val_set if data.val != "none" else None
     return {
         "training": [data.content_digest, data.train_set.fingerprint()],
         "classes": data.class_names,
@@ -156,7 +157,7 @@ def _data(data: LongTailDataModule) -> dict[str, Any]:
         "module": _origin([type(data), type(data.train_set)]),
         "storage": type(data.train_set).__qualname__,
         "augmentation": describe(data.make_augmentation),
-        "validation": [data.val_set.digest(), data.val_set.fingerprint()] if data.val != "none" else None,
+        "validation": [validated.digest(), validated.fingerprint()] if validated else None,
     }
 
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
+from oponm.data.split_file import write_split
 from oponm.errors import InputError, check_choice, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
@@ -150,6 +151,8 @@ def _carry_out(
         def ready() -> None:
             with only_first():
                 if rank() == 0:
+                    if not begun:
+                        write_split(folder, data)
                     begin(folder, config, overrides)
                     _tell(every, "on_run_start", opened, data, OmegaConf.to_container(config, resolve=True))
 

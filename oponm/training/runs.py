@@ -116,10 +116,11 @@ class Run:
         return os.fspath(self.folder)
 
     def __repr__(self) -> str:
-        """Describe the run by its choices, and its balanced accuracy."""
-        choices, score = self.result["choices"], 100 * self.metrics["balanced_accuracy"]
+        """What was run, and the figure to compare runs by."""
+        choices, score = self.result["choices"], self.metrics.get("balanced_accuracy")
+        measured = "no test set" if score is None else f"balanced accuracy {100 * score:.1f} %"
         named = f"{choices.get('method')} on {choices.get('data')}, {choices.get('model')}, seed {self.result['seed']}"
-        return f"<Run: {named}: balanced accuracy {score:.1f} %>"
+        return f"<Run: {named}: {measured}>"
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -17,7 +17,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice
-from oponm.metrics import write_confusion
+from oponm.metrics import Answers, Predicted, write_confusion, write_predictions
+from oponm.metrics.evaluation import unmeasured
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
@@ -26,7 +27,7 @@ from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
-from oponm.training.distributed import largest, process_options, rank
+from oponm.training.distributed import everyone_says, largest, process_options, rank
 from oponm.training.history import History
 from oponm.training.module import LongTailModule, clips_mixed
 from oponm.training.noise_answers import noise_answers
@@ -77,8 +78,9 @@ def train(
         **trainer_options: for :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
 
     Returns:
-        The content of ``result.json`` as far as it is computed here, see :func:`evaluate`; the confusion matrix is
-        written to ``run_dir``, see :func:`~oponm.metrics.write_confusion`. With validation also ``best``:
+        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; the confusion matrix is
+        written to ``run_dir``, see :func:`~oponm.metrics.write_confusion`,
+        and ``test_predictions.csv``, see :func:`~oponm.metrics.write_predictions`. With validation also ``best``:
         epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
         ``reused`` describes phases taken from the cache: their epochs, and the seconds that their training took.
         ``validation_metrics`` are those of the last epoch, by their names in the logs; missing without validation.
@@ -169,6 +171,8 @@ def train(
     tested = _test(trainer, module, data)
     matrix = tested.pop("confusion_matrix")
     tested["confusion_matrix"] = write_confusion(run_dir, matrix) if rank() == 0 else None
+    if rank() == 0:
+        write_predictions(run_dir, module.predicted)
     result["reused"], result["skipped_steps"] = keeper.reused, guard.skipped
     if keeper.best:
         result["best"] = _test_best(module, data, keeper, **trainer_options)
@@ -203,7 +207,7 @@ def _test_best(
 def evaluate(
     module: LongTailModule, data: LongTailDataModule, loggers: list[Logger] | None = None, **trainer_options: Any
 ) -> dict[str, Any]:
-    """Evaluate a model on the test set.
+    """Evaluate a model on the test set; without one nothing is measured, and ``metrics`` is empty.
 
     Args:
         module: the module, with its weights loaded.
@@ -215,7 +219,8 @@ def evaluate(
         ``metrics`` (scalars in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix`` (sparse, or
         None), see :class:`~oponm.metrics.Evaluation`; ``noise_histogram``, see
         :func:`~oponm.training.noise_answers.noise_answers`; and the split they refer to: ``class_names``,
-        ``class_counts``, ``test_counts``, ``split_digest``.
+        ``class_counts``, ``test_counts``, ``split_digest``; and ``cross_validation`` where the test set is a fold. The
+        module's ``predicted`` is then what each image was taken for.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -261,9 +266,26 @@ def make_trainer(
     return trainer_class(callbacks=[OwnSignals(), *callbacks], logger=loggers or False, **made)
 
 
+def _predicted(module: LongTailModule, data: LongTailDataModule) -> Predicted | None:
+    """What each test image was taken for, in the order of the test set; None in all processes but the first."""
+    answers = everyone_says(Answers.joined(module.answers))
+    module.answers = []
+    if rank():
+        return None
+    kind, names = data.test_names()
+    # Process r of n has the images r, r + n, r + 2 n and so on.
+    return Predicted(kind, names, data.class_names, Answers.interleaved(answers))
+
+
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:
-    trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+    if data.test_counts:
+        trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+    else:
+        module.evaluation = unmeasured(data.class_counts)
+    module.predicted = _predicted(module, data) if data.test_counts else None
+    crossed = {} if data.cross_validation is None else {"cross_validation": data.cross_validation}
     return {
+        **crossed,
         "metrics": module.evaluation.scalars,
         "recall": module.evaluation.recall,
         "precision": module.evaluation.precision,

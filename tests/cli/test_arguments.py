@@ -36,3 +36,11 @@ def test_an_empty_path_is_refused(key, value):
     with pytest.raises(InputError, match=f"{key} is empty: name a file or folder"):
         quote_paths(["seed=1", f"{key}={value}"])
     assert quote_paths([f"{key}=.", "~data.root", "data.val="]) == [f"{key}=.", "~data.root", "data.val="]
+
+
+@pytest.mark.parametrize("pattern", [r"(p\d{2,3})_", "(patient[0-9]+)/", "^([^_]+)_", r"(\w+)\\"])
+def test_a_regular_expression_is_taken_as_it_stands(pattern):
+    (argument,) = quote_paths([f"data.groups={pattern}"])
+    assert OverridesParser.create().parse_override(argument).value() == pattern
+    assert quote_paths([argument]) == [argument]
+    assert quote_paths(["data.groups=null"]) == ["data.groups=null"]

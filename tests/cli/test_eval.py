@@ -26,6 +26,15 @@ def result_of(folder: Path, *arguments: str, name: str) -> dict:
     return json.loads((folder / "results" / name / "result.json").read_text())
 
 
+def test_what_each_image_was_taken_for_is_the_run_s_own(folder):
+    result_of(folder, name="again")
+    result_of(folder, "folder=photos/test", name="below")
+    expected = (folder / "run/test_predictions.csv").read_text()
+    assert (folder / "results/again/test_predictions.csv").read_text() == expected
+    assert (folder / "results/below/test_predictions.csv").read_text() == expected.replace("\ntest/", "\n")
+    assert expected.count("\ntest/") == 21
+
+
 MEASURED = ("metrics", "recall", "test_counts", "class_counts", "split_digest")
 
 

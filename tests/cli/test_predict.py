@@ -24,12 +24,16 @@ def test_predictions_add_up_to_the_run_s_confusion_matrix(folder):
     done = predict(folder, "photos/test", "output=out/test.csv", "accelerator=cpu")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((folder / "out/test.csv").open()))
-    assert list(rows[0]) == ["path", "prediction", "probability", *(f"p_{name}" for name in NAMES)]
+    assert list(rows[0]) == ["path", "class", "prediction", "probability", *(f"p_{name}" for name in NAMES)]
     confusion = [[0] * 3 for _ in NAMES]
     for row in rows:
         confusion[NAMES.index(Path(row["path"]).parent.name)][NAMES.index(row["prediction"])] += 1
     assert confusion == confusions(folder / "run")
     assert "21 predictions: out/test.csv" in done.stdout
+    right = sum(row["class"] == row["prediction"] for row in rows)
+    assert f"accuracy {100 * right / 21:.1f} % of 21 images in class folders" in done.stdout
+    told = list(csv.DictReader((folder / "run/test_predictions.csv").open()))
+    assert [(row["class"], row["prediction"]) for row in told] == [(row["class"], row["prediction"]) for row in rows]
 
 
 def test_json_and_files_that_cannot_be_read(folder, tmp_path):

@@ -30,6 +30,8 @@ def test_the_run_directory(trained):
         "metrics.csv",
         "overrides.yaml",
         "confusion_matrix.npz",
+        "split.csv",
+        "test_predictions.csv",
         "result.json",
         "run.log",
     }

@@ -9,6 +9,7 @@ from PIL import Image
 
 from oponm.data.decode import read_image
 from oponm.inference import Predictions, find_images, load_classifier
+from oponm.inference.images import true_classes
 from oponm.inference.predict import write_csv, write_json
 from tests.inference.small import NAMES, checkpoint, photos, save
 
@@ -78,4 +79,26 @@ def test_white_is_that_of_the_training_images(tmp_path):
     predictions = Predictions(trained, [tmp_path / "dark.png", tmp_path / "the_same.png", tmp_path / "beyond.png"])
     one, other = predictions
     assert one.probabilities == other.probabilities
-    assert "holds values up to 9000, but 4095 is white" in predictions.skipped[0]
+    assert "holds values up to 9000, where 4095 is white" in predictions.skipped[0]
+
+
+def test_the_true_class_is_that_of_the_folder(classifier, tmp_path):
+    ants, other = (tmp_path / name for name in ("ants", "other"))
+    for folder in (ants, other):
+        folder.mkdir()
+        for number in range(3):
+            Image.new("RGB", (8, 8), (80 * number, 9, 9)).save(folder / f"{number}.png")
+    paths = [tmp_path, ants, other]
+    truth = true_classes(paths, NAMES)
+    assert {file.parts[len(tmp_path.parts)] for file in truth} == {"ants"}
+    assert set(truth.values()) == {"ants"}
+    predictions = Predictions(classifier, find_images(paths)[0], truth=truth)
+    write_csv(tmp_path / "p.csv", predictions)
+    with (tmp_path / "p.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    known = [row for row in rows if row["class"]]
+    assert len(known) == predictions.told == len(rows) // 2
+    assert predictions.right == sum(row["class"] == row["prediction"] for row in known)
+    write_json(tmp_path / "p.json", Predictions(classifier, find_images(paths)[0], truth=truth))
+    listed = json.loads((tmp_path / "p.json").read_text())["images"]
+    assert [image.get("class", "") for image in listed] == [row["class"] for row in rows]

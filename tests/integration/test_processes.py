@@ -54,11 +54,13 @@ def test_synchronised_they_train_what_one_process_does(tmp_path):
         "trainer.accelerator=cpu",
         "phase_cache=off",
     ]
-    both = {}
+    both, files = {}, {}
     for name, own in {"one": [], "two": ["trainer.devices=2", "trainer.sync_batchnorm=true"]}.items():
         done = oponm("train", *plain, *own, f"output_dir={name}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+        files[name] = [(tmp_path / name / file).read_text() for file in ("split.csv", "test_predictions.csv")]
         both[name] = torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert files["one"] == files["two"]
     assert both["one"].keys() == both["two"].keys()
     assert any("running_var" in key for key in both["one"])
     for key, tensor in both["one"].items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,19 +55,41 @@ class Stream(NamedTuple):
     kept: npt.NDArray[np.int64]
 
 
+class Listed(NamedTuple):
+    """Images by what they are called where they come from.
+
+    Attributes:
+        origins: files, or indices in the source, (N,).
+        labels: (N,), int64.
+    """
+
+    origins: FileNames | npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+
 class Pool(NamedTuple):
     """Labeled images that are decoded on request.
 
     Attributes:
         labels: (M,), int64, in dataset order.
-        read: takes indices into the pool and decodes only these images, all to one size, into memory.
-        stream: for sets too large for memory: takes indices, whether to crop at random for training, and the run's
-            seed, and leaves the images in their files. None where this is not possible.
+        read: takes indices into the pool and decodes these images alone, all to one size, to be kept in memory.
+        stream: the same for sets too large for memory: takes indices, whether to crop at random for training, and the
+            run's seed, and leaves the images where they are. None where this cannot be.
+        origins: the file of each image, or its index in the source, (M,); None where the pool is the source.
     """
 
     labels: npt.NDArray[np.int64]
     read: Callable[[npt.NDArray[np.int64]], Images]
     stream: Callable[[npt.NDArray[np.int64], bool, int], Stream] | None = None
+    origins: FileNames | npt.NDArray[np.int64] | None = None
+
+    def listed(self, wanted: npt.NDArray[np.int64]) -> Listed:
+        """Origins and labels of some images.
+
+        Args:
+            wanted: indices into the pool.
+        """
+        return Listed(wanted if self.origins is None else self.origins[wanted], self.labels[wanted])
 
 
 @dataclass(frozen=True)
@@ -77,21 +99,27 @@ class Source:
     Attributes:
         class_names: names in label order.
         train: images to draw the training set from.
-        test: the test set.
+        test: the test set; None for a set without one.
         val: the validation set, for data sets that define one.
         skipped: filled by ``read`` and ``stream``: files left out because they could not be decoded, with the reason.
         packing: the pack that images are read from; None if they are decoded from files.
         val_origin: origin of ``val``, for results.
         facts: further facts about the images for results, by name.
         pixel_max: the value that is white in images of more than 8 bits; None where there are none.
+        groups: the number of the group of each image of ``train``, (M,); held-out images share no group with those
+            that are kept. None where images are held out one by one.
+        cross_validation: ``folds``, ``fold`` and the ``digest`` of all images that were divided, where ``test`` is a
+            fold of them.
     """
 
     class_names: list[str]
     train: Pool
-    test: Pool
+    test: Pool | None
     val: Pool | None = None
     skipped: list[str] = field(default_factory=list)
     packing: Packing | None = None
     val_origin: str = ""
     facts: dict[str, str] = field(default_factory=dict)
     pixel_max: float | None = None
+    groups: npt.NDArray[np.int64] | None = None
+    cross_validation: dict[str, Any] | None = None

@@ -86,13 +86,14 @@ class DatasetLT(LongTailDataModule):
             if found.max() >= len(names) or found.min() < 0:
                 raise InputError(f"has labels from {found.min()} to {found.max()} for {len(names)} classes", key)
             kept = np.arange(len(found)) if members is None else members
-            return Pool(found[kept], lambda wanted: _read(images, kept[wanted], size, channels, key))
+            return Pool(found[kept], lambda wanted: _read(images, kept[wanted], size, channels, key), origins=kept)
 
         val = None if self._given["val_dataset"] is None else pool("val_dataset")
         if self._given["test_dataset"] is not None:
             train, test = pool("dataset"), pool("test_dataset")
         else:
-            train, test = (pool("dataset", part) for part in stratified_split(labels, self.test_fraction, seed=0))
+            parts = stratified_split(labels, self.test_fraction, seed=self.split_seed or 0)
+            train, test = (pool("dataset", part) for part in parts)
         return Source(names, train, test, val, val_origin="" if val is None else "own dataset")
 
     def order_classes(self, available: list[int]) -> list[int]:

@@ -51,9 +51,12 @@ class DigitsLT(LongTailDataModule):
         images = torch.from_numpy((pixels * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
 
         def pool(members: npt.NDArray[np.int64]) -> Pool:
-            return Pool(labels[members], lambda wanted: Images(images[members[wanted]], np.arange(len(wanted))))
+            def read(wanted: npt.NDArray[np.int64]) -> Images:
+                return Images(images[members[wanted]], np.arange(len(wanted)))
 
-        train, test = stratified_split(labels, self.test_per_class, seed=0)
+            return Pool(labels[members], read, origins=members)
+
+        train, test = stratified_split(labels, self.test_per_class, seed=self.split_seed or 0)
         return Source([str(digit) for digit in range(10)], pool(train), pool(test))
 
 

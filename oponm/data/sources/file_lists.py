@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,18 +46,14 @@ def read_list(path: str | Path, root: str | Path, num_classes: int) -> Part:
         (['1.jpg', '7.jpg'], array([0, 1]))
     """
     path, root = Path(path), Path(root)
-    text, links = read_text(path), _Links(root)
+    text, inside = read_text(path), check_relative(root)
 
     def lines() -> Iterator[tuple[int, int, int]]:
         start = 0
         for number, line in enumerate(io.BytesIO(text), 1):
             try:
                 name, label = _parse(line.decode().removesuffix("\n"), num_classes)
-                if links.leave(name):
-                    raise InputError(
-                        f"{name} leaves {root} through a symbolic link; "
-                        "move the images there, or set data.root to the folder that the link leads to"
-                    )
+                inside(name)
             except InputError as error:
                 raise InputError(f"{path}, line {number}: {error.message}") from error
             encoded = name.encode()
@@ -74,8 +70,7 @@ def _parse(line: str, num_classes: int) -> tuple[str, int]:
     name = name.rstrip()
     if not separator or not _WHOLE_NUMBER.fullmatch(label) or "\\" in name or "\0" in name:
         raise InputError(f"is not '<relative path> <label>': {line[:80]!r}; correct the list")
-    if name.startswith("/") or (".." in name and ".." in name.split("/")):
-        raise InputError(f"{name} leaves the folder of images; paths are relative to it, without '..'")
+    _check_below(name)
     if not 0 <= int(label) < num_classes:
         raise InputError(f"label {label} lies outside [0, {num_classes}); correct the list")
     return name, int(label)
@@ -168,6 +163,39 @@ def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> N
     if missing:
         first = ", ".join(named) + (", ..." if missing > 3 else "")
         raise InputError(f"{missing} of {len(files)} images are missing: {first}; unpack {archive} as {layout}")
+
+
+def check_relative(root: Path) -> Callable[[str], None]:
+    """What checks paths below a folder one by one; it lists each folder that they lie in once.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        A function that raises InputError for a path that leaves ``root``: absolute, through ``..``, or through a
+        symbolic link.
+
+    Example:
+        >>> check_relative(Path())("../other/1.jpg")
+        Traceback (most recent call last):
+        oponm.errors.InputError: ../other/1.jpg leaves the folder of images; paths are relative to it, without '..'
+    """
+    links = _Links(root)
+
+    def check(name: str) -> None:
+        _check_below(name)
+        if links.leave(name):
+            raise InputError(
+                f"{name} leaves {root} through a symbolic link; "
+                "move the images there, or set data.root to the folder that the link leads to"
+            )
+
+    return check
+
+
+def _check_below(name: str) -> None:
+    if name.startswith("/") or (".." in name and ".." in name.split("/")):
+        raise InputError(f"{name} leaves the folder of images; paths are relative to it, without '..'")
 
 
 class _Links:

@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import Unpack
 
-from oponm.data.module import LongTailDataModule
-from oponm.data.options import DataOptions
+from oponm.data.options import FileOptions
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.class_folders import find_splits, list_images, meant_below, subfolders
 from oponm.data.sources.file_names import FileNames
-from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
-from oponm.errors import InputError, check_choice, check_flag, check_int, check_path, check_real
-from oponm.longtail import stratified_split
+from oponm.data.sources.own_files import OwnFilesLT
+from oponm.data.sources.reading import FileReader
+from oponm.errors import InputError, check_flag
 
 log = logging.getLogger(__name__)
 
 
-class ImageFolderLT(LongTailDataModule):
+class ImageFolderLT(OwnFilesLT):
     """Images in class folders, taken as they are or long-tailed on purpose.
 
     One of these, each with the same classes in all its parts:
@@ -28,7 +27,9 @@ class ImageFolderLT(LongTailDataModule):
     * ``root/train/<class>/*``, ``root/val/<class>/*`` and ``root/test/<class>/*``: ``val="split"`` then validates on
       the images of ``val``, all of them, and holds nothing out of ``train``;
     * ``root/train/<class>/*`` with ``root/test/<class>/*`` or with ``root/val/<class>/*``, which is the test set;
-    * ``root/<class>/*``, from which a stratified test set is held out.
+    * ``root/<class>/*``, from which a stratified test set is held out, or of which ``split`` says the parts.
+
+    With ``test_fraction=0`` nothing is held out for testing: ``root/train`` may stand alone; ``root/val`` validates.
 
     ``training``, ``valid``, ``validation``, ``dev`` and ``testing`` are understood too, in any case. What is hidden and
     what systems leave behind (``@eaDir``, ``__MACOSX``) is passed over; links are followed inside ``root``.
@@ -38,16 +39,10 @@ class ImageFolderLT(LongTailDataModule):
     Args:
         root: the folder.
         image_size: side of the square images in pixels; None for the median short side of a sample, 224 at most.
-        test_fraction: share of each class held out where there is no test folder.
-        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
-        pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
-        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
-            Images kept in memory are packed at ``image_size``.
-        pixel_max: the value that is white in images of more than 8 bits (16-bit grey, 32-bit TIFF, floats); None takes
-            it from a sample of the training images, see :func:`~oponm.data.decode.white`.
         nested: True takes ``root/<class>/*`` also where every class folder holds nothing but folders; else that is
             refused as a root one level too high.
-        **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
+        **options: see :class:`~oponm.data.sources.own_files.OwnFilesLT`: ``test_fraction``, ``folds`` and ``fold``,
+            ``groups``, ``split`` and others; and :class:`~oponm.data.LongTailDataModule`.
 
     Example:
         >>> import tempfile
@@ -67,36 +62,28 @@ class ImageFolderLT(LongTailDataModule):
         self,
         root: str | Path,
         image_size: int | None = None,
-        test_fraction: float = 0.2,
-        on_error: str = "raise",
-        pack: str | Path | None = None,
-        pack_size: int | None = 256,
-        pixel_max: float | None = None,
         nested: bool = False,
-        **options: Unpack[DataOptions],
+        **options: Unpack[FileOptions],
     ) -> None:
-        super().__init__(**options)
-        self.root = check_path("root", root)
-        self.image_size = None if image_size is None else check_int("image_size", image_size, minimum=4)
-        self.test_fraction = check_real("test_fraction", test_fraction, 0, 1)
-        if test_fraction in (0, 1):
-            raise InputError(f"must lie between 0 and 1, got {test_fraction}", "test_fraction")
-        self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
-        self.pixel_max = None if pixel_max is None else check_real("pixel_max", pixel_max, 1, 65535)
+        super().__init__(root, image_size, **options)
         self.nested = check_flag("nested", nested)
 
     def load_source(self) -> Source:
         """List the files; nothing but the headers of a sample is read yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
-        reader = FileReader(self.on_error, pack=self.pack, pixel_max=self.pixel_max)
+        reader = self.reader()
         parts, others = find_splits(self.root)
         if not parts:
             return self._split_here(reader)
-        if len(parts) == 1:
-            train = parts["train"].name
-            raise InputError(f"{self.root} has a folder {train} but neither test nor val: add one", "root")
+        if key := "folds" if self.folds is not None else "split" if self.split is not None else None:
+            named = ", ".join(map(_name, parts.values()))
+            raise InputError(
+                f"says which images test, as the folders {named} do: leave it out, or take root/<class>/*", key
+            )
+        if len(parts) == 1 and self.test_fraction:
+            train, remedy = parts["train"].name, "add one, or set data.test_fraction=0 to train without a test set"
+            raise InputError(f"{self.root} has a folder {train} but neither test nor val: {remedy}", "root")
         for folder in others:
             log.warning("%s is not used: beside %s it is no split", folder, ", ".join(map(_name, parts.values())))
         names = _class_names(parts["train"])
@@ -105,7 +92,7 @@ class ImageFolderLT(LongTailDataModule):
         listed = {
             role: self._list_files(folder, names, reader, may_miss=role != "train") for role, folder in parts.items()
         }
-        if "test" not in parts:
+        if "test" not in parts and self.test_fraction:
             log.info("%s: there is no folder test, so %s is the test set", self.root, parts["val"].name)
             listed["test"] = listed.pop("val")
         elif "val" in parts and self.val != "split":
@@ -113,7 +100,9 @@ class ImageFolderLT(LongTailDataModule):
             log.info("%s: the folder %s is not used by data.val=%s, but by data.val=split", *used)
         reader.finish_listing()
         origin = "own folder" if "val" in listed else ""
-        return reader.source(names, self.image_size, listed["train"], listed["test"], listed.get("val"), origin)
+        test, val = listed.get("test"), listed.get("val")
+        source = reader.source(names, self.image_size, listed["train"], test, val, origin)
+        return self.with_groups(source, listed)
 
     def _compare(self, names: list[str], train: Path, folder: Path, role: str) -> None:
         """Refuse a split of other classes; some may be missing where ``on_missing_class`` allows it."""
@@ -135,12 +124,9 @@ class ImageFolderLT(LongTailDataModule):
                 "root",
             )
         names = _class_names(self.root)
-        files, labels = self._list_files(self.root, names, reader)
+        images = self._list_files(self.root, names, reader)
         reader.finish_listing()
-        self._check_share(names, np.bincount(labels).tolist())
-        kept, out = stratified_split(labels, self.test_fraction, seed=0)
-        train, test = (Part(files[part], labels[part]) for part in (kept, out))
-        return reader.source(names, self.image_size, train, test)
+        return self.divide(reader, names, images)
 
     def _list_files(self, folder: Path, names: list[str], reader: FileReader, may_miss: bool = False) -> Part:
         files: list[Path] = []
@@ -155,20 +141,6 @@ class ImageFolderLT(LongTailDataModule):
             files += images
             labels += [label] * len(images)
         return Part(FileNames.of(files), np.array(labels, dtype=np.int64))
-
-    def order_classes(self, available: list[int]) -> list[int]:
-        """Classes from head to tail: most to fewest images, so that a skewed folder keeps its head."""
-        return sorted(range(len(available)), key=lambda label: (-available[label], label))
-
-    def _check_share(self, names: list[str], counts: list[int]) -> None:
-        for name, count in zip(names, counts, strict=True):
-            if count < 2:
-                raise InputError(f"{self.root / name}: holds a single image; testing needs at least one more")
-            if round(self.test_fraction * count) >= count:
-                raise InputError(
-                    f"of {self.test_fraction} leaves class {name} with {count} images nothing to train on: lower it",
-                    "test_fraction",
-                )
 
 
 def _class_names(folder: Path, least: int = 2) -> list[str]:

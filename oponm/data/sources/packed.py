@@ -16,6 +16,7 @@ from oponm.data.memory import room_for
 from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
 from oponm.data.sources.base import Files, Images, Part, Pool, Stream
+from oponm.data.sources.file_names import FileNames
 from oponm.data.sources.pack import Pack
 from oponm.data.sources.prepare import Packing
 from oponm.data.stream import StreamedImages
@@ -141,4 +142,4 @@ def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., N
         cropped = packing.recipe.cropped
         return Stream(PackedImages(packing.pack, rows, files, targets, size, training, seed, cropped), kept)
 
-    return Pool(part.labels, read, stream)
+    return Pool(part.labels, read, stream, FileNames.of(part.files))

@@ -104,7 +104,7 @@ class FileReader:
         class_names: list[str],
         size: int | None,
         train: Part,
-        test: Part,
+        test: Part | None,
         val: Part | None = None,
         val_origin: str = "",
     ) -> Source:
@@ -114,7 +114,7 @@ class FileReader:
             class_names: names in label order.
             size: side in pixels; None takes the median short side of a sample, see :mod:`oponm.data.sources.sample`.
             train: images to draw the training set from.
-            test: the test set.
+            test: the test set; None for a set without one.
             val: the validation set, for data sets that define one.
             val_origin: origin of ``val``; see :attr:`oponm.data.sources.base.Source.val_origin`.
 
@@ -144,7 +144,7 @@ class FileReader:
             name: packed_pool(packing, part, size, self.refuse) if packing else self._pool(part, size, name)
             for name, part in parts.items()
         }
-        val_pool, test_pool = pools.get("validation"), pools["test"]
+        val_pool, test_pool = pools.get("validation"), pools.get("test")
         return Source(
             *(class_names, pools["training"], test_pool, val_pool, self.skipped, packing, val_origin, facts),
             pixel_max=self.pixel_max,
@@ -176,7 +176,7 @@ class FileReader:
 
         # A file that is left out changes the split and must be known before the first batch: "skip" allows no stream.
         streamed = self.decode is read_image and self.on_error == "raise"
-        return Pool(part.labels, read, stream if streamed else None)
+        return Pool(part.labels, read, stream if streamed else None, FileNames.of(part.files))
 
     def read(self, files: Files, size: int, title: str) -> Images:
         """Decode files to one size.

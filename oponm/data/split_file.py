@@ -1,0 +1,129 @@
+"""``split.csv``: which image is in which part."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from oponm.data.sources.base import Listed
+from oponm.data.sources.file_names import FileNames
+from oponm.errors import InputError
+from oponm.run_files import SPLIT_FILE, whole_csv
+
+PARTS = ("train", "val", "test")
+UNUSED = "none"
+
+
+def write_split(folder: Path, data: Any) -> None:
+    """Write ``split.csv``, whole or not at all: ``path`` or ``index``, ``class``, ``part``, a row an image.
+
+    Parts are ``train``, ``val`` and ``test``, and ``none`` for images that are in no part: not drawn, or left out.
+
+    Args:
+        folder: of the run; must exist.
+        data: a data module, set up.
+
+    Example:
+        >>> import tempfile
+        >>> from oponm.data import DigitsLT
+        >>> data, folder = DigitsLT(imbalance_ratio=50), Path(tempfile.mkdtemp())
+        >>> data.setup()
+        >>> write_split(folder, data)
+        >>> lines = (folder / "split.csv").read_text().split()
+        >>> lines[0], sum(line.endswith(",test") for line in lines)
+        ('index,class,part', 500)
+    """
+    listed = [(part, each) for part, several in data.listed.items() for each in several]
+    with whole_csv(folder / SPLIT_FILE) as writer:
+        writer.writerow([kind_of_names(each for _, each in listed), "class", "part"])
+        for part, each in listed:
+            for name, label in zip(image_names([each], root_of(data)), each.labels.tolist(), strict=True):
+                writer.writerow([name, data.class_names[label], part])
+
+
+def read_split(file: Path) -> dict[str, str]:
+    r"""The part of each image that a ``split.csv`` names, by its path.
+
+    Args:
+        file: CSV with the columns ``path`` and ``part``, and any others.
+
+    Raises:
+        InputError: naming the file and the line, for what it lacks, an unknown part, or a path that it has twice.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "split.csv")
+        >>> _ = file.write_text("path,part\ncat/1.jpg,train\ncat/2.jpg,test\n")
+        >>> read_split(file)
+        {'cat/1.jpg': 'train', 'cat/2.jpg': 'test'}
+    """
+    parts: dict[str, str] = {}
+    for line, row in read_rows(file, ("path", "part"), "split"):
+        if row["part"] not in (*PARTS, UNUSED):
+            raise InputError(f"{file}, line {line}: part must be train, val, test or none, got {row['part']!r}")
+        if row["path"] in parts:
+            raise InputError(f"{file}, line {line}: names {row['path']} a second time; remove one of the lines")
+        parts[row["path"]] = row["part"]
+    return parts
+
+
+def read_rows(file: Path, columns: Iterable[str], key: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with a header, each with its line.
+
+    Args:
+        file: UTF-8.
+        columns: that it must have.
+        key: of the setting that names the file.
+
+    Raises:
+        InputError: naming the file, if it cannot be read, or lacks a column.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+            reader = csv.DictReader(opened, restval="")
+            found = reader.fieldnames or []
+            if missing := [column for column in columns if column not in found]:
+                has = ", ".join(found) or "nothing"
+                raise InputError(f"{file} has no column {missing[0]}, but {has}: the first line names them", key)
+            for row in reader:
+                yield reader.line_num, {name: value for name, value in row.items() if name is not None}
+    except (OSError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file} cannot be read ({reason}): name a CSV file", key) from error
+
+
+def kind_of_names(listed: Iterable[Listed]) -> str:
+    """What a column of names is called: ``"path"``, or ``"index"`` for images that are not in files."""
+    return "path" if any(isinstance(each.origins, FileNames) for each in listed) else "index"
+
+
+def root_of(data: Any) -> Path | None:
+    """The folder that the paths of a data module's images are relative to; None where it has none."""
+    root = getattr(data, "root", None)
+    return None if root is None else Path(root)
+
+
+def image_names(listed: Iterable[Listed], root: Path | None) -> list[str]:
+    """Paths relative to a folder, or indices, as text.
+
+    Args:
+        listed: images.
+        root: the folder; a path that does not lie below it stays as it is.
+
+    Example:
+        >>> import numpy as np
+        >>> files = FileNames.of([Path("photos/cat/1.jpg")])
+        >>> image_names([Listed(files, np.zeros(1))], Path("photos"))
+        ['cat/1.jpg']
+    """
+    above = "" if root is None or str(root) == "." else str(root).rstrip(os.sep) + os.sep
+    names: list[str] = []
+    for each in listed:
+        if isinstance(each.origins, FileNames):
+            names += [name.removeprefix(above) for name in each.origins.strings()]
+        else:
+            names += map(str, each.origins.tolist())
+    return names

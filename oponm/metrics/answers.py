@@ -1,0 +1,128 @@
+"""What each image of a test set was taken for, and the file of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from oponm.run_files import PREDICTIONS_FILE, whole_csv
+
+MOST_WRITTEN = 1000  # classes; of more, the likeliest are kept
+LIKELIEST = 5
+DIGITS = 6
+
+
+class Answers(NamedTuple):
+    """What a network says of some images.
+
+    Attributes:
+        targets: true classes, (N,).
+        predicted: classes, (N,).
+        probabilities: (N, K) of each class; for more than 1,000 classes (N, 5), of the five likeliest.
+        classes: which classes ``probabilities`` are of, (N, 5); (N, 0) where they are of each.
+    """
+
+    targets: Tensor
+    predicted: Tensor
+    probabilities: Tensor
+    classes: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, targets: Tensor) -> Answers:
+        """Keep the answers of a batch in the CPU's memory.
+
+        Args:
+            logits: (N, K).
+            targets: (N,).
+
+        Example:
+            >>> answers = Answers.of(torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([1]))
+            >>> answers.predicted.tolist(), answers.probabilities.shape
+            ([2], torch.Size([1, 3]))
+        """
+        probabilities = logits.detach().float().softmax(1)
+        classes = targets.new_zeros(len(targets), 0)
+        if logits.shape[1] > MOST_WRITTEN:
+            probabilities, classes = probabilities.topk(LIKELIEST, 1)
+        return cls(*(part.cpu() for part in (targets, logits.argmax(1), probabilities, classes)))
+
+    @classmethod
+    def joined(cls, batches: Sequence[Answers]) -> Answers | None:
+        """Those of several batches, in order; None of none."""
+        return cls(*map(torch.cat, zip(*batches, strict=True))) if batches else None
+
+    @classmethod
+    def interleaved(cls, processes: Sequence[Answers | None]) -> Answers:
+        """Those of several processes, of which the r-th of n has the images r, r + n, r + 2 n and so on.
+
+        Args:
+            processes: by rank; None of one without images.
+
+        Example:
+            >>> first, second = (Answers.of(torch.eye(3)[ranks], torch.tensor(ranks)) for ranks in ([0, 2], [1]))
+            >>> Answers.interleaved([first, second]).targets.tolist()
+            [0, 1, 2]
+        """
+        told = {rank: answers for rank, answers in enumerate(processes) if answers is not None}
+        places = [torch.arange(len(own.targets)) * len(processes) + rank for rank, own in told.items()]
+        order = torch.cat(places).argsort()
+        return cls(*(torch.cat(parts)[order] for parts in zip(*told.values(), strict=True)))
+
+
+class Predicted(NamedTuple):
+    """The answers for a test set, in its order.
+
+    Attributes:
+        kind: what ``names`` are: ``"path"`` or ``"index"``.
+        names: of the images; where fewer were tested, of the first ones.
+        class_names: by label.
+        answers: for the images.
+    """
+
+    kind: str
+    names: Sequence[str]
+    class_names: Sequence[str]
+    answers: Answers
+
+
+def write_predictions(folder: Path, predicted: Predicted | None) -> str | None:
+    """Write ``test_predictions.csv``, whole or not at all; a row an image, in the order of the test set.
+
+    Columns: ``path`` or ``index``, ``class`` (the true one), ``prediction``, and ``p_<class>`` for each class; for more
+    than 1,000 classes ``class_1, p_1`` to ``class_5, p_5``, the likeliest first.
+
+    Args:
+        folder: of the result; must exist.
+        predicted: None writes nothing, and removes a file of before.
+
+    Returns:
+        The name of the file, or None.
+
+    Example:
+        >>> import tempfile
+        >>> folder, answers = Path(tempfile.mkdtemp()), Answers.of(torch.tensor([[0.0, 9.0]]), torch.tensor([0]))
+        >>> _ = write_predictions(folder, Predicted("path", ["cat/1.jpg"], ["cat", "dog"], answers))
+        >>> print((folder / "test_predictions.csv").read_text().strip())
+        path,class,prediction,p_cat,p_dog
+        cat/1.jpg,cat,dog,0.000123,0.999877
+    """
+    path = folder / PREDICTIONS_FILE
+    if predicted is None:
+        path.unlink(missing_ok=True)
+        return None
+    kind, images, names, answers = predicted
+    likeliest = answers.classes.shape[1]
+    ranked = [column for place in range(1, likeliest + 1) for column in (f"class_{place}", f"p_{place}")]
+    with whole_csv(path) as writer:
+        writer.writerow([kind, "class", "prediction", *(ranked or [f"p_{name}" for name in names])])
+        for image, target, label, row, classes in zip(images, *answers, strict=False):
+            told = [round(value, DIGITS) for value in row.tolist()]
+            if likeliest:
+                pairs = zip(classes.tolist(), told, strict=True)
+                told = [cell for found, value in pairs for cell in (names[found], value)]
+            writer.writerow([image, names[int(target)], names[int(label)], *told])
+    return path.name

@@ -1,0 +1,107 @@
+"""Runs on a user's own images: who is in which part, and what each test image was taken for."""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+
+import pytest
+
+from oponm.data import DigitsLT, ImageFolderLT, TableLT
+from oponm.errors import InputError
+from oponm.logging import TensorBoardLogger
+from oponm.report import read_report
+from oponm.report.notes import notes
+from oponm.training import Run, fit
+from tests.data.sources.test_image_folder import fill
+
+COUNTS = {"cat": 12, "dog": 9}
+
+
+def rows(file) -> list[dict[str, str]]:
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def train(data, folder, **options) -> Run:
+    return fit(data, method="erm", max_epochs=1, output_dir=folder, accelerator="cpu", **options)
+
+
+def test_each_test_image_stands_in_a_file_in_the_order_of_the_test_set(tmp_path):
+    run = train(ImageFolderLT(fill(tmp_path / "photos", COUNTS)), tmp_path / "run")
+    told = rows(tmp_path / "run/test_predictions.csv")
+    tested = [row["path"] for row in rows(tmp_path / "run/split.csv") if row["part"] == "test"]
+    assert [row["path"] for row in told] == tested
+    assert all(row["path"].startswith(f"{row['class']}/") for row in told)
+    right = sum(row["class"] == row["prediction"] for row in told)
+    assert round(right / len(told), 6) == run.metrics["accuracy"]
+
+
+def test_a_run_that_resumes_leaves_the_split_alone(tmp_path):
+    data = DigitsLT(imbalance_ratio=50)
+    train(data, tmp_path)
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "split.csv").write_text("mine\n")
+    train(data, tmp_path, resume=True)
+    assert (tmp_path / "split.csv").read_text() == "mine\n"
+
+
+def test_what_cannot_be_used_leaves_no_split(tmp_path):
+    with pytest.raises(InputError):
+        train(ImageFolderLT(fill(tmp_path / "photos", COUNTS), folds=50, fold=1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("val", ["none", "split"])
+def test_without_a_test_set_there_are_no_test_figures(tmp_path, val):
+    data = ImageFolderLT(fill(tmp_path / "photos", COUNTS), test_fraction=0, val=val)
+    logger = TensorBoardLogger(tmp_path / "logs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        run = train(data, tmp_path / "run", loggers=logger)
+    assert (run.metrics, run.recall, run.result["test_counts"]) == ({}, [None, None], [])
+    assert run.result["data_facts"]["test"] == "no test set"
+    assert "no test set" in repr(run)
+    assert not (tmp_path / "run/test_predictions.csv").exists()
+    assert not (tmp_path / "run/confusion_matrix.npz").exists()
+    with pytest.raises(InputError, match="no test set") as error:
+        run.evaluate(accelerator="cpu")
+    assert error.value.key == "split"
+    assert run.evaluate(split="train", accelerator="cpu")["metrics"]
+    report = read_report([tmp_path / "run"])
+    assert any(note.startswith("no test set, no test figures: erm") for note in notes(report.groups))
+    report.write(tmp_path / "report")
+
+
+def test_a_run_resumes_on_the_same_fold_only(tmp_path):
+    root = fill(tmp_path / "photos", COUNTS)
+    result = train(ImageFolderLT(root, folds=3, fold=0), tmp_path / "run").result
+    assert result["cross_validation"]["fold"] == 0
+    with pytest.raises(InputError, match="fold"):
+        train(ImageFolderLT(root, folds=3, fold=1), tmp_path / "run", resume=True)
+
+
+def test_a_report_pools_the_folds_of_a_setting(tmp_path):
+    root = fill(tmp_path / "photos", COUNTS)
+    for seed in (0, 1):
+        for fold in range(3):
+            train(ImageFolderLT(root, folds=3, fold=fold), tmp_path / f"{seed}-{fold}", seed=seed)
+    (group,) = read_report([tmp_path / f"0-{fold}" for fold in range(3)]).groups
+    assert (group.name, group.folds, len(group.runs)) == ("erm", "3 folds", 3)
+    (partial,) = read_report([tmp_path / f"0-{fold}" for fold in range(2)]).groups
+    assert partial.folds == "2 of 3 folds"
+    (both,) = read_report([tmp_path / f"{seed}-{fold}" for seed in (0, 1) for fold in range(3)]).groups
+    assert (both.folds, len(both.by_seed("accuracy"))) == ("3 folds, 2 seeds", 6)
+    fill(root, {"emu": 3})
+    train(ImageFolderLT(root, folds=3, fold=0), tmp_path / "other")
+    assert len(read_report([tmp_path / "0-0", tmp_path / "other"]).groups) == 2
+
+
+def test_a_table_in_memory_trains(tmp_path):
+    root = fill(tmp_path / "photos", COUNTS)
+    table = [{"path": str(file.relative_to(root)), "label": file.parent.name} for file in sorted(root.rglob("*.png"))]
+    run = train(TableLT(table, root), tmp_path / "run")
+    folder = train(ImageFolderLT(root), tmp_path / "folder")
+    assert run.metrics == folder.metrics
+    assert json.loads((tmp_path / "run/result.json").read_text())["choices"]["data"] == "table"
