@@ -25,6 +25,9 @@ def check_optimized(config: DictConfig) -> None:
         InputError: if ``optimized_metric`` names no figure of the validation set; or if a sweeper other than Hydra's
             basic one needs it, and there is no validation set.
     """
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.RUN and not hydra.sweeper["_target_"].endswith(_EVERY[0]):
+        raise InputError("is for sweeps: add -m", "hydra/sweeper")
     name = config.get(KEY)
     if name is not None and not (isinstance(name, str) and name.startswith("val/")):
         raise InputError(f"must be a figure of the validation set, such as val/balanced_accuracy, got {name!r}", KEY)

@@ -35,6 +35,9 @@ def run(arguments: list[str]) -> None:
     for argument in arguments:
         check_path("a folder's name", argument)
     options = parser.parse_args(arguments)
+    for folder in options.folders:
+        if "=" in folder.name and not folder.exists():
+            raise InputError("is no setting of oponm report: its options are --baseline and --output", str(folder))
 
     from oponm.report import notes, read_report, report_tables, terminal
 

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from oponm.errors import InputError
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
 from oponm.report.settings import settings_of
@@ -35,12 +36,23 @@ def published_lines(file: Path) -> list[dict[str, str]]:
     Args:
         file: file of the table.
 
+    Raises:
+        InputError: for a value that is no number.
+
     Example:
         >>> {line["source"] for line in published_lines(FILE)} == {"paper", "reproduction", "authors"}
         True
     """
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
+    with file.open(encoding="utf-8", newline="") as rows:
+        lines = list(csv.DictReader(rows))
+    for number, line in enumerate(lines, start=2):
+        try:
+            numbers = [float(value) for value in str(line["value"]).split()]
+        except ValueError:
+            numbers = []
+        if not numbers:
+            raise InputError(f"{file}, line {number}: value must be numbers, got {line['value']!r}")
+    return lines
 
 
 def published_of(run: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -150,9 +150,10 @@ def train(
         try:
             trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None)
         except Exception as error:
-            if keeper.begun or isinstance(error, InputError) or not _of_lightning(error):
+            refusing = "callbacks" if _in_file_of(error, "pytorch_lightning/callbacks/") else "trainer"
+            if isinstance(error, InputError) or not _of_lightning(error) or (keeper.begun and refusing == "trainer"):
                 raise
-            raise InputError(f"cannot be used: {' '.join(str(error).split())}", "trainer") from error
+            raise InputError(f"cannot be used: {' '.join(str(error).split())}", refusing) from error
         if not keeper.begun:  # training was over already
             begin()
         if not keeper.ended:
@@ -183,8 +184,12 @@ def _of_lightning(error: Exception) -> bool:
     """Whether an error is Lightning's refusal of a setting."""
     if isinstance(error, MisconfigurationException):
         return True
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, TypeError | ValueError | RuntimeError) and "pytorch_lightning" in frames[-1].filename
+    return isinstance(error, TypeError | ValueError | RuntimeError) and _in_file_of(error, "pytorch_lightning")
+
+
+def _in_file_of(error: Exception, part: str) -> bool:
+    """Whether a file with a part in its path raised an error."""
+    return part in Path(traceback.extract_tb(error.__traceback__)[-1].filename).as_posix()
 
 
 def _test_best(

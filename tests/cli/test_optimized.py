@@ -83,6 +83,14 @@ def test_a_figure_that_was_not_measured_is_named(folder):
     assert "val/balanced_accuracy" in done.stderr
 
 
+def test_a_sweeper_without_a_sweep_is_refused(tmp_path):
+    done = oponm(
+        "train", *QUICK, "hydra/sweeper=rows", 'hydra.sweeper.rows=["method=erm"]', "output_dir=run", cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (2, "oponm: hydra/sweeper is for sweeps: add -m\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_hydra_s_own_sweeper_asks_for_none(tmp_path):
     done = oponm("train", "-m", *QUICK, "seed=0", "output_dir=sweep", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

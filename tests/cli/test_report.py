@@ -72,6 +72,7 @@ def test_a_report_may_be_made_again(sweep):
         (["sweep", "--baseline"], ["--baseline"]),
         (["sweep", "--baseline", "opne"], ["baseline", "drs, open", "'opne'"]),
         (["nowhere"], ["nowhere", "no such folder"]),
+        (["baseline=drs"], ["baseline=drs", "no setting of oponm report", "--baseline"]),
         ([""], ["a folder's name is empty"]),
         (["empty"], ["no finished training run below empty"]),
         (["sweep", "--output", "sweep/drs-0/result.json"], ["sweep/drs-0/result.json"]),

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from oponm.configs import groups as config_groups
+from oponm.errors import InputError
 from oponm.report import compare, difference_table, group_runs, latex, markdown, notes, read_report, report_tables
 from oponm.report.published import FILE, published_difference, published_figures, published_lines, published_of
 from oponm.report.settings import result_settings
@@ -156,6 +157,13 @@ def test_every_line_is_of_a_run_of_a_sweep(joined):
     lone = [command for command, lines in joined.items() if not lines]
     # Readings that nobody published, and two methods of which the lead alone was.
     assert all("norm.noise_grad" in command or command.endswith("method=drs") for command in lone)
+
+
+def test_a_value_that_is_no_number_is_named_by_its_line(tmp_path):
+    file = tmp_path / "published.csv"
+    file.write_text("source,figure,value\npaper,accuracy,84.6\npaper,accuracy,much\n")
+    with pytest.raises(InputError, match=r"published.csv, line 3: value must be numbers, got 'much'"):
+        published_lines(file)
 
 
 def test_a_figure_stands_once_for_each_source(joined):

@@ -251,6 +251,12 @@ def test_callbacks_that_contradict_the_settings_are_refused(callback, words):
         check_callbacks([callback])
 
 
+def test_a_figure_that_lightnings_own_callback_does_not_find_is_one_line(tmp_path):
+    missing = callbacks.EarlyStopping("nonsense", check_on_train_epoch_end=True)
+    with pytest.raises(InputError, match="callbacks cannot be used: Early stopping conditioned on metric `nonsense`"):
+        fit(DigitsLT(), method="erm", max_epochs=1, callbacks=[missing])
+
+
 def test_one_callback_stands_for_a_list_and_a_thing_that_is_none_is_refused(tmp_path):
     seen = Seen()
     fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=seen)

@@ -314,7 +314,8 @@ def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
     for callback in callbacks:
         name = type(callback).__name__
         if not isinstance(callback, pl.Callback):
-            raise InputError(f"must be Lightning's, got {callback!r}", "callbacks")
+            remedy = "give objects such as oponm.training.callbacks.ExponentialAverage()"
+            raise InputError(f"must be Lightning's, got {callback!r}: {remedy}", "callbacks")
         for kind, (does, remedy) in _CONTRADICT.items():
             if isinstance(callback, kind):
                 raise InputError(f"hold {name}, which {does}: {remedy}", "callbacks")
