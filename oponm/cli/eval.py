@@ -52,6 +52,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.training.loggers import open_loggers
     from oponm.training.options import trainer_options
     from oponm.training.quiet import quiet
+    from oponm.training.resolve import resolve
     from oponm.training.result import environment, write_json
     from oponm.training.run import own_folder
     from oponm.training.run_folder import begin
@@ -62,6 +63,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         check_choice("split", config.split, SPLITS)
         if not check_flag("trust", config.trust):
             check_targets(config)
+        resolve(config)
         identity = identify(config, recorded)
         if config.folder is None:
             module, data = _of_run(config)

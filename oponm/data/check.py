@@ -80,7 +80,8 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
     """
     ratio = max(data.class_counts) / min(data.class_counts)
     channels, height, width = data.image_shape
-    colours = f"mean {_numbers(data.statistics.mean)}, std {_numbers(data.statistics.std)} ({data.statistics_name})"
+    mean, std = _numbers(data.statistics.mean), _numbers(data.statistics.std)
+    colours = f"mean {mean}, std {std} ({data.facts['normalised by']})"
     return [
         f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
         f"split digest {data.digest}",

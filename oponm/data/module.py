@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -29,7 +29,7 @@ from oponm.data.pipeline import DevicePipeline
 from oponm.data.sources.base import Source
 from oponm.data.split import VALIDATIONS, check_draw, check_seed, describe_validation, draw_tail, hold_out
 from oponm.data.split_file import image_names, kind_of_names, root_of
-from oponm.data.statistics import PUBLISHED, Statistics, published_statistics
+from oponm.data.statistics import Statistics, check_statistics, chosen_statistics
 from oponm.data.stream import StreamedImages
 from oponm.errors import InputError, check_choice, check_int
 from oponm.longtail import split_digest
@@ -72,8 +72,9 @@ class LongTailDataModule(ImageDataModule):
         on_missing_class: reaction to a class without test or validation images: ``"raise"`` refuses it; ``"warn"``
             names it, and means over classes leave it out.
         statistics: for normalization: ``"own"``, those of the drawn training images; or published ones by name,
-            ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, for networks pretrained with them. Noise has
-            the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are from the
+            ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, or their values, for networks pretrained with them:
+            :class:`~oponm.data.statistics.Statistics`, or ``mean`` and ``std`` in [0, 1], one value per channel. Noise
+            has the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are from the
             center squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. The choice is logged.
         in_memory: keep all images decoded in the device's memory; False decodes the files of each batch again, with a
             random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
@@ -103,7 +104,7 @@ class LongTailDataModule(ImageDataModule):
         val_size: int | float = 0.1,
         on_duplicate: str = "warn",
         on_missing_class: str = "raise",
-        statistics: str = "own",
+        statistics: str | Statistics | Mapping[str, Sequence[float]] = "own",
         in_memory: bool = True,
         num_workers: int = 0,
         augmentation: str | Callable[[tuple[int, int]], nn.Module] = no_augmentation,
@@ -126,7 +127,7 @@ class LongTailDataModule(ImageDataModule):
         self.val_size = check_held_out("val_size", val_size)
         self.on_duplicate = check_choice("on_duplicate", on_duplicate, ON_DUPLICATE)
         self.on_missing_class = check_choice("on_missing_class", on_missing_class, ON_MISSING_CLASS)
-        self.statistics_name = check_choice("statistics", statistics, ("own", *PUBLISHED))
+        self.statistics_choice = check_statistics(statistics)
         if in_memory and num_workers:
             raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
         self.make_augmentation, self.make_noise = chosen("augmentation", augmentation), chosen("noise", noise)
@@ -195,13 +196,14 @@ class LongTailDataModule(ImageDataModule):
         self.val_counts = [] if validates is None else count_images(validates.targets, names, "validation", may_miss)
         self.digest, self.content_digest = split_digest(drawn), self.train_set.digest()
         self.image_shape = image_shape(self.train_set)
-        name, own = self.statistics_name, measured_on(self.train_set)
-        self.statistics = self.own_statistics() if name == "own" else published_statistics(name, self.image_shape)
+        choice, own = self.statistics_choice, measured_on(self.train_set)
+        self.statistics = self.own_statistics() if choice == "own" else chosen_statistics(choice, self.image_shape)
         self.pipeline = self._pipeline()
         self.facts = source.facts | {"validation": describe_validation(source, self.val), "duplicates": duplicates}
         self.facts |= missing_classes({"test": self.test_counts, "validation": self.val_counts}, names)
         self.facts |= {"test": "no test set"} if tests is None else {}
-        self.facts["normalised by"] = own if name == "own" else f"published {name}"
+        published = f"published {choice}" if isinstance(choice, str) else "given"
+        self.facts["normalised by"] = own if choice == "own" else published
         log.info(
             "training set: %d images of %d classes, %d to %d a class, draw %s, digest %s",
             *(len(self.train_set), len(self.class_names), max(self.class_counts), min(self.class_counts)),
@@ -264,7 +266,7 @@ class LongTailDataModule(ImageDataModule):
         """
         if statistics != self.statistics:
             log.warning("normalized as in training, by %s; the images now have %s", statistics, self.statistics)
-        if self.statistics_name == "own":
+        if self.statistics_choice == "own":
             self._own_statistics = statistics
         self.statistics = statistics
         self.pipeline = self._pipeline()

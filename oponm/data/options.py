@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 from typing_extensions import TypedDict
 
 from oponm.data.noise import NoiseFactory
+from oponm.data.statistics import Statistics
 
 
 class DataOptions(TypedDict, total=False):
@@ -25,7 +26,7 @@ class DataOptions(TypedDict, total=False):
     val_size: int | float
     on_duplicate: str
     on_missing_class: str
-    statistics: str
+    statistics: str | Statistics | Mapping[str, Sequence[float]]
     in_memory: bool
     num_workers: int
     augmentation: str | Callable[[tuple[int, int]], nn.Module]

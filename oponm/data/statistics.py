@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from oponm.errors import InputError
+from oponm.errors import InputError, check_choice, check_real
 
 CHUNK = 4_000_000
 SAMPLE = 10_000  # number of images for the statistics of sets too large for memory
@@ -34,23 +34,57 @@ PUBLISHED = {
 }
 
 
-def published_statistics(name: str, image_shape: Sequence[int]) -> Statistics:
-    """Published statistics that pretrained networks were trained with.
+def check_statistics(value: Any) -> str | Statistics:
+    """Return the choice of statistics that a setting makes.
 
     Args:
-        name: a key of :data:`PUBLISHED`.
+        value: ``"own"``, a key of :data:`PUBLISHED`, or values: :class:`Statistics`, or a mapping with ``mean`` and
+            ``std``, each a list of one value per channel.
+
+    Returns:
+        The name, or the values.
+
+    Raises:
+        InputError: if it is none of these.
+
+    Example:
+        >>> check_statistics("own"), check_statistics({"mean": [0.5], "std": [0.25]})
+        ('own', Statistics(mean=(0.5,), std=(0.25,)))
+    """
+    given = value._asdict() if isinstance(value, Statistics) else value
+    if not isinstance(given, Mapping):
+        return check_choice("statistics", given, ("own", *PUBLISHED))
+    if set(given) != {"mean", "std"}:
+        raise InputError(f"must have mean and std, got {', '.join(map(str, given)) or 'neither'}", "statistics")
+    numbers = {}
+    for name, low in (("mean", 0), ("std", 1e-6)):
+        listed = given[name] if isinstance(given[name], Sequence) else [given[name]]
+        numbers[name] = tuple(check_real("statistics", each, low, 1) for each in listed)
+    if len(numbers["mean"]) != len(numbers["std"]):
+        raise InputError("must have as many values of mean as of std, one per channel", "statistics")
+    return Statistics(**numbers)
+
+
+def chosen_statistics(choice: str | Statistics, image_shape: Sequence[int]) -> Statistics:
+    """Published or given statistics, such as those that a pretrained network was trained with.
+
+    Args:
+        choice: a key of :data:`PUBLISHED`, or values.
         image_shape: (C, H, W) of the images.
 
     Raises:
-        InputError: if the images do not have three channels.
+        InputError: if the images have another number of channels.
 
     Example:
-        >>> published_statistics("imagenet", (3, 224, 224)).mean
+        >>> chosen_statistics("imagenet", (3, 224, 224)).mean
         (0.485, 0.456, 0.406)
     """
-    if image_shape[0] != 3:
-        raise InputError(f"of {name} are for color images: take own", "statistics")
-    return PUBLISHED[name]
+    statistics = PUBLISHED[choice] if isinstance(choice, str) else choice
+    if len(statistics.mean) != image_shape[0]:
+        raise InputError(
+            f"are for {len(statistics.mean)} channels, and images have {image_shape[0]}: take own", "statistics"
+        )
+    return statistics
 
 
 def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:

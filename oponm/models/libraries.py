@@ -6,11 +6,13 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from http.client import HTTPException
 from typing import Any
 
 from torch import nn
 
 from oponm.errors import InputError
+from oponm.models.classifier import find_linear_classifier
 
 _CLIENT = "huggingface_hub"
 _AUXILIARY = ("googlenet", "inception_v3")  # in training they also return the logits of side branches
@@ -55,53 +57,69 @@ def timm_model(
             )
     except Exception as error:  # an error of timm, the network, the hub or its HTTP client
         if pretrained and not isinstance(error, TypeError):
-            raise InputError(
-                f"weights of {name} cannot be had ({_reason(error)}); without a connection, set "
-                "pretrained=false and give their file as weights",
-                "pretrained",
-            ) from error
+            raise InputError(_no_weights(name, error), "pretrained") from error
         raise InputError(f"{name} cannot be made with these options ({_reason(error)})", "name") from error
     return use_small_stem(model) if small_stem else model
 
 
 def torchvision_model(
-    name: str, num_classes: int, in_channels: int = 3, small_stem: bool = False, **options: Any
+    name: str,
+    num_classes: int,
+    in_channels: int = 3,
+    small_stem: bool = False,
+    pretrained: bool = False,
+    **options: Any,
 ) -> nn.Module:
-    """Make a classification network of torchvision, with random weights.
+    """Make a classification network of torchvision.
 
-    The weights that torchvision publishes are plain state dicts: download one and give the file to
-    :func:`~oponm.models.load_initial_weights`. With other than 3 color channels the first convolution is replaced
-    (He initialization). GoogLeNet and Inception are made without their side branches.
+    With other than 3 color channels the first convolution is replaced: by He initialization, or for ``pretrained`` by
+    the published weights, summed or repeated over the channels as timm does. GoogLeNet and Inception are made without
+    their side branches.
 
     Args:
         name: a name in ``torchvision.models.list_models(torchvision.models)``.
         num_classes: number of outputs.
         in_channels: color channels of the images.
         small_stem: whether to adapt a ResNet to small images, see :func:`use_small_stem`.
+        pretrained: start from torchvision's default weights, downloaded unless they are in its cache; the classifier is
+            new, as is the first layer with ``small_stem``.
         options: passed on to the network, such as ``dropout`` or ``image_size``.
 
     Raises:
         InputError: for a name that torchvision does not know (with the closest known ones), options that the network
-            does not take, or a small stem for a network without one.
+            does not take, weights that are not available, or a small stem for a network without one.
 
     Example:
         >>> import torch
         >>> torchvision_model("resnet18", num_classes=10, in_channels=1)(torch.zeros(2, 1, 64, 64)).shape
         torch.Size([2, 10])
     """
+    from timm.models import adapt_input_conv
     from torchvision import models
 
     if name not in (known := models.list_models(models)):
         raise InputError(_unknown(name, "torchvision", known), "name")
-    if name in _AUXILIARY:
+    if name in _AUXILIARY and not pretrained:
         options = {"init_weights": True, **options, "aux_logits": False}
+    elif name in _AUXILIARY:
+        options = {**options, "transform_input": False}  # they would undo a normalization by ImageNet's statistics
+    options |= {"weights": "DEFAULT"} if pretrained else {"num_classes": num_classes}
     try:
-        model = models.get_model(name, num_classes=num_classes, **options)
+        model = models.get_model(name, **options)
+    except (OSError, HTTPException) as error:
+        raise InputError(_no_weights(name, error), "pretrained") from error
     except Exception as error:  # an error of torchvision or the network
         raise InputError(f"{name} cannot be made with these options ({_reason(error)})", "name") from error
+    if pretrained:
+        _drop_side_branches(model)
+        path, head = find_linear_classifier(model, num_classes=None)
+        model.set_submodule(path, nn.Linear(head.in_features, num_classes))
     if in_channels != 3:
         first, old = next((path, layer) for path, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
-        model.set_submodule(first, _like(old, in_channels, bias=old.bias is not None))
+        new = _like(old, in_channels, bias=old.bias is not None)
+        if pretrained:
+            new.load_state_dict(old.state_dict() | {"weight": adapt_input_conv(in_channels, old.weight.detach())})
+        model.set_submodule(first, new)
     return use_small_stem(model) if small_stem else model
 
 
@@ -162,6 +180,19 @@ def _like(old: nn.Conv2d, in_channels: int, **changes: Any) -> nn.Conv2d:
     new = nn.Conv2d(in_channels, old.out_channels, **{**same, **changes})
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     return new.to(old.weight.device, old.weight.dtype)
+
+
+def _drop_side_branches(model: nn.Module) -> None:
+    """Remove the side branches that pretrained GoogLeNet and Inception have in training."""
+    for branch in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(model, branch):
+            setattr(model, branch, None)
+            model.aux_logits = False  # type: ignore[assignment]
+
+
+def _no_weights(name: str, error: Exception) -> str:
+    remedy = "without a connection, set pretrained=false and give their file as weights"
+    return f"weights of {name} cannot be had ({_reason(error)}); {remedy}"
 
 
 def _reason(error: Exception) -> str:

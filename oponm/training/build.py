@@ -20,9 +20,11 @@ from oponm.errors import InputError, check_flag
 from oponm.models import make_network
 from oponm.rng import derived_randomness
 from oponm.training.module import LongTailModule
+from oponm.training.parameter_groups import GROUP_KEYS, grouped
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.rehearsal import try_parts
+from oponm.training.resolve import warn_of_pretrained
 
 Result = TypeVar("Result")
 _OF_NETWORKS = ("head", "weights", "classifier")  # keys under model that are not the network's own
@@ -117,8 +119,9 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
     given = given or {}
     plan = build_plan(config, given)
     schedule = _part(config, given, "schedule")(max_epochs=plan.max_epochs)
+    warn_of_pretrained(config, data.statistics)
     network = build_network(config, given, len(data.class_names), data.image_shape)
-    optimizer, loss = _part(config, given, "optimizer"), _part(config, given, "loss")
+    optimizer, loss = _optimizer(config, given), _part(config, given, "loss")
     trainer, norm = config.trainer, _plain(config.norm)
     idle = try_parts(data, network, plan, optimizer, schedule, loss, norm, trainer.compile, trainer.split_noise)
     return Parts(plan, network, optimizer, schedule, loss, idle)
@@ -211,9 +214,18 @@ def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
     if group in given:
         return given[group]
     try:
-        return instantiate({**_plain(config[group]), "_partial_": True})
+        return instantiate({**_plain(config[group]), "_partial_": True}, _convert_="all")
     except InstantiationException as error:
         raise InputError(f"cannot be made: {_in_its_words(error)}", group) from error
+
+
+def _optimizer(config: DictConfig, given: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
+    """The factory of the optimizer, with its groups of weights where the settings ask for them."""
+    if "optimizer" in given:
+        return grouped(given["optimizer"], _plain(config.optimizer))
+    settings = _plain(config.optimizer)
+    own = {key: value for key, value in settings.items() if key not in GROUP_KEYS}
+    return grouped(_part(OmegaConf.create({"optimizer": own}), {}, "optimizer"), settings)
 
 
 def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:

@@ -17,7 +17,9 @@ from oponm.data.noise import make_noise
 from oponm.data.options import DataOptions, FileOptions
 from oponm.data.sources.own_files import OwnFilesLT
 from oponm.data.sources.reading import PackOptions
+from oponm.data.statistics import Statistics
 from oponm.errors import InputError, check_choice
+from oponm.training.parameter_groups import GROUP_KEYS
 from oponm.training.phases import Phase
 from oponm.training.settings import as_settings, complete, nearest_choice, overrides, public_name
 
@@ -115,15 +117,17 @@ def _data_node(data: LongTailDataModule) -> dict[str, Any]:
     options = FileOptions if isinstance(data, OwnFilesLT) else DataOptions
     names = [*inspect.signature(type(data).__init__).parameters, *options.__annotations__]
     values = {name: getattr(data, name) for name in names if name not in _APART and hasattr(data, name)}
-    values["statistics"] = data.statistics_name
+    choice = data.statistics_choice
+    values["statistics"] = choice._asdict() if isinstance(choice, Statistics) else choice
     if isinstance(pack := values.get("pack"), PackOptions):
         values |= {"pack": pack.folder, "pack_size": pack.short_side}
     return {"_target_": public_name(type(data)), **as_settings(values)}
 
 
 def _kept(group: str, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that hold for a group whatever object is given: a network's head, classifier and file of weights."""
-    return {key: base["model"][key] for key in _OF_NETWORKS} if group == "model" else {}
+    """Settings that hold whatever object is given: a network's head, classifier and file of weights, groups of weights."""
+    kept = {"model": _OF_NETWORKS, "optimizer": GROUP_KEYS}.get(group, ())
+    return {key: base[group][key] for key in kept}
 
 
 def _label(thing: Any) -> str:

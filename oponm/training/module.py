@@ -34,6 +34,7 @@ from oponm.noise import Batch
 from oponm.rng import derived_randomness
 from oponm.training.distributed import everyone_says, world_size
 from oponm.training.noise_pass import split_logits, split_obstacle
+from oponm.training.parameter_groups import own_settings, takes_network
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
@@ -422,7 +423,7 @@ class LongTailModule(pl.LightningModule):
 
     @property
     def _fused(self) -> bool:
-        return bool(getattr(self.make_optimizer, "keywords", {}).get("fused", False))
+        return bool(own_settings(self.make_optimizer).get("fused", False))
 
     def on_after_backward(self) -> None:
         """With several processes, average the gradient of a scale, which Lightning's list of weights lacks."""
@@ -680,12 +681,15 @@ class LongTailModule(pl.LightningModule):
         if self.apart:
             optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
         else:
-            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
             # Torch's fused SGD fails for weights that get their first gradient later than others. A fused optimizer
             # undoes the scale of a loss itself, so that Lightning clips no gradients in mixed precision with it.
             unfused = self.trains_parts or self.clips_mixed
             options = {"fused": False} if self._fused and unfused else {}
-            optimizer = self.make_optimizer(trained, **options)
+            if takes_network(self.make_optimizer):
+                optimizer = self.make_optimizer(self.model, len(self.class_counts), **options)
+            else:
+                trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+                optimizer = self.make_optimizer(trained, **options)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer

@@ -21,6 +21,7 @@ from oponm.rng import derived_randomness
 from oponm.training.distributed import world_size
 from oponm.training.margins import check_margins
 from oponm.training.noise_pass import split_obstacle
+from oponm.training.parameter_groups import takes_network
 from oponm.training.parts import enter_part, rehearse, set_modes
 from oponm.training.phases import Phase, PhasePlan
 
@@ -76,7 +77,10 @@ def try_parts(
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
     try_part("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
-    try_part("optimizer", lambda: optimizer(model.parameters()))
+    if takes_network(optimizer):  # which names the key at fault itself
+        try_part("optimizer", lambda: optimizer(model, classes), (TypeError, ValueError, RuntimeError))
+    else:
+        try_part("optimizer", lambda: optimizer(model.parameters()))
     return idle
 
 

@@ -30,6 +30,7 @@ from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.quiet import quiet
+from oponm.training.resolve import resolve
 from oponm.training.run_folder import (
     begin,
     code_of_run,
@@ -100,6 +101,7 @@ def run(
     given = {name: thing for name, thing in objects.items() if thing is not None}
     with quiet(), own_folder(config) as (folder, begun):
         check_settings(config)
+        resolve(config)
         with _settings_of_torch(config):
             finished = _agreed(lambda: finished_result(folder, config) if begun else None)
             if finished:

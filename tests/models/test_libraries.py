@@ -217,3 +217,52 @@ def test_weights_from_the_cache(monkeypatch, tmp_path):
     assert torch.equal(model.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
     assert model.fc.weight.shape == (7, 512)
     assert model.conv1.weight.shape == (64, 3, 3, 3)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A cache of torchvision's weights: the content of each file by its name."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def publish(hub, name):
+    """Put weights of a network where torchvision looks for its default ones."""
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    options = {"aux_logits": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    state = torchvision.models.get_model(name, **options).state_dict()
+    torch.save(state, hub / weights.url.rpartition("/")[2])
+    return state
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_torchvision_s_weights_with_a_new_classifier(hub, in_channels):
+    state = publish(hub, "resnet18")
+    made = torchvision_model("resnet18", num_classes=7, in_channels=in_channels, pretrained=True).state_dict()
+    assert made.keys() == state.keys()
+    assert made["fc.weight"].shape == (7, 512)
+    same = [name for name in state if not name.startswith("fc.") and (in_channels == 3 or name != "conv1.weight")]
+    assert all(torch.equal(made[name], state[name]) for name in same)
+    if in_channels == 1:
+        torch.testing.assert_close(made["conv1.weight"], state["conv1.weight"].sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("name", ["googlenet"])
+def test_pretrained_side_branches_are_left_out(hub, name):
+    publish(hub, name)
+    model = torchvision_model(name, num_classes=7, pretrained=True)
+    assert model.train()(torch.zeros(2, 3, 96, 96)).shape == (2, 7)
+    assert model.state_dict().keys() == torchvision_model(name, num_classes=7).state_dict().keys()
+    assert model.transform_input is False
+
+
+def test_weights_that_cannot_be_had_are_named(hub, monkeypatch):
+    def unreachable(*arguments, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    with pytest.raises(InputError, match="weights of resnet18 cannot be had .*no route to host.*weights") as error:
+        torchvision_model("resnet18", num_classes=7, pretrained=True)
+    assert error.value.key == "pretrained"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EMAWeightAveraging, WeightAveraging
+from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor
 
-from oponm.errors import InputError, check_real
+from oponm.errors import InputError, check_int, check_real
 from oponm.training.phases import PhasePlan
 
 
@@ -32,24 +33,50 @@ def check_averages(callbacks: Sequence[pl.Callback], plan: PhasePlan) -> None:
         )
 
 
-class ExponentialAverage(EMAWeightAveraging):
-    """Keeps an exponential moving average of the weights over all phases.
+class ExponentialAverage(WeightAveraging):
+    r"""Keeps an exponential moving average of the weights over all phases.
+
+    After update :math:`n` (zero-based) the previous average has the weight
+
+    .. math:: \min\Big(d, \frac{1 + n}{10 + n}\Big)
+
+    so that the average also follows the weights in runs that are too short for :math:`d`; a plain average with
+    :math:`d = 0.999` would still hold a third of the initial weights after 1,000 steps.
 
     Args:
-        decay: weight of the previous average at each step.
-        **options: of Lightning's ``EMAWeightAveraging``.
+        decay: d, the most weight that the previous average has, in [0, 1].
+        update_every_n_steps: optimizer steps from one update to the next.
+        **options: of Lightning's ``WeightAveraging``, such as ``device``.
 
     Raises:
         InputError: when training begins, for a method that trains the scale of a classifier.
 
     Example:
-        >>> ExponentialAverage(decay=0.99).update_every_n_steps
-        1
+        >>> average = ExponentialAverage(decay=0.99)
+        >>> [round(average.weight(n), 3) for n in (0, 10, 10_000)]
+        [0.1, 0.55, 0.99]
     """
 
-    def __init__(self, decay: float = 0.999, **options: Any) -> None:
-        super().__init__(decay=check_real("decay", decay, 0, 1), **options)
-        self.settings = {"decay": decay, **options}  # for the phase cache
+    def __init__(self, decay: float = 0.999, update_every_n_steps: int = 1, **options: Any) -> None:
+        super().__init__(avg_fn=self._average, **options)
+        self.decay = check_real("decay", decay, 0, 1)
+        self.update_every_n_steps = check_int("update_every_n_steps", update_every_n_steps, minimum=1)
+        self.settings = {"decay": decay, "update_every_n_steps": update_every_n_steps, **options}  # for the phase cache
+
+    def weight(self, updates: int) -> float:
+        """The weight of the previous average at an update.
+
+        Args:
+            updates: number of updates before it.
+        """
+        return min(self.decay, (1 + updates) / (10 + updates))
+
+    def _average(self, average: Tensor, weights: Tensor, updates: Tensor | int) -> Tensor:
+        return average.lerp(weights, 1 - self.weight(int(updates))) if average.is_floating_point() else weights
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Whether weights are averaged after a step; never after an epoch."""
+        return step_idx is not None and step_idx % self.update_every_n_steps == 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot be averaged."""

@@ -77,6 +77,21 @@ def test_the_average_is_what_is_kept(tmp_path, average):
     assert best["val/balanced_accuracy"] == pytest.approx(highest, abs=1e-6)
 
 
+def test_the_average_follows_the_weights_in_a_short_run():
+    average = ExponentialAverage(decay=0.999)
+    value, torchs = torch.zeros(1), torch.optim.swa_utils.get_ema_avg_fn(0.999)
+    fixed = value
+    for number in range(1, 101):  # the weights are 1 from the first step
+        value = average._average(value, torch.ones(1), torch.tensor(number))
+        fixed = torchs(fixed, torch.ones(1), number)
+    assert value.item() > 0.999
+    assert fixed.item() < 0.1
+    late = average._average(torch.zeros(1), torch.ones(1), torch.tensor(10_000_000))
+    assert late.item() == pytest.approx(0.001)
+    counts = average._average(torch.tensor(3), torch.tensor(7), torch.tensor(5))
+    assert counts.item() == 7
+
+
 def test_the_mean_is_that_of_the_last_epochs(tmp_path):
     ends = Ends()
     weights, rows, _ = run(tmp_path / "run", "open", ends, StochasticAverage(start=0.5))
