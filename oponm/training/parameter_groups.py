@@ -33,7 +33,7 @@ def grouped(make: Callable[..., torch.optim.Optimizer], settings: Mapping[str, A
         >>> grouped(sgd, {"layer_decay": None}) is sgd, takes_network(grouped(sgd, {"layer_decay": 0.75}))
         (True, True)
     """
-    defaults = {"backbone_factor": 1, "layer_decay": None, "decay_norms": True, "groups": []}
+    defaults: dict[str, Any] = {"backbone_factor": 1, "layer_decay": None, "decay_norms": True, "groups": []}
     changed = {key: value for key, value in settings.items() if key in defaults and value != defaults[key]}
     return partial(with_groups, make=make, **changed) if changed else make
 
@@ -105,7 +105,8 @@ def with_groups(
     expressions = _expressions(groups)
     path, of_head = _head(model, num_classes, needed=factor != 1)
     plain = set(getattr(model, "no_weight_decay", set)())
-    lr, found, unused = own_settings(make).get("lr"), {}, [*expressions]
+    lr, unused = own_settings(make).get("lr"), [*expressions]
+    found: dict[tuple[tuple[str, Any], ...], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue

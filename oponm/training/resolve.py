@@ -1,4 +1,4 @@
-"""Settings that depend on the processor or on a network's published weights: their values are found before a run begins.
+"""Finds the values of settings that depend on the processor or on a network's published weights.
 
 The run records the values, so that it resumes with them on any machine.
 """
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from oponm.errors import InputError, check_choice
+from oponm.errors import InputError
 
 log = logging.getLogger(__name__)
 _SLOW = "is about twice as slow as 32-true on this processor, which has neither AVX512-BF16 nor AMX: take auto"
@@ -169,7 +169,9 @@ def _resolve_pretrained(config: DictConfig) -> None:
     if "image_size" in asked:
         height, width = origin.image_size
         data.image_size = height if height == width else [height, width]
-    log.info("pretrained: %s", {key: OmegaConf.to_container(data)[key] for key in asked})  # type: ignore[index]
-    size: Any = OmegaConf.to_container(data).get("image_size")  # type: ignore[union-attr]
+    found: Any = OmegaConf.to_container(data)
+    for key in asked:
+        log.info("data.%s=pretrained: %s", key, found[key])
+    size = found.get("image_size")
     if origin.fixed_size and size not in (None, origin.image_size[0], list(origin.image_size)):
         model.setdefault("img_size", size)

@@ -88,7 +88,7 @@ def test_rates_differ_by_part(trained):
 
 
 def test_the_table_says_how_it_was_trained(trained):
-    name, _, run = trained
+    _, _, run = trained
     result = json.loads((run / "result.json").read_text())
     assert result["choices"]["callbacks"] == "ema"
     assert result["choices"]["optimizer"] == "adamw"

@@ -263,6 +263,6 @@ def test_weights_that_cannot_be_had_are_named(hub, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(InputError, match="weights of resnet18 cannot be had .*no route to host.*weights") as error:
+    with pytest.raises(InputError, match=r"weights of resnet18 cannot be had .*no route to host.*weights") as error:
         torchvision_model("resnet18", num_classes=7, pretrained=True)
     assert error.value.key == "pretrained"

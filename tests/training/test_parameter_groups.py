@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import timm
@@ -70,7 +71,7 @@ def test_the_rate_falls_from_block_to_block(name):
     rates = [{rate for each, (rate, _) in found.items() if each.startswith(block)} for block in blocks]
     assert all(len(each) == 1 for each in rates)
     rates = [each.pop() for each in rates]
-    assert all(earlier <= later / 2 * 1.0001 for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(earlier <= later / 2 * 1.0001 for earlier, later in pairwise(rates))
     assert {rate for each, (rate, _) in found.items() if each.startswith(head)} == {1e-2}
     assert max(rates) <= 1e-2 * 0.5 * 1.0001
 
