@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.arguments import checkpoint_of
 from oponm.cli.hydra_app import launch
+from oponm.cli.plain_command import plain
 from oponm.cli.recorded import Recorded, read_recorded
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
@@ -19,7 +20,7 @@ from oponm.run_files import RESULT_FILE
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
 
-_OWN = ("split", "folder", "trust")  # settings that training does not have
+_OWN = ("split", "folder", "trust", "prior", "trained_prior", "threshold")  # settings that training does not have
 
 
 def run(arguments: list[str]) -> None:
@@ -45,6 +46,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
     from oponm.cli.wandb_defaults import fill_in_wandb
+    from oponm.inference.prior import adjusted, read_threshold
     from oponm.inference.split import SPLITS
     from oponm.logging import Dashboard
     from oponm.metrics import write_confusion, write_predictions
@@ -66,10 +68,13 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         resolve(config)
         identity = identify(config, recorded)
         if config.folder is None:
-            module, data = _of_run(config)
+            module, data, trained = _of_run(config)
         else:
-            module, data = _of_folder(config)
+            module, data, trained = _of_folder(config)
             identity["choices"]["data"] = str(config.folder)
+        names, counts = data.class_names, module.class_counts
+        module.model = adjusted(module.model, plain(config.prior), names, counts, trained, plain(config.trained_prior))
+        module.threshold = read_threshold(plain(config.threshold), names, counts)
         fill_in_wandb(config, identity["choices"], folder, None, job_type="eval")
         with open_loggers(config) as loggers:
             measured = evaluate(module, data, loggers, **trainer_options(config))
@@ -82,6 +87,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
             "confusion_matrix": write_confusion(folder, measured["confusion_matrix"]),
             "checkpoint": str(Path(str(config.checkpoint)).resolve()),
             "evaluated": config.split if config.folder is None else str(Path(config.folder).resolve()),
+            **{key: plain(config[key]) for key in ("prior", "threshold") if config[key] is not None},
             "skipped_files": data.skipped,
             **environment(),
         }
@@ -89,8 +95,8 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         print_summary(result, folder)
 
 
-def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
-    """The network with the checkpoint's weights, and the requested part of the run's data."""
+def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, list[float] | None]:
+    """The network with the checkpoint's weights, the requested part of the run's data, and the shares trained for."""
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
     from oponm.known_settings import check_settings
@@ -107,7 +113,7 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     if "statistics" in known:
         data.normalise_as(Statistics(*(tuple(known["statistics"][name]) for name in ("mean", "std"))))
         module.class_counts = data.class_counts = list(known["class_counts"])  # which define many- and few-shot classes
-    return module, data
+    return module, data, known.get("prior")
 
 
 def _preprocessing(config: DictConfig) -> dict[str, Any]:
@@ -122,8 +128,8 @@ def _preprocessing(config: DictConfig) -> dict[str, Any]:
     return known
 
 
-def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
-    """The network that the checkpoint describes, and a folder of images."""
+def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, list[float] | None]:
+    """The network that the checkpoint describes, a folder of images, and the shares trained for."""
     from oponm.cli.trusted import network_factory
     from oponm.inference import EvaluationFolder, load_classifier
     from oponm.training import LongTailModule
@@ -136,4 +142,4 @@ def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule]:
     shots = OmegaConf.to_container(config.shots, resolve=True)
     options: dict[str, Any] = {"shots": shots, "confusion_matrix": config.trainer.confusion_matrix}
     module = LongTailModule(classifier.network, class_counts=classifier.class_counts, seed=config.seed, **options)
-    return module, cast(LongTailDataModule, data)  # it has all attributes that an evaluation uses
+    return module, cast(LongTailDataModule, data), classifier.prior  # it has all attributes that an evaluation uses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -53,3 +54,13 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
     for key, value in paths.items():
         OmegaConf.update(config, key, value.replace("${", "\\${"))
     return config, files
+
+
+def plain(value: Any) -> Any:
+    """A setting as plain Python values: a mapping as a dict.
+
+    Example:
+        >>> plain(OmegaConf.create({"cat": 0.2})), plain("balanced")
+        ({'cat': 0.2}, 'balanced')
+    """
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.plain_command import compose_command
+from oponm.cli.plain_command import compose_command, plain
 from oponm.errors import InputError, check_choice, check_flag
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ HELP = """oponm predict checkpoint=RUN/checkpoints/last.ckpt PATHS... [key=value
   output=FILE          where the predictions go; predictions.csv (or .json)
   format=csv|json      path, class (of class folders), prediction, probability, and the probability of each class
   overwrite=true       replace a file that exists
+  prior=balanced       the shares of the classes to predict for: balanced, train, shares.csv (class, share), or
+                       'prior={cat: 0.2, dog: 0.8}'; trained_prior= says those of training where the checkpoint does not
+  threshold=0.3        of two classes, decide for the one with fewer training images at this probability; or
+                       'threshold={cat: 0.3}'
   batch_size=64        images decoded and classified together
   accelerator=auto     cpu, gpu, mps
   trust=true           import a network that is not part of oponm, by the name in the checkpoint"""
@@ -47,6 +52,7 @@ def _predict(config: DictConfig, paths: list[str]) -> None:
     from oponm.inference.images import true_classes
     from oponm.inference.new_files import new_files
     from oponm.inference.predict import write_csv, write_json
+    from oponm.inference.prior import adjusted, read_threshold
 
     write = {"csv": write_csv, "json": write_json}[check_choice("format", config.format, ("csv", "json"))]
     output = Path(str(config.output))
@@ -56,7 +62,12 @@ def _predict(config: DictConfig, paths: list[str]) -> None:
         classifier = load_classifier(Path(str(config.checkpoint)), network_factory(check_flag("trust", config.trust)))
         files, others = find_images(paths)
         truth = true_classes(paths, classifier.class_names)
-        predictions = Predictions(classifier, files, config.batch_size, _device(config.accelerator), truth)
+        names, counts = classifier.class_names, classifier.class_counts
+        shares = (plain(config.prior), names, counts, classifier.prior, plain(config.trained_prior))
+        classifier = replace(classifier, network=adjusted(classifier.network, *shares).eval())
+        threshold = read_threshold(plain(config.threshold), names, counts)
+        device = _device(config.accelerator)
+        predictions = Predictions(classifier, files, config.batch_size, device, truth, threshold)
         write(temporary, predictions)
         if not sum(predictions.counts):
             raise InputError(f"none of {len(files)} images could be read; the first: {predictions.skipped[0]}")

@@ -38,6 +38,8 @@ class Classifier:
             image of more than 8 bits is reduced by its own values.
         test_digest: SHA-256 of labels and pixels, or the files' content, of the run's test set.
         val_digest: the same for the validation set.
+        prior: shares of the classes that the network was trained for, see
+            :func:`~oponm.training.trained_prior.trained_prior`; None where the checkpoint does not say.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -59,6 +61,7 @@ class Classifier:
     pixel_max: float | None = None
     test_digest: str = ""
     val_digest: str = ""
+    prior: list[float] | None = None
 
     @property
     def digests(self) -> dict[str, str]:
@@ -180,9 +183,11 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         names, counts = [str(name) for name in split["class_names"]], [int(count) for count in split["class_counts"]]
         pixel_max = None if split.get("pixel_max") is None else float(split["pixel_max"])
         digests = {name: str(split[name]) for name in ("split_digest", "content_digest")}
+        prior = None if split.get("prior") is None else [float(share) for share in split["prior"]]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} holds a damaged description of its training data", "checkpoint") from error
     fits = len(mean) == len(std) == channels and len(names) == len(counts) and len(set(names)) == len(names) > 1
+    fits = fits and (prior is None or len(prior) == len(names))
     if not fits or channels not in (1, 3) or height != width or height < 1:
         raise InputError(f"{path} holds a description of its training data that contradicts itself", "checkpoint")
     return {
@@ -192,6 +197,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         "image_shape": (channels, height, width),
         "model_config": config or {},
         "pixel_max": pixel_max,
+        "prior": prior,
         **{name: str(split.get(name, "")) for name in ("test_digest", "val_digest")},
         **digests,
     }

@@ -15,6 +15,7 @@ from oponm.data.progress import track
 from oponm.errors import InputError, check_int
 from oponm.inference.classifier import Classifier
 from oponm.inference.images import read_batches
+from oponm.inference.prior import Threshold
 
 _DIGITS = 6
 
@@ -24,7 +25,7 @@ class Prediction(NamedTuple):
 
     Attributes:
         path: the file; None where pixels were given.
-        label: label of the most probable class.
+        label: label of the most probable class, or of the one that a threshold decides for.
         probabilities: probability of each class.
     """
 
@@ -42,6 +43,7 @@ class Predictions:
         batch_size: files a batch; results do not depend on it.
         device: where the network runs.
         truth: the true class of files, as far as it is known, see :func:`~oponm.inference.images.true_classes`.
+        threshold: decides for one of two classes; None decides for the likeliest class.
 
     Attributes:
         told: the files so far whose true class is known.
@@ -74,8 +76,10 @@ class Predictions:
         batch_size: int = 64,
         device: torch.device | str = "cpu",
         truth: Mapping[Path, str] | None = None,
+        threshold: Threshold | None = None,
     ) -> None:
         self.classifier, self.files, self.truth = classifier, list(files), dict(truth or {})
+        self.threshold = threshold
         self.told = self.right = 0
         self.batch_size, self.device = check_int("batch_size", batch_size, minimum=1), torch.device(device)
         self.counts, self.skipped = [0] * len(classifier.class_names), list[str]()
@@ -89,7 +93,7 @@ class Predictions:
             if not kept:
                 continue
             for position, row in zip(kept, self.classifier.probabilities(images.to(self.device)), strict=True):
-                label = int(row.argmax())
+                label = int(self.threshold.decide(row[None]) if self.threshold else row.argmax())
                 self.counts[label] += 1
                 if true := self.truth.get(self.files[position]):
                     self.told += 1

@@ -14,6 +14,7 @@ from oponm.metrics.confusion import Confusions, read_confusion, write_confusion
 from oponm.metrics.evaluation import MOST_CONFUSED, Evaluation, evaluation_metrics, summarise
 from oponm.metrics.fifths import class_fifths
 from oponm.metrics.noise import noise_histogram
+from oponm.metrics.ranking import ranking_scores
 from oponm.metrics.rows import RowMetrics
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "macro_f1",
     "mean_recall",
     "noise_histogram",
+    "ranking_scores",
     "read_confusion",
     "summarise",
     "write_confusion",

@@ -32,12 +32,13 @@ class Answers(NamedTuple):
     classes: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, targets: Tensor) -> Answers:
+    def of(cls, logits: Tensor, targets: Tensor, decided: Tensor | None = None) -> Answers:
         """Keep the answers of a batch in the CPU's memory.
 
         Args:
             logits: (N, K).
             targets: (N,).
+            decided: predicted classes, (N,); None takes the likeliest.
 
         Example:
             >>> answers = Answers.of(torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([1]))
@@ -48,7 +49,8 @@ class Answers(NamedTuple):
         classes = targets.new_zeros(len(targets), 0)
         if logits.shape[1] > MOST_WRITTEN:
             probabilities, classes = probabilities.topk(LIKELIEST, 1)
-        return cls(*(part.cpu() for part in (targets, logits.argmax(1), probabilities, classes)))
+        decided = logits.argmax(1) if decided is None else decided
+        return cls(*(part.cpu() for part in (targets, decided, probabilities, classes)))
 
     @classmethod
     def joined(cls, batches: Sequence[Answers]) -> Answers | None:

@@ -22,6 +22,7 @@ from oponm.data.samplers.parts import Part
 from oponm.errors import InputError
 from oponm.inference.classifier import network_of_checkpoint
 from oponm.inference.factory import known_factory
+from oponm.inference.prior import Threshold
 from oponm.longtail import shot_groups
 from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
 from oponm.losses.precision import at_least_float32
@@ -38,6 +39,7 @@ from oponm.training.parameter_groups import own_settings, takes_network
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
+from oponm.training.trained_prior import trained_prior
 
 log = logging.getLogger(__name__)
 _MOST_PHASES = 10  # limit for a method chosen by name
@@ -95,6 +97,8 @@ class LongTailModule(pl.LightningModule):
         evaluation: what was measured on the test set, there after a test.
         answers: what this process's images of the test set were taken for, batch by batch.
         predicted: the same for the whole test set, after an evaluation, in the first process; None before.
+        threshold: decides for one of two classes in a test; None decides for the likeliest class.
+        collected: logits and targets of a test, batch by batch, in this process; None does not collect them.
         has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
         clips_mixed: whether gradients are clipped in mixed precision, also in bfloat16; known before training begins.
@@ -154,6 +158,8 @@ class LongTailModule(pl.LightningModule):
         self.code: dict[str, str] | None = None
         self.answers: list[Answers] = []
         self.predicted: Predicted | None = None
+        self.threshold: Threshold | None = None
+        self.collected: list[tuple[Tensor, Tensor]] | None = None
         self._fitting = False
         self._border: int | None = 0  # first epoch of a phase that has not begun yet
         self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
@@ -537,6 +543,7 @@ class LongTailModule(pl.LightningModule):
             "lengths_digest": data.lengths_digest,
             "test_digest": data.test_digest,
             "val_digest": data.val_digest,
+            "prior": trained_prior(self.plan.phases[-1], self.make_loss, self.class_counts),
         }
         checkpoint["model_config"] = self.model_config
         checkpoint["training"] = {
@@ -627,9 +634,16 @@ class LongTailModule(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the test set, and keep what each image was taken for."""
-        logits = self(batch.images)
-        self.test_metrics.update(logits, batch.targets)
-        self.answers.append(Answers.of(logits, batch.targets))
+        logits, decided = self(batch.images), None
+        counted = logits
+        if self.threshold is not None:
+            decided = self.threshold.decide(at_least_float32(logits).softmax(1))
+            counted = nn.functional.one_hot(decided, logits.shape[1]).to(logits.dtype)
+        for name, metric in self.test_metrics.items(keep_base=True, copy_state=False):
+            metric.update(logits if name == "ece" else counted, batch.targets)
+        self.answers.append(Answers.of(logits, batch.targets, decided))
+        if self.collected is not None:
+            self.collected.append((logits.detach().cpu(), batch.targets.cpu()))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The logits of a batch, (N, K)."""

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
 from oponm.data.split_file import write_split
-from oponm.errors import InputError, check_choice, check_int
+from oponm.errors import InputError, check_choice, check_flag, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
 from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start, logs_to, remove_unbegun
@@ -164,6 +164,7 @@ def _carry_out(
             checkpoint_every=timedelta(minutes=minutes),
             checkpoint_every_n_steps=config.trainer.checkpoint_every_n_steps,
             on_nonfinite=config.trainer.on_nonfinite,
+            temperature_scaling=check_flag("temperature_scaling", config.trainer.get("temperature_scaling", False)),
             callbacks=every,
             ready=ready,
             **with_full_keys(config, lambda: trainer_options(config, given.get("trainer"))),

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice
-from oponm.metrics import Answers, Predicted, write_confusion, write_predictions
+from oponm.metrics import Answers, Predicted, ranking_scores, write_confusion, write_predictions
 from oponm.metrics.evaluation import unmeasured
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
@@ -34,6 +34,7 @@ from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.rehearsal import try_part
+from oponm.training.temperature import calibrate, check_temperature, temperature_of
 from oponm.training.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def train(
     checkpoint_every: timedelta = timedelta(minutes=5),
     checkpoint_every_n_steps: int | None = None,
     on_nonfinite: str = "stop",
+    temperature_scaling: bool = False,
     callbacks: Sequence[pl.Callback] = (),
     ready: Callable[[], None] = lambda: None,
     **trainer_options: Any,
@@ -73,6 +75,8 @@ def train(
         checkpoint_every_n_steps: steps between two checkpoints, in addition.
         on_nonfinite: reaction to a non-finite loss, see :class:`~oponm.training.callbacks.nonfinite.NonFinite`:
             ``"stop"`` ends the run, ``"skip"`` undoes its step.
+        temperature_scaling: divide the logits by a temperature that is fitted on the validation set after training, see
+            :func:`~oponm.training.temperature.best_temperature`.
         callbacks: Lightning's, in addition to those of every run.
         ready: called after everything that may be refused is set up, and before anything is written.
         **trainer_options: for :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
@@ -84,7 +88,7 @@ def train(
         epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
         ``reused`` describes phases taken from the cache: their epochs, and the seconds that their training took.
         ``validation_metrics`` are those of the last epoch, by their names in the logs; missing without validation.
-        ``skipped_steps`` counts the steps that were undone.
+        ``skipped_steps`` counts the steps that were undone. ``temperature`` is there where one was fitted.
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
@@ -107,6 +111,10 @@ def train(
     """
     check_callbacks(callbacks)
     check_averages(callbacks, plan)
+    if temperature_scaling:
+        if data.val == "none":
+            raise InputError("needs validation images to fit on: set data.val=split", "temperature_scaling")
+        check_temperature(module.model, len(data.class_names))
     module.plan = plan
     if NOTED not in vars(module.model):
         settle_classifier(module.model, len(data.class_names), data.image_shape)
@@ -169,6 +177,8 @@ def train(
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
     ]
     result["validation_metrics"] = history.last("val/")
+    if temperature_scaling:
+        result["temperature"] = calibrate(module, data, keeper.folder / LAST, lambda: make_trainer(**trainer_options))
     tested = _test(trainer, module, data)
     matrix = tested.pop("confusion_matrix")
     tested["confusion_matrix"] = write_confusion(run_dir, matrix) if rank() == 0 else None
@@ -176,7 +186,7 @@ def train(
         write_predictions(run_dir, module.predicted)
     result["reused"], result["skipped_steps"] = keeper.reused, guard.skipped
     if keeper.best:
-        result["best"] = _test_best(module, data, keeper, **trainer_options)
+        result["best"] = _test_best(module, data, keeper, temperature_scaling, **trainer_options)
     return {**tested, **result}
 
 
@@ -193,12 +203,14 @@ def _in_file_of(error: Exception, part: str) -> bool:
 
 
 def _test_best(
-    module: LongTailModule, data: LongTailDataModule, keeper: Checkpoints, **trainer_options: Any
+    module: LongTailModule, data: LongTailDataModule, keeper: Checkpoints, calibrates: bool, **trainer_options: Any
 ) -> dict[str, Any]:
     """Evaluate the weights of the best validation epoch, and restore the last ones."""
     assert keeper.best
     last = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
     load_weights(module.model, keeper.folder / BEST)
+    if calibrates and temperature_of(keeper.folder / BEST) is None:
+        calibrate(module, data, keeper.folder / BEST, lambda: make_trainer(**trainer_options))
     tested = evaluate(module, data, **trainer_options)
     module.model.load_state_dict(last)
     return {
@@ -288,6 +300,11 @@ def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule)
     else:
         module.evaluation = unmeasured(data.class_counts)
     module.predicted = _predicted(module, data) if data.test_counts else None
+    if module.predicted is not None:
+        ranked = ranking_scores(module.predicted)
+        module.evaluation.scalars.update(ranked)
+        for logger in trainer.loggers:
+            logger.log_metrics({f"test/{name}": value for name, value in ranked.items()}, step=trainer.global_step)
     crossed = {} if data.cross_validation is None else {"cross_validation": data.cross_validation}
     return {
         **crossed,
