@@ -17,7 +17,10 @@ _ELSEWHERE = {
     "gpus": "trainer.devices",
     "workers": "data.num_workers",
     "output": "output_dir",
+    "sampler": "method",
+    "mixer": "noise",
 }
+_OF_CHOICES = ("name", "type", "choice")  # keys that other programs have for the choice in a group
 
 
 def nearest_key(key: str) -> str | None:
@@ -29,14 +32,19 @@ def nearest_key(key: str) -> str | None:
     Example:
         >>> [nearest_key(key) for key in ("lr", "epochs", "optimizer.learning_rate", "noise.detla", "qqq")]
         ['optimizer.lr', 'trainer.max_epochs', 'optimizer.lr', 'noise.delta', None]
+        >>> [nearest_key(key) for key in ("data.delta", "loss.name", "data.sampler")]
+        ['noise.delta', 'loss', 'method']
     """
     known = [*groups(), *_keys(compose_choices({})[1])]
     group, _, last = key.rpartition(".")
     if last in _ELSEWHERE:
         return _ELSEWHERE[last]
+    if last in _OF_CHOICES and group in groups():
+        return group
     by_last = [path for path in known if path.rpartition(".")[2] == last]
-    own = [path for path in known if path.rpartition(".")[0] == group] if group else known
-    close = get_close_matches(key, own, n=1, cutoff=0.7) or by_last
+    own = {path.rpartition(".")[2]: path for path in known if path.rpartition(".")[0] == group} if group else {}
+    close = by_last or [own[name] for name in get_close_matches(last, own, n=1, cutoff=0.7)]
+    close = close or ([] if group else get_close_matches(key, known, n=1, cutoff=0.7))
     if not close:
         names = get_close_matches(last, [path.rpartition(".")[2] for path in known], n=1, cutoff=0.75)
         close = [path for path in known if names and path.rpartition(".")[2] == names[0]]

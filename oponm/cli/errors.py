@@ -10,12 +10,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oponm.cli.arguments import in_quotes
 from oponm.cli.requeue import requeue
+from oponm.configs import groups
 from oponm.errors import BAD_INPUT, InputError
+from oponm.known_settings import lightnings_options
 from oponm.nearest import did_you_mean
 from oponm.renamed import SETTINGS
 from oponm.signals import SIGNALLED, AtOnce, Stopped
@@ -116,13 +119,56 @@ def _in_one_line(error: BaseException, full: str) -> str:
     text = re.sub(r" Available options in '[^']*':", ": choose one of", text)
     text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # files shared by choices are no choices
     text = re.sub(r"Missing mandatory value: (\S+)( \(\1\))?", r"\1 must be given: \1=...", text)
+    if "${output_dir}" in text and "'None'" in text:
+        return "output_dir must name a folder"
+    missing = re.match(r"Could not find '([^'/]+)/([^']+)'", text)
+    if missing and missing[1] in groups():
+        return _no_choice(*missing.groups())
     if unknown := re.match(r"Could not override '([^']*)'", text):
-        if unknown[1] in SETTINGS:
-            return f"{unknown[1]} is now {SETTINGS[unknown[1]]}"
-        meant = did_you_mean(unknown[1])
-        return f"{unknown[1]} is no setting{meant or ';'} 'oponm train --cfg job' lists the keys"
+        return _no_setting(unknown[1])
     text = re.sub(r"\.? To append to your config use \S+", "; 'oponm train --cfg job' lists the keys", text)
     return text.replace(".;", ";")
+
+
+def old_experiment(choice: str) -> str | None:
+    """The arguments that an experiment of before is now; None if it never was one.
+
+    Args:
+        choice: its name, ``<table>/<method>``.
+
+    Example:
+        >>> old_experiment("cifar10_lt_ir100/drs"), old_experiment("digits_lt/open"), old_experiment("nothing/open")
+        ('experiment=cifar10_lt_ir100 method=drs', 'method=open', None)
+    """
+    table, _, method = choice.partition("/")
+    if method not in groups()["method"]:
+        return None
+    if table in ("digits_lt", "study"):
+        return f"method={method}"
+    return f"experiment={table} method={method}" if table in groups()["experiment"] else None
+
+
+def _no_choice(group: str, choice: str) -> str:
+    """Why a group has no such choice, and which it has."""
+    if group == "experiment" and (now := old_experiment(choice)):
+        return f"experiment={choice} is now {now}"
+    known = groups()[group]
+    close = get_close_matches(choice, known, n=1)
+    meant = f"did you mean {group}={close[0]}? " if close else ""
+    return f"{group}={choice} is no choice; {meant}{group} is one of {', '.join(known)}"
+
+
+def _no_setting(key: str) -> str:
+    """Why a key is no setting, and which may be meant."""
+    group, _, option = key.rpartition(".")
+    if key in SETTINGS:
+        return f"{key} is now {SETTINGS[key]}"
+    if group == "trainer" and option in lightnings_options():
+        return f"{key} is an option of Lightning's that the config does not hold yet: +{key}=... adds it"
+    if group == "hydra.sweeper":
+        return f"{key} is no setting of the chosen sweeper: hydra/sweeper=rows has rows, hparams_search=optuna others"
+    meant = did_you_mean(key)
+    return f"{key} is no setting{meant or ';'} 'oponm train --cfg job' lists the keys"
 
 
 def _how_to_quote(override: str) -> str:

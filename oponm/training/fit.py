@@ -17,10 +17,11 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
+from oponm.configs import choice_settings, groups
 from oponm.data import LongTailDataModule
 from oponm.data.noise import NoiseFactory
 from oponm.data.sources.datasets import as_data_module
-from oponm.errors import InputError, check_int, check_path
+from oponm.errors import InputError, check_choice, check_int, check_path
 from oponm.launched import launched_elsewhere, restarted
 from oponm.training.compose import compose_run
 from oponm.training.distributed import first_says, join_for_good, rank
@@ -53,7 +54,7 @@ def fit(
     resume: bool = False,
     phase_cache: PhaseCache | str | PathLike[str] | None = None,
     loggers: Logger | Sequence[Logger] | None = None,
-    callbacks: Sequence[pl.Callback] = (),
+    callbacks: str | pl.Callback | Sequence[str | pl.Callback] = (),
     accelerator: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -111,7 +112,8 @@ def fit(
         resume: resume the run that was begun in ``output_dir``, if there is one; a finished run is only read.
         phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None uses no cache.
         loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
-        callbacks: Lightning's, in addition to those of the command line.
+        callbacks: in addition to the command line's default ones: Lightning's, or names of the command line's choices,
+            such as ``"ema"``.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
         devices: processes on each machine; each has its own device and takes a part of each batch.
         num_nodes: number of machines; the script is launched on each.
@@ -176,6 +178,9 @@ def fit(
         "on_nonfinite": on_nonfinite,
         **trainer_options,
     }
+    for name in {"augmentation", "mixing"} & trainer_options.keys():
+        raise InputError(f"is a setting of the data: {type(data).__name__}({name}=...)", name)
+    named_callbacks, own_callbacks = _callbacks(callbacks)
     of_network = {"head": head, "weights": weights, "classifier": classifier}
     own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
@@ -184,7 +189,12 @@ def fit(
     if launched_elsewhere():
         join_for_good()  # as all processes share one temporary folder
     folder = first_says(_temporary() if output_dir is None and rank() == 0 else output_dir)
-    config = composed.config
+    config, choices, overrides = composed.config, composed.choices, composed.overrides
+    for choice in named_callbacks:
+        config.callbacks.merge_with(choice_settings("callbacks", choice))
+    if named_callbacks:
+        choices = {**choices, "callbacks": ",".join(named_callbacks)}
+        overrides = [*overrides, f"callbacks=[{','.join(named_callbacks)}]"]
     config.output_dir, config.resume = str(Path(folder).expanduser()), "auto" if resume else None
     cache = phase_cache if isinstance(phase_cache, PhaseCache) else None
     named = None if phase_cache is None or isinstance(phase_cache, PhaseCache) else phase_cache
@@ -192,10 +202,10 @@ def fit(
     try:
         return run(
             *(config,),
-            choices=composed.choices,
-            overrides=composed.overrides,
+            choices=choices,
+            overrides=overrides,
             loggers=listed,
-            callbacks=[callbacks] if isinstance(callbacks, pl.Callback) else callbacks or (),
+            callbacks=own_callbacks,
             phase_cache=cache,
             started_from="oponm.training.fit",
             **{**composed.given, "trainer": objects},
@@ -214,6 +224,13 @@ def _temporary() -> str:
     folder = tempfile.mkdtemp(prefix="oponm-run-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _callbacks(given: Any) -> tuple[list[str], list[Any]]:
+    """The callbacks that are named, and those that are objects."""
+    listed = [given] if isinstance(given, (str, pl.Callback)) else list(given or ())
+    names = [check_choice("callbacks", each, groups()["callbacks"]) for each in listed if isinstance(each, str)]
+    return names, [each for each in listed if not isinstance(each, str)]
 
 
 def _listed(loggers: Any) -> list[Logger] | None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 
+import pytest
+
 from oponm.cli.errors import explain, is_bad_input
 from oponm.errors import InputError
 from tests.cli.command import oponm
@@ -34,3 +36,31 @@ def test_an_empty_folder_of_data_sets_is_refused(tmp_path):
     done = oponm("data", "check", "data=celeba5", cwd=tmp_path, OPONM_DATA="")
     assert done.returncode == 2
     assert done.stderr == "oponm: OPONM_DATA is empty: name a file or folder (. is the current one)\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("experiment=digits_lt/open", "experiment=digits_lt/open is now method=open"),
+        (
+            "experiment=cifar10_lt_ir50/drs",
+            "experiment=cifar10_lt_ir50/drs is now experiment=cifar10_lt_ir50 method=drs",
+        ),
+        ("experiment=finetun", "is no choice; did you mean experiment=finetune? experiment is one of celeba5/drs, "),
+        (
+            "trainer.deterministic=true",
+            "is an option of Lightning's that the config does not hold yet: +trainer.determ",
+        ),
+        ("data.delta=0.5", "data.delta is no setting: did you mean noise.delta?"),
+        ("data.noise=none", "data.noise is no setting: did you mean noise?"),
+        ("loss.name=focal", "loss.name is no setting: did you mean loss?"),
+        ("hydra.sweeper.rows=5", "hydra.sweeper.rows is no setting of the chosen sweeper: hydra/sweeper=rows"),
+        ("output_dir=null", "output_dir must name a folder"),
+    ],
+)
+def test_a_setting_that_is_none_is_answered_with_what_is_meant(tmp_path, setting, said):
+    done = oponm("train", setting, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

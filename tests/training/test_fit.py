@@ -424,3 +424,21 @@ def test_nothing_in_a_checkpoint_is_executed(data, tmp_path):
     run.checkpoint.write_bytes(pickle.dumps(Path))
     with pytest.raises(InputError, match=r"last\.ckpt"):
         _ = Run.load(run).network
+
+
+def test_callbacks_by_name_are_those_of_the_command(tmp_path):
+    run = fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=2, callbacks=["ema"], output_dir=tmp_path / "run")
+    saved = torch.load(run.checkpoint, weights_only=True)
+    assert "ExponentialAverage" in "".join(saved["callbacks"])
+    assert run.result["choices"]["callbacks"] == "ema"
+    assert "callbacks=[ema]" in run.result["overrides"]
+    with pytest.raises(InputError, match="emo") as error:
+        fit(DigitsLT(imbalance_ratio=50), callbacks="emo")
+    assert error.value.key == "callbacks"
+
+
+@pytest.mark.parametrize("name", ["augmentation", "mixing"])
+def test_settings_of_the_data_are_refused_with_their_place(name):
+    with pytest.raises(InputError, match=rf"is a setting of the data: DigitsLT\({name}=") as error:
+        fit(DigitsLT(imbalance_ratio=50), **{name: "none"})
+    assert error.value.key == name

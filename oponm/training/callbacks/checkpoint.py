@@ -40,7 +40,10 @@ _CONTRADICT: dict[type[pl.Callback], tuple[str, str]] = {
     LearningRateFinder: ("changes the learning rate", "find it without, and set optimizer.lr"),
     BaseFinetuning: ("freezes weights and thaws them", "phases do by trainable, see method=crt"),
     ModelPruning: ("gives the network other weights than it is evaluated by", "prune the trained network"),
-    StochasticWeightAveraging: ("takes another learning rate than the schedule", "take callbacks=swa"),
+    StochasticWeightAveraging: (
+        "takes another learning rate than the schedule",
+        "take callbacks=swa, in code callbacks=['swa']",
+    ),
 }
 _PROGRESS = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
 
