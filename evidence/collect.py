@@ -63,12 +63,13 @@ def _short(commit: str | None) -> str:
     return digits[:12] + dirty
 
 
-def collect(folders: list[Path], table: Path) -> list[str]:
+def collect(folders: list[Path], table: Path, add: bool = False) -> list[str]:
     """Write the table of all finished runs below some folders, by condition, method and seed.
 
     Args:
         folders: of runs, or above several.
         table: the file; one that is there is replaced.
+        add: keep the lines of the table that is there, but for runs of the same condition, method and seed.
 
     Returns:
         A line for each run that is left out.
@@ -81,13 +82,22 @@ def collect(folders: list[Path], table: Path) -> list[str]:
     lines = [line_of(run) for run in runs if method_of(run)]
     if not lines:
         raise InputError(f"no run of the study below {', '.join(map(str, folders))}")
-    lines.sort(key=lambda line: [str(line[name]) for name in SETTINGS] + [line["method"], line["seed"]])
+    if add and table.is_file():
+        with table.open(encoding="utf-8", newline="") as earlier:
+            new = {_identity(line) for line in lines}
+            lines += [line for line in csv.DictReader(earlier) if _identity(line) not in new]
+    lines.sort(key=lambda line: [str(line[name]) for name in SETTINGS] + [line["method"], int(line["seed"])])
     text = io.StringIO()
     writer = csv.DictWriter(text, lines[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     write_whole(table, text.getvalue())
     return problems
+
+
+def _identity(line: dict[str, Any]) -> tuple[str, ...]:
+    """The condition, method and seed of a line."""
+    return tuple(str(line[name]) for name in ("data", "model", *SETTINGS, "method", "seed"))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -99,9 +109,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of a sweep")
     parser.add_argument("table", type=Path, metavar="TABLE", help="the file to write, results/NAME.csv")
+    parser.add_argument("--add", action="store_true", help="keep the table's lines of other runs")
     chosen = parser.parse_args(arguments)
     with one_line_errors():
-        problems = collect(chosen.folders, chosen.table)
+        problems = collect(chosen.folders, chosen.table, chosen.add)
     for problem in problems:
         print(problem, file=sys.stderr)
 

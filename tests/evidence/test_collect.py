@@ -65,3 +65,24 @@ def test_a_folder_without_runs_is_refused_and_no_table_written(tmp_path, capsys)
     assert ended.value.code == 2
     assert "no finished training run" in capsys.readouterr().err
     assert not (tmp_path / "table.csv").exists()
+
+
+def test_lines_of_other_runs_are_kept_on_request(tmp_path):
+    table = tmp_path / "table.csv"
+    for seed in (0, 10):
+        run(tmp_path / "first", "drs", seed, 0.25)
+    collect.main([str(tmp_path / "first"), str(table)])
+    before = table.read_text().splitlines()
+    run(tmp_path / "second", "drs", 10, 0.75)
+    run(tmp_path / "second", "drs", 2, 0.5)
+    collect.main(["--add", str(tmp_path / "second"), str(table)])
+    with table.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["seed"], line["balanced_accuracy"]) for line in lines] == [
+        ("0", "0.25"),
+        ("2", "0.5"),
+        ("10", "0.75"),
+    ]
+    assert table.read_text().splitlines()[:2] == before[:2]
+    collect.main([str(tmp_path / "second"), str(table)])
+    assert len(table.read_text().splitlines()) == 3
