@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from oponm.metrics.answers import Predicted
+from oponm.metrics.answers import Answers
 
 
-def ranking_scores(predicted: Predicted) -> dict[str, float]:
+def ranking_scores(answers: Answers) -> dict[str, float]:
     """The area under the ROC curve and the average precision, one class against the rest, as means over classes.
 
     Classes of which all or none of the images are have neither, and are left out.
 
     Args:
-        predicted: the answers for a test set.
+        answers: for a test set.
 
     Returns:
         ``roc_auc`` and ``average_precision``, in [0, 1], six digits; nothing for more than 1,000 classes, of which only
@@ -24,14 +24,11 @@ def ranking_scores(predicted: Predicted) -> dict[str, float]:
 
     Example:
         >>> import torch
-        >>> from oponm.metrics import Answers
-        >>> answers = Answers.of(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 1, 1]))
-        >>> ranking_scores(Predicted("index", ["0", "1", "2"], ["cat", "dog"], answers))
+        >>> ranking_scores(Answers.of(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 1, 1])))
         {'roc_auc': 1.0, 'average_precision': 1.0}
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    answers = predicted.answers
     if answers.classes.shape[1]:
         return {}
     targets, probabilities = answers.targets.numpy(), answers.probabilities.double().numpy()

@@ -121,7 +121,7 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
     schedule = _part(config, given, "schedule")(max_epochs=plan.max_epochs)
     warn_of_pretrained(config, data.statistics)
     network = build_network(config, given, len(data.class_names), data.image_shape)
-    optimizer, loss = _optimizer(config, given), _part(config, given, "loss")
+    optimizer, loss = build_optimizer(config, given), _part(config, given, "loss")
     trainer, norm = config.trainer, _plain(config.norm)
     idle = try_parts(data, network, plan, optimizer, schedule, loss, norm, trainer.compile, trainer.split_noise)
     return Parts(plan, network, optimizer, schedule, loss, idle)
@@ -219,8 +219,13 @@ def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
         raise InputError(f"cannot be made: {_in_its_words(error)}", group) from error
 
 
-def _optimizer(config: DictConfig, given: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
-    """The factory of the optimizer, with its groups of weights where the settings ask for them."""
+def build_optimizer(config: DictConfig, given: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
+    """The factory of the optimizer, with its groups of weights where the settings ask for them.
+
+    Args:
+        config: the run's config.
+        given: objects in place of settings, by config group.
+    """
     if "optimizer" in given:
         return grouped(given["optimizer"], _plain(config.optimizer))
     settings = _plain(config.optimizer)

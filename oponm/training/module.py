@@ -26,7 +26,16 @@ from oponm.inference.prior import Threshold
 from oponm.longtail import shot_groups
 from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
 from oponm.losses.precision import at_least_float32
-from oponm.metrics import MOST_CONFUSED, Answers, Evaluation, Predicted, RowMetrics, evaluation_metrics, summarise
+from oponm.metrics import (
+    MOST_CONFUSED,
+    Answers,
+    Evaluation,
+    Predicted,
+    RowMetrics,
+    evaluation_metrics,
+    ranking_scores,
+    summarise,
+)
 from oponm.models import LearnableScale
 from oponm.models.classifier import find_classifier
 from oponm.nn import noise_routing
@@ -96,6 +105,7 @@ class LongTailModule(pl.LightningModule):
         plan: the phases over the epochs of the run; of a module that is complete at once, one that trains everything.
         evaluation: what was measured on the test set, there after a test.
         answers: what this process's images of the test set were taken for, batch by batch.
+        told: the same for all images of a test, in all processes; None before.
         predicted: the same for the whole test set, after an evaluation, in the first process; None before.
         threshold: decides for one of two classes in a test; None decides for the likeliest class.
         collected: logits and targets of a test, batch by batch, in this process; None does not collect them.
@@ -157,6 +167,7 @@ class LongTailModule(pl.LightningModule):
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
         self.answers: list[Answers] = []
+        self.told: Answers | None = None
         self.predicted: Predicted | None = None
         self.threshold: Threshold | None = None
         self.collected: list[tuple[Tensor, Tensor]] | None = None
@@ -658,6 +669,9 @@ class LongTailModule(pl.LightningModule):
         """Reduce the counts of the test set into ``evaluation`` and log the scalars."""
         self.evaluation = summarise(self.test_metrics.compute(), self.class_counts, **self.shots)
         self.test_metrics.reset()
+        # Process r of n has the images r, r + n, r + 2 n and so on.
+        self.told = Answers.interleaved(everyone_says(Answers.joined(self.answers)))
+        self.evaluation.scalars.update(ranking_scores(self.told))
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
     def configure_optimizers(self) -> Any:

@@ -88,7 +88,7 @@ def calibrate(module: Any, data: LongTailDataModule, file: Path, make_trainer: A
     module.collected = []
     make_trainer().test(module, datamodule=served, verbose=False, weights_only=True)
     told = [pair for every in everyone_says(module.collected) for pair in every]
-    module.collected, module.answers = None, []
+    module.collected, module.answers, module.told = None, [], None
     temperature = best_temperature(torch.cat([logits for logits, _ in told]), torch.cat([each for _, each in told]))
     path, _ = find_classifier(module.model, len(module.class_counts))
     _divide(module.model.state_dict(), path, temperature)

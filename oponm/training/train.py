@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice
-from oponm.metrics import Answers, Predicted, ranking_scores, write_confusion, write_predictions
+from oponm.metrics import Predicted, write_confusion, write_predictions
 from oponm.metrics.evaluation import unmeasured
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
@@ -27,7 +27,7 @@ from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
-from oponm.training.distributed import everyone_says, largest, process_options, rank
+from oponm.training.distributed import largest, process_options, rank
 from oponm.training.history import History
 from oponm.training.module import LongTailModule, clips_mixed
 from oponm.training.noise_answers import noise_answers
@@ -285,13 +285,11 @@ def make_trainer(
 
 def _predicted(module: LongTailModule, data: LongTailDataModule) -> Predicted | None:
     """What each test image was taken for, in the order of the test set; None in all processes but the first."""
-    answers = everyone_says(Answers.joined(module.answers))
-    module.answers = []
-    if rank():
+    answers, module.answers, module.told = module.told, [], None
+    if rank() or answers is None:
         return None
     kind, names = data.test_names()
-    # Process r of n has the images r, r + n, r + 2 n and so on.
-    return Predicted(kind, names, data.class_names, Answers.interleaved(answers))
+    return Predicted(kind, names, data.class_names, answers)
 
 
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:
@@ -300,11 +298,6 @@ def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule)
     else:
         module.evaluation = unmeasured(data.class_counts)
     module.predicted = _predicted(module, data) if data.test_counts else None
-    if module.predicted is not None:
-        ranked = ranking_scores(module.predicted)
-        module.evaluation.scalars.update(ranked)
-        for logger in trainer.loggers:
-            logger.log_metrics({f"test/{name}": value for name, value in ranked.items()}, step=trainer.global_step)
     crossed = {} if data.cross_validation is None else {"cross_validation": data.cross_validation}
     return {
         **crossed,

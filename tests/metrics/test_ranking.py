@@ -3,12 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from oponm.metrics import Answers, Predicted, ranking_scores
-
-
-def predicted(logits, targets):
-    classes = [str(label) for label in range(logits.shape[1])]
-    return Predicted("index", [str(each) for each in range(len(targets))], classes, Answers.of(logits, targets))
+from oponm.metrics import Answers, ranking_scores
 
 
 def area(scores, positive):
@@ -30,7 +25,7 @@ def test_they_are_what_their_definitions_say(num_classes, seed):
     logits = torch.randn(60, num_classes, generator=generator)
     targets = torch.randint(num_classes, (60,), generator=generator)
     probabilities = logits.softmax(1).double()
-    measured, labels = ranking_scores(predicted(logits, targets)), range(num_classes)
+    measured, labels = ranking_scores(Answers.of(logits, targets)), range(num_classes)
     areas = [area(probabilities[:, label], targets == label) for label in labels]
     precisions = [precision(probabilities[:, label], targets == label) for label in labels]
     assert measured["roc_auc"] == pytest.approx(sum(areas) / num_classes, abs=1e-6)
@@ -41,12 +36,12 @@ def test_a_class_without_images_is_left_out():
     logits, targets = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
     probabilities = logits.softmax(1).double()
     areas = [area(probabilities[:, label], targets == label) for label in (0, 1)]
-    assert ranking_scores(predicted(logits, targets))["roc_auc"] == pytest.approx(sum(areas) / 2, abs=1e-6)
+    assert ranking_scores(Answers.of(logits, targets))["roc_auc"] == pytest.approx(sum(areas) / 2, abs=1e-6)
 
 
 def test_one_class_alone_has_no_figure():
-    assert ranking_scores(predicted(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64))) == {}
+    assert ranking_scores(Answers.of(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64))) == {}
 
 
 def test_many_classes_have_none_as_only_the_likeliest_are_kept():
-    assert ranking_scores(predicted(torch.randn(4, 1001), torch.arange(4))) == {}
+    assert ranking_scores(Answers.of(torch.randn(4, 1001), torch.arange(4))) == {}

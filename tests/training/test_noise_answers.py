@@ -99,6 +99,7 @@ def test_a_run_s_result_has_what_was_measured(tmp_path):
     logger = CSVLogger(tmp_path, name="", version="")
     module, result = run(tmp_path, OPEN, loggers=[logger])
     scalars = ["accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "geometric_mean", "many", "few", "ece"]
+    scalars += ["roc_auc", "average_precision"]
     assert [name for name in result["metrics"] if name != "medium"] == scalars
     assert [len(result[key]) for key in ("recall", "precision", "fifths")] == [10, 10, 5]
     matrix = read_confusion(tmp_path, result["confusion_matrix"])

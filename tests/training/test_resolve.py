@@ -119,7 +119,7 @@ SGD, ADAMW = "torch.optim.SGD", "torch.optim.AdamW"
     [
         (True, IMAGENET, SGD, 0.01, ""),
         (True, IMAGENET, ADAMW, 1e-3, ""),
-        (True, IMAGENET, SGD, 0.1, "optimizer.lr=0.1 is likely to destroy pretrained weights: set at most 0.02"),
+        (True, IMAGENET, SGD, 0.1, "optimizer.lr=0.1 is likely to destroy pretrained weights: at most 0.02"),
         (True, IMAGENET, ADAMW, 0.01, "at most 0.002"),
         (True, [(0.3, 0.3, 0.3), (0.2, 0.2, 0.2)], SGD, 0.01, "data.statistics=pretrained"),
         (False, [(0.3, 0.3, 0.3), (0.2, 0.2, 0.2)], SGD, 0.1, ""),
