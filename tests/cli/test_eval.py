@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -160,3 +161,51 @@ def test_other_test_images_are_told_of(tmp_path):
     done = oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=again", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the test images are not those of the run" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Path:
+    """A run on two classes, of which bees have fewer training images."""
+    folder = tmp_path_factory.mktemp("two")
+    make_photos(folder / "photos/train", 20, ["ants", "bees"])
+    make_photos(folder / "photos/test", 30, ["ants", "bees"])
+    done = oponm(
+        *("train", "data=image_folder", "data.root=photos", "data.imbalance_ratio=4", "data.image_size=8"),
+        *("trainer.max_epochs=6", "output_dir=run", "logger=none", "phase_cache=off", "method=erm"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_threshold_changes_decisions_and_no_probability(two):
+    plain, low = result_of(two, name="plain"), result_of(two, "threshold=0.05", name="low")
+    named = result_of(two, "threshold={ants: 0.95}", name="named")
+    assert (low["threshold"], named["threshold"]) == (0.05, {"ants": 0.95})
+    assert "threshold" not in plain
+    rows = {}
+    for name in ("plain", "low", "named"):
+        with (two / f"results/{name}/test_predictions.csv").open(newline="") as file:
+            rows[name] = list(csv.DictReader(file))
+    assert [row["p_bees"] for row in rows["plain"]] == [row["p_bees"] for row in rows["low"]]
+    decided = ["bees" if float(row["p_bees"]) >= 0.05 else "ants" for row in rows["plain"]]
+    assert [row["prediction"] for row in rows["low"]] == decided
+    assert decided != [row["prediction"] for row in rows["plain"]]
+    right = [row["class"] == found for row, found in zip(rows["plain"], decided, strict=True)]
+    assert low["metrics"]["accuracy"] == pytest.approx(sum(right) / len(right), abs=1e-6)
+    assert [low["metrics"][name] for name in ("ece", "roc_auc")] == [
+        plain["metrics"][name] for name in ("ece", "roc_auc")
+    ]
+    assert [row["prediction"] for row in rows["named"]] == [
+        "ants" if float(row["p_ants"]) >= 0.95 else "bees" for row in rows["plain"]
+    ]
+
+
+def test_a_prior_changes_probabilities_and_not_their_order(two):
+    plain, fair = result_of(two, name="plain 2"), result_of(two, "prior=balanced", name="fair")
+    assert fair["prior"] == "balanced"
+    assert fair["metrics"]["roc_auc"] == pytest.approx(plain["metrics"]["roc_auc"], abs=1e-3)
+    assert fair["recall"][1] >= plain["recall"][1]
+    assert fair["metrics"]["ece"] != plain["metrics"]["ece"]
+    alone = result_of(two, "folder=photos/test", "prior=balanced", name="fair below")
+    assert alone["metrics"] == fair["metrics"]

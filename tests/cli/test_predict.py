@@ -129,3 +129,29 @@ def test_a_second_network_is_exported_elsewhere(folder):
     done = oponm("export", "checkpoint=run", "format=state_dict", cwd=folder)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "choose output=exported/run/model.pt, or overwrite=true" in done.stderr
+
+
+def test_other_shares_of_the_classes_give_what_bayes_says(folder, tmp_path):
+    images = str(folder / "photos/test")
+    (tmp_path / "shares.csv").write_text("class,share\nants,0.2\nbees,0.3\nflies,0.5\n")
+    assert predict(folder, images, f"output={tmp_path}/plain.csv", "accelerator=cpu").returncode == 0
+    for name, prior in (("text", "{ants: 0.2, bees: 0.3, flies: 0.5}"), ("file", str(tmp_path / "shares.csv"))):
+        told = (f"prior={prior}", f"output={tmp_path}/{name}.csv", "accelerator=cpu")
+        done = predict(folder, images, *told)
+        assert done.returncode == 0, done.stderr
+    plain, text, file = (list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("plain", "text", "file"))
+    assert text == file
+    for before, after in zip(plain, text, strict=True):  # the run's last phase is balanced
+        weighed = [float(before[f"p_{name}"]) * share for name, share in zip(NAMES, (0.2, 0.3, 0.5), strict=True)]
+        expected = [value / sum(weighed) for value in weighed]
+        assert [float(after[f"p_{name}"]) for name in NAMES] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_shares_of_balanced_training_are_known_to_the_checkpoint(folder):
+    assert torch.load(folder / CHECKPOINT, weights_only=True)["split"]["prior"] == pytest.approx([1 / 3] * 3)
+    before = predict(folder, "photos/test", "output=same.csv", "prior=balanced", "accelerator=cpu")
+    assert before.returncode == 0, before.stderr
+    done = predict(folder, "photos/test", "output=other.csv", "threshold=0.5")
+    assert done.returncode == 2
+    assert "threshold is for two classes, and there are 3" in done.stderr
+    assert not (folder / "other.csv").exists()
