@@ -13,9 +13,9 @@ from oponm.report.settings import settings_of
 from oponm.report.tables import Cell, Column, Table, percent
 from oponm.report.text import printable
 
-_COLUMNS = (Column("class", "class", "text"), Column("group", "group", "text"), Column("train", "training images"))
-_COLUMNS += (Column("test", "test images"), Column("recall", "recall"), Column("precision", "precision"))
-_COLUMNS += (Column("f1", "F1"),)
+_COLUMNS = [Column("class", "class", "text"), Column("group", "group", "text"), Column("train", "training images")]
+_COLUMNS += [Column("test", "test images"), Column("recall", "recall"), Column("precision", "precision")]
+_COLUMNS += [Column("f1", "F1")]
 
 
 def class_table(run: Mapping[str, Any], most: int | None = None) -> Table:

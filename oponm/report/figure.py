@@ -15,8 +15,10 @@ from oponm.report.text import shortened
 _LEGEND_ABOVE = 6  # groups
 _NAME = 24  # characters of a class
 # For names in writings that matplotlib's own font lacks, as far as they are installed.
-_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Noto Sans Arabic", "WenQuanYi Micro Hei")
-_FONTS += ("Arial Unicode MS", "Hiragino Sans", "PingFang SC", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic")
+_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Noto Sans Arabic", "WenQuanYi Micro Hei"),
+    *("Arial Unicode MS", "Hiragino Sans", "PingFang SC", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+)
 
 
 def recall_figure(groups: Sequence[Group], path: Path) -> None:

@@ -130,4 +130,4 @@ def reliability(predictions: Predictions) -> Reliability:
         np.bincount(bins, weights=weights, minlength=BINS) for weights in (None, correct, predictions.confidence)
     )
     share = [np.divide(sums, images, out=np.full(BINS, np.nan), where=images > 0) for sums in (sure, right)]
-    return Reliability(images, *share, float(np.abs(right - sure).sum() / len(correct)))
+    return Reliability(images, share[0], share[1], float(np.abs(right - sure).sum() / len(correct)))
