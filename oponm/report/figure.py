@@ -71,7 +71,7 @@ def _draw(accuracy: Any, groups: Sequence[Group]) -> None:
             100 * error[order],
             label=f" {group.name}",
             marker=marker,
-            ms=5,
+            ms=5 if len(counts) <= 30 else 3,
             lw=1.2,
             ls="none",
             clip_on=False,
