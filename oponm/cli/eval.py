@@ -28,6 +28,9 @@ def run(arguments: list[str]) -> None:
     named = [argument.partition("checkpoint=") for argument in arguments]
     arguments = [before + key + (path if before else checkpoint_of(path)) for before, key, path in named]
     recorded = _run_of_checkpoint(arguments)
+    keys = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
+    if not recorded.config and "folder" in keys and "shots" not in keys:
+        arguments.append("shots=thirds")  # as for all of one's own files
     launch("eval", arguments, partial(_evaluate, recorded=recorded), recorded)
 
 

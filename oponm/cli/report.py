@@ -11,6 +11,8 @@ from rich.console import Console
 
 from oponm.errors import InputError, check_path
 
+_CLASSES = 40  # rows on the terminal
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -39,18 +41,22 @@ def run(arguments: list[str]) -> None:
         if "=" in folder.name and not folder.exists():
             raise InputError("is no setting of oponm report: its options are --baseline and --output", str(folder))
 
-    from oponm.report import notes, read_report, report_tables, terminal
+    from oponm.report import class_tables, notes, read_report, report_tables, terminal
 
     report = read_report(options.folders, options.baseline)
     groups, comparisons, problems = report
     files = report.write(options.output or next(folder for folder in options.folders if folder.is_dir()))
-    tables = [terminal(table) for table in report_tables(groups, comparisons) if table.brief]
+    classes = class_tables(groups, _CLASSES)
+    shown = [*(table for table in report_tables(groups, comparisons) if table.brief), *classes]
+    tables = [terminal(table) for table in shown]
     console = Console(markup=False)
     # No number is cut off; a narrow terminal wraps the tables.
     boundless = console.options.update(width=10_000)
     console.width = max(console.width, 100, *(console.measure(table, options=boundless).minimum for table in tables))
     for table in tables:
         console.print(table)
-    for line in [*notes(groups, comparisons), *problems]:
+    hidden = [len(groups[0].runs[0]["class_names"]) - len(table.rows) for table in classes]
+    more = [f"{number} more classes, of higher accuracy, are in report.md" for number in hidden if number]
+    for line in [*more, *notes(groups, comparisons), *problems]:
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"files: {', '.join(os.path.relpath(file) for file in files)}", highlight=False, soft_wrap=True)

@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-SHOWN = ("accuracy", "balanced_accuracy", "many", "medium", "few")  # result.json has all metrics
+from oponm.longtail import SHOTS, THIRDS
+
+SHOWN = ("accuracy", "balanced_accuracy", *SHOTS, *THIRDS)  # result.json has all metrics
 
 
 def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) -> None:

@@ -11,8 +11,10 @@ from oponm import __version__
 from oponm.inference.classifier import Classifier
 from oponm.inference.run_facts import RunFacts
 from oponm.inference.usage import usage
+from oponm.longtail import THIRDS
 
 _ROWS = 100
+_BY_THRESHOLDS = "many-shot, medium and few-shot"
 _ASIDE = {"logger", "trainer"}  # choices without influence on the weights
 _TAKES = {
     "unit": "float32 in [0, 1] (8-bit values divided by 255); normalization is inside",
@@ -106,9 +108,8 @@ def _metrics(facts: RunFacts) -> str:
         return "## Metrics\n\nUnknown: the checkpoint was not in its run's folder, or the run had not ended.\n"
     rows = "\n".join(f"| {name.replace('_', ' ')} | {100 * value:.1f} |" for name, value in facts.metrics.items())
     warning = "\nThe epoch was chosen on the test set, so the figures are too good.\n" if facts.tuned_on_test else ""
-    groups = (
-        "Groups are by training images: many-shot, medium and few-shot; the figure is the mean accuracy of classes."
-    )
+    words = "thirds of the classes, head, middle and tail" if set(THIRDS) & facts.metrics.keys() else _BY_THRESHOLDS
+    groups = f"Groups are by training images: {words}; the figure is the mean accuracy of classes."
     head = "## Metrics\n\nOn the run's test set, in percent.\n\n| metric | value |\n|---|---:|\n"
     return f"{head}{rows}\n\n{groups}\n{warning}"
 

@@ -3,10 +3,12 @@
 from oponm.longtail.counts import exponential_counts, fit_counts, step_counts
 from oponm.longtail.digest import split_digest
 from oponm.longtail.draws import draw_indices, read_indices
-from oponm.longtail.shots import shot_groups
+from oponm.longtail.shots import SHOTS, THIRDS, shot_groups
 from oponm.longtail.split import stratified_split
 
 __all__ = [
+    "SHOTS",
+    "THIRDS",
     "draw_indices",
     "exponential_counts",
     "fit_counts",

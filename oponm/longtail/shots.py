@@ -1,4 +1,4 @@
-"""Many-, medium- and few-shot classes."""
+"""Groups of classes by their number of training images: many, medium and few, or head, middle and tail."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ from collections.abc import Sequence
 
 from oponm.errors import InputError, check_real
 
+SHOTS = ("many", "medium", "few")  # by thresholds
+THIRDS = ("head", "middle", "tail")  # of the classes
+_MANY_OVER, _FEW_UNDER = 100, 20
 
-def shot_groups(class_counts: Sequence[int], many_over: int = 100, few_under: int = 20) -> dict[str, list[int]]:
-    """Group classes by their number of training images.
+
+def shot_groups(
+    class_counts: Sequence[int], many_over: int | None = _MANY_OVER, few_under: int | None = _FEW_UNDER
+) -> dict[str, list[int]]:
+    """Group classes by their number of training images: by thresholds, or into thirds.
+
+    Absolute thresholds are those of the literature, and compare results on its data sets. In other sets all classes
+    may be on one side of them; thirds fit any set.
 
     Args:
         class_counts: training images of each class.
-        many_over: a class with more images than this is many-shot.
+        many_over: a class with more images than this is many-shot. None for both thresholds makes thirds; for one of
+            them alone it means 100 or 20.
         few_under: a class with fewer images than this is few-shot; all others are medium-shot.
 
     Returns:
-        ``{"many": [...], "medium": [...], "few": [...]}``, class labels in ascending order; a group may be empty.
+        ``{"many": [...], "medium": [...], "few": [...]}``, or thirds, see :func:`class_thirds`; class labels in
+        ascending order; a group may be empty.
 
     Raises:
         InputError: if the thresholds overlap.
@@ -27,12 +38,43 @@ def shot_groups(class_counts: Sequence[int], many_over: int = 100, few_under: in
     Example:
         >>> shot_groups([101, 100, 20, 19])
         {'many': [0], 'medium': [1, 2], 'few': [3]}
+        >>> shot_groups([101, 100, 20, 19], None, None)
+        {'head': [0], 'middle': [1, 2], 'tail': [3]}
     """
+    if many_over is None and few_under is None:
+        return class_thirds(class_counts)
+    many_over = _MANY_OVER if many_over is None else many_over
+    few_under = _FEW_UNDER if few_under is None else few_under
     check_real("many_over", many_over, 0)
     check_real("few_under", few_under, 0)
     if many_over < few_under:
         raise InputError(f"must be at least few_under={few_under}, got {many_over}", "many_over")
-    groups: dict[str, list[int]] = {"many": [], "medium": [], "few": []}
+    groups: dict[str, list[int]] = {name: [] for name in SHOTS}
     for label, count in enumerate(class_counts):
         groups["many" if count > many_over else "few" if count < few_under else "medium"].append(label)
     return groups
+
+
+def class_thirds(class_counts: Sequence[int]) -> dict[str, list[int]]:
+    """Cut the classes, sorted by their number of training images, into three groups of nearly equal size.
+
+    Head and tail are equally large, and the middle takes what is left: of two classes one is head, one tail, and none
+    in the middle; of four, two are in the middle. Of two classes with equally many images the one with the higher label
+    is the rarer.
+
+    Args:
+        class_counts: training images of each class.
+
+    Returns:
+        ``{"head": [...], "middle": [...], "tail": [...]}``, class labels in ascending order.
+
+    Example:
+        >>> class_thirds([5, 90, 30])
+        {'head': [1], 'middle': [2], 'tail': [0]}
+        >>> class_thirds([5, 90])
+        {'head': [1], 'middle': [], 'tail': [0]}
+    """
+    order = sorted(range(len(class_counts)), key=lambda label: (-class_counts[label], label))
+    size = round(len(order) / 3)
+    parts = order[:size], order[size : len(order) - size], order[len(order) - size :]
+    return {name: sorted(labels) for name, labels in zip(THIRDS, parts, strict=True)}

@@ -35,8 +35,9 @@ class Evaluation(NamedTuple):
     Attributes:
         scalars: ``accuracy`` (of all images), ``top5_accuracy`` (for more than five classes), ``balanced_accuracy``
             (mean recall), ``macro_f1``, ``geometric_mean`` (of the recalls: 0 if one of them is 0, see
-            :func:`~oponm.metrics.geometric_mean`), ``many``, ``medium`` and ``few`` (mean recall of each shot group
-            that has a class), ``ece`` (expected calibration error, 15 bins).
+            :func:`~oponm.metrics.geometric_mean`), ``many``, ``medium`` and ``few``, or ``head``, ``middle`` and
+            ``tail`` (mean recall of each group that has a class, see :func:`~oponm.longtail.shot_groups`), ``ece``
+            (expected calibration error, 15 bins).
         recall: recall of each class; None for a class without test images.
         precision: precision of each class; None for a class that is never predicted.
         fifths: mean recall of each fifth of the classes, the rarest in training first, see
@@ -84,7 +85,7 @@ def evaluation_metrics(num_classes: int, confusions: bool = False) -> MetricColl
 
 
 def summarise(
-    values: Mapping[str, Tensor], class_counts: Sequence[int], many_over: int = 100, few_under: int = 20
+    values: Mapping[str, Tensor], class_counts: Sequence[int], many_over: int | None = 100, few_under: int | None = 20
 ) -> Evaluation:
     """Reduce the result of :func:`evaluation_metrics` to the reported numbers.
 
@@ -93,10 +94,9 @@ def summarise(
 
     Args:
         values: the computed values of the collection.
-        class_counts: training images of each class; they define many-, medium- and few-shot classes, and
-            the order from tail to head.
+        class_counts: training images of each class; they define the groups of classes, and the order from tail to head.
         many_over: threshold of many-shot classes, see :func:`~oponm.longtail.shot_groups`.
-        few_under: threshold of few-shot classes, see :func:`~oponm.longtail.shot_groups`.
+        few_under: threshold of few-shot classes; None for both makes thirds, head, middle and tail.
 
     Raises:
         InputError: if nothing was counted, or the thresholds overlap.

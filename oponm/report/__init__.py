@@ -1,5 +1,6 @@
 """Turns run folders into tables, figures and a page."""
 
+from oponm.report.class_table import class_table
 from oponm.report.compare import Comparison, compare
 from oponm.report.figure import recall_figure
 from oponm.report.group import Group, group_runs
@@ -10,7 +11,7 @@ from oponm.report.paired import Difference, holm, paired_difference
 from oponm.report.read import Report, read_report
 from oponm.report.render import latex, markdown, spreadsheet, terminal
 from oponm.report.tables import Table, difference_table, report_tables, result_table, tail_table
-from oponm.report.write import write_report
+from oponm.report.write import class_tables, write_report
 
 __all__ = [
     "Comparison",
@@ -18,6 +19,8 @@ __all__ = [
     "Group",
     "Report",
     "Table",
+    "class_table",
+    "class_tables",
     "collect_runs",
     "compare",
     "difference_table",

@@ -117,7 +117,7 @@ def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:
     if histograms := [run["noise_histogram"] for run in group.runs if run.get("noise_histogram")]:
         shares = _shares(np.array(histograms, dtype=float)).mean(0)
         series["noise"] = _percent([shares[labels].sum() for labels in classes.bins(BINS)])
-    if matrices := [matrix for run in group.runs if (matrix := _matrix(run)) is not None]:
+    if matrices := [matrix for run in group.runs if (matrix := matrix_of(run)) is not None]:
         series["confusion"] = confusion(matrices, classes)
     return series
 
@@ -160,8 +160,12 @@ def confusion(matrices: Sequence[Any], classes: Classes) -> dict[str, Any]:
     }
 
 
-def _matrix(run: Mapping[str, Any]) -> Any:
-    """The confusion matrix of a run; None if there is no readable one."""
+def matrix_of(run: Mapping[str, Any]) -> Any:
+    """The confusion matrix of a run, (C, C), sparse or as lists; None if there is no readable one.
+
+    Args:
+        run: content of its ``result.json``, with ``folder`` where the matrix is in a file.
+    """
     said = run.get("confusion_matrix")
     if not isinstance(said, str):
         return said or None

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oponm.errors import InputError
+from oponm.longtail import SHOTS, THIRDS
 from oponm.report.group import Group
 from oponm.report.paired import Difference, holm, paired_difference
 from oponm.report.settings import run_name, setting_lines
 
-COMPARED = ("balanced_accuracy", "many", "medium", "few")
+COMPARED = ("balanced_accuracy", *SHOTS, *THIRDS)
 _DEFAULTS = ("drs", "erm")
 
 

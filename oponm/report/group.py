@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,21 @@ class Group:
         }
         return {repeat: float(value) for repeat, value in values.items() if value is not None}
 
+    def worst(self) -> tuple[float, float]:
+        """Mean over seeds and folds of the lowest recall of a class, and its standard error (NaN as above)."""
+        lowest = [min((recall for recall in run.get("recall", []) if known(recall)), default=None) for run in self.runs]
+        values = [value for value in lowest if value is not None]
+        if not values or len(values) < len(self.runs):
+            return float("nan"), float("nan")
+        return float(np.mean(values)), standard_error(values)
+
+    def worst_classes(self) -> list[int]:
+        """The classes with the lowest recall of a single run; empty for several runs, which may differ in them."""
+        if len(self.runs) > 1:
+            return []
+        recalls = {label: recall for label, recall in enumerate(self.runs[0].get("recall", [])) if known(recall)}
+        return [label for label, recall in recalls.items() if recall == min(recalls.values())]
+
     @property
     def folds(self) -> str:
         """In words, how many folds and seeds its runs are of; empty where no test set is a fold."""
@@ -86,6 +102,16 @@ class Group:
         """Mean recall of each class over seeds, and its standard error; both (C,)."""
         table = np.array([run["recall"] for run in self.runs], dtype=float)
         return table.mean(0), np.array([standard_error(column) for column in table.T])
+
+
+def known(value: float | None) -> bool:
+    """Whether a figure of a ``result.json`` is one: None and NaN stand for figures that there are not.
+
+    Example:
+        >>> known(0.0), known(None), known(float("nan"))
+        (True, False, False)
+    """
+    return value is not None and not math.isnan(value)
 
 
 def seconds(run: dict[str, Any]) -> float:

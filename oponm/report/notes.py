@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from oponm.errors import InputError
-from oponm.longtail import shot_groups
+from oponm.longtail import THIRDS, shot_groups
 from oponm.report.compare import Comparison
-from oponm.report.group import Group
+from oponm.report.group import Group, known
 from oponm.report.published import difference_sources, published_fifths, published_sources, remarks
 from oponm.report.settings import settings_of
 from oponm.report.text import value_text
@@ -31,7 +32,9 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         )
     if untested := [group.name for group in groups if not any(run["metrics"] for run in group.runs)]:
         lines.append(f"no test set, no test figures: {', '.join(untested)}")
-    lines += shot_notes(groups)
+    lines += [*third_notes(groups), *shot_notes(groups)]
+    if any(known(group.worst()[0]) for group in groups):
+        lines.append("worst class: the lowest accuracy of a class, of several runs the mean of each run's lowest")
     if sources := published_sources(groups):
         lines.append(f"{', '.join(sources)}: published top-1 accuracy")
     if any(map(published_fifths, groups)):
@@ -75,21 +78,49 @@ def shot_notes(groups: Sequence[Group]) -> list[str]:
     for run in (group.runs[0] for group in groups if group.runs):
         settings = settings_of(run) if "settings" in run else {}
         many, few = (settings.get(f"shots.{key}") for key in ("many_over", "few_under"))
-        if many is None or few is None:
+        if many is None and few is None:
             continue
         try:
             members = shot_groups(run["class_counts"], many, few)
         except InputError:
             continue
-        split = f"{max(run['class_counts'])} to {min(run['class_counts'])} a class: "
-        split += ", ".join(f"{len(labels)} {name}" for name, labels in members.items())
-        found.setdefault((value_text(many), value_text(few)), {})[split] = None
+        many, few = 100 if many is None else many, 20 if few is None else few
+        found.setdefault((value_text(many), value_text(few)), {})[_sizes(run, members)] = None
     return [_line(many, few, list(splits)) for (many, few), splits in found.items()]
 
 
+def third_notes(groups: Sequence[Group]) -> list[str]:
+    """What head, middle and tail are, where a run has figures of them.
+
+    Args:
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+
+    Example:
+        >>> run = {"metrics": {"tail": 0.5}, "class_counts": [500, 50, 5, 2]}
+        >>> for line in third_notes([Group("erm", [run])]):
+        ...     print(line)
+        head, middle, tail: thirds of the classes by their training images, from most to fewest (500 to 2 a class: 1
+        head, 2 middle, 1 tail)
+    """
+    cut = [group.runs[0] for group in groups if set(THIRDS) & group.runs[0]["metrics"].keys()]
+    if not cut:
+        return []
+    splits = list(dict.fromkeys(_sizes(run, shot_groups(run["class_counts"], None, None)) for run in cut))
+    return [f"head, middle, tail: thirds of the classes by their training images, from most to fewest{_told(splits)}"]
+
+
+def _sizes(run: dict[str, Any], members: dict[str, list[int]]) -> str:
+    counts = run["class_counts"]
+    sizes = ", ".join(f"{len(labels)} {name}" for name, labels in members.items())
+    return f"{max(counts)} to {min(counts)} a class: {sizes}"
+
+
+def _told(splits: Sequence[str]) -> str:
+    return f" ({'; '.join(splits)})" if len(splits) <= _TOLD else ""
+
+
 def _line(many: str, few: str, splits: Sequence[str]) -> str:
-    told = f" ({'; '.join(splits)})" if len(splits) <= _TOLD else ""
     return (
         f"many: classes with more than {many} training images, few: with fewer than {few}, medium: the others, counted "
-        f"in the training set as drawn, without validation images{told}"
+        f"in the training set as drawn, without validation images{_told(splits)}"
     )

@@ -33,6 +33,7 @@ function sortByAddress() {
   const [, id, key, order] = location.hash.match(/^#sort=([^/]*)\/([^/]*)\/(ascending|descending)$/) || [];
   const table = [...document.querySelectorAll("table.sortable")].find(table => table.id === id);
   const header = table && [...table.tHead.rows[0].cells].find(cell => encodeURIComponent(cell.dataset.key) === key);
+  if (header && table.closest("details")) table.closest("details").open = true;
   if (header && find("button", header)) sortTable(table, header, order === "descending");
 }
 
@@ -60,6 +61,7 @@ function shade(scroll) {
 const shadeAll = () => document.querySelectorAll(".scroll").forEach(shade);
 for (const scroll of document.querySelectorAll(".scroll")) scroll.addEventListener("scroll", () => shade(scroll), {passive: true});
 shadeAll();
+addEventListener("toggle", shadeAll, true);  // what was closed had no width
 
 // Charts ---------------------------------------------------------------------------------------------------------
 

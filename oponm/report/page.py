@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -15,13 +16,16 @@ from oponm.report.compare import Comparison
 from oponm.report.group import Group
 from oponm.report.notes import notes
 from oponm.report.page_data import figure_data, provenance, summary
+from oponm.report.run_details import run_details
 from oponm.report.tables import report_tables
+from oponm.report.text import shortened
 
 
 def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
-    """The HTML page: tables that can be sorted, and figures by class, by epoch, of confusions and of noise.
+    """The HTML page: tables that can be sorted, figures by class, epoch, confusions and noise, and single runs.
 
-    It contains only means of groups, with classes and epochs thinned, so its size grows with the number of groups.
+    Its figures are means of groups, with classes and epochs thinned, so its size grows with the number of groups. A few
+    runs are shown in detail, with pictures of their worst errors, see :func:`~oponm.report.run_details.run_details`.
     Names are escaped as text; a content security policy allows only the page's own script.
 
     Args:
@@ -38,8 +42,8 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
         >>> from oponm.training import fit
         >>> data = DigitsLT(imbalance_ratio=50)
         >>> page = html_page(*read_report([fit(data, method=method, max_epochs=2) for method in ("drs", "open")]))
-        >>> page[:15], page.count("<table"), len(page) < 200_000
-        ('<!doctype html>', 3, True)
+        >>> page[:15], page.count("<table"), len(page) < 500_000
+        ('<!doctype html>', 7, True)
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
@@ -50,6 +54,9 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
     # Names may break after these characters, and at them if a line contains nothing else.
     environment.filters["breakable"] = lambda name: Markup("<wbr>").join(re.split(r"(?<=[_/=,.])", name))
     environment.filters["sortable"] = _sortable
+    environment.filters["shortened"] = shortened
+    environment.filters["last_part"] = lambda path: shortened(path.rpartition("/")[2], 40)
+    details = run_details(groups, comparisons)
     tables = {table.name: table.chosen(table.wide) for table in report_tables(groups, comparisons)}
     style, script = (_own_file(name) for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
@@ -61,6 +68,8 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
         results=tables["results"],
         differences=tables.get("differences"),
         tail=tables.get("tail"),
+        details=[replace(detail, classes=detail.classes.chosen(detail.classes.wide)) for detail in details],
+        left_aside=sum(bool(group.runs[0]["metrics"]) for group in groups) - len(details),
         notes=notes(groups, comparisons),
         provenance=provenance(groups),
         problems=problems,

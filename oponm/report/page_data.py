@@ -10,9 +10,10 @@ from oponm.report.classes import BINS, MATRIX_BINS, Classes, class_series
 from oponm.report.compare import Comparison
 from oponm.report.curves import group_curves
 from oponm.report.group import Group
-from oponm.report.tables import METRICS
+from oponm.report.tables import FIRST
 from oponm.report.text import printable
 
+NUMBERED = 30  # classes of a single run whose confusion matrix is a table of numbers
 SHOWN = 5  # groups in the figures before the reader chooses
 
 
@@ -24,10 +25,10 @@ def figure_data(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> d
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
     against = {id(comparison.group): comparison for comparison in comparisons}
-    return {
-        "splits": [_split_data(groups, places, comparisons) for places in _splits(groups)],
-        "groups": [_group_data(group, against.get(id(group))) for group in groups],
-    }
+    data = [_group_data(group, against.get(id(group))) for group in groups]
+    if len(groups) == 1 and len(groups[0].runs) == 1 and len(groups[0].runs[0]["class_names"]) <= NUMBERED:
+        data[0].pop("confusion", None)  # a table has its numbers
+    return {"splits": [_split_data(groups, places, comparisons) for places in _splits(groups)], "groups": data}
 
 
 def highlights(groups: Sequence[Group], comparisons: Sequence[Comparison], most: int = SHOWN) -> list[Group]:
@@ -44,7 +45,7 @@ def highlights(groups: Sequence[Group], comparisons: Sequence[Comparison], most:
     bases = {id(comparison.baseline) for comparison in comparisons}
 
     def rank(group: Group) -> tuple[bool, bool, float]:
-        score = group.mean_and_error(METRICS[0])[0]
+        score = group.mean_and_error(FIRST)[0]
         return (id(group) not in bases, math.isnan(score), -score)
 
     chosen = {id(group) for group in sorted(groups, key=rank)[:most]}

@@ -16,7 +16,7 @@ def check_result(content: Any) -> list[str]:
 
     Args:
         content: content of a ``result.json``. Parts that only figures need (``confusion_matrix``, ``noise_histogram``,
-            ``phases``), are removed if their shape is wrong.
+            ``precision``, ``test_counts``, ``phases``) are removed if their shape is wrong.
 
     Returns:
         One line for each part removed.
@@ -101,6 +101,10 @@ _DRAWN = {
     # Older versions wrote the matrix itself.
     "confusion_matrix": lambda value, classes: value == CONFUSION_FILE or _amounts(value, classes, classes),
     "noise_histogram": _amounts,
+    "precision": lambda value, classes: isinstance(value, list) and len(value) == classes and all(map(_share, value)),
+    "test_counts": lambda value, classes: (
+        isinstance(value, list) and len(value) in (0, classes) and all(map(_count, value))
+    ),
     "phases": lambda value, _: (
         isinstance(value, list)
         and all(isinstance(item, dict) and _count(item.get("start")) and "name" in item for item in value)

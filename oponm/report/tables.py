@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from oponm.longtail import SHOTS, THIRDS
 from oponm.report.classes import fifths
-from oponm.report.compare import COMPARED, Comparison
-from oponm.report.group import Group
+from oponm.report.compare import Comparison
+from oponm.report.group import Group, known
 from oponm.report.paired import Difference
 from oponm.report.published import (
     FIFTHS,
@@ -20,10 +21,10 @@ from oponm.report.published import (
     published_sources,
     remark,
 )
-from oponm.report.text import printable
+from oponm.report.text import printable, shortened
 
-METRICS = ("balanced_accuracy", "many", "medium", "few")
-TESTED = ("balanced_accuracy", "few")
+FIRST = "balanced_accuracy"
+RAREST = (SHOTS[-1], THIRDS[-1])
 PLOT_WIDTH = 120  # width of the intervals drawn in the page, as in page.html
 _EDGE = 4.0
 _FURTHER = ("accuracy", "top5_accuracy", "macro_f1", "geometric_mean", "ece")
@@ -105,7 +106,7 @@ def report_tables(groups: Sequence[Group], comparisons: Sequence[Comparison] = (
         Tables called ``results``, ``differences`` and ``tail``.
 
     Example:
-        >>> run = {"seed": 0, "metrics": {"few": 0.5}, "train_seconds": 2.0, "class_counts": [9, 1], "recall": [1, 0.5]}
+        >>> run = {"seed": 0, "metrics": {"few": 0.5}, "train_seconds": 2.0, "class_counts": [9, 1], "recall": []}
         >>> (table,) = report_tables([Group("erm", [run])])
         >>> table.name, [cell.text for cell in table.chosen(["method", "few"]).rows[0]]
         ('results', ['erm', '50.0'])
@@ -122,8 +123,11 @@ def result_table(groups: Sequence[Group]) -> Table:
     """
     sources = published_sources(groups)
     measured = list(dict.fromkeys(name for group in groups for run in group.runs for name in run["metrics"]))
-    metrics = [*measured, *(name for name in METRICS if name not in measured)]
+    parts = class_groups(groups)
+    metrics = [*measured, *(name for name in (FIRST, *parts) if name not in measured)]
     columns = [Column("method", "method", "text"), Column("seeds", "seeds"), *map(_metric, metrics)]
+    columns.append(Column("worst_class", "worst class"))
+    worst = ["worst_class"] if any(known(group.worst()[0]) for group in groups) else []
     columns += [Column("seconds", "seconds"), *(Column(f"published {name}", printable(name)) for name in sources)]
     rows = []
     for group in groups:
@@ -132,6 +136,7 @@ def result_table(groups: Sequence[Group]) -> Table:
         repeats = group.folds or str(len(group.runs))
         row.append(Cell(repeats, len(group.runs), exact={"seeds": repeats}))
         row += [_measured(group, metric, metric in measured) for metric in metrics]
+        row.append(_worst(group))
         spent, error = group.mean_and_error("seconds")
         row.append(Cell(f"{spent:.1f}", spent, exact={"seconds": spent, "seconds_error": error}))
         row += [_published(group, source) for source in sources]
@@ -139,9 +144,9 @@ def result_table(groups: Sequence[Group]) -> Table:
             row[-1].exact["note"] = note
         rows.append(row)
     beside = [f"published {source}" for source in sources]
-    first, *others = METRICS
-    wide = ["method", first, *beside, *others, *(name for name in _FURTHER if name in measured), "seeds", "seconds"]
-    return Table("results", columns, rows, ["method", "seeds", *METRICS, *beside, "seconds"], wide)
+    further = [name for name in _FURTHER if name in measured]
+    wide = ["method", FIRST, *beside, *parts, *worst, *further, "seeds", "seconds"]
+    return Table("results", columns, rows, ["method", "seeds", FIRST, *parts, *worst, *beside, "seconds"], wide)
 
 
 def difference_table(comparisons: Sequence[Comparison]) -> Table:
@@ -150,12 +155,12 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
     Args:
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
-    first = COMPARED[0]
+    first, *parts = compared = (FIRST, *class_groups([comparison.group for comparison in comparisons]))
     sources = difference_sources(comparisons)
     columns = [Column("method", "method", "text"), Column("minus", "minus", "text"), Column("pairs", "pairs")]
     columns.append(Column("interval", "95 % interval", "plot"))
     columns += [Column(f"published {source} difference", printable(source)) for source in sources]
-    for metric in COMPARED:
+    for metric in compared:
         columns += [_metric(metric), Column(f"p {metric}", "p")]
     scale = _plot_scale([comparison.differences[first] for comparison in comparisons])
     rows = []
@@ -165,14 +170,14 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
         row.append(Cell(str(pairs), pairs, exact={"pairs": str(pairs)}))
         row.append(Cell("", plot=_plot(comparison.differences[first], scale)))
         row += [_lead(published_difference(comparison).get(source), source) for source in sources]
-        for metric in COMPARED:
+        for metric in compared:
             row += _difference(comparison, metric)
         rows.append(row)
     beside = [f"published {source} difference" for source in sources]
     brief = ["method", "minus", "pairs", first, f"p {first}", *beside]
-    brief += [key for metric in TESTED[1:] for key in (metric, f"p {metric}")]
-    known = [m for m in COMPARED[1:] if any(comparison.differences[m].n for comparison in comparisons)]
-    return Table("differences", columns, rows, brief, ["method", "interval", first, *beside, *known, "minus", "pairs"])
+    brief += [key for metric in parts if metric in RAREST for key in (metric, f"p {metric}")]
+    found = [metric for metric in parts if any(comparison.differences[metric].n for comparison in comparisons)]
+    return Table("differences", columns, rows, brief, ["method", "interval", first, *beside, *found, "minus", "pairs"])
 
 
 def tail_table(groups: Sequence[Group]) -> Table | None:
@@ -201,6 +206,20 @@ def tail_table(groups: Sequence[Group]) -> Table | None:
     columns = [Column("method", "method", "text"), *(Column(name, name) for name in FIFTHS)]
     keys = [column.key for column in columns]
     return Table("tail", columns, rows, keys if any(map(published_fifths, groups)) else [], keys)
+
+
+def class_groups(groups: Sequence[Group]) -> list[str]:
+    """The groups of classes that runs have figures of: many, medium and few, or head, middle and tail, or all six.
+
+    Args:
+        groups: groups of runs, see :func:`~oponm.report.group_runs`; many, medium and few where none has figures.
+
+    Example:
+        >>> class_groups([Group("erm", [{"metrics": {"head": 0.9, "tail": 0.5}}])])
+        ['head', 'middle', 'tail']
+    """
+    measured = {name for group in groups for run in group.runs for name in run["metrics"]}
+    return [name for names in (SHOTS, THIRDS) if measured & {*names} for name in names] or [*SHOTS]
 
 
 def percent(mean: float, error: float) -> str:
@@ -245,6 +264,14 @@ def _measured(group: Group, metric: str, known: bool) -> Cell:
     mean, error = group.mean_and_error(metric)
     exact: dict[str, float | str] = {metric: mean, f"{metric}_error": error} if known else {}
     return Cell(percent(mean, error), mean, exact=exact)
+
+
+def _worst(group: Group) -> Cell:
+    mean, error = group.worst()
+    exact: dict[str, float | str] = {"worst_class": mean, "worst_class_error": error} if known(mean) else {}
+    lowest = [shortened(group.runs[0]["class_names"][label]) for label in group.worst_classes()]
+    more = f" and {len(lowest) - 1} more" if len(lowest) > 1 else ""
+    return Cell(percent(mean, error) + (f" ({lowest[0]}{more})" if lowest else ""), mean, exact=exact)
 
 
 def _published(group: Group, source: str) -> Cell:

@@ -22,6 +22,21 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def shortened(name: str, most: int = 24) -> str:
+    """A name as one line of at most so many characters, with an ellipsis in place of what is cut off.
+
+    Args:
+        name: any text.
+        most: largest number of characters.
+
+    Example:
+        >>> shortened("trumpeter swan"), shortened("trumpeter swan", 8)
+        ('trumpeter swan', 'trumpet…')
+    """
+    shown = printable(name)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def value_text(value: Any) -> str:
     """A setting's value in the command line's form; equal numbers give equal texts.
 

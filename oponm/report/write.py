@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from oponm.report.class_table import class_table
 from oponm.report.compare import Comparison
 from oponm.report.figure import recall_figure
 from oponm.report.group import Group
@@ -39,7 +40,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     tables, told = report_tables(groups, comparisons), notes(groups, comparisons)
     texts = {
-        "report.md": _markdown(tables, told, problems),
+        "report.md": _markdown(tables, told, problems, class_tables(groups)),
         "report.tex": latex(tables, told),
         "report.csv": spreadsheet(tables),
         "report.html": html_page(groups, comparisons, problems),
@@ -65,8 +66,21 @@ def _drawn(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list[G
     return [group for split in members for group in highlights(split, comparisons, LINES)]
 
 
-def _markdown(tables: Sequence[Table], told: Sequence[str], problems: Sequence[str]) -> str:
-    parts = [markdown(table) for table in tables if table.brief]
+def class_tables(groups: Sequence[Group], most: int | None = None) -> list[Table]:
+    """The table of the classes, for a report of a single run; none for several, whose page has them.
+
+    Args:
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+        most: largest number of rows, see :func:`~oponm.report.class_table.class_table`.
+    """
+    runs = [run for group in groups for run in group.runs]
+    return [class_table(run, most) for run in runs if run["metrics"]] if len(runs) == 1 else []
+
+
+def _markdown(
+    tables: Sequence[Table], told: Sequence[str], problems: Sequence[str], classes: Sequence[Table] = ()
+) -> str:
+    parts = [markdown(table) for table in (*(table for table in tables if table.brief), *classes)]
     parts += [f"{markdown_text(line)}\n" for line in told]
     parts.append("![accuracy by class](report.png)\n")
     if problems:

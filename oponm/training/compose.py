@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.configs import compose_choices, groups
+from oponm.configs import compose_choices, default_choices, groups
 from oponm.data import LongTailDataModule
 from oponm.data.noise import make_noise
 from oponm.data.options import DataOptions, FileOptions
@@ -54,7 +54,7 @@ def compose_run(
         data: the data module; settings that its config file gives to other groups hold.
         chosen: for each config group, the name of a choice, an object in its place, or None for the default.
         seed: seed of the run.
-        settings: values to set, by config group; None keeps the default.
+        settings: values to set, by config group; None keeps the default, but for ``shots``, where it is a value.
 
     Raises:
         InputError: for an unknown name.
@@ -78,14 +78,16 @@ def compose_run(
     nodes = {group: _node(group, thing) for group, thing in given.items()} | {"data": _data_node(data)}
     nearest = {group: nearest_choice(group, node) for group, node in nodes.items()}
     names = {group: name for group, name in {**chosen, **nearest}.items() if isinstance(name, str)}
-    names.setdefault("data", _OWN_IMAGES)
+    if "data" not in names:
+        names |= {"data": _OWN_IMAGES} | ({} if isinstance(data, OwnFilesLT) else {"shots": default_choices()["shots"]})
     choices, base = compose_choices(names, seed)
 
     own = copy.deepcopy(base)
     for group, node in nodes.items():
         own[group] = {**_kept(group, base), **complete(node, base[group])}
     for group, values in settings.items():
-        own[group] |= {key: as_settings(value) for key, value in values.items() if value is not None}
+        taken = values if group == "shots" else {key: value for key, value in values.items() if value is not None}
+        own[group] |= {key: as_settings(value) for key, value in taken.items()}
 
     default, _ = compose_choices({})
     brought, _ = compose_choices({group: choices[group] for group in ("data", "method")})

@@ -49,7 +49,7 @@ def fit(
     weights: str | PathLike[str] | None = None,
     classifier: str | None = None,
     tau: float | None = None,
-    shots: Mapping[str, int] | None = None,
+    shots: Mapping[str, int | None] | None = None,
     output_dir: str | PathLike[str] | None = None,
     resume: bool = False,
     phase_cache: PhaseCache | str | PathLike[str] | None = None,
@@ -107,7 +107,8 @@ def fit(
             a forward pass.
         tau: exponent of the norms by which the classifier's weights are normalized at the end, see
             :class:`~oponm.training.PhasePlan`; None takes the method's.
-        shots: thresholds of the shot groups, see :func:`~oponm.longtail.shot_groups`.
+        shots: ``many_over`` and ``few_under`` of :func:`~oponm.longtail.shot_groups`, None for thirds; those left out
+            are the command's for the data: thirds for your own files, else 100 and 20.
         output_dir: the run's folder, empty or new; None makes a temporary one, deleted when the program ends.
         resume: resume the run that was begun in ``output_dir``, if there is one; a finished run is only read.
         phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None uses no cache.

@@ -80,7 +80,8 @@ class LongTailModule(pl.LightningModule):
             the command's default for the data. With ``class_counts``, the factor itself.
         seed: seed of the initial weights and of dropout, which is a function of seed, epoch and step. None takes the
             data module's.
-        shots: thresholds of the shot groups, see :func:`~oponm.longtail.shot_groups`.
+        shots: ``many_over`` and ``few_under`` of :func:`~oponm.longtail.shot_groups`, None for thirds; those left out
+            are the command's for the data: thirds for your own files, else 100 and 20.
         loss: a name, or a factory of the loss of each row, from the class counts, see :mod:`oponm.losses`; phases may
             have their own. None takes the method's.
         norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
@@ -144,7 +145,7 @@ class LongTailModule(pl.LightningModule):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "sgd",
         schedule: str | Callable[..., Any] | None = None,
         seed: int | None = None,
-        shots: Mapping[str, int] | None = None,
+        shots: Mapping[str, int | None] | None = None,
         loss: str | Callable[[Sequence[int]], nn.Module] | None = None,
         norm: str = "dar",
         noise_grad: str | None = None,
@@ -195,7 +196,7 @@ class LongTailModule(pl.LightningModule):
         class_counts: Sequence[int],
         plan: PhasePlan,
         seed: int,
-        shots: Mapping[str, int],
+        shots: Mapping[str, int | None],
         optimizer: Callable[..., torch.optim.Optimizer],
         schedule: Callable[[int], float],
         loss: Callable[[Sequence[int]], nn.Module],

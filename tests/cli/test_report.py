@@ -90,6 +90,17 @@ def test_mistakes_are_told_in_one_line_and_write_nothing(sweep, arguments, words
     assert files_below(sweep) == before
 
 
+def test_a_single_run_is_shown_by_class(tmp_path):
+    store_full(tmp_path / "run", full_result("open", classes=50))
+    done = oponm("report", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = [line for line in done.stdout.splitlines() if line.startswith(" class ")]
+    assert len(rows) == 1 + 40
+    assert "10 more classes, of higher accuracy, are in report.md" in done.stdout.splitlines()
+    assert (tmp_path / "run/report.md").read_text().count("| class ") == 1 + 50
+
+
 def test_help(tmp_path):
     done = oponm("report", "--help", cwd=tmp_path)
     assert done.returncode == 0

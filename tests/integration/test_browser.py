@@ -134,7 +134,7 @@ def test_columns_that_were_too_thin_have_a_chart_a_group(tmp_path, classes, char
 
 @pytest.mark.parametrize(("classes", "named"), [(3, 3), (20, 20), (21, 0)])
 def test_axes_of_a_matrix_name_up_to_twenty_classes(tmp_path, classes, named):
-    page = write_page(tmp_path, [full_result("open", classes=classes)])
+    page = write_page(tmp_path, [full_result(method, classes=classes) for method in ("drs", "open")])
     script = """
         const place = one => one.getBoundingClientRect();
         const middle = (one, [from, size]) => place(one)[from] + place(one)[size] / 2;
@@ -145,6 +145,17 @@ def test_axes_of_a_matrix_name_up_to_twenty_classes(tmp_path, classes, named):
     for axis in ask(page, tmp_path, script):
         assert [name for name, _ in axis] == [f"class {label}" for label in range(named)]
         assert [place for _, place in axis] == pytest.approx([(k + 0.5) / classes for k in range(named)], abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    """A single run as it is, with the images that it mistakes."""
+    from oponm.data import DigitsLT
+    from oponm.training import fit
+
+    folder = tmp_path_factory.mktemp("digits")
+    fit(DigitsLT(imbalance_ratio=50), method="erm", max_epochs=3, output_dir=folder / "run", accelerator="cpu")
+    return write_page(folder, collect_runs([folder])[0])
 
 
 METRICS = (
@@ -174,9 +185,12 @@ def wide(tmp_path_factory) -> Path:
 
 
 def test_no_table_is_cut_on_a_wide_screen(wide, tmp_path):
-    script = """return [...page.querySelectorAll('.scroll')].map(one =>
+    script = """page.querySelectorAll('details').forEach(one => one.open = true);
+        return [...page.querySelectorAll('.scroll')].map(one =>
         [one.scrollWidth - one.clientWidth, one.parentNode.className])"""
-    assert ask(wide, tmp_path, script, 1400) == [[0, "frame"]] * 3
+    assert ask(wide, tmp_path, script, 1400) == [[0, "frame"]] * 2 + [[0, "frame"], [0, "frame fit"]] * 3 + [
+        [0, "frame"]
+    ]
 
 
 def test_a_phone_shows_the_first_columns_and_that_there_are_more(wide, tmp_path):
@@ -191,7 +205,7 @@ def test_a_phone_shows_the_first_columns_and_that_there_are_more(wide, tmp_path)
           return [shown, before, frame.className, left - edge];
         });
         return answer"""
-    results, differences, _ = ask(wide, tmp_path, script, 390)
+    results, differences, *_ = ask(wide, tmp_path, script, 390)
     assert results[0] == ["method", "balanced_accuracy", "published published", "many"]
     assert differences[0][:3] == ["method", "interval", "balanced_accuracy"]
     for _, before, after, place in (results, differences):
@@ -297,6 +311,64 @@ def test_it_is_dark_in_the_dark(page, tmp_path, width):
     assert dark.std() > 10
 
 
+def test_a_single_run_is_open_with_its_pictures(digits, tmp_path):
+    assert open_page(digits.as_uri(), tmp_path / "profile").console == []
+    script = """
+        const all = [...page.querySelectorAll('.errors img')];
+        all.forEach(one => one.loading = 'eager');
+        return [page.querySelector('details.run').open, all.length, all.map(one => one.naturalWidth)]"""
+    is_open, number, widths = ask(digits, tmp_path, script)
+    assert is_open
+    assert number > 0
+    assert set(widths) == {8}
+
+
+def test_classes_can_be_sorted_without_a_mouse(digits, tmp_path):
+    script = """
+        const table = page.querySelector('#run-0-classes'), button = table.querySelector('th[data-key=recall] button');
+        button.focus();
+        const focused = page.activeElement === button;
+        button.click();
+        return [focused, [...table.tBodies[0].rows].map(row => +row.cells[4].dataset.value)]"""
+    focused, recalls = ask(digits, tmp_path, script)
+    assert focused
+    assert recalls == sorted(recalls, reverse=True)
+    assert len(recalls) == 10
+
+
+def test_an_address_opens_the_run_whose_table_it_sorts(page, tmp_path):
+    script = "return [...page.querySelectorAll('details.run')].map(one => one.open)"
+    assert ask(page, tmp_path, script) == [False] * 3
+    assert ask(Path(f"{page}#sort=run-1-classes/recall/descending"), tmp_path, script) == [False, True, False]
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_run_in_detail_is_no_wider_than_the_screen(digits, tmp_path, width):
+    script = (
+        "return [page.documentElement.scrollWidth, page.querySelector('.reliability').getBoundingClientRect().right]"
+    )
+    assert max(ask(digits, tmp_path, script, width)) <= width
+
+
+@pytest.mark.parametrize("flags", [[], [DARK]], ids=["light", "dark"])
+def test_numbers_stand_out_from_the_cells_of_a_matrix(digits, tmp_path, flags):
+    script = """
+        const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+        const paper = parts(view.getComputedStyle(page.body).backgroundColor);
+        const light = colour => { const [r, g, b] = colour.map(v => v / 255)
+          .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+        return [...page.querySelectorAll('.counts td')].map(cell => {
+          const style = view.getComputedStyle(cell), [r, g, b, alpha = 1] = parts(style.backgroundColor);
+          const behind = light([r, g, b].map((v, i) => alpha * v + (1 - alpha) * paper[i]));
+          const ink = light(parts(style.color));
+          return (Math.max(ink, behind) + 0.05) / (Math.min(ink, behind) + 0.05); })"""
+    contrasts = ask(digits, tmp_path, script, 1280, *flags)
+    assert len(contrasts) == 100
+    assert len({round(contrast, 2) for contrast in contrasts}) > 3
+    assert min(contrasts) >= 4.5
+
+
 def test_names_do_nothing(tmp_path):
     hostile = {
         "overrides": [f"x={HOSTILE}"],
@@ -326,7 +398,7 @@ def test_two_hundred_runs_open_quickly(tmp_path):
     assert page.stat().st_size < 5e6
     opened = open_page(page.as_uri(), tmp_path / "profile")
     assert opened.console == []
-    assert opened.dom.count('<th scope="row">') == 200 + 199 + 200
+    assert opened.dom.count('<th scope="row">') == 200 + 199 + 200 + 5 * 100
     script = """
         page.body.getBoundingClientRect();  // laid out, too
         return [view.performance.now(), page.querySelectorAll('#recall .line').length > 0]"""

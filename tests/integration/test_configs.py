@@ -18,6 +18,7 @@ from oponm.data.statistics import Statistics
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
 from oponm.logging import TensorBoardLogger, WandbLogger
+from oponm.longtail import shot_groups
 from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
@@ -96,6 +97,11 @@ def make_mixing(config: DictConfig) -> None:
         assert mixed.shares is not None
 
 
+def make_shots(config: DictConfig) -> None:
+    groups = shot_groups(COUNTS, **config.shots).values()
+    assert [label for labels in groups for label in labels] == list(range(len(COUNTS)))
+
+
 def make_norm(config: DictConfig) -> None:
     model = convert_batchnorm(SmallCNN(in_channels=1, width=2), **config.norm)
     with noise_routing(torch.arange(6) % 3 == 0):
@@ -139,6 +145,7 @@ MAKE: dict[str, Callable[[DictConfig], None]] = {
     "noise": make_noise,
     "mixing": make_mixing,
     "norm": make_norm,
+    "shots": make_shots,
     "optimizer": make_optimizer,
     "trainer": make_trainer_of,
     "logger": make_loggers,

@@ -7,11 +7,13 @@ import json
 import warnings
 
 import pytest
+import torch
 
-from oponm.data import DigitsLT, ImageFolderLT, TableLT
+from oponm.data import DatasetLT, DigitsLT, ImageFolderLT, TableLT
 from oponm.errors import InputError
 from oponm.logging import TensorBoardLogger
-from oponm.report import read_report
+from oponm.longtail import SHOTS, THIRDS
+from oponm.report import html_page, read_report
 from oponm.report.notes import notes
 from oponm.training import Run, fit
 from tests.data.sources.test_image_folder import fill
@@ -105,3 +107,56 @@ def test_a_table_in_memory_trains(tmp_path):
     folder = train(ImageFolderLT(root), tmp_path / "folder")
     assert run.metrics == folder.metrics
     assert json.loads((tmp_path / "run/result.json").read_text())["choices"]["data"] == "table"
+
+
+def shown(run: Run) -> set[str]:
+    return run.metrics.keys() & {*SHOTS, *THIRDS}
+
+
+def test_own_files_are_grouped_into_thirds_unless_thresholds_are_asked_for(tmp_path):
+    data = ImageFolderLT(fill(tmp_path / "photos", {**COUNTS, "emu": 4}))
+    run = train(data, tmp_path / "thirds")
+    assert shown(run) == {*THIRDS}
+    assert run.metrics["tail"] == run.recall[2]
+    asked = train(data, tmp_path / "thresholds", shots={"few_under": 9})
+    assert shown(asked) == {"medium", "few"}  # none has more than 100 images
+    report = read_report([tmp_path])
+    assert [group.name for group in report.groups] == ["erm", "erm shots.few_under=9"]
+
+
+def test_two_classes_are_head_and_tail(tmp_path):
+    assert shown(train(ImageFolderLT(fill(tmp_path / "photos", COUNTS)), tmp_path / "run")) == {"head", "tail"}
+
+
+def test_other_data_keeps_thresholds_and_may_have_thirds(tmp_path):
+    data = DigitsLT(imbalance_ratio=50)
+    assert shown(train(data, tmp_path / "digits")) == {*SHOTS}
+    thirds = {"many_over": None, "few_under": None}
+    assert shown(train(data, tmp_path / "thirds", shots=thirds)) == {*THIRDS}
+    images = [(torch.rand(1, 8, 8), number % 2) for number in range(40)]
+    listed = train(DatasetLT(images, images), tmp_path / "datasets")
+    assert shown(listed) == {"medium"}
+    assert listed.result["choices"]["shots"] == "thresholds"
+
+
+def test_a_run_of_before_is_evaluated_and_reported_by_its_thresholds(tmp_path):
+    photos = fill(tmp_path / "photos", {**COUNTS, "emu": 4})
+    train(ImageFolderLT(photos), tmp_path / "run", shots={"many_over": 100, "few_under": 20})
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    del result["choices"]["shots"], result["precision"], result["test_counts"]
+    (tmp_path / "run/result.json").write_text(json.dumps(result))
+    (tmp_path / "run/test_predictions.csv").unlink()
+    run = Run.load(tmp_path / "run")
+    assert run.evaluate(photos, accelerator="cpu")["metrics"].keys() & {*SHOTS, *THIRDS} == {"few"}
+    assert (tmp_path / "report") in {file.parent for file in read_report([tmp_path / "run"]).write(tmp_path / "report")}
+
+
+def test_the_report_of_a_run_shows_its_mistakes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(ImageFolderLT(fill(tmp_path / "photos", COUNTS).relative_to(tmp_path)), tmp_path / "run")
+    wrong = [row["path"] for row in rows(tmp_path / "run/test_predictions.csv") if row["class"] != row["prediction"]]
+    assert wrong
+    monkeypatch.chdir("/")
+    page = html_page(*read_report([tmp_path / "run"]))
+    assert page.count('<img src="data:image/') == len(wrong)
+    assert all(f'<li title="{path}">' in page for path in wrong)

@@ -44,3 +44,31 @@ def test_labels_ascend_whatever_the_order_of_counts():
 def test_overlapping_thresholds_are_refused():
     with pytest.raises(InputError, match="many_over must be at least few_under=20, got 19"):
         shot_groups([50], many_over=19)
+
+
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [([9], (0, 1, 0)), ([9, 2], (1, 0, 1)), ([9, 5, 2], (1, 1, 1)), ([9, 7, 5, 2], (1, 2, 1)), (range(5), (2, 1, 2))]
+    + [(range(number), (number // 3, number - 2 * (number // 3), number // 3)) for number in (6, 7, 9, 10, 100)],
+    ids=lambda value: len(value) if len(value) != 3 else "",
+)
+def test_thirds_are_as_equal_as_can_be(counts, sizes):
+    groups = shot_groups(counts, None, None)
+    assert tuple(map(len, groups.values())) == sizes
+    assert list(groups) == ["head", "middle", "tail"]
+    assert sorted(label for labels in groups.values() for label in labels) == list(range(len(counts)))
+    assert max(sizes) - min(sizes) <= 1 or len(counts) < 3
+
+
+def test_thirds_go_by_the_images_and_equal_counts_by_the_label():
+    assert shot_groups([5, 500, 50, 7, 300, 7], None, None) == {"head": [1, 4], "middle": [2, 3], "tail": [0, 5]}
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "expected"), [((50, None), [0, 1, 1, 2]), ((None, 60), [0, 1, 2, 2])], ids=["many", "few"]
+)
+def test_one_threshold_alone_leaves_the_other_as_usual(thresholds, expected):
+    groups = shot_groups([101, 60, 50, 5] if thresholds[0] is None else [101, 50, 20, 5], *thresholds)
+    found = {label: place for place, labels in enumerate(groups.values()) for label in labels}
+    assert list(groups) == ["many", "medium", "few"]
+    assert [found[label] for label in range(4)] == expected

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from oponm.report import Group, recall_figure
+from oponm.report.figure import _draw
 
 
 def group(name: str = "erm", num_classes: int = 10, seeds: int = 1, names: list[str] | None = None, **changes) -> Group:
@@ -117,3 +121,34 @@ def test_no_backend_is_chosen_for_the_caller(tmp_path):
     before = matplotlib.rcParams.copy(), matplotlib.pyplot.get_fignums()
     recall_figure([group()], tmp_path / "figure.png")
     assert (matplotlib.rcParams.copy(), matplotlib.pyplot.get_fignums()) == before
+
+
+def axes(*groups: Group) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    _draw(figure.add_subplot(), groups)
+    return figure.axes[0]
+
+
+def test_points_stand_alone_on_an_axis_from_zero():
+    drawn = axes(group(seeds=3), group("open"))
+    assert drawn.get_ylim()[0] == 0
+    assert drawn.get_ylim()[1] >= 100
+    points = [line for line in drawn.lines if len(line.get_xdata()) == 10]
+    assert len(points) == 2
+    assert {line.get_linestyle() for line in points} == {"None"}
+    assert {line.get_marker() for line in points} == {"o", "s"}
+
+
+def test_points_of_many_groups_stay_with_their_class():
+    drawn = axes(*(group(f"open {number}") for number in range(12)))
+    places = [line.get_xdata() for line in drawn.lines if len(line.get_xdata()) == 10]
+    assert max(abs(place - round(place)) for own in places for place in own) < 0.5
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "ضفدع " * 30, "犬", "<b>&amp;</b>\n"], ids=ascii)
+def test_any_name_leaves_room_for_the_figure(tmp_path, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(tmp_path, group(names=[name, *"bcdefghij"]))

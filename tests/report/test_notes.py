@@ -41,3 +41,15 @@ def test_nothing_is_said_of_thresholds_that_are_not_known_or_overlap():
 
 def test_the_notes_of_a_report_tell_them():
     assert shot_notes([group([200, 5])])[0] in notes([group([200, 5])])
+
+
+def test_thirds_are_told_in_place_of_thresholds():
+    cut = Group("erm", [result(class_counts=[9, 7, 2], recall=[1, 1, 1], metrics={"head": 0.9}, settings={})])
+    (line,) = [line for line in notes([cut]) if line.startswith("head, middle, tail: thirds of the classes")]
+    assert line.endswith("(9 to 2 a class: 1 head, 1 middle, 1 tail)")
+    assert not any(line.startswith("many") for line in notes([cut]))
+
+
+def test_one_threshold_alone_is_told_with_the_other():
+    (line,) = shot_notes([Group("erm", [result(class_counts=[200, 5], settings={"shots.few_under": 7})])])
+    assert line.startswith("many: classes with more than 100 training images, few: with fewer than 7")

@@ -69,10 +69,11 @@ def test_every_element_is_closed_and_every_id_is_one_of_a_kind(text):
 
 def test_it_asks_for_no_other_file(text):
     elements = Elements(text)
-    assert {tag for tag, _, _ in elements.found}.isdisjoint({"link", "img", "iframe", "object", "embed", "base"})
+    assert {tag for tag, _, _ in elements.found}.isdisjoint({"link", "iframe", "object", "embed", "base"})
     links = [attributes["href"] for attributes, _ in elements.all("a")]
     assert all(link.startswith("#") for link in links)
-    assert not any("src" in attributes for _, attributes, _ in elements.found)
+    sources = [attributes["src"] for _, attributes, _ in elements.found if "src" in attributes]
+    assert all(source.startswith("data:image/") for source in sources)
     assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(", text)
 
 
@@ -82,7 +83,9 @@ def test_only_its_own_script_and_style_may_run(text):
     scripts = [found for attributes, found in elements.all("script") if "type" not in attributes]
     styles = [found for _, found in elements.all("style")]
     hashes = [base64.b64encode(hashlib.sha256(found.encode()).digest()).decode() for found in (*scripts, *styles)]
-    assert policy == f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'"
+    assert (
+        policy == f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; img-src data:"
+    )
     assert not any(name.startswith("on") or name == "style" for _, found, _ in elements.found for name in found)
 
 
@@ -94,20 +97,21 @@ def test_links_lead_to_headings(text):
 
 def test_tables_have_captions_headers_and_buttons(text):
     elements = Elements(text)
-    assert len(elements.all("table")) == len(elements.all("caption")) == 3
+    assert len(elements.all("table")) == len(elements.all("caption")) == 3 + 2 * 3
     assert {attributes["scope"] for attributes, _ in elements.all("th")} == {"col", "row"}
-    sortable = [attributes for attributes, _ in elements.all("th", scope="col") if attributes["data-key"] != "interval"]
+    columns = [attributes.get("data-key", "interval") for attributes, _ in elements.all("th", scope="col")]
+    sortable = [key for key in columns if key != "interval"]
     assert len(elements.all("button", type="button")) == len(sortable)
 
 
 def test_what_matters_most_comes_first(tmp_path):
     runs = [full_result(method, seed) for method in ("drs", "open") for seed in (0, 1)]
     with published(tmp_path, *(accuracy(method, 84.6, "a paper") for method in ("drs", "open"))):
-        columns = [attributes["data-key"] for attributes, _ in Elements(page(runs)).all("th", scope="col")]
-    first = ["method", "balanced_accuracy", "published a paper", "many", "medium", "few", "accuracy", "macro_f1"]
-    assert columns[:10] == [*first, "seeds", "seconds"]
+        columns = [attributes.get("data-key") for attributes, _ in Elements(page(runs)).all("th", scope="col")]
+    first = ["method", "balanced_accuracy", "published a paper", "many", "medium", "few", "worst_class", "accuracy"]
+    assert columns[:11] == [*first, "macro_f1", "seeds", "seconds"]
     differences = ["method", "interval", "balanced_accuracy", "published a paper difference", "many", "medium", "few"]
-    assert columns[10:19] == [*differences, "minus", "pairs"]
+    assert columns[11:20] == [*differences, "minus", "pairs"]
 
 
 def test_p_values_stand_below_their_differences(text):

@@ -27,8 +27,8 @@ def test_a_table_of_results():
     runs = [result(seed=seed, metrics={"balanced_accuracy": value}) for seed, value in enumerate((0.7, 0.72))]
     (rows,) = tables(latex(report_tables([Group("erm", runs)])))
     assert rows == [
-        r"method & seeds & balanced accuracy & many & medium & few & seconds \\",
-        r"erm & $2$ & $71.0\pm 1.0$ & -- & -- & -- & $2.0$ \\",
+        r"method & seeds & balanced accuracy & many & medium & few & worst class & seconds \\",
+        r"erm & $2$ & $71.0\pm 1.0$ & -- & -- & -- & $50.0\pm 0.0$ & $2.0$ \\",
     ]
 
 
@@ -80,7 +80,7 @@ def test_every_character_is_itself(character):
 def test_a_name_cannot_add_cells_rows_or_commands():
     name = r"open x=\input{secret} & \\ % $a_b$"
     (_, row) = tables(latex(report_tables([Group(name, [result()])])))[0]
-    assert len(re.findall(r"(?<!\\)&", row)) == 6
+    assert len(re.findall(r"(?<!\\)&", row)) == 7
     assert r"\textbackslash{}input\{secret\} \& \textbackslash{}\textbackslash{} \% \$a\_b\$" in row
 
 

@@ -17,6 +17,7 @@ from oponm.report import (
     notes,
     report_tables,
     result_table,
+    spreadsheet,
     tail_table,
     terminal,
 )
@@ -165,7 +166,8 @@ def test_the_terminal_shows_the_same_differences():
 
 def test_notes_tell_what_the_tables_hold_and_no_more(tmp_path):
     plain = [Group("erm", [result()])]
-    assert len(notes(plain)) == 1
+    assert len(notes(plain)) == 2
+    assert len(notes([Group("erm", [result(recall=[None, None])])])) == 1
     with published(tmp_path, accuracy("open", 84.6)):
         assert any("paper: published" in line for line in notes([Group("open", [result("open")])]))
     assert any("data.val=test" in line for line in notes([Group("open", [result(validation="test")])]))
@@ -190,3 +192,39 @@ def test_published_fifths_that_are_not_all_known_fill_the_row(tmp_path):
     with published(tmp_path, {**accuracy("erm", 50, "p"), "figure": "fifths"}):
         tail = tail_table([Group("erm", [full_result("erm")])])
     assert [cell.text for cell in tail.rows[1]] == ["erm (p)", "50.0", "-", "-", "-", "-"]
+
+
+@TABLES
+def test_the_worst_class_of_a_single_run_has_a_name(cells):
+    runs = [result(recall=recall, seed=seed) for seed, recall in enumerate(([0.9, 0.5], [0.2, None]))]
+    header, row = cells(Group("erm", runs[:1]))
+    assert dict(zip(header, row, strict=True))["worst class"] == "50.0 (b)"
+    header, row = cells(Group("erm", runs))
+    assert dict(zip(header, row, strict=True))["worst class"] == "35.0 ± 15.0"
+
+
+def test_classes_that_are_equally_bad_are_counted():
+    (row,) = result_table([Group("erm", [result(recall=[0.0, 0.0], class_names=["x" * 99, "b"])])]).rows
+    assert row[-2].text == f"0.0 ({'x' * 23}… and 1 more)"
+
+
+def test_runs_without_test_images_have_no_column_of_worst_classes():
+    assert "worst_class" not in result_table([Group("erm", [result(recall=[None, None], metrics={})])]).brief
+
+
+def thirds(method: str, **changes: Any) -> dict[str, Any]:
+    return result(method, metrics={"balanced_accuracy": 0.7, "head": 0.9, "middle": 0.6, "tail": 0.3}, **changes)
+
+
+def test_thirds_have_columns_in_place_of_shots():
+    groups = [Group(method, [thirds(method, seed=seed) for seed in (0, 1)]) for method in ("drs", "open")]
+    results, differences, *_ = report_tables(groups, compare(groups))
+    assert results.brief[2:6] == ["balanced_accuracy", "head", "middle", "tail"]
+    assert differences.brief[3:] == ["balanced_accuracy", "p balanced_accuracy", "tail", "p tail"]
+    assert "few" not in spreadsheet([results, differences])
+
+
+def test_runs_of_both_kinds_have_both_columns():
+    table = result_table([Group("erm", [result()]), Group("open", [thirds("open")])])
+    cells = {column.key: [row[place].text for row in table.rows] for place, column in enumerate(table.columns)}
+    assert (cells["few"], cells["tail"]) == (["30.0", "-"], ["-", "30.0"])

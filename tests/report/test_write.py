@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from oponm.report import compare, group_runs, write, write_report
+from oponm.report import class_tables, compare, group_runs, write, write_report
 from tests.report.runs import full_result
 
 FILES = ["report.csv", "report.html", "report.md", "report.png", "report.tex"]
@@ -37,6 +37,15 @@ def test_markdown_has_both_tables_the_figure_and_what_is_left_out(tmp_path):
     assert text.endswith("- runs/a\\|b: not &lt;finished>\n")
 
 
+def test_a_single_run_has_a_table_of_its_classes(tmp_path):
+    groups = group_runs([full_result("open")])
+    write_report(groups, [], [], tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "| class | training images | test images | recall | precision | F1 |" in text
+    assert text.count("| class ") == 1 + 10
+    assert (tmp_path / "report.csv").read_text().count("\n") == 2
+
+
 def test_a_single_group_has_no_table_of_differences(tmp_path):
     report(tmp_path, methods=["open"])
     assert (tmp_path / "report.md").read_text().count("| --- |") == 1
@@ -62,3 +71,10 @@ def test_a_report_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch, part)
     with pytest.raises(OSError, match="no space"):
         report(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_runs_without_test_images_or_with_company_have_no_table_of_classes():
+    assert class_tables(group_runs([full_result("open", metrics={}, recall=[None] * 10)])) == []
+    assert class_tables(group_runs([full_result("open", seed) for seed in (0, 1)])) == []
+    (table,) = class_tables(group_runs([full_result("open")]), most=3)
+    assert len(table.rows) == 3
