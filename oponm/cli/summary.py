@@ -42,9 +42,8 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
         column.justify = "right"
     table.add_row(*values.values())
     choices = result["choices"]
-    console.print(
-        f"{choices['method']} on {choices['data']}, {choices['model']}, seed {result['seed']}", highlight=False
-    )
+    method = choices["method"] + (" (no batch norm)" if result.get("no_batch_norm") else "")
+    console.print(f"{method} on {choices['data']}, {choices['model']}, seed {result['seed']}", highlight=False)
     console.print(table)
     if untested:
         console.print(untested, highlight=False)

@@ -94,6 +94,8 @@ def _data(classifier: Classifier, facts: RunFacts) -> str:
 
 def _method(facts: RunFacts) -> str:
     lines = [f"- {group}: `{choice}`" for group, choice in sorted(facts.choices.items()) if group not in _ASIDE]
+    if facts.no_batch_norm:
+        lines.append("- no batch norm: noise images were mixed in, and had no statistics of their own")
     lines += [f"- epochs: {facts.epochs}"] if facts.epochs else []
     if len(facts.starts) == len(facts.phases):
         for start, phase in zip(facts.starts, facts.phases, strict=True):

@@ -31,6 +31,7 @@ class RunFacts:
         versions: versions of its libraries.
         git_commit: commit of oponm, if it ran from a checkout.
         tuned_on_test: whether the test set was also the validation set.
+        no_batch_norm: whether noise was trained on by a network without batch norm, so that its rows were not routed.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class RunFacts:
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
     tuned_on_test: bool = False
+    no_batch_norm: bool = False
 
 
 def read_run_facts(checkpoint: Path, content_digest: str) -> RunFacts:
@@ -79,6 +81,7 @@ def read_run_facts(checkpoint: Path, content_digest: str) -> RunFacts:
         versions={str(name): str(version) for name, version in _dict(result.get("versions")).items()},
         git_commit=result.get("git_commit"),
         tuned_on_test=result.get("validation") == "test",
+        no_batch_norm=result.get("no_batch_norm") is True,
     )
 
 

@@ -190,6 +190,7 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
         labels = [label.rpartition("/")[2] for label in labels]
     said = [_said(runs) for runs in groups]
     idle = {override for override in set().union(*said) if _makes_no_difference(override, groups, said)}
+    labels = [label + without_batch_norm(runs[0]) for label, runs in zip(labels, groups, strict=True)]
     names = [" ".join([label, *sorted(map(printable, own - idle))]) for label, own in zip(labels, said, strict=True)]
     names = _told_apart(names, groups)
     for more in (_split, _test, _test_images, _val_images):
@@ -197,6 +198,15 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
         if len(set(names)) < len(set(longer)):
             names = longer
     return names
+
+
+def without_batch_norm(run: Run) -> str:
+    """`` (no batch norm)`` for a run whose network had none to route noise by; else nothing.
+
+    Args:
+        run: content of its ``result.json``.
+    """
+    return " (no batch norm)" if run.get("no_batch_norm") else ""
 
 
 def _said(runs: Sequence[Run]) -> set[str]:

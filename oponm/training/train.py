@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice
@@ -88,7 +89,9 @@ def train(
         epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
         ``reused`` describes phases taken from the cache: their epochs, and the seconds that their training took.
         ``validation_metrics`` are those of the last epoch, by their names in the logs; missing without validation.
-        ``skipped_steps`` counts the steps that were undone. ``temperature`` is there where one was fitted.
+        ``no_batch_norm`` is true where noise was trained on by a network without batch norm, so that its rows were not
+        routed; else it is missing. ``skipped_steps`` counts the steps that were undone. ``temperature`` is there where
+        one was fitted.
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
@@ -176,6 +179,8 @@ def train(
     result["phases"] = [
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
     ]
+    if plan.uses_noise and not any(isinstance(part, _BatchNorm) for part in module.model.modules()):
+        result["no_batch_norm"] = True
     result["validation_metrics"] = history.last("val/")
     if temperature_scaling:
         result["temperature"] = calibrate(module, data, keeper.folder / LAST, lambda: make_trainer(**trainer_options))

@@ -10,9 +10,10 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from oponm.inference import load_classifier
+from oponm.inference import load_classifier, read_run_facts
 from oponm.models import timm_model
 from oponm.nn import convert_batchnorm
+from oponm.report import read_report
 from tests.cli.command import oponm
 from tests.cli.runs import make_photos
 
@@ -88,7 +89,11 @@ def test_rates_differ_by_part(trained):
 
 
 def test_the_table_says_how_it_was_trained(trained):
-    _, _, run = trained
+    name, _, run = trained
     result = json.loads((run / "result.json").read_text())
+    table = repr(read_report([run]))
+    assert ("open (no batch norm)" in table) == ("vit" in name)
+    facts = read_run_facts(run / "checkpoints/last.ckpt", result["content_digest"])
+    assert facts.no_batch_norm == ("vit" in name)
     assert result["choices"]["callbacks"] == "ema"
     assert result["choices"]["optimizer"] == "adamw"
