@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from oponm.data.sources.cifar import CifarLT
     from oponm.data.sources.datasets import DatasetLT
     from oponm.data.sources.digits import DigitsLT
+    from oponm.data.sources.huggingface import HuggingFaceLT
     from oponm.data.sources.image_folder import ImageFolderLT
     from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
     from oponm.data.sources.table import TableLT
@@ -26,6 +27,7 @@ __all__ = [
     "DataCheck",
     "DatasetLT",
     "DigitsLT",
+    "HuggingFaceLT",
     "ImageFolderLT",
     "ImageNetLT",
     "Images",
@@ -42,6 +44,7 @@ _HOMES = {
     "DataCheck": "check",
     "DatasetLT": "sources.datasets",
     "DigitsLT": "sources.digits",
+    "HuggingFaceLT": "sources.huggingface",
     "ImageFolderLT": "sources.image_folder",
     "ImageNetLT": "sources.list_lt",
     "Images": "sources.base",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,13 +11,13 @@ import numpy as np
 from typing_extensions import Unpack
 
 from oponm.data.module import LongTailDataModule
-from oponm.data.options import DataOptions
+from oponm.data.options import DataOptions, check_size
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.file_lists import check_hash, check_present, read_list
 from oponm.data.sources.places365 import fetch
 from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.sources.survey import Survey
-from oponm.errors import InputError, check_choice, check_int, check_path
+from oponm.errors import InputError, check_choice, check_path
 
 LISTS = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"  # of Liu et al.
 _IMAGENET_TRAIN, _IMAGENET_VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -53,7 +53,7 @@ class ListLT(LongTailDataModule):
         root: folder of the images.
         lists: folder of the lists; None takes ``root``.
         verify: whether to compare the lists with the published hash and number of images.
-        image_size: side of the square images in pixels.
+        image_size: side of the square images in pixels, or (height, width).
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. Missing
             images are refused in any case.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
@@ -74,7 +74,7 @@ class ListLT(LongTailDataModule):
         root: str | Path,
         lists: str | Path | None = None,
         verify: bool = True,
-        image_size: int = 224,
+        image_size: int | Sequence[int] = 224,
         on_error: str = "raise",
         pack: str | Path | None = None,
         pack_size: int | None = 256,
@@ -86,7 +86,7 @@ class ListLT(LongTailDataModule):
         if not isinstance(verify, bool):
             raise InputError(f"must be true or false, got {verify!r}", "verify")
         self.verify = verify
-        self.image_size = check_int("image_size", image_size, minimum=4)
+        self.image_size = check_size("image_size", image_size)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
         self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
 
