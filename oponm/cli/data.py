@@ -60,8 +60,8 @@ def _check(config: DictConfig) -> None:
 
 def _without_measuring(config: DictConfig) -> bool:
     """Whether colors are measured; not for images outside memory, as all of them would be decoded."""
-    if config.data.in_memory or config.data.statistics != "own":
-        return True
+    if config.data.in_memory or config.data.statistics != "own" or config.data.get("channels") == 1:
+        return True  # published colors, which stand in below, have three channels
     config.data.statistics = "imagenet"
     return False
 

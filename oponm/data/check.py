@@ -81,8 +81,9 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
     ratio = max(data.class_counts) / min(data.class_counts)
     channels, height, width = data.image_shape
     colours = f"mean {_numbers(data.statistics.mean)}, std {_numbers(data.statistics.std)} ({data.statistics_name})"
+    resized = "" if data.resize == "crop" else f", data.resize={data.resize}"
     return [
-        f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
+        f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels{resized}",
         f"split digest {data.digest}",
         colours if measured else "mean and std: own, measured when training starts",
         f"test digest {data.test_digest}" if data.test_counts else "no test set",

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ def fitted(image: Image.Image, size: Size, resize: str = "crop") -> Image.Image:
     """Bring an image to a size.
 
     Args:
-        image: in RGB.
+        image: in RGB, or grey.
         size: side of the result in pixels, or (H, W).
         resize: ``"crop"``, ``"stretch"`` or ``"pad"``, see :class:`Form`.
 
@@ -129,8 +129,10 @@ def to_pixels(image: Image.Image, channels: int = 3) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def _mean_color(image: Image.Image) -> tuple[int, ...]:
-    return tuple(round(value) for value in ImageStat.Stat(image).mean)
+def _mean_color(image: Image.Image) -> Any:
+    """A value of each channel; a number alone where there is one channel."""
+    values = [round(value) for value in ImageStat.Stat(image).mean]
+    return tuple(values) if len(values) > 1 else values[0]
 
 
 def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:

@@ -72,3 +72,18 @@ def check_size(key: str, value: Any) -> Size:
         height, width = (check_int(key, side, minimum=4) for side in value)
         return height if height == width else (height, width)
     return check_int(key, value, minimum=4)
+
+
+def check_channels(channels: int) -> int:
+    """Return a number of color channels.
+
+    Raises:
+        InputError: if it is neither 1 nor 3.
+
+    Example:
+        >>> check_channels(1)
+        1
+    """
+    if isinstance(channels, bool) or channels not in (1, 3):
+        raise InputError(f"must be 3, or 1 for grey images, got {channels!r}", "channels")
+    return channels

@@ -16,7 +16,7 @@ from typing_extensions import Unpack
 from oponm.data.decode import RESIZES, Form, Size
 from oponm.data.folds import fold_split, grouped_split
 from oponm.data.module import LongTailDataModule
-from oponm.data.options import DataOptions, check_size
+from oponm.data.options import DataOptions, check_channels, check_size
 from oponm.data.sources.base import Listed, Part, Source
 from oponm.data.sources.file_names import FileNames
 from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
@@ -209,21 +209,6 @@ class OwnFilesLT(LongTailDataModule):
                     f"of {self.test_fraction} leaves class {name} with {count} images nothing to train on: lower it",
                     "test_fraction",
                 )
-
-
-def check_channels(channels: int) -> int:
-    """Return a number of color channels.
-
-    Raises:
-        InputError: if it is neither 1 nor 3.
-
-    Example:
-        >>> check_channels(1)
-        1
-    """
-    if isinstance(channels, bool) or channels not in (1, 3):
-        raise InputError(f"must be 3, or 1 for grey images, got {channels!r}", "channels")
-    return channels
 
 
 def _check_folds(folds: int | None, fold: int | None) -> tuple[int | None, int | None]:
