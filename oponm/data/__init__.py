@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oponm.data.sources.digits import DigitsLT
     from oponm.data.sources.huggingface import HuggingFaceLT
     from oponm.data.sources.image_folder import ImageFolderLT
-    from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
+    from oponm.data.sources.list_lt import ImageNetLT, INaturalist2018, PlacesLT
     from oponm.data.sources.table import TableLT
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "DatasetLT",
     "DigitsLT",
     "HuggingFaceLT",
+    "INaturalist2018",
     "ImageFolderLT",
     "ImageNetLT",
     "Images",
@@ -45,6 +46,7 @@ _HOMES = {
     "DatasetLT": "sources.datasets",
     "DigitsLT": "sources.digits",
     "HuggingFaceLT": "sources.huggingface",
+    "INaturalist2018": "sources.list_lt",
     "ImageFolderLT": "sources.image_folder",
     "ImageNetLT": "sources.list_lt",
     "Images": "sources.base",

@@ -67,8 +67,8 @@ def which_method(class_counts: Sequence[int], max_epochs: int) -> Suggestion:
     )
     if rarest < FEW:
         why = (
-            f"on digits with rarest classes as small DRS was {MEASURED['DRS minus ERM, digits']} against plain training; "
-            "OPeN repaired that (method=open norm.noise_grad=full), and balanced softmax was "
+            f"on digits with rarest classes as small, DRS was {MEASURED['DRS minus ERM, digits']} against plain "
+            "training; OPeN repaired that (method=open norm.noise_grad=full), and balanced softmax was "
             f"{MEASURED['balanced softmax minus OPeN, digits']} against it"
         )
         return Suggestion("method=erm loss=balanced_softmax", f"{facts}: {why}")
