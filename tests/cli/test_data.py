@@ -96,10 +96,9 @@ def test_a_stream_is_checked_without_decoding_it(tmp_path):
 
 def test_check_takes_the_form_of_images_and_the_length_of_the_run(tmp_path, capsys):
     pictures(tmp_path / "photos", 30)
-    command.run(
-        ["check", "data=image_folder", f"data.root={tmp_path / 'photos'}", "data.in_memory=false", "data.channels=1"]
-        + ["data.image_size=[8,12]", "data.resize=pad", "data.imbalance_ratio=4", "trainer.max_epochs=10"]
-    )
+    form = ["data.channels=1", "data.image_size=[8,12]", "data.resize=pad", "data.in_memory=false"]
+    folder = ["data=image_folder", f"data.root={tmp_path / 'photos'}", "data.imbalance_ratio=4"]
+    command.run(["check", *folder, *form, "trainer.max_epochs=10"])
     shown = capsys.readouterr().out
     assert "images 8x12 of 1 channels, data.resize=pad" in shown
     assert "in the deferred phase of 10 epochs" in shown

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ _BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}  # of single files
 _SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk writes
 _UNLABELED = -1  # the label that test sets of the hub have where labels are kept secret
 _BATCH = 1000
+_ONE_AT_A_TIME = Lock()
 
 
 class HuggingFaceLT(OwnFilesLT):
@@ -136,9 +137,8 @@ class HuggingFaceLT(OwnFilesLT):
         if self.image_column not in split.column_names:
             self._column(split, name, "image_column")
         cells = self._column(split, name, "label_column")
-        feature = split.features[self.label_column]
-        if (of_class := getattr(feature, "int2str", None)) is not None:
-            return [None if cell in (None, _UNLABELED) else of_class(cell) for cell in cells]
+        if (names := _class_names(split, self.label_column)) is not None:
+            return [None if cell in (None, _UNLABELED) else names[cell] for cell in cells]
         if odd := [cell for cell in cells if cell is not None and not isinstance(cell, str | int)]:
             told = f"is {self.label_column!r}, and {name} has cells such as {str(odd[0])[:40]!r} there"
             raise InputError(f"{told}: labels are a ClassLabel, text or whole numbers", "label_column")
@@ -169,7 +169,10 @@ class HuggingFaceLT(OwnFilesLT):
     def _given_groups(self, loaded: Mapping[str, Any], chosen: Mapping[str, str]) -> list[str] | None:
         if self.group_column is None:
             return None
-        return [str(cell) for name in chosen for cell in self._column(loaded[name], name, "group_column")]
+        groups = {name: self._column(loaded[name], name, "group_column") for name in chosen}
+        for name, own in groups.items():
+            _check_filled(name, own, self.group_column)
+        return [str(cell) for own in groups.values() for cell in own]
 
 
 class ArrowSplit:
@@ -187,6 +190,7 @@ class ArrowSplit:
     def __init__(self, name: str, split: Any, column: str) -> None:
         datasets = import_datasets()
         self.name, self.column = name, column
+        self._stats: list[Stat | None] | None = None
         try:
             with _quiet(datasets):
                 self.encoded = split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
@@ -205,9 +209,19 @@ class ArrowSplit:
             raise FileNotFoundError("the row has no image")
         return Path(cell["path"]).read_bytes() if cell["bytes"] is None else cell["bytes"]
 
-    @cached_property
+    def __getstate__(self) -> dict[str, Any]:
+        # A process that receives the split maps its files itself, and reads only images.
+        return self.__dict__ | {"_stats": None}
+
+    @property
     def stats(self) -> list[Stat | None]:
-        """The length of each image, and the time at which the file that holds it was last modified."""
+        """The length of each image, and the time at which the file that holds it was last modified; read once."""
+        with _ONE_AT_A_TIME:
+            if self._stats is None:
+                self._stats = self._measure()
+            return self._stats
+
+    def _measure(self) -> list[Stat | None]:
         import pyarrow.compute as compute
 
         written = max((_mtime(each["filename"]) for each in self.encoded.cache_files), default=0)
@@ -293,19 +307,29 @@ def _numbered(
 ) -> tuple[list[str], dict[str, npt.NDArray[np.int64]]]:
     """Class names, and the labels of each split as numbers of them."""
     for name, own in labels.items():
-        if without := [f"{name}/{row}" for row, label in enumerate(own) if label is None]:
-            told = f"{len(without)} of {len(own)} rows of {name} have no label: {named(without)}"
-            raise InputError(f"{told}; leave them out of the data set, or name another data.label_column")
+        _check_filled(name, own, column)
     present = {label for own in labels.values() for label in own if label is not None}
     if len(present) < 2:
         raise InputError(f"has {len(present)} classes in {column}: at least two are needed", "label_column")
-    known = getattr(loaded[next(iter(labels))].features[column], "names", None) or []
+    known = _class_names(loaded[next(iter(labels))], column) or []
     others = present.difference(known)
     names = [name for name in known if name in present] + sorted(others, key=in_order(sorted(others)))
     number = {name: label for label, name in enumerate(names)}
     return names, {
         name: np.array([number[str(label)] for label in own], dtype=np.int64) for name, own in labels.items()
     }
+
+
+def _class_names(split: Any, column: str) -> list[str] | None:
+    """The names of a column's ``ClassLabel``; None where it is something else."""
+    return getattr(split.features[column], "names", None)
+
+
+def _check_filled(name: str, cells: Sequence[Any], column: str) -> None:
+    """See that each row of a split has something in a column."""
+    if empty := [f"{name}/{row}" for row, cell in enumerate(cells) if cell is None]:
+        told = f"{len(empty)} of {len(cells)} rows of {name} have no {column}: {named(empty)}"
+        raise InputError(f"{told}; leave them out of the data set, or name another column")
 
 
 def _mtime(file: str) -> int:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import builtins
 import io
-import os
 import pickle
 from pathlib import Path
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -16,16 +16,17 @@ from oponm.data.samplers import IndexBatch
 from oponm.errors import InputError
 from tests.data.sources.test_image_folder import fill
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 datasets = pytest.importorskip("datasets")
 COUNTS = {"cat": 20, "dog": 12, "emu": 8}
 LABELS = [name for name, count in COUNTS.items() for _ in range(count)]
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """No file of the library outside of the tests' folders."""
+def offline(tmp_path_factory, monkeypatch):
+    """No network, and no file of the library outside of the tests' folders."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+    for constants in (datasets.config, huggingface_hub.constants):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 def png(red: int, green: int, size: tuple[int, int] = (8, 8)) -> bytes:
@@ -173,6 +174,8 @@ def test_groups_folds_and_a_split_file(tmp_path):
     assert sorted(name for data in folds for name in data.test_names()[1]) == sorted(
         f"train/{row}" for row in range(40)
     )
+    missing = saved(tmp_path / "other", train=rows(LABELS, more={"who": [None, *who[1:]]}))
+    assert "1 of 40 rows of train have no who: train/0" in str(refusal(missing, group_column="who"))
     file = tmp_path / "split.csv"
     file.write_text("path,part\n" + "".join(f"train/{row},{'test' if row % 4 else 'train'}\n" for row in range(40)))
     assert load(path, split=file).class_counts == [5, 3, 2]
@@ -213,7 +216,6 @@ def test_columns_that_there_are_not_are_named(tmp_path):
 )
 def test_what_cannot_be_loaded(tmp_path, monkeypatch, options, key, words):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     (tmp_path / "notes.txt").touch()
     saved(tmp_path / "set", train=rows(LABELS))
     error = refusal(**{"path": "set", **options})
