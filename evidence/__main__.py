@@ -1,4 +1,4 @@
-"""Write ``docs/evidence.md``, its figures and the README's part from ``results/*.csv``."""
+"""Write ``docs/evidence.md``, its figures, ``docs/which_method.md`` and the README's part from ``results/*.csv``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jinja2
 
 from evidence import figures, tables
 from evidence.study import Study
+from oponm.data.which_method import EVEN, FEW, OFTEN
 from oponm.report.tables import interval, percent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,15 @@ def document(studies: dict[str, Study]) -> str:
     return _render("evidence.md.jinja", studies)
 
 
+def guide(studies: dict[str, Study]) -> str:
+    """The text of ``docs/which_method.md``.
+
+    Args:
+        studies: by name.
+    """
+    return _render("which_method.md.jinja", studies)
+
+
 def readme(text: str, studies: dict[str, Study]) -> str:
     """The README with what it says of the study written again.
 
@@ -61,7 +71,7 @@ def readme(text: str, studies: dict[str, Study]) -> str:
 def _render(template: str, studies: dict[str, Study]) -> str:
     text = Path(__file__).with_name(template).read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    names = {"d": _difference, "mean": _mean, "tables": tables}
+    names = {"d": _difference, "mean": _mean, "tables": tables, "even": EVEN, "few": FEW, "often": OFTEN}
     return environment.from_string(text).render(
         {"wrn": None, PAPER: None, **studies, **names, "lengths": lengths(studies)}
     )
@@ -81,6 +91,7 @@ def main() -> None:
     """Write everything."""
     studies, docs = read_studies(), ROOT / "docs"
     (docs / "evidence.md").write_text(document(studies), encoding="utf-8")
+    (docs / "which_method.md").write_text(guide(studies), encoding="utf-8")
     file = ROOT / "README.md"
     file.write_text(readme(file.read_text(encoding="utf-8"), studies), encoding="utf-8")
     figures.by_length(lengths(studies), docs / "evidence_length.png")

@@ -13,6 +13,7 @@ import numpy as np
 
 from evidence.collect import LIST_COLUMNS, SETTINGS
 from evidence.methods import AUGMENTATIONS, BASELINE, METHODS
+from oponm.data.which_method import DEFERRED, draws
 from oponm.report.group import Group, standard_error
 from oponm.report.paired import Difference, paired_difference
 
@@ -127,7 +128,7 @@ class Study:
         """How often the deferred class-balanced phase draws each image of the smallest class, were none replaced."""
         line = self._of(condition, BASELINE)[0]
         counts = json.loads(line["class_counts"])
-        return sum(counts) / len(counts) / min(counts) * int(line["epochs"]) / 5
+        return draws(counts, int(line["epochs"]) * DEFERRED)
 
     @property
     def hours(self) -> float:

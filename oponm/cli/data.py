@@ -27,7 +27,7 @@ from oponm.training.build import build_data, make_data, with_full_keys
 SHEET = "data.png"
 HELP = """oponm data check|prepare|show [data=...] [key=value ...]
 
-  check     present and missing files, hashes, class counts, split digest; writes nothing
+  check     present and missing files, hashes, class counts, split digest, which method to take; writes nothing
   prepare   download what is possible; decode all images once and store them in the folder data.pack=...
   show      like check, and writes data.png to output_dir: class counts, augmented images, noise beside them"""
 
@@ -51,7 +51,7 @@ def _check(config: DictConfig) -> None:
     measured = _without_measuring(config)
     unmeasured = {} if config.data.in_memory else {"noise": no_noise}
     data = with_full_keys(config, lambda: make_data(config, **unmeasured))
-    found = with_full_keys(config, lambda: check_data(data, measured))
+    found = with_full_keys(config, lambda: check_data(data, measured, config.trainer.max_epochs))
     if found.problems:
         _refuse(found, config)
     _print_table(found.class_names, found.counts)
@@ -60,8 +60,8 @@ def _check(config: DictConfig) -> None:
 
 def _without_measuring(config: DictConfig) -> bool:
     """Whether colors are measured; not for images outside memory, as all of them would be decoded."""
-    if config.data.in_memory or config.data.statistics != "own":
-        return True
+    if config.data.in_memory or config.data.statistics != "own" or config.data.get("channels") == 1:
+        return True  # published colors, which stand in below, have three channels
     config.data.statistics = "imagenet"
     return False
 

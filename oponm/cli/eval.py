@@ -124,7 +124,7 @@ def _preprocessing(config: DictConfig) -> dict[str, Any]:
     from oponm.models.weights import read_weights
 
     known = dict(read_weights(Path(str(config.checkpoint)), "checkpoint")[1].get("split", {}))
-    found = {"image_size": known.get("image_shape", [None])[-1], "pixel_max": known.get("pixel_max")}
+    found = {"image_size": known.get("image_shape", [None])[1:] or None, "pixel_max": known.get("pixel_max")}
     for key, value in found.items():
         if key in config.data and config.data[key] is None:
             config.data[key] = value

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from oponm.data.sources.cifar import CifarLT
     from oponm.data.sources.datasets import DatasetLT
     from oponm.data.sources.digits import DigitsLT
+    from oponm.data.sources.huggingface import HuggingFaceLT
     from oponm.data.sources.image_folder import ImageFolderLT
-    from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
+    from oponm.data.sources.list_lt import ImageNetLT, INaturalist2018, PlacesLT
     from oponm.data.sources.table import TableLT
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "DataCheck",
     "DatasetLT",
     "DigitsLT",
+    "HuggingFaceLT",
+    "INaturalist2018",
     "ImageFolderLT",
     "ImageNetLT",
     "Images",
@@ -42,6 +45,8 @@ _HOMES = {
     "DataCheck": "check",
     "DatasetLT": "sources.datasets",
     "DigitsLT": "sources.digits",
+    "HuggingFaceLT": "sources.huggingface",
+    "INaturalist2018": "sources.list_lt",
     "ImageFolderLT": "sources.image_folder",
     "ImageNetLT": "sources.list_lt",
     "Images": "sources.base",

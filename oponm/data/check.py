@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from oponm.data.module import LongTailDataModule
 from oponm.data.sources.pack import Pack, UnusablePack
 from oponm.data.sources.survey import Survey, Surveyed
+from oponm.data.which_method import which_method
 from oponm.errors import InputError
 
 
@@ -20,7 +21,7 @@ class DataCheck:
         class_names: by label, as far as they are known.
         counts: images of each class, by split: after the draw, or as listed where there are problems.
         facts: imbalance ratio, draw, digests, mean and standard deviation, validation, duplicates, files left out,
-            pack.
+            pack, and the method that is suggested, with its reason.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -30,7 +31,7 @@ class DataCheck:
     facts: list[str] = field(default_factory=list)
 
 
-def check_data(data: LongTailDataModule, measured: bool = True) -> DataCheck:
+def check_data(data: LongTailDataModule, measured: bool = True, max_epochs: int = 200) -> DataCheck:
     """Check every file by name, draw the training set, and check hashes and packs; nothing is written.
 
     ``oponm data check`` prints the result; :func:`oponm.logging.sheet.data_sheet` draws the images.
@@ -38,6 +39,7 @@ def check_data(data: LongTailDataModule, measured: bool = True) -> DataCheck:
     Args:
         data: any data module; it is set up if it has no problems.
         measured: whether its mean and standard deviation are those of the training images.
+        max_epochs: of the run that a method is suggested for.
 
     Raises:
         InputError: for problems that names of files do not show, such as a file that cannot be decoded, or a damaged
@@ -61,7 +63,10 @@ def check_data(data: LongTailDataModule, measured: bool = True) -> DataCheck:
         names = survey.class_names or [str(label) for label in range(len(next(iter(survey.counts.values()), [])))]
         return DataCheck(survey.lines, survey.problems, names, survey.counts)
     counts = {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts}
-    return DataCheck([], [], data.class_names, counts, [*describe_data(data, measured), *_pack(data)])
+    settings, reason = which_method(data.class_counts, max_epochs)
+    advice = [f"suggestion: {settings} (docs/which_method.md)", f"because: {reason}"]
+    facts = [*describe_data(data, measured), *_pack(data), *advice]
+    return DataCheck([], [], data.class_names, counts, facts)
 
 
 def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
@@ -82,8 +87,9 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
     channels, height, width = data.image_shape
     mean, std = _numbers(data.statistics.mean), _numbers(data.statistics.std)
     colours = f"mean {mean}, std {std} ({data.facts['normalised by']})"
+    resized = "" if data.resize == "crop" else f", data.resize={data.resize}"
     return [
-        f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels",
+        f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels{resized}",
         f"split digest {data.digest}",
         colours if measured else "mean and std: own, measured when training starts",
         f"test digest {data.test_digest}" if data.test_counts else "no test set",

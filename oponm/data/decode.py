@@ -1,14 +1,16 @@
-"""Decodes an image file to RGB pixels of one size."""
+"""Decodes an image file to pixels of one size."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, ImageStat, UnidentifiedImageError
 from torch import Tensor
 
 from oponm.errors import InputError
@@ -17,21 +19,40 @@ INTEGER_WHITES = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10,
 FLOAT_WHITES = (1, 255, 1023, 4095, 16383, 65535)
 SKIP = ", or set data.on_error=skip"
 _NAMED = 100  # files in one error
+RESIZES = ("crop", "stretch", "pad")
+Size = int | tuple[int, int]  # side of a square, or (height, width), in pixels
 
 
-def read_image(path: Path, size: int, pixel_max: float | None = None) -> Tensor:
-    """Decode a file, turn it upright and to RGB, scale its short side to ``size`` and cut the center square.
+class Form(NamedTuple):
+    """How images of any shape and color become images of one.
+
+    Attributes:
+        resize: ``"crop"`` scales an image until it covers the size and cuts its center; ``"stretch"`` scales both
+            sides on their own; ``"pad"`` scales the image until it fits, and fills the rest with its own mean color.
+        channels: 3, or 1 for luma (ITU-R 601).
+    """
+
+    resize: str = "crop"
+    channels: int = 3
+
+
+PLAIN = Form()
+
+
+def read_image(path: Path, size: Size, pixel_max: float | None = None, form: Form = PLAIN) -> Tensor:
+    """Decode a file, turn it upright, and bring it to one size and number of channels.
 
     EXIF rotation is applied; transparency is laid on white; values of more than 8 bits are reduced to 8, see
     :func:`eight_bits`.
 
     Args:
         path: an image of any format that Pillow reads.
-        size: side of the result in pixels.
+        size: side of the result in pixels, or (H, W).
         pixel_max: the value that is white in images of more than 8 bits; None takes it from the image's own values.
+        form: how its shape and color change; by default the short side is scaled and the center square taken, in RGB.
 
     Returns:
-        (3, size, size), uint8.
+        (C, H, W), uint8.
 
     Raises:
         InputError: naming the file, if it is no image, is damaged, or is too large to be safe.
@@ -43,8 +64,75 @@ def read_image(path: Path, size: int, pixel_max: float | None = None) -> Tensor:
         >>> read_image(file, 8).shape
         torch.Size([3, 8, 8])
     """
-    image = ImageOps.fit(open_rgb(path, pixel_max), (size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return to_pixels(fitted(open_rgb(path, pixel_max), size, form.resize), form.channels).contiguous()
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width) of a size.
+
+    Example:
+        >>> sides(32), sides((64, 96))
+        ((32, 32), (64, 96))
+    """
+    return (size, size) if isinstance(size, int) else size
+
+
+def fitted(image: Image.Image, size: Size, resize: str = "crop") -> Image.Image:
+    """Bring an image to a size.
+
+    Args:
+        image: in RGB, or grey.
+        size: side of the result in pixels, or (H, W).
+        resize: ``"crop"``, ``"stretch"`` or ``"pad"``, see :class:`Form`.
+
+    Example:
+        >>> wide = Image.new("RGB", (20, 10), "red")
+        >>> [fitted(wide, (4, 6), resize).size for resize in RESIZES]
+        [(6, 4), (6, 4), (6, 4)]
+    """
+    height, width = sides(size)
+    if resize == "stretch":
+        return image.resize((width, height), Image.Resampling.BICUBIC)
+    if resize == "pad":
+        return ImageOps.pad(image, (width, height), Image.Resampling.BICUBIC, color=_mean_color(image))
+    return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+
+
+def shaped(image: Image.Image, size: Size, resize: str = "crop") -> Image.Image:
+    """Bring a whole image to the aspect ratio of a size, for random crops to be taken from it.
+
+    Args:
+        image: in RGB.
+        size: side of the crops in pixels, or (H, W).
+        resize: ``"crop"`` leaves the image as it is, see :class:`Form`.
+
+    Example:
+        >>> [shaped(Image.new("RGB", (20, 10)), 8, resize).size for resize in RESIZES]
+        [(20, 10), (20, 20), (20, 20)]
+    """
+    if resize == "crop":
+        return image
+    height, width = sides(size)
+    longer = max(image.width / width, image.height / height)
+    return fitted(image, (max(round(longer * height), 1), max(round(longer * width), 1)), resize)
+
+
+def to_pixels(image: Image.Image, channels: int = 3) -> Tensor:
+    """The pixels of an image in RGB, (C, H, W), uint8.
+
+    Args:
+        image: in RGB.
+        channels: 3, or 1 for luma.
+    """
+    if channels == 1:
+        return torch.from_numpy(np.array(image.convert("L")))[None]
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _mean_color(image: Image.Image) -> Any:
+    """A value of each channel; a number alone where there is one channel."""
+    values = [round(value) for value in ImageStat.Stat(image).mean]
+    return tuple(values) if len(values) > 1 else values[0]
 
 
 def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
@@ -64,17 +152,26 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
         >>> open_rgb(file).mode, open_rgb(file).size
         ('RGB', (20, 10))
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # opening a named pipe would block
+    if isinstance(path, Path) and os.path.exists(path) and not os.path.isfile(path):  # opening a named pipe would block
         raise InputError(f"{path}: is no regular file; remove it{SKIP}")
     try:
-        with Image.open(path) as opened:
-            return to_rgb(_upright(opened), pixel_max)
+        with opened(path) as image:
+            return to_rgb(_upright(image), pixel_max)
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is no image; remove it{SKIP}") from error
     except InputError as error:
         raise InputError(f"{path}: {error.message}{SKIP}") from error
     except Exception as error:  # a damaged file can raise anything in a decoder
         raise InputError(f"{path}: cannot be read ({error}); replace it{SKIP}") from error
+
+
+def opened(file: Path) -> Image.Image:
+    """Open an image file, or the bytes of one that is stored elsewhere; only its header is read.
+
+    Args:
+        file: a path, or an object with its ``read_bytes``.
+    """
+    return Image.open(file if isinstance(file, Path) else io.BytesIO(file.read_bytes()))
 
 
 def to_rgb(image: Image.Image, pixel_max: float | None = None) -> Image.Image:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,16 @@ def _pixels(images: Any, _: Indices) -> list[Hashable]:
 
 
 def _length(images: Any, at: Indices) -> list[Hashable]:
-    return _of_files(images, at, lambda file: os.stat(file).st_size)
+    stats = list(images.stats())
+    return [(id(images), index) if (stat := stats[index]) is None else stat.length for index in at.tolist()]
 
 
 def _end(images: Any, at: Indices) -> list[Hashable]:
-    def last(file: str) -> bytes:
-        with open(file, "rb") as opened:
-            opened.seek(max(os.stat(file).st_size - _END, 0))
+    def last(file: Path) -> bytes:
+        if not isinstance(file, Path):
+            return file.read_bytes()[-_END:]
+        with file.open("rb") as opened:
+            opened.seek(max(file.stat().st_size - _END, 0))
             return opened.read()
 
     return _of_files(images, at, last)
@@ -68,12 +71,12 @@ def _content(images: Any, at: Indices) -> list[Hashable]:
     return _of_files(images, at, hash_file)
 
 
-def _of_files(images: Any, at: Indices, look: Callable[[str], Hashable]) -> list[Hashable]:
+def _of_files(images: Any, at: Indices, look: Callable[[Path], Hashable]) -> list[Hashable]:
     """A value for each file; a file that cannot be read equals no other, and its error is raised when it is decoded."""
 
     def attempt(index: int) -> Hashable:
         try:
-            return look(str(images.files[index]))
+            return look(images.files[index])
         except OSError:
             return (id(images), int(index))
 

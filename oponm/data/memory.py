@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from oponm.data.decode import Size, sides
 from oponm.errors import InputError
 
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # memory limit of a container
@@ -23,16 +24,17 @@ def total_memory() -> int:
     return total
 
 
-def room_for(number: int, size: int, taken: int = 0) -> Tensor:
-    """Allocate memory for color images that are to be decoded.
+def room_for(number: int, size: Size, taken: int = 0, channels: int = 3) -> Tensor:
+    """Allocate memory for images that are to be decoded.
 
     Args:
         number: number of images, N.
-        size: side of the images in pixels, S.
+        size: side of the images in pixels, or (H, W).
         taken: bytes of other images in memory.
+        channels: C.
 
     Returns:
-        (N, 3, S, S), uint8, not filled.
+        (N, C, H, W), uint8, not filled.
 
     Raises:
         InputError: if the images cannot fit.
@@ -41,10 +43,11 @@ def room_for(number: int, size: int, taken: int = 0) -> Tensor:
         >>> room_for(2, 8).shape
         torch.Size([2, 3, 8, 8])
     """
-    needed, there = 3 * number * size**2 + taken, total_memory()
+    height, width = sides(size)
+    needed, there = channels * number * height * width + taken, total_memory()
     if needed <= there:
         with suppress(RuntimeError, MemoryError):
-            return torch.empty((number, 3, size, size), dtype=torch.uint8)
+            return torch.empty((number, channels, height, width), dtype=torch.uint8)
     raise too_large(needed, f"this machine has {there / 1e9:.1f} GB")
 
 

@@ -91,6 +91,8 @@ class LongTailDataModule(ImageDataModule):
         InputError: for a value out of range.
     """
 
+    resize = "crop"  # how images of another shape are brought to one size, see oponm.data.decode.Form
+
     def __init__(
         self,
         imbalance_ratio: float | None = None,

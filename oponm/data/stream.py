@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 from typing_extensions import Self
 
-from oponm.data.decode import open_rgb, read_image
+from oponm.data.decode import PLAIN, Form, Size, open_rgb, read_image, shaped, sides, to_pixels
 from oponm.data.pipeline import RawBatch, ResidentImages
 from oponm.data.samplers import IndexBatch
 from oponm.data.sources.base import Files
-from oponm.data.sources.file_names import FileNames
+from oponm.data.sources.file_names import FileNames, Stat
 from oponm.rng import derived_randomness
 
 
@@ -28,15 +28,16 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
 
     For training, each image is cut by a random resized crop (8 % to 100 % of its area) before scaling, so that only
     visible pixels leave the worker; crops are a function of seed, epoch, step and rank, for any number of workers. For
-    evaluation, the short side is scaled and the center square taken.
+    evaluation, the whole image is brought to the size, see :class:`~oponm.data.decode.Form`.
 
     Args:
         files: paths, (N,).
         targets: (N,), int64.
-        size: side of the images in pixels.
+        size: side of the images in pixels, or (H, W).
         training: whether to crop at random.
         seed: the run's seed.
         pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
+        form: how the shape and color of images change; those that are stretched or padded are so before the crop.
 
     References:
         Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (the crop).
@@ -55,16 +56,19 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         self,
         files: Files,
         targets: Tensor,
-        size: int,
+        size: Size,
         training: bool,
         seed: int = 0,
         pixel_max: float | None = None,
+        form: Form = PLAIN,
     ) -> None:
         from torchvision.transforms.v2 import RandomResizedCrop
 
         self.files = FileNames.of(files)  # so that decoding processes need no copy
         self.targets, self.size, self.training, self.seed, self.pixel_max = targets, size, training, seed, pixel_max
-        self.crop = RandomResizedCrop((size, size))
+        self.form = form
+        height, width = sides(size)
+        self.crop = RandomResizedCrop((height, width), ratio=(3 / 4 * (width / height), 4 / 3 * (width / height)))
         self._contents: str | None = None
         self._lengths: str | None = None
 
@@ -80,10 +84,12 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         return other
 
     def digest(self) -> str:
-        """SHA-256 of the labels and the files' last two folders and names, in order, and of their white value."""
+        """SHA-256 of labels and the files' last two folders and names, in order, of their white value and form."""
         digest = hashlib.sha256()
         if self.pixel_max not in (None, 255):
             digest.update(f"white {self.pixel_max:g}\n".encode())
+        if self.form != PLAIN:
+            digest.update(f"{self.form.resize}, {self.form.channels} channels\n".encode())
         for label, file in zip(self.targets.tolist(), self.files.strings(), strict=True):
             name = "/".join(file.rsplit("/", 3)[-3:])
             digest.update(f"{label}\t{name}\n".encode(errors="surrogateescape"))
@@ -95,18 +101,23 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         It distinguishes states of the files on one machine; :meth:`digest` is the same on all machines.
         """
         digest = hashlib.sha256()
-        with ThreadPoolExecutor() as threads:  # waiting for the system takes the time, most of all over a network
-            for part in threads.map(_stamps, (self.files[i : i + 1000] for i in range(0, len(self), 1000))):
-                digest.update(part)
+        for stat in self.stats():
+            digest.update(b"\n" if stat is None else f"{stat.length} {stat.mtime_ns}\n".encode())
         return digest.hexdigest()
 
     def lengths_digest(self) -> str:
         """SHA-256 of each file's length, in order, read once; it is the same on all machines."""
         if self._lengths is None:
-            with ThreadPoolExecutor() as threads:
-                lengths = "\n".join(threads.map(_length, self.files.strings()))
+            lengths = "\n".join("" if stat is None else str(stat.length) for stat in self.stats())
             self._lengths = hashlib.sha256(lengths.encode()).hexdigest()
         return self._lengths
+
+    def stats(self) -> Iterator[Stat | None]:
+        """The state of each file, in order, see :meth:`~oponm.data.sources.file_names.FileNames.stats`."""
+        parts = (self.files[i : i + 1000] for i in range(0, len(self), 1000))
+        with ThreadPoolExecutor() as threads:  # waiting for the system takes the time, most of all over a network
+            for part in threads.map(lambda files: list(files.stats()), parts):
+                yield from part
 
     def contents_digest(self) -> str:
         """SHA-256 of the labels and of the files' content, in order; read once."""
@@ -123,11 +134,22 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
             with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
                 images = [self._cropped(file) for file in files]
         else:
-            images = [read_image(file, self.size, self.pixel_max) for file in files]
+            images = [read_image(file, self.size, self.pixel_max, self.form) for file in files]
         return RawBatch(torch.stack(images), self.targets[batch.indices], batch.epoch, batch.step)
 
     def _cropped(self, file: Path) -> Tensor:
-        return torch.from_numpy(np.array(self.crop(open_rgb(file, self.pixel_max)))).permute(2, 0, 1)
+        return self.random_crop(open_rgb(file, self.pixel_max))
+
+    def random_crop(self, image: Image.Image) -> Tensor:
+        """A crop of a whole image, by torch's global generator.
+
+        Args:
+            image: in RGB.
+
+        Returns:
+            (C, H, W), uint8.
+        """
+        return to_pixels(self.crop(shaped(image, self.size, self.form.resize)), self.form.channels)
 
 
 ImageSet = ResidentImages | StreamedImages
@@ -147,14 +169,13 @@ def contents_digest(labels: Tensor, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def hash_file(file: str | Path) -> bytes:
+def hash_file(file: Path) -> bytes:
     """SHA-256 of a file's content.
 
     Raises:
         OSError: if it cannot be read.
     """
-    with open(file, "rb") as opened:
-        return hashlib.sha256(opened.read()).digest()
+    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _content(file: Path) -> bytes:
@@ -162,23 +183,3 @@ def _content(file: Path) -> bytes:
         return hash_file(file)
     except OSError:
         return b""
-
-
-def _length(file: str) -> str:
-    try:
-        return str(os.stat(file).st_size)
-    except OSError:  # decoding reports it
-        return ""
-
-
-def _stamps(files: FileNames) -> bytes:
-    return "".join(map(_stamp, files.strings())).encode()
-
-
-def _stamp(file: str) -> str:
-    """Length and time of modification; empty for a missing file, which decoding reports."""
-    try:
-        facts = os.stat(file)
-    except OSError:
-        return "\n"
-    return f"{facts.st_size} {facts.st_mtime_ns}\n"

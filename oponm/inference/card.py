@@ -67,11 +67,23 @@ def _input(classifier: Classifier, takes: str, format: str) -> str:
         "## Input and output\n\n"
         f"- input `images`: (N, {channels}, {height}, {width}), N any number; {_TAKES[takes]}{refused}\n"
         f"- channels: {order}\n"
-        f"- from a photograph: upright (EXIF), short side scaled to {height} pixels (bicubic), center square{deep}\n"
+        f"- from a photograph: upright (EXIF), {_resized(classifier)}{deep}\n"
         f"- mean {mean}; standard deviation {std} (of the training images, in [0, 1])\n"
         f"- output `logits`: (N, {len(classifier.class_names)}), in the order of `labels.txt`; their softmax is the "
         "probabilities\n"
     )
+
+
+def _resized(classifier: Classifier) -> str:
+    _, height, width = classifier.image_shape
+    size = f"{width} pixels wide and {height} high"
+    if classifier.resize == "stretch":
+        return f"stretched to {size} (bicubic)"
+    if classifier.resize == "pad":
+        return f"scaled to fit into {size} (bicubic), the rest filled with its own mean color"
+    if height == width:
+        return f"short side scaled to {height} pixels (bicubic), center square"
+    return f"scaled to cover {size} (bicubic), the center of it"
 
 
 def _data(classifier: Classifier, facts: RunFacts) -> str:

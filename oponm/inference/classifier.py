@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from oponm.data.decode import RESIZES
 from oponm.data.pipeline import DevicePipeline, RawBatch
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError
@@ -30,7 +31,7 @@ class Classifier:
         class_names: K names, in the order of the logits.
         class_counts: training images of each class.
         statistics: statistics of the training images, by which images are normalized.
-        image_shape: (C, H, W), with C = 1 or 3 and H = W.
+        image_shape: (C, H, W), with C = 1 or 3.
         model_config: the settings that the network was made from.
         split_digest: digest of the training indices, see :func:`~oponm.longtail.split_digest`.
         content_digest: SHA-256 of the training labels and pixels, or file names.
@@ -40,6 +41,7 @@ class Classifier:
         val_digest: the same for the validation set.
         prior: shares of the classes that the network was trained for, see
             :func:`~oponm.training.trained_prior.trained_prior`; None where the checkpoint does not say.
+        resize: how images of another shape are brought to (H, W), see :class:`~oponm.data.decode.Form`.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -62,6 +64,7 @@ class Classifier:
     test_digest: str = ""
     val_digest: str = ""
     prior: list[float] | None = None
+    resize: str = "crop"
 
     @property
     def digests(self) -> dict[str, str]:
@@ -181,6 +184,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         mean, std = (tuple(float(value) for value in split["statistics"][name]) for name in ("mean", "std"))
         channels, height, width = (int(value) for value in split["image_shape"])
         names, counts = [str(name) for name in split["class_names"]], [int(count) for count in split["class_counts"]]
+        resize = str(split.get("resize", "crop"))  # which older versions did
         pixel_max = None if split.get("pixel_max") is None else float(split["pixel_max"])
         digests = {name: str(split[name]) for name in ("split_digest", "content_digest")}
         prior = None if split.get("prior") is None else [float(share) for share in split["prior"]]
@@ -188,7 +192,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         raise InputError(f"{path} holds a damaged description of its training data", "checkpoint") from error
     fits = len(mean) == len(std) == channels and len(names) == len(counts) and len(set(names)) == len(names) > 1
     fits = fits and (prior is None or len(prior) == len(names))
-    if not fits or channels not in (1, 3) or height != width or height < 1:
+    if not fits or channels not in (1, 3) or min(height, width) < 1 or resize not in RESIZES:
         raise InputError(f"{path} holds a description of its training data that contradicts itself", "checkpoint")
     return {
         "class_names": names,
@@ -198,6 +202,7 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         "model_config": config or {},
         "pixel_max": pixel_max,
         "prior": prior,
+        "resize": resize,
         **{name: str(split.get(name, "")) for name in ("test_digest", "val_digest")},
         **digests,
     }

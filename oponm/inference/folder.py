@@ -44,6 +44,7 @@ class EvaluationFolder(pl.LightningDataModule):
         statistics: statistics of the training images.
         image_shape: (C, H, W) of the images.
         pixel_max: white of images of more than 8 bits, see :class:`~oponm.inference.Classifier`.
+        resize: how images of another shape are brought to (H, W).
         skipped: files that were left out, with the reason.
 
     Raises:
@@ -79,7 +80,7 @@ class EvaluationFolder(pl.LightningDataModule):
         self.class_names, self.class_counts = classifier.class_names, classifier.class_counts
         self.digest, self.content_digest = classifier.split_digest, classifier.content_digest
         self.statistics, self.image_shape = classifier.statistics, classifier.image_shape
-        self.pixel_max = classifier.pixel_max
+        self.pixel_max, self.resize = classifier.pixel_max, classifier.resize
         self.pipeline = classifier.pipeline()
         self.val_digest = self.lengths_digest = ""
         self.cross_validation: dict[str, Any] | None = None
@@ -132,7 +133,8 @@ class EvaluationFolder(pl.LightningDataModule):
     def read(self) -> Iterator[RawBatch]:
         """Stored pixels, a batch at a time, and no batch without an image."""
         labels, self._read = torch.tensor(self.labels), []
-        for step, batch in enumerate(read_batches(self.files, self.image_shape, self.batch_size, self.pixel_max)):
+        read = read_batches(self.files, self.image_shape, self.batch_size, self.pixel_max, self.resize)
+        for step, batch in enumerate(read):
             self._refuse(batch.refused.values())
             for position in batch.refused:
                 self.test_counts[self.labels[position]] -= 1

@@ -8,12 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from oponm.data.decode import read_image
+from oponm.data.decode import Form, read_image
 from oponm.data.sources.class_folders import list_images
 from oponm.errors import InputError
 
@@ -112,13 +110,16 @@ def list_folder(folder: Path, root: Path | None = None) -> tuple[list[Path], lis
     return images, [f"{file}: is no image" for file in others]
 
 
-def read_pixels(path: Path, shape: tuple[int, int, int], pixel_max: float | None = None) -> Tensor:
+def read_pixels(
+    path: Path, shape: tuple[int, int, int], pixel_max: float | None = None, resize: str = "crop"
+) -> Tensor:
     """Decode a file to the image shape of training; see :func:`~oponm.data.decode.read_image`.
 
     Args:
         path: the image file.
-        shape: (C, S, S); with C = 1 colors become their luma (ITU-R 601).
+        shape: (C, H, W); with C = 1 colors become their luma (ITU-R 601).
         pixel_max: the value that was white in training images of more than 8 bits, if there were any.
+        resize: how images of another shape were brought to (H, W), see :class:`~oponm.data.decode.Form`.
 
     Returns:
         ``shape``, uint8.
@@ -128,20 +129,21 @@ def read_pixels(path: Path, shape: tuple[int, int, int], pixel_max: float | None
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> file = Path(tempfile.mkdtemp(), "wide.png")
         >>> Image.new("RGB", (20, 10), (200, 200, 200)).save(file)
         >>> read_pixels(file, (1, 2, 2)).tolist()
         [[[200, 200], [200, 200]]]
     """
-    pixels = read_image(path, shape[1], pixel_max)
-    if shape[0] == 3:
-        return pixels
-    grey = Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L")
-    return torch.from_numpy(np.array(grey))[None]
+    return read_image(path, shape[1:], pixel_max, Form(resize, shape[0]))
 
 
 def read_batches(
-    files: Sequence[Path], shape: tuple[int, int, int], batch_size: int, pixel_max: float | None = None
+    files: Sequence[Path],
+    shape: tuple[int, int, int],
+    batch_size: int,
+    pixel_max: float | None = None,
+    resize: str = "crop",
 ) -> Iterator[ReadBatch]:
     """Decode files in threads, in order, a few batches ahead of their use.
 
@@ -150,6 +152,7 @@ def read_batches(
         shape: shape of an image, see :func:`read_pixels`.
         batch_size: files per batch.
         pixel_max: white of images of more than 8 bits, see :func:`read_pixels`.
+        resize: how their shape changes, see :func:`read_pixels`.
 
     Yields:
         Batches; a file that cannot be read is left out of its batch and listed there.
@@ -157,7 +160,7 @@ def read_batches(
 
     def attempt(path: Path) -> Tensor | InputError:
         try:
-            return read_pixels(path, shape, pixel_max)
+            return read_pixels(path, shape, pixel_max, resize)
         except InputError as error:
             return error
 

@@ -86,7 +86,8 @@ class Predictions:
 
     def __iter__(self) -> Iterator[Prediction]:
         self.classifier.network.to(self.device)
-        batches = read_batches(self.files, self.classifier.image_shape, self.batch_size, self.classifier.pixel_max)
+        known = self.classifier
+        batches = read_batches(self.files, known.image_shape, self.batch_size, known.pixel_max, known.resize)
         number = -(-len(self.files) // self.batch_size)
         for images, kept, refused in track(batches, number, "classifying images"):
             self.skipped += refused.values()

@@ -552,6 +552,7 @@ class LongTailModule(pl.LightningModule):
             "image_shape": list(data.image_shape),
             "code": self.code,
             "pixel_max": data.pixel_max,
+            "resize": data.resize,
             "lengths_digest": data.lengths_digest,
             "test_digest": data.test_digest,
             "val_digest": data.val_digest,

@@ -122,7 +122,7 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.
     try:
         logits = model.eval()(torch.zeros(1, *shape))
     except AssertionError as error:  # raised by transformers, whose position embeddings have one size
-        raise InputError(_size_remedy(model, shape[-1], str(error)), "model") from error
+        raise InputError(_size_remedy(model, shape[1:], str(error)), "model") from error
     model.train()
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
     if given != (1, classes):
@@ -133,11 +133,13 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.
     return logits
 
 
-def _size_remedy(model: nn.Module, size: int, reason: str) -> str:
+def _size_remedy(model: nn.Module, size: tuple[int, ...], reason: str) -> str:
+    height, width = size
     option = "image_size" if type(model).__module__.startswith("torchvision.") else "img_size"
-    expected = [number for number in re.findall(r"\d+", reason) if int(number) != size]
+    expected = [number for number in re.findall(r"\d+", reason) if int(number) not in size]
     resized = f"data.image_size={expected[0]}" if expected else "another data.image_size"
-    return f"cannot take images of {size}x{size} ({reason.rstrip('.')}): set +model.{option}={size}, or {resized}"
+    own = f"set +model.{option}={height}, or {resized}" if height == width else f"set {resized}"
+    return f"cannot take images of {height}x{width} ({reason.rstrip('.')}): {own}"
 
 
 def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> None:

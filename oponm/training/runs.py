@@ -256,9 +256,8 @@ class Run:
             served = data.for_run(config["seed"])
             serve_split(served, split)
             known = self.classifier
-            check_split(
-                known.digests | {"class_names": known.class_names, "image_shape": known.image_shape}, served, split
-            )
+            described = {name: getattr(known, name) for name in ("class_names", "image_shape", "resize")}
+            check_split(known.digests | described, served, split)
             served.normalise_as(known.statistics)
             served.class_counts = known.class_counts
         elif split != "test":

@@ -85,6 +85,8 @@ def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule, split: 
         log.warning("the %s images are not those of the run: its figures and these are of different images", split)
     if (shape := trained_on.get("image_shape")) and [*shape] != [*data.image_shape]:
         log.warning("images are %s; the network was trained on %s", _size(data.image_shape), _size(shape))
+    if (resize := trained_on.get("resize", data.resize)) != data.resize:
+        log.warning("data.resize is %s; the network was trained with %s", data.resize, resize)
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -91,6 +91,17 @@ def test_a_stream_is_checked_without_decoding_it(tmp_path):
     done = oponm("data", "check", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "mean and std: own, measured when training starts" in done.stdout
+    assert "suggestion: method=erm (docs/which_method.md)" in done.stdout
+
+
+def test_check_takes_the_form_of_images_and_the_length_of_the_run(tmp_path, capsys):
+    pictures(tmp_path / "photos", 30)
+    form = ["data.channels=1", "data.image_size=[8,12]", "data.resize=pad", "data.in_memory=false"]
+    folder = ["data=image_folder", f"data.root={tmp_path / 'photos'}", "data.imbalance_ratio=4"]
+    command.run(["check", *folder, *form, "trainer.max_epochs=10"])
+    shown = capsys.readouterr().out
+    assert "images 8x12 of 1 channels, data.resize=pad" in shown
+    assert "in the deferred phase of 10 epochs" in shown
 
 
 def test_interrupted_it_says_how_to_go_on(monkeypatch, capsys):

@@ -21,3 +21,11 @@ def test_all_that_is_missing_is_told_at_once(tmp_path):
     assert all(isinstance(error, ValueError) for error in found.problems)
     assert len(found.findings) >= len(found.problems)
     assert not list(Path(tmp_path).rglob("*"))
+
+
+def test_a_method_is_suggested_with_its_reason():
+    data = DigitsLT(imbalance_ratio=50)
+    settings, reason = check_data(data, max_epochs=100).facts[-2:]
+    assert settings == "suggestion: method=erm loss=balanced_softmax (docs/which_method.md)"
+    assert reason.startswith("because: the rarest class has 2 images; class-balanced sampling draws each 17.6 times an")
+    assert "353 times in the deferred phase of 100 epochs" in reason

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, features
 
-from oponm.data.decode import read_image, to_rgb
+from oponm.data.decode import Form, fitted, read_image, shaped, to_rgb
 from oponm.errors import InputError
 
 COLOURS = np.array([[[250, 10, 20], [30, 240, 50]], [[40, 60, 230], [245, 235, 25]]], dtype=np.uint8)
@@ -378,3 +378,50 @@ def test_a_damaged_jpeg_says_what_is_wrong(tmp_path):
 def test_a_named_pipe_does_not_wait(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     assert "is no regular file" in assert_refused(tmp_path / "pipe.png").message
+
+
+def halves(width: int = 40, height: int = 20) -> Image.Image:
+    """Red on the left, blue on the right."""
+    image = Image.new("RGB", (width, height), (240, 0, 0))
+    image.paste((0, 0, 200), (width // 2, 0, width, height))
+    return image
+
+
+def test_a_stretched_image_is_there_to_its_edges(tmp_path):
+    pixels = channels_last(read_image(saved(tmp_path, halves(), "a.png"), 8, form=Form("stretch")))
+    assert pixels.shape == (8, 8, 3)
+    assert (pixels[:, :2] == (240, 0, 0)).all()
+    assert (pixels[:, 6:] == (0, 0, 200)).all()
+
+
+def test_a_padded_image_lies_on_its_mean_color(tmp_path):
+    pixels = channels_last(read_image(saved(tmp_path, halves(), "a.png"), 8, form=Form("pad")))
+    assert (pixels[:2] == (120, 0, 100)).all()
+    assert (pixels[-2:] == (120, 0, 100)).all()
+    assert (pixels[2:6, :2] == (240, 0, 0)).all()
+    assert (pixels[2:6, 6:] == (0, 0, 200)).all()
+
+
+def test_a_rectangle_is_height_and_width(tmp_path):
+    file = saved(tmp_path, halves(), "a.png")
+    for resize in ("crop", "stretch", "pad"):  # which are one, as the image has the rectangle's shape
+        pixels = channels_last(read_image(file, (8, 16), form=Form(resize)))
+        assert pixels.shape == (8, 16, 3)
+        assert (pixels[:, :6] == (240, 0, 0)).all()
+        assert (pixels[:, 10:] == (0, 0, 200)).all()
+
+
+def test_one_channel_is_luma(tmp_path):
+    pixels = read_image(saved(tmp_path, Image.new("RGB", (8, 8), (255, 0, 0)), "a.png"), 4, form=Form(channels=1))
+    assert (tuple(pixels.shape), pixels.unique().tolist()) == ((1, 4, 4), [76])
+    values = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    assert read_image(saved(tmp_path, values, "b.png"), 8, form=Form(channels=1)).flatten().tolist() == [*range(64)]
+
+
+def test_crops_are_taken_from_the_shape_of_the_result():
+    assert shaped(halves(), (8, 16), "pad").size == (40, 20)
+    for resize in ("stretch", "pad"):
+        whole = shaped(halves(), 8, resize)
+        assert whole.size == (40, 40)
+        assert np.abs(np.subtract(fitted(whole, 8), fitted(halves(), 8, resize), dtype=int)).mean() < 6
+    assert shaped(Image.new("RGB", (1, 500)), (4, 400), "stretch").size == (50000, 500)

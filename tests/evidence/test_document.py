@@ -6,14 +6,34 @@ import re
 
 import pytest
 
-from evidence.__main__ import ROOT, document, read_studies, readme
+from evidence.__main__ import ROOT, document, guide, read_studies, readme
 from evidence.methods import METHODS, method_of
+from oponm.data.which_method import MEASURED, OFTEN
+from oponm.report.tables import interval
 from tests.cli.compose import jobs_of
 
 
 def test_document_is_that_of_the_tables():
     text = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
     assert text == document(read_studies()), "run make evidence"
+
+
+def test_the_guide_is_that_of_the_tables():
+    text = (ROOT / "docs/which_method.md").read_text(encoding="utf-8")
+    assert text == guide(read_studies()), "run make evidence"
+
+
+def test_suggestions_say_what_was_measured():
+    studies = read_studies()
+    digits, photographs = studies["digits"], studies["cifar10_long"]
+    few, many = (photographs.repeats(epochs) for epochs in ("15", "60"))
+    assert few < OFTEN < many
+    assert {
+        "balanced softmax minus OPeN, digits": interval(digits.difference("balanced_softmax", "open_dar_full")),
+        "DRS minus ERM, digits": interval(digits.difference("drs", "erm")),
+        f"OPeN minus DRS, {few:.0f} draws": interval(photographs.difference("open_dar_none", condition="15")),
+        f"OPeN minus DRS, {many:.0f} draws": interval(photographs.difference("open_dar_none", condition="60")),
+    } == MEASURED
 
 
 def test_readme_is_that_of_the_tables():

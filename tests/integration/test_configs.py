@@ -35,6 +35,7 @@ ALL = groups()
 CHOICES = [(group, choice) for group, choices in ALL.items() for choice in choices]
 NEEDED = {  # what a choice cannot be used without
     "image_folder": ["data.root=photos"],
+    "huggingface": ["data.path=photos"],
     "table": ["data.table=photos/labels.csv"],
     "custom": ["model._target_=oponm.models.SmallCNN"],
     "wandb": ["logger.wandb.offline=true"],

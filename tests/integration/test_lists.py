@@ -73,7 +73,13 @@ def test_a_line_that_cannot_be_used(tmp_path, line, words):
 
 
 @pytest.mark.parametrize(
-    ("choice", "folder"), [("imagenet_lt", "ImageNet"), ("places_lt", "Places"), ("celeba5", "CelebA")]
+    ("choice", "folder"),
+    [
+        ("imagenet_lt", "ImageNet"),
+        ("places_lt", "Places"),
+        ("celeba5", "CelebA"),
+        ("inaturalist2018", "iNaturalist2018"),
+    ],
 )
 def test_images_are_looked_for_below_one_folder(tmp_path, monkeypatch, choice, folder):
     for base, value in (("data", None), ("/sets", "/sets")):

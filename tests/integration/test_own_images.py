@@ -8,9 +8,11 @@ import warnings
 
 import pytest
 import torch
+from PIL import Image
 
 from oponm.data import DatasetLT, DigitsLT, ImageFolderLT, TableLT
 from oponm.errors import InputError
+from oponm.inference.images import read_pixels
 from oponm.logging import TensorBoardLogger
 from oponm.longtail import SHOTS, THIRDS
 from oponm.report import html_page, read_report
@@ -160,3 +162,36 @@ def test_the_report_of_a_run_shows_its_mistakes(tmp_path, monkeypatch):
     page = html_page(*read_report([tmp_path / "run"]))
     assert page.count('<img src="data:image/') == len(wrong)
     assert all(f'<li title="{path}">' in page for path in wrong)
+
+
+@pytest.mark.parametrize(
+    "form", [{"resize": "stretch", "channels": 1}, {"resize": "pad", "image_size": (8, 12)}], ids=str
+)
+def test_images_have_one_form_in_training_and_after(tmp_path, form):
+    root = fill(tmp_path / "photos", {"cat": 20, "dog": 20}, size=(20, 8))
+    for number, file in enumerate(sorted(root.rglob("*.png"))):  # what is at the edges tells the classes apart
+        with Image.open(file) as image:
+            changed = image.convert("RGB")
+        changed.paste((255, 255, 255), (0, 0, 3, 8) if file.parent.name == "cat" else (17, 0, 20, 8))
+        changed.putpixel((10, 4), (number, 0, 0))
+        changed.save(file)
+    data = ImageFolderLT(root, test_fraction=0.5, **form)
+    run = fit(data, "small_cnn", method="erm", max_epochs=12, output_dir=tmp_path / "run", accelerator="cpu")
+    assert run.metrics["accuracy"] > 0.9
+    known = Run.load(tmp_path / "run")
+    assert (known.classifier.resize, known.classifier.image_shape) == (form["resize"], data.image_shape)
+    told = rows(tmp_path / "run/test_predictions.csv")
+    predicted = known.predict([root / row["path"] for row in told])
+    assert [known.classifier.class_names[found.label] for found in predicted] == [row["prediction"] for row in told]
+    for row in told:
+        (tmp_path / "tested" / row["class"]).mkdir(parents=True, exist_ok=True)
+        (root / row["path"]).rename(tmp_path / "tested" / row["path"])
+    assert known.evaluate(tmp_path / "tested", accelerator="cpu")["metrics"] == run.metrics
+    *_, card, file = known.export(tmp_path / "model.pt2", format="torch_export")
+    pixels = torch.stack(
+        [read_pixels(tmp_path / "tested" / row["path"], data.image_shape, resize=form["resize"]) for row in told]
+    )
+    logits = torch.export.load(file).module()(pixels / 255)
+    assert logits.argmax(1).tolist() == [found.label for found in predicted]
+    words = {"stretch": "stretched to 8 pixels wide and 8 high", "pad": "fit into 12 pixels wide and 8 high"}
+    assert words[form["resize"]] in card.read_text()

@@ -13,12 +13,13 @@ from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
+from torchvision.datasets import FakeData
 
-from oponm.data import DigitsLT
+from oponm.data import DatasetLT, DigitsLT
 from oponm.errors import InputError
 from oponm.losses import Focal
 from oponm.models import SmallCNN
-from oponm.training import LongTailModule, Phase, PhasePlan, train
+from oponm.training import LongTailModule, Phase, PhasePlan, fit, train
 from oponm.training.schedule import cosine_schedule
 from tests.cli.command import oponm
 from tests.training.small import OPEN, make_data, make_module
@@ -309,3 +310,19 @@ def test_a_module_that_is_complete_at_once_ignores_no_name(options):
         LongTailModule(SmallCNN(in_channels=1), class_counts=[9, 3], **options)
     with pytest.raises(InputError, match=r"^model must be a network where class_counts are given"):
         LongTailModule("small_cnn", class_counts=[9, 3])
+
+
+def test_a_plain_trainer_and_fit_take_torchvisions_datasets(tmp_path):
+    train_set, test_set = FakeData(60, (3, 8, 8), 3, random_offset=1), FakeData(12, (3, 8, 8), 3, random_offset=2)
+    data = DatasetLT(train_set, test_set, imbalance_ratio=4, batch_size=8)
+    module = LongTailModule("small_cnn", method="open")
+    trainer = pl.Trainer(max_epochs=5, logger=False, **OPTIONS)
+    trainer.fit(module, datamodule=data)
+    trainer.test(module, datamodule=data, verbose=False)
+    run = fit(data, "small_cnn", method="open", max_epochs=5, output_dir=tmp_path / "run", accelerator="cpu")
+    expected = run.network.state_dict()
+    plain = {name: tensor for name, tensor in module.model.state_dict().items() if name in expected}
+    assert len(plain) == len(expected)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in plain.items())
+    assert trainer.callback_metrics["test/accuracy"].item() == pytest.approx(run.metrics["accuracy"], abs=1e-6)
+    assert (run.result["class_counts"], run.result["choices"]["data"]) == (data.class_counts, "DatasetLT")

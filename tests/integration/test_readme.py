@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from oponm.configs import groups
-from oponm.data.sources.list_lt import ImageNetLT, PlacesLT
+from oponm.data.sources.list_lt import ImageNetLT, INaturalist2018, PlacesLT
 from tests.cli.command import oponm
 from tests.cli.runs import NAMES, make_photos
 
@@ -57,9 +57,10 @@ def test_every_data_set_has_a_row_with_figures_a_source_and_a_command():
     for name, images, classes, ratio in (
         ("ImageNet-LT", ImageNetLT.published, "1,000", "256"),
         ("Places-LT", PlacesLT.published, "365", "996"),
+        ("iNaturalist 2018", INaturalist2018.published, "8,142", "500"),
     ):
         row = next(row for row in table if name in row[0])
-        numbers = [f"{part.num_images:,}" for part in (images.train, images.val, images.test)]
+        numbers = [f"{part.num_images:,}" if part else "-" for part in (images.train, images.val, images.test)]
         assert row[1:4] == [" / ".join(numbers), classes, ratio]
         assert row[4].count("](http") == 2
 

@@ -15,7 +15,7 @@ SPLITS = {
     "test": ("test", "testing"),
     "val": ("val", "valid", "validation", "dev"),
 }
-_ROLES = {name: role for role, names in SPLITS.items() for name in names}
+ROLES = {name: role for role, names in SPLITS.items() for name in names}
 _OF_SYSTEMS = {"@eadir", "__macosx", "__pycache__", "$recycle.bin", "system volume information", "lost+found"}
 _OF_SYSTEMS |= {"thumbs.db", "desktop.ini"}
 
@@ -127,7 +127,7 @@ def find_splits(root: Path) -> tuple[dict[str, Path], list[Path]]:
     found: dict[str, Path] = {}
     others = []
     for folder in subfolders(root):
-        role = _ROLES.get(folder.name.lower())
+        role = ROLES.get(folder.name.lower())
         if role is None:
             others.append(folder)
         elif role in found:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from typing_extensions import Unpack
 
+from oponm.data.decode import RESIZES, Form, Size, fitted, sides, to_pixels
 from oponm.data.module import LongTailDataModule
-from oponm.data.options import DataOptions
+from oponm.data.options import DataOptions, check_channels, check_size
 from oponm.data.sources.base import Images, Pool, Source
-from oponm.errors import InputError, check_int, check_real
+from oponm.errors import InputError, check_choice, check_real
 from oponm.longtail import stratified_split
 
 LARGEST_DEFAULT_SIZE = 224
@@ -36,7 +37,11 @@ class DatasetLT(LongTailDataModule):
         test_dataset: the test set, in the same form; None holds a test set out.
         val_dataset: the validation set for ``val="split"``; None holds it out of the training images.
         test_fraction: share of each class to hold out if there is no test set.
-        image_size: side of the images in pixels; None takes the short side of the first one, 224 at most.
+        image_size: side of the images in pixels, or (height, width); None takes the short side of the first one, 224 at
+            most.
+        resize: how images of another shape are brought to it: ``"crop"``, ``"stretch"`` or ``"pad"``, see
+            :class:`~oponm.data.decode.Form`.
+        channels: 1 or 3; None takes those of the first image.
         **options: for :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:
@@ -56,7 +61,9 @@ class DatasetLT(LongTailDataModule):
         test_dataset: Any = None,
         val_dataset: Any = None,
         test_fraction: float = 0.2,
-        image_size: int | None = None,
+        image_size: int | Sequence[int] | None = None,
+        resize: str = "crop",
+        channels: int | None = None,
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
@@ -69,7 +76,9 @@ class DatasetLT(LongTailDataModule):
         self.test_fraction = check_real("test_fraction", test_fraction, 0, 1)
         if test_fraction in (0, 1):
             raise InputError(f"must lie between 0 and 1, got {test_fraction}", "test_fraction")
-        self.image_size = None if image_size is None else check_int("image_size", image_size, minimum=4)
+        self.image_size: Size | None = None if image_size is None else check_size("image_size", image_size)
+        self.resize = check_choice("resize", resize, RESIZES)
+        self.channels = None if channels is None else check_channels(channels)
 
     def load_source(self) -> Source:
         """Read the labels; images are read when they are drawn."""
@@ -77,7 +86,7 @@ class DatasetLT(LongTailDataModule):
         labels = _labels(dataset, "dataset")
         names = [str(name) for name in getattr(dataset, "classes", range(int(labels.max()) + 1))]
         first = _pixels(dataset[0][0], "dataset")
-        channels = 1 if first.ndim == 2 else 3
+        form = Form(self.resize, self.channels or (1 if first.ndim == 2 else 3))
         size = self.image_size or min(*first.shape[:2], LARGEST_DEFAULT_SIZE)
 
         def pool(key: str, members: npt.NDArray[np.int64] | None = None) -> Pool:
@@ -86,7 +95,7 @@ class DatasetLT(LongTailDataModule):
             if found.max() >= len(names) or found.min() < 0:
                 raise InputError(f"has labels from {found.min()} to {found.max()} for {len(names)} classes", key)
             kept = np.arange(len(found)) if members is None else members
-            return Pool(found[kept], lambda wanted: _read(images, kept[wanted], size, channels, key), origins=kept)
+            return Pool(found[kept], lambda wanted: _read(images, kept[wanted], size, form, key), origins=kept)
 
         val = None if self._given["val_dataset"] is None else pool("val_dataset")
         if self._given["test_dataset"] is not None:
@@ -153,13 +162,14 @@ def _labels(dataset: Any, key: str) -> npt.NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _read(dataset: Any, indices: Sequence[int] | npt.NDArray[np.int64], size: int, channels: int, key: str) -> Images:
-    images = torch.empty(len(indices), channels, size, size, dtype=torch.uint8)
+def _read(dataset: Any, indices: Sequence[int] | npt.NDArray[np.int64], size: Size, form: Form, key: str) -> Images:
+    height, width = sides(size)
+    images = torch.empty(len(indices), form.channels, height, width, dtype=torch.uint8)
     for place, index in enumerate(indices):
-        picture = Image.fromarray(_pixels(dataset[int(index)][0], key)).convert("L" if channels == 1 else "RGB")
-        if picture.size != (size, size):
-            picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-        images[place] = torch.from_numpy(np.array(picture)).reshape(size, size, channels).permute(2, 0, 1)
+        picture = Image.fromarray(_pixels(dataset[int(index)][0], key)).convert("L" if form.channels == 1 else "RGB")
+        if picture.size != (width, height):
+            picture = fitted(picture, size, form.resize)
+        images[place] = to_pixels(picture, form.channels)
     return Images(images, np.arange(len(indices)))
 
 

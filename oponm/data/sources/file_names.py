@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
+
+
+class Stat(NamedTuple):
+    """Distinguishes states of a file: its length in bytes, and the time of its last modification in nanoseconds."""
+
+    length: int
+    mtime_ns: int
 
 
 class FileNames:
@@ -74,3 +81,20 @@ class FileNames:
         above = "" if root == "." else root.rstrip(os.sep) + os.sep
         for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
             yield above + os.fsdecode(self.text[start : start + length])
+
+    def stats(self) -> Iterator[Stat | None]:
+        """The state of each file; None for one that is missing, which decoding reports.
+
+        Example:
+            >>> [*FileNames.of([Path("nowhere.jpg")]).stats()]
+            [None]
+        """
+        return map(_stat, self.strings())
+
+
+def _stat(name: str) -> Stat | None:
+    try:
+        facts = os.stat(name)
+    except OSError:
+        return None
+    return Stat(facts.st_size, facts.st_mtime_ns)

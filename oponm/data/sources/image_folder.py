@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ class ImageFolderLT(OwnFilesLT):
 
     Args:
         root: the folder.
-        image_size: side of the square images in pixels; None for the median short side of a sample, 224 at most.
+        image_size: side of the square images in pixels, or (height, width); None for the median short side of a sample,
+            224 at most.
         nested: True takes ``root/<class>/*`` also where every class folder holds nothing but folders; else that is
             refused as a root one level too high.
         **options: see :class:`~oponm.data.sources.own_files.OwnFilesLT`: ``test_fraction``, ``folds`` and ``fold``,
@@ -61,7 +63,7 @@ class ImageFolderLT(OwnFilesLT):
     def __init__(
         self,
         root: str | Path,
-        image_size: int | None = None,
+        image_size: int | Sequence[int] | None = None,
         nested: bool = False,
         **options: Unpack[FileOptions],
     ) -> None:

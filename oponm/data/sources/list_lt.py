@@ -1,8 +1,8 @@
-"""ImageNet-LT and Places-LT: the subsets of Liu et al., given by published lists of images."""
+"""ImageNet-LT, Places-LT and iNaturalist 2018, given by published lists of images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,16 +11,18 @@ import numpy as np
 from typing_extensions import Unpack
 
 from oponm.data.module import LongTailDataModule
-from oponm.data.options import DataOptions
+from oponm.data.options import DataOptions, check_size
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.file_lists import check_hash, check_present, read_list
 from oponm.data.sources.places365 import fetch
 from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.sources.survey import Survey
-from oponm.errors import InputError, check_choice, check_int, check_path
+from oponm.errors import InputError, check_choice, check_path
 
 LISTS = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"  # of Liu et al.
+_OF_KANG = "https://github.com/facebookresearch/classifier-balancing"
 _IMAGENET_TRAIN, _IMAGENET_VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+_INATURALIST = "train_val2018.tar.gz"
 _PLACES = "Places365-Standard small (places365standard_easyformat.tar)"
 
 
@@ -37,13 +39,23 @@ class PublishedList:
 
 @dataclass(frozen=True)
 class PublishedLists:
-    """A data set: its lists, the number of its classes, and the layout of the images in their folder."""
+    """A data set: its lists, the number of its classes, and the layout of the images in their folder.
+
+    Attributes:
+        num_classes: K.
+        layout: in words, for errors.
+        train: the training set.
+        val: the validation set; None for a data set that has none.
+        test: the test set.
+        origin: the page that the lists are linked from.
+    """
 
     num_classes: int
     layout: str
     train: PublishedList
-    val: PublishedList
+    val: PublishedList | None
     test: PublishedList
+    origin: str = LISTS
 
 
 class ListLT(LongTailDataModule):
@@ -53,14 +65,14 @@ class ListLT(LongTailDataModule):
         root: folder of the images.
         lists: folder of the lists; None takes ``root``.
         verify: whether to compare the lists with the published hash and number of images.
-        image_size: side of the square images in pixels.
+        image_size: side of the square images in pixels, or (height, width).
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. Missing
             images are refused in any case.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
         pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None keeps their own size.
             Images kept in memory are packed at ``image_size``.
         **options: for :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
-            number draws another tail from it. ``val="split"`` takes the published validation list.
+            number draws another tail from it. ``val="split"`` takes the published validation list, if there is one.
 
     Raises:
         InputError: for a missing folder, list or image, a list that is not the published one, or a line that cannot be
@@ -74,7 +86,7 @@ class ListLT(LongTailDataModule):
         root: str | Path,
         lists: str | Path | None = None,
         verify: bool = True,
-        image_size: int = 224,
+        image_size: int | Sequence[int] = 224,
         on_error: str = "raise",
         pack: str | Path | None = None,
         pack_size: int | None = 256,
@@ -86,7 +98,7 @@ class ListLT(LongTailDataModule):
         if not isinstance(verify, bool):
             raise InputError(f"must be true or false, got {verify!r}", "verify")
         self.verify = verify
-        self.image_size = check_int("image_size", image_size, minimum=4)
+        self.image_size = check_size("image_size", image_size)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
         self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
 
@@ -100,8 +112,9 @@ class ListLT(LongTailDataModule):
             check_present(listed[name].files, part.archive, self.published.layout)
         reader = FileReader(self.on_error, pack=self.pack)
         names = self._class_names(listed["training"])
-        train, val, test = (listed[name] for name in ("training", "validation", "test"))
-        return reader.source(names, self.image_size, train, test, val, "published list")
+        train, val, test = (listed.get(name) for name in ("training", "validation", "test"))
+        assert train is not None
+        return reader.source(names, self.image_size, train, test, val, "published list" if val else "")
 
     def survey(self) -> Survey:
         """See :class:`~oponm.data.sources.survey.Surveyed`."""
@@ -131,13 +144,14 @@ class ListLT(LongTailDataModule):
         return survey
 
     def _lists(self) -> dict[str, PublishedList]:
-        return {"training": self.published.train, "validation": self.published.val, "test": self.published.test}
+        lists = {"training": self.published.train, "validation": self.published.val, "test": self.published.test}
+        return {name: part for name, part in lists.items() if part is not None}
 
     def _read(self, part: PublishedList, verify: bool) -> Part:
         path = self.lists / part.file
         if not path.is_file():
             raise InputError(
-                f"{path}: is missing; put the published lists there (they are linked from {LISTS}), "
+                f"{path}: is missing; put the published lists there (they are linked from {self.published.origin}), "
                 "or set data.lists to their folder"
             )
         if verify:
@@ -217,3 +231,31 @@ class PlacesLT(ListLT):
         files = [file for part in self._lists().values() for file in self._read(part, self.verify).files]
         names = dict.fromkeys(file.relative_to(self.root).as_posix() for file in files)
         fetch(self.root, names, self.verify, tell)
+
+
+class INaturalist2018(ListLT):
+    """iNaturalist 2018: 437,513 training images of 8,142 species, 1,000 to 2 per class, and 24,426 to test on.
+
+    ``root`` contains ``train_val2018/<kingdom>/<category>/*.jpg`` of the challenge; ``lists`` has the lists
+    ``iNaturalist18_train.txt`` and ``iNaturalist18_val.txt``, which code for long-tailed recognition shares. The
+    challenge's validation images, three per class, are the test set, as in the literature, so ``val="split"`` holds
+    images out of the training images. Class names are the numbers of the challenge's categories. Arguments and errors
+    are those of :class:`ListLT`.
+
+    References:
+        Van Horn et al., "The iNaturalist Species Classification and Detection Dataset", CVPR 2018. Kang et al.,
+        "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020 (the lists).
+    """
+
+    published = PublishedLists(
+        num_classes=8142,
+        layout="train_val2018/<kingdom>/<category>/*.jpg below data.root",
+        train=PublishedList(
+            "iNaturalist18_train.txt", 437_513, "git", "4accdb7584d2f0a5106c40a33ed6afa392189bcc", _INATURALIST
+        ),
+        val=None,
+        test=PublishedList(
+            "iNaturalist18_val.txt", 24_426, "git", "4c23900857fd0f5adcd4cc0dffef345039eeb05f", _INATURALIST
+        ),
+        origin=_OF_KANG,
+    )

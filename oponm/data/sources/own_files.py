@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Unpack
 
+from oponm.data.decode import RESIZES, Form, Size
 from oponm.data.folds import fold_split, grouped_split
 from oponm.data.module import LongTailDataModule
-from oponm.data.options import DataOptions
+from oponm.data.options import DataOptions, check_channels, check_size
 from oponm.data.sources.base import Listed, Part, Source
 from oponm.data.sources.file_names import FileNames
 from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
@@ -33,7 +33,8 @@ class OwnFilesLT(LongTailDataModule):
 
     Args:
         root: the folder of the images.
-        image_size: side of the square images in pixels; None for the median short side of a sample, 224 at most.
+        image_size: side of the square images in pixels, or (height, width); None for the median short side of a sample,
+            224 at most.
         test_fraction: share of each class held out where no image is named for testing; 0 holds none out, and the run
             has no test figures.
         folds: k of stratified k-fold cross-validation over all images, where none is named for testing: the test set
@@ -50,6 +51,10 @@ class OwnFilesLT(LongTailDataModule):
             Images kept in memory are packed at ``image_size``.
         pixel_max: the value that is white in images of more than 8 bits (16-bit grey, 32-bit TIFF, floats); None takes
             it from a sample of the training images, see :func:`~oponm.data.decode.white`.
+        resize: how images of another shape come to ``image_size``: ``"crop"`` scales them until they cover it and
+            cuts the center; ``"stretch"`` scales both sides on their own; ``"pad"`` scales them until they fit, and
+            fills the rest with the image's own mean color.
+        channels: 3, or 1 for grey images (the luma of colored ones).
         **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:
@@ -59,7 +64,7 @@ class OwnFilesLT(LongTailDataModule):
     def __init__(
         self,
         root: str | Path,
-        image_size: int | None = None,
+        image_size: int | Sequence[int] | None = None,
         test_fraction: float = 0.2,
         folds: int | None = None,
         fold: int | None = None,
@@ -69,11 +74,14 @@ class OwnFilesLT(LongTailDataModule):
         pack: str | Path | None = None,
         pack_size: int | None = 256,
         pixel_max: float | None = None,
+        resize: str = "crop",
+        channels: int = 3,
         **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(**options)
         self.root = check_path("root", root)
-        self.image_size = None if image_size is None else check_int("image_size", image_size, minimum=4)
+        self.image_size: Size | None = None if image_size is None else check_size("image_size", image_size)
+        self.resize, self.channels = check_choice("resize", resize, RESIZES), check_channels(channels)
         self.test_fraction = check_real("test_fraction", test_fraction, 0, 1)
         if test_fraction == 1:
             raise InputError(f"must lie between 0 and 1, got {test_fraction}", "test_fraction")
@@ -94,7 +102,8 @@ class OwnFilesLT(LongTailDataModule):
 
     def reader(self) -> FileReader:
         """What decodes the files."""
-        return FileReader(self.on_error, pack=self.pack, pixel_max=self.pixel_max)
+        form = Form(self.resize, self.channels)
+        return FileReader(self.on_error, pack=self.pack, pixel_max=self.pixel_max, form=form)
 
     def divide(
         self,
@@ -274,11 +283,8 @@ def _check_apart(
 def _digest(paths: list[str], labels: Indices, files: FileNames) -> str:
     """SHA-256 of paths, labels and lengths: the same for all folds of one set of images."""
     digest = hashlib.sha256()
-    for path, label, file in zip(paths, labels.tolist(), files.strings(), strict=True):
-        try:
-            length = os.stat(file).st_size
-        except OSError:  # as reading it will tell
-            length = -1
+    for path, label, stat in zip(paths, labels.tolist(), files.stats(), strict=True):
+        length = -1 if stat is None else stat.length
         digest.update(f"{path}\t{label}\t{length}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 

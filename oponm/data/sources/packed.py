@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from typing_extensions import Self
 
+from oponm.data.decode import PLAIN, Form, Size, fitted, to_pixels
 from oponm.data.memory import room_for
 from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
@@ -35,10 +36,11 @@ class PackedImages(StreamedImages):
         rows: row of each image in the pack, (N,).
         files: paths, (N,).
         targets: (N,), int64.
-        size: side of the images in pixels.
+        size: side of the images in pixels, or (H, W).
         training: whether to crop at random.
         seed: the run's seed.
-        cropped: whether the pack contains whole images; else squares of ``size``.
+        cropped: whether the pack contains whole images; else such of ``size``.
+        form: how the shape and color of whole images change.
 
     Example:
         >>> import tempfile
@@ -60,12 +62,13 @@ class PackedImages(StreamedImages):
         rows: npt.NDArray[np.int64],
         files: Files,
         targets: Tensor,
-        size: int,
+        size: Size,
         training: bool,
         seed: int,
         cropped: bool,
+        form: Form = PLAIN,
     ) -> None:
-        super().__init__(files, targets, size, training, seed)
+        super().__init__(files, targets, size, training, seed, form=form)
         self.pack, self.rows, self.cropped = pack, rows, cropped
 
     def only(self, kept: npt.NDArray[np.int64]) -> Self:
@@ -100,21 +103,23 @@ class PackedImages(StreamedImages):
         images = [Image.fromarray(self.pack.image(row)) for row in self.rows[batch.indices.numpy()]]
         if self.training and self.cropped:
             with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
-                images = [self.crop(image) for image in images]
-        elif self.cropped:
-            images = [ImageOps.fit(image, (self.size, self.size), Image.Resampling.BICUBIC) for image in images]
-        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).contiguous()
-        return RawBatch(pixels, self.targets[batch.indices], batch.epoch, batch.step)
+                pixels = [self.random_crop(image) for image in images]
+        else:
+            if self.cropped:
+                images = [fitted(image, self.size, self.form.resize) for image in images]
+            pixels = [to_pixels(image, self.form.channels) for image in images]
+        return RawBatch(torch.stack(pixels).contiguous(), self.targets[batch.indices], batch.epoch, batch.step)
 
 
-def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., None]) -> Pool:
+def packed_pool(packing: Packing, part: Part, size: Size, refuse: Callable[..., None], form: Form = PLAIN) -> Pool:
     """Make a pool that reads from a pack, which is opened at the first read.
 
     Args:
         packing: the pack.
         part: files and labels.
-        size: side of the images in pixels.
+        size: side of the images in pixels, or (H, W).
         refuse: called with the errors of requested files that could not be decoded; they are left out if it returns.
+        form: how the shape and color of images change.
     """
 
     def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -131,15 +136,15 @@ def packed_pool(packing: Packing, part: Part, size: int, refuse: Callable[..., N
     def read(wanted: npt.NDArray[np.int64]) -> Images:
         rows, kept = readable(wanted)
         packing.verify(rows)
-        pixels = room_for(len(rows), size).numpy()
+        pixels = room_for(len(rows), size, channels=form.channels)
         for position, row in enumerate(rows):
-            pixels[position] = packing.pack.image(row).transpose(2, 0, 1)
-        return Images(torch.from_numpy(pixels), kept)
+            pixels[position] = to_pixels(Image.fromarray(packing.pack.image(row)), form.channels)
+        return Images(pixels, kept)
 
     def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Stream:
         rows, kept = readable(wanted)
         files, targets = part.files[wanted[kept]], torch.from_numpy(part.labels[wanted[kept]])
         cropped = packing.recipe.cropped
-        return Stream(PackedImages(packing.pack, rows, files, targets, size, training, seed, cropped), kept)
+        return Stream(PackedImages(packing.pack, rows, files, targets, size, training, seed, cropped, form), kept)
 
     return Pool(part.labels, read, stream, FileNames.of(part.files))

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 
-from oponm.data.decode import UnusableFiles, open_rgb, read_image
+from oponm.data.decode import Form, Size, UnusableFiles, open_rgb, read_image, sides
 from oponm.data.progress import track
 from oponm.data.sources.pack import Pack, Pixels, Stamp, UnusablePack
 from oponm.data.sources.pack_writer import PackWriter
@@ -42,21 +42,30 @@ class Recipe(NamedTuple):
     cropped: bool
 
 
-def squares(size: int, decode: Callable[[Path, int], Tensor] = read_image, pixel_max: float = 255) -> Recipe:
-    """The recipe of images at the network's size, ``size`` by ``size`` pixels.
+def squares(
+    size: Size,
+    decode: Callable[[Path, Any], Tensor] = read_image,
+    pixel_max: float = 255,
+    resize: str = "crop",
+) -> Recipe:
+    """The recipe of images at the network's size, which most often is a square.
 
     Args:
-        size: side in pixels.
-        decode: function from a path and a side to (3, side, side).
+        size: side in pixels, or (H, W).
+        decode: function from a path and a size to (3, H, W).
         pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
+        resize: how their shape changes, see :class:`~oponm.data.decode.Form`. They are packed in color in any case.
 
     Example:
         >>> squares(32).name
         'squares of 32 pixels, by read_image'
     """
-    name = f"squares of {size} pixels, by {decode.__name__.lstrip('_')}{_white(pixel_max)}"
+    height, width = sides(size)
+    what = f"squares of {height}" if height == width else f"{height}x{width}"
+    how = "" if resize == "crop" else f", data.resize={resize}"
+    name = f"{what} pixels, by {decode.__name__.lstrip('_')}{_white(pixel_max)}{how}"
     if decode is read_image:
-        decode = partial(read_image, pixel_max=pixel_max)
+        decode = partial(read_image, pixel_max=pixel_max, form=Form(resize))
     return Recipe(name, lambda path: decode(path, size).permute(1, 2, 0).numpy(), cropped=False)
 
 

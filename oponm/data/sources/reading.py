@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from oponm.data.decode import SKIP, UnusableFiles, read_image
+from oponm.data.decode import PLAIN, SKIP, Form, Size, UnusableFiles, read_image, sides
 from oponm.data.memory import room_for
 from oponm.data.progress import track
 from oponm.data.sources.base import Files, Images, Part, Pool, Source, Stream
@@ -67,10 +67,11 @@ class FileReader:
 
     Args:
         on_error: ``"raise"`` or ``"skip"``.
-        decode: function from a path and a side in pixels to (3, side, side), uint8.
+        decode: function from a path and a size in pixels to (C, H, W), uint8.
         pack: the pack to read images from; None decodes files.
         pixel_max: the value that is white in images of more than 8 bits; None takes it from a sample of the training
             images, see :func:`~oponm.data.sources.sample.sample_files`.
+        form: how the shape and color of images change, for the default ``decode``.
 
     Attributes:
         skipped: files that were left out, with the reason; see :attr:`oponm.data.sources.base.Source.skipped`.
@@ -89,12 +90,13 @@ class FileReader:
     def __init__(
         self,
         on_error: str = "raise",
-        decode: Callable[[Path, int], Tensor] = read_image,
+        decode: Callable[[Path, Any], Tensor] = read_image,
         pack: PackOptions | None = None,
         pixel_max: float | None = None,
+        form: Form = PLAIN,
     ) -> None:
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.decode, self.pack, self.pixel_max = decode, pack, pixel_max
+        self.decode, self.pack, self.pixel_max, self.form = decode, pack, pixel_max, form
         self.skipped: list[str] = []
         self._listed: list[InputError] = []
         self._bytes = 0  # size of the images read so far
@@ -102,7 +104,7 @@ class FileReader:
     def source(
         self,
         class_names: list[str],
-        size: int | None,
+        size: Size | None,
         train: Part,
         test: Part | None,
         val: Part | None = None,
@@ -112,7 +114,8 @@ class FileReader:
 
         Args:
             class_names: names in label order.
-            size: side in pixels; None takes the median short side of a sample, see :mod:`oponm.data.sources.sample`.
+            size: side in pixels, or (H, W); None takes the median short side of a sample, see
+                :mod:`oponm.data.sources.sample`.
             train: images to draw the training set from.
             test: the test set; None for a set without one.
             val: the validation set, for data sets that define one.
@@ -134,14 +137,14 @@ class FileReader:
                 facts["image size"] = f"{size}, the median short side" + ("" if size < 224 else ", 224 at most")
                 log.info("image size %s", facts["image size"])
             if apart := sample.apart():
-                log.warning("%s: all are scaled to %d and cut to a square", apart, size)
+                log.warning("%s: all are brought to %s", apart, _brought_to(size, self.form.resize))
         if not size:
             raise InputError(f"{train.files[0]}: no file beside it can be read as an image either")
         given = {"training": train, "test": test, "validation": val}
         parts = {name: Part(FileNames.of(part.files), part.labels) for name, part in given.items() if part is not None}
         packing = self._packing(size, chain.from_iterable(part.files for part in parts.values()))
         pools = {
-            name: packed_pool(packing, part, size, self.refuse) if packing else self._pool(part, size, name)
+            name: packed_pool(packing, part, size, self.refuse, self.form) if packing else self._pool(part, size, name)
             for name, part in parts.items()
         }
         val_pool, test_pool = pools.get("validation"), pools.get("test")
@@ -155,42 +158,44 @@ class FileReader:
         """White in images of more than 8 bits; a set whose sample has none may have no such image."""
         return _EIGHT_BITS if self.pixel_max is None else self.pixel_max
 
-    def _packing(self, size: int, files: Iterable[Path]) -> Packing | None:
+    def _packing(self, size: Size, files: Iterable[Path]) -> Packing | None:
         if self.pack is None:
             return None
         folder, root, in_memory, short_side = self.pack
-        recipe = squares(size, self.decode, self._white)
+        recipe = squares(size, self.decode, self._white, self.form.resize)
         if not in_memory and self.decode is read_image:
-            short_side = None if short_side is None else check_int("pack_size", short_side, minimum=size)
+            short_side = None if short_side is None else check_int("pack_size", short_side, max(sides(size)))
             recipe = scaled(short_side, self._white)
         return Packing(folder, recipe, root, files, skip=self.on_error == "skip")
 
-    def _pool(self, part: Part, size: int, name: str) -> Pool:
+    def _pool(self, part: Part, size: Size, name: str) -> Pool:
         def read(wanted: npt.NDArray[np.int64]) -> Images:
             return self.read(part.files[wanted], size, f"reading {name} images")
 
         def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Stream:
             targets = torch.from_numpy(part.labels[wanted])
-            images = StreamedImages(part.files[wanted], targets, size, training, seed, self._white)
+            images = StreamedImages(part.files[wanted], targets, size, training, seed, self._white, self.form)
             return Stream(images, np.arange(len(wanted)))
 
         # A file that is left out changes the split and must be known before the first batch: "skip" allows no stream.
         streamed = self.decode is read_image and self.on_error == "raise"
         return Pool(part.labels, read, stream if streamed else None, FileNames.of(part.files))
 
-    def read(self, files: Files, size: int, title: str) -> Images:
+    def read(self, files: Files, size: Size, title: str) -> Images:
         """Decode files to one size.
 
         Args:
             files: paths, (N,).
-            size: side in pixels.
+            size: side in pixels, or (H, W).
             title: title of the progress bar.
 
         Raises:
             InputError: naming all unreadable files, if ``on_error`` is ``"raise"``; or if the images do not fit
                 in memory.
         """
-        decode = partial(read_image, pixel_max=self._white) if self.decode is read_image else self.decode
+        decode = self.decode
+        if decode is read_image:
+            decode = partial(read_image, pixel_max=self._white, form=self.form)
 
         def attempt(path: Path) -> Tensor | InputError:
             try:
@@ -198,7 +203,7 @@ class FileReader:
             except InputError as error:
                 return error
 
-        pixels = room_for(len(files), size, self._bytes)
+        pixels = room_for(len(files), size, self._bytes, self.form.channels)
         self._bytes += pixels.nbytes
         kept: list[int] = []
         refused: list[InputError] = []
@@ -226,3 +231,9 @@ class FileReader:
         """Raise one error for all files with stored errors, or list them."""
         errors, self._listed = self._listed, []
         self.refuse(*errors)
+
+
+def _brought_to(size: Size, resize: str) -> str:
+    height, width = sides(size)
+    how = {"crop": "cut to the center", "stretch": "stretched", "pad": "padded"}[resize]
+    return f"{height}x{width} pixels, {how} (data.resize={resize})"

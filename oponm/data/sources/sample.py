@@ -11,9 +11,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from oponm.data.decode import is_deep, white
+from oponm.data.decode import is_deep, opened, white
 from oponm.data.sources.base import Files
 from oponm.errors import InputError
 
@@ -79,6 +78,7 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> file = Path(tempfile.mkdtemp(), "scan.png")
         >>> Image.new("I;16", (20, 10), 4000).save(file)
         >>> sample_files(np.array([file])).pixel_max
@@ -131,13 +131,13 @@ def _each(look: Callable[[Path], Found], files: list[Path]) -> list[Found | None
 
 
 def _header(file: Path) -> _Header:
-    with Image.open(file) as image:
+    with opened(file) as image:
         cut = not is_deep(image) and any(";16" in str(part[3]) for part in getattr(image, "tile", []))
         return _Header(image.size, is_deep(image), cut)
 
 
 def _largest(file: Path) -> tuple[float, bool]:
-    with Image.open(file) as image:
+    with opened(file) as image:
         values = np.asarray(image)
     return float(values.max()), values.dtype.kind == "f"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class TableLT(OwnFilesLT):
         table: a CSV file with a header; or, in Python, a pandas ``DataFrame`` or rows as mappings.
         root: the folder that paths are relative to, and that none may leave; None is the folder of the file, or the
             current one.
-        image_size: side of the square images in pixels; None for the median short side of a sample, 224 at most.
+        image_size: side of the square images in pixels, or (height, width); None for the median short side of a sample,
+            224 at most.
         path_column: names the column of paths.
         label_column: names the column of labels.
         split_column: names the column of parts (``train``, ``val``, ``test`` or ``none``); without such a column images
@@ -59,7 +60,7 @@ class TableLT(OwnFilesLT):
         self,
         table: Any,
         root: str | Path | None = None,
-        image_size: int | None = None,
+        image_size: int | Sequence[int] | None = None,
         path_column: str = "path",
         label_column: str = "label",
         split_column: str = "split",
@@ -90,7 +91,7 @@ class TableLT(OwnFilesLT):
         if missing := [path for path, file in zip(paths, files.strings(), strict=True) if not os.path.isfile(file)]:
             told = f"{len(missing)} of {len(paths)} images are missing below {self.root}: {named(missing)}"
             raise InputError(f"{told}; correct the table, or set data.root")
-        names = sorted(set(labels), key=_in_order(labels))
+        names = sorted(set(labels), key=in_order(labels))
         if len(names) < 2:
             raise InputError(f"has a single label, {names[0]!r}: at least two classes are needed", "table")
         number = {name: label for label, name in enumerate(names)}
@@ -157,6 +158,11 @@ def _text(cell: Any) -> str:
     return "" if cell is None or cell != cell else str(cell).strip()
 
 
-def _in_order(labels: list[str]) -> Any:
-    """Sorts labels by number, if all are whole numbers."""
+def in_order(labels: list[str]) -> Any:
+    """The key that sorts labels: by number, if all are whole numbers.
+
+    Example:
+        >>> sorted(["10", "9"], key=in_order(["10", "9"]))
+        ['9', '10']
+    """
     return int if all(label.removeprefix("-").isdecimal() for label in labels) else str

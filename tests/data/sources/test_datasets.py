@@ -74,6 +74,17 @@ def test_grey_images_stay_grey_and_sizes_become_one():
     assert (data.val_counts, data.facts["validation"]) == ([2, 2], "own dataset")
 
 
+def test_images_of_another_form():
+    wide = Image.new("RGB", (24, 12), (255, 0, 0))
+    wide.paste((0, 0, 255), (12, 0, 24, 12))
+    data = DatasetLT([(wide, index % 2) for index in range(10)], image_size=(6, 12), channels=1)
+    data.setup()
+    assert data.image_shape == (1, 6, 12)
+    padded = DatasetLT([(wide.convert("L"), index % 2) for index in range(10)], image_size=8, resize="pad")
+    padded.setup()
+    assert padded.train_set.images[0, 0, 0].tolist() == [52] * 8  # the mean of 76 and 29
+
+
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [

@@ -47,6 +47,57 @@ def numbers(images: torch.Tensor, label: int) -> set[int]:
     return {number for found, number in contents(images) if found == label}
 
 
+FORMS = [
+    {"resize": "stretch", "image_size": 8},
+    {"resize": "pad", "image_size": 8},
+    {"image_size": [8, 12]},
+    {"resize": "pad", "image_size": (8, 12), "channels": 1},
+    {"channels": 1, "image_size": 8},
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_memory_streams_and_packs_give_one_form(tmp_path, form):
+    root = fill(tmp_path / "photos", COUNTS, size=(24, 10))
+    Image.new("RGB", (9, 30), (0, 0, 255)).save(root / "cat" / "000.png")
+    memory = load(root, **form)
+    height, width = (form["image_size"],) * 2 if form["image_size"] == 8 else form["image_size"]
+    assert memory.image_shape == (form.get("channels", 3), height, width)
+    everything = IndexBatch(torch.arange(len(memory.test_set)), 0, 0)
+    for options in ({"in_memory": False}, {"pack": tmp_path / "one"}, {"pack": tmp_path / "two", "in_memory": False}):
+        if "pack" in options:
+            ImageFolderLT(root, **form, **options, pack_size=None).load_source().packing.make()
+        data = load(root, **form, **options, pack_size=None)
+        assert torch.equal(data.test_set.__getitems__(everything).images, memory.test_set.images)
+        assert data.image_shape == memory.image_shape
+        assert data.train_set.__getitems__(everything).images.shape[1:] == memory.image_shape
+
+
+def test_the_form_of_streamed_images_is_in_their_digest(tmp_path):
+    root = fill(tmp_path, COUNTS)
+    plain = load(root, in_memory=False, image_size=8).content_digest
+    others = [load(root, in_memory=False, **form).content_digest for form in FORMS]
+    assert plain == others[2]  # the size is compared on its own
+    assert len({plain, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"image_size": [8]}, "image_size"),
+        ({"image_size": [8, 2]}, "image_size"),
+        ({"image_size": "8"}, "image_size"),
+        ({"resize": "squeeze"}, "resize"),
+        ({"channels": 2}, "channels"),
+        ({"channels": True}, "channels"),
+        ({"channels": 1, "statistics": "imagenet"}, "statistics"),
+    ],
+    ids=str,
+)
+def test_forms_that_cannot_be(tmp_path, options, key):
+    assert refusal(fill(tmp_path, COUNTS), **options).key == key
+
+
 def refusal(root: Path, **options) -> InputError:
     with pytest.raises(InputError) as error:
         load(root, **options)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from oponm.data.samplers import IndexBatch
-from oponm.data.sources.list_lt import ImageNetLT, ListLT, PlacesLT, PublishedLists
+from oponm.data.sources.list_lt import ImageNetLT, INaturalist2018, ListLT, PlacesLT, PublishedLists
 from oponm.errors import InputError
 
 KINDS = [ImageNetLT, PlacesLT]
@@ -286,3 +286,34 @@ def test_an_empty_path_is_refused(key):
     with pytest.raises(InputError, match=f"{key} is empty: name a file or folder") as error:
         PlacesLT(**{"root": "photos", key: ""})
     assert error.value.key == key
+
+
+def test_inaturalist_tests_on_its_validation_list(tmp_path, monkeypatch):
+    published = INaturalist2018.published
+    assert (published.train.num_images, published.test.num_images, published.num_classes) == (437_513, 24_426, 8142)
+    counts, parts = {"train": [8, 4, 2], "test": [3, 3, 3]}, {}
+    for part, own in counts.items():
+        lines = []
+        for label, (kingdom, count) in enumerate(zip(("Aves", "Fungi", "Plantae"), own, strict=True)):
+            for number in range(count):
+                lines.append(f"train_val2018/{kingdom}/{label}/{part}{number}.jpg {label}\n")
+                file = tmp_path / lines[-1].split()[0]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (10, 8), (80 * label, 60 if part == "test" else 0, 20 * number)).save(file)
+        file = tmp_path / getattr(published, part).file
+        file.write_text("".join(lines))
+        content = file.read_bytes()
+        digest = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        parts[part] = replace(getattr(published, part), digest=digest, num_images=sum(own))
+    monkeypatch.setattr(INaturalist2018, "published", replace(published, num_classes=3, **parts))
+    data = load(INaturalist2018, tmp_path)
+    assert (data.class_names, data.class_counts, data.test_counts) == (["0", "1", "2"], [8, 4, 2], [3, 3, 3])
+    assert data.val_counts == []
+    validated = load(INaturalist2018, tmp_path, val="split", val_size=1)
+    assert (validated.class_counts, validated.val_counts) == ([7, 3, 1], [1, 1, 1])
+    assert validated.facts["validation"] == "held out of the training images"
+    parts["train"] = replace(parts["train"], num_images=15)
+    monkeypatch.setattr(INaturalist2018, "published", replace(published, num_classes=3, **parts))
+    assert "has 14 images, 15 were published" in str(refusal(INaturalist2018, tmp_path))
+    (tmp_path / parts["test"].file).unlink()
+    assert "linked from https://github.com/facebookresearch" in str(data.survey().problems[-1])
