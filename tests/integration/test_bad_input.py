@@ -37,9 +37,9 @@ def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("method=foo", ["method/foo", "drs", "erm", "open", "rs"]),
-        ("data=foo", ["data/foo", "digits_lt", "image_folder"]),
-        ("model=foo", ["model/foo", "resnet32", "small_cnn"]),
+        ("method=foo", ["method=foo", "drs", "erm", "open", "rs"]),
+        ("data=foo", ["data=foo", "digits_lt", "image_folder"]),
+        ("model=foo", ["model=foo", "resnet32", "small_cnn"]),
         ("noise.delta=1.5", ["noise.delta", "[0, 1]"]),
         ("noise.delta=abc", ["noise.delta", "'abc'"]),
         ("data.imbalance_ratio=0.5", ["data.imbalance_ratio", "at least 1"]),
