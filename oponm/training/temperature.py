@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from oponm.data import LongTailDataModule
@@ -44,6 +43,8 @@ def best_temperature(logits: Tensor, targets: Tensor) -> float:
         >>> best_temperature(logits, torch.tensor([0, 0, 0, 1]))  # right in three of four: e^(5 / T) = 3
         4.5512
     """
+    from scipy.optimize import minimize_scalar  # slow to import
+
     logits, bound = logits.double(), math.log(_LARGEST)
 
     def loss(log_temperature: float) -> float:
