@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from oponm.errors import InputError, check_real
+from oponm.errors import InputError, check_flag, check_real
 from oponm.models.classifier import find_classifier
 
 GROUP_KEYS = (
@@ -102,7 +102,7 @@ def with_groups(
     """
     factor = check_real("backbone_factor", backbone_factor, 0)
     scales = _layer_scales(model, 1 if layer_decay is None else check_real("layer_decay", layer_decay, 0, 1))
-    expressions = _expressions(groups)
+    expressions, spares = _expressions(groups), not check_flag("decay_norms", decay_norms)
     path, of_head = _head(model, num_classes, needed=factor != 1)
     plain = set(getattr(model, "no_weight_decay", set)())
     lr, unused = own_settings(make).get("lr"), [*expressions]
@@ -116,7 +116,7 @@ def with_groups(
             if lr is None:
                 raise InputError("must be given where the learning rate differs by part", "lr")
             settings["lr"] = lr * scale
-        if not decay_norms and (parameter.ndim <= 1 or name in plain):
+        if spares and (parameter.ndim <= 1 or name in plain):
             settings["weight_decay"] = 0
         if group := next((each for each in expressions if each[0].search(name)), None):
             unused = [each for each in unused if each is not group]

@@ -164,7 +164,9 @@ def _carry_out(
             checkpoint_every=timedelta(minutes=minutes),
             checkpoint_every_n_steps=config.trainer.checkpoint_every_n_steps,
             on_nonfinite=config.trainer.on_nonfinite,
-            temperature_scaling=check_flag("temperature_scaling", config.trainer.get("temperature_scaling", False)),
+            temperature_scaling=check_flag(
+                "trainer.temperature_scaling", config.trainer.get("temperature_scaling", False)
+            ),
             callbacks=every,
             ready=ready,
             **with_full_keys(config, lambda: trainer_options(config, given.get("trainer"))),

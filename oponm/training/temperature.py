@@ -66,7 +66,7 @@ def check_temperature(model: nn.Module, num_classes: int) -> None:
     """
     if isinstance(find_classifier(model, num_classes)[1], CosineClassifier):
         remedy = "needs a classifier whose logits grow with its weights: model.head=linear"
-        raise InputError(remedy, "temperature_scaling")
+        raise InputError(remedy, "trainer.temperature_scaling")
 
 
 def calibrate(module: Any, data: LongTailDataModule, file: Path, make_trainer: Any) -> float:

@@ -116,7 +116,7 @@ def train(
     check_averages(callbacks, plan)
     if temperature_scaling:
         if data.val == "none":
-            raise InputError("needs validation images to fit on: set data.val=split", "temperature_scaling")
+            raise InputError("needs validation images to fit on: set data.val=split", "trainer.temperature_scaling")
         check_temperature(module.model, len(data.class_names))
     module.plan = plan
     if NOTED not in vars(module.model):

@@ -113,6 +113,7 @@ def test_the_first_expression_that_is_found_counts():
         ("layer_decay", {"layer_decay": 2}, "must lie in"),
         ("layer_decay", {"layer_decay": 0.5}, "is for networks of timm, and SmallCNN does not say"),
         ("backbone_factor", {"backbone_factor": -1}, "must be a number of at least 0"),
+        ("decay_norms", {"decay_norms": 5}, "must be true or false"),
     ],
 )
 def test_what_cannot_be_used_is_named(key, options, message):
