@@ -159,8 +159,8 @@ def _resolve_pretrained(config: DictConfig) -> None:
     origin = origin_of(model) if asked or model.get("_target_") == "oponm.models.timm_model" else None
     if asked and origin is None:
         raise InputError(
-            f"cannot be pretrained, as no weights are published for {model.get('name', 'the network')}: it is for names "
-            "of model=timm and model=torchvision that have some",
+            f"cannot be pretrained, as no weights are published for {model.get('name', 'the network')}: it is for "
+            "names of model=timm and model=torchvision that have some",
             f"data.{asked[0]}",
         )
     if origin is None:

@@ -93,7 +93,7 @@ def test_pretrained_stands_for_the_weights_own(model, mean, size):
 @pytest.mark.parametrize("model", [SMALL, {**TIMM, "name": "no_such_network"}])
 def test_pretrained_needs_published_weights(key, model):
     with pytest.raises(
-        InputError, match="cannot be pretrained, as no weights are published for (the network|no_such_network)"
+        InputError, match=r"cannot be pretrained, as no weights are published for (the network|no_such_network)"
     ) as error:
         resolve(config(model, {key: "pretrained"}))
     assert error.value.key == f"data.{key}"
