@@ -94,7 +94,7 @@ def images_and_noise() -> tuple[npt.NDArray[np.int64], Callable[[], npt.NDArray[
     """An image of each digit, and a function that draws noise with the mean and deviation of all of them."""
     digits = load_digits()
     random = np.random.default_rng(0)
-    first = np.stack([digits.images[digits.target == label][3] for label in range(10)]).astype(np.int64)
+    first = np.stack([digits.images[digits.target == label][0] for label in range(10)]).astype(np.int64)
     mean, std = digits.images.mean(), digits.images.std()
     return first, lambda: random.normal(mean, std, (8, 8)).round().astype(np.int64)
 
@@ -126,7 +126,7 @@ def method() -> str:
     ]
     parts += [arrow("M642 145H696", "natural"), arrow("M642 190H696", "noise")]
     parts.append(text(545, 312, "In evaluation all of it is a plain network with plain batch norm."))
-    return picture(880, 366, "OPeN and DAR-BN: " + " ".join((method.__doc__ or "").split()), parts)
+    return picture(880, 352, "OPeN and DAR-BN: " + " ".join((method.__doc__ or "").split()), parts)
 
 
 def noise_beside_images() -> str:
@@ -176,7 +176,6 @@ def rooms() -> str:
     contract = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("layers = [")[2].partition("\n]")[0]
     layers = [re.findall(r"oponm\.(\w+)", line) for line in re.findall(r'"([^"]+)"', contract)]
     floors = [layer for layer in layers if set(layer) & set(ABOUT)]
-    below = [name for layer in layers if layer not in floors for name in layer]
     parts = [text(20, 30, "A room imports only from those below it.", anchor="start", style=BOLD)]
     for number, floor in enumerate([*floors, ["pure Python"]]):
         y, pure = 46 + number * 66, set(floor) <= {"nn", "noise", "longtail"}
@@ -184,8 +183,8 @@ def rooms() -> str:
         for place, name in enumerate(floor):
             x = 20 + place * (width + 12)
             parts.append(box(x, y, width, 56, "#fdeee4" if pure else PLAIN, NOISE if pure else "none"))
-            named = " ".join(below[:6]) + " ..." if name == "pure Python" else ABOUT[name]
-            title = "rng, errors and other small modules" if name == "pure Python" else f"oponm.{name}"
+            title = f"oponm.{name}" if name in ABOUT else "rng, errors and other small modules"
+            named = ABOUT.get(name, "what every room may use")
             parts.append(text(x + width / 2, y + 24, title, style=BOLD))
             parts.append(text(x + width / 2, y + 44, named, style=' font-size="13"'))
     y = 46 + (len(floors) + 1) * 66

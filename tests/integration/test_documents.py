@@ -102,8 +102,8 @@ def test_choices_and_keys_that_are_named_exist():
                 if group in groups():
                     assert set(choices.split(",")) <= set(groups()[group]), (name, code)
                     seen += 1
-            for group, key in re.findall(r"(?:^| )(\w+)\.([a-z_.]+)(?==|$)", code):
-                if group in groups() and not re.search(r"\.(png|csv|md|yaml)$", code):
+            for group, key in re.findall(r"(?:^| )(\w+)\.([a-z][a-z_.]*)(?==|$)", code):
+                if group in groups() and not re.search(r"\.(png|csv|md|yaml|json)$", code):
                     assert key in keys[group] or any(known.startswith(f"{key}.") for known in keys[group]), (name, code)
                     seen += 1
     assert seen > 200
@@ -121,7 +121,7 @@ def sentences(text: str) -> list[str]:
     """The sentences of a page, without code, tables, headings and addresses."""
     text = re.sub(r"```.*?```|<!--.*?-->", "\n\n", text, flags=re.DOTALL)
     text = re.sub(r"^(#|\||!\[|    ).*$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\([^)]*\)", r"\1", INLINE.sub("code", text))
+    text = re.sub(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\([^)]*\)", r"\1", INLINE.sub("CODE", text))
     blocks = re.split(r"\n\s*\n|^\s*[*-] |^\s*\d+\. ", text, flags=re.MULTILINE)
     found = (re.split(r"(?<=[.!?])\s+(?=[A-Z`(\[*0-9])", " ".join(block.split())) for block in blocks)
     return [sentence for parts in found for sentence in parts if sentence]
@@ -136,7 +136,7 @@ def test_no_sentence_is_long(name):
 
 def test_long_sentences_are_found():
     parts = sentences("# Title\n\nOne `a b` [two](x.md). Three:\n\n* four\n* five")
-    assert parts == ["One code two.", "Three:", "four", "five"]
+    assert parts == ["One CODE two.", "Three:", "four", "five"]
     assert [len(sentence.split()) for sentence in sentences("word " * 31 + "end. Next one.")] == [32, 2]
 
 
