@@ -155,7 +155,8 @@ def _section(file: Path) -> Iterator[str]:
         yield f"Makes `{config.target}`.\n"
     inherited = [base for base in config.bases if (file.parent / f"{base}.yaml").is_file()]
     if inherited:
-        names = (base.lstrip("_") if base.startswith("_") else f"{file.parent.name}={base}" for base in inherited)
+        above = "oponm " if file.parent == CONF else f"{file.parent.name}="
+        names = (base.lstrip("_") if base.startswith("_") else f"{above}{base}" for base in inherited)
         yield f"It also has the keys of {', '.join(f'`{name}`' for name in names)}.\n"
     if config.entries:
         yield "| key | default | meaning |\n|---|---|---|"

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "benchmarks/RESULTS.md": "explanation/benchmarks.md",
 }
 ROOMS = ("longtail", "noise", "nn", "losses", "metrics", "models", "data", "inference", "training", "logging", "report")
+INLINE_MATH = re.compile(r"```.*?```|`[^`]*`|^    .*?$|\$([^$\n]+)\$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\]\([^)]*\))*)\]\(([^)\s:]+?)(#[^)\s]*)?\)")
 
 
@@ -91,4 +92,12 @@ def read_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
     from nbconvert import MarkdownExporter
 
     text, resources = MarkdownExporter().from_filename(str(path), {"unique_key": path.stem, "output_files_dir": "."})
-    return re.sub(r"\n{3,}", "\n\n", text), {Path(name).name: content for name, content in resources["outputs"].items()}
+    pictures = {Path(name).name: content for name, content in resources["outputs"].items()}
+    return INLINE_MATH.sub(_formula, re.sub(r"\n{3,}", "\n\n", text)), pictures
+
+
+def _formula(found: re.Match[str]) -> str:
+    """A formula between dollars as MathML; code stays as it is."""
+    from latex2mathml.converter import convert
+
+    return str(convert(found[1])) if found[1] else found[0]

@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from handbook.pages import ELSEWHERE, ROOT, read_notebook, relink
@@ -127,6 +128,18 @@ def _prose(html: str) -> str:
 )
 def test_links_lead_to_pages_of_the_site(link, source, page, expected):
     assert relink(link, source, page, {"evidence.md", "contributing.md", "index.md"}) == expected
+
+
+def test_mathematics_of_a_notebook_is_shown_and_its_code_stays(tmp_path):
+    cells = [
+        nbformat.v4.new_markdown_cell("Class $i$, `$HOME$`."),
+        nbformat.v4.new_code_cell("print('$a$')"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    text, _ = read_notebook(tmp_path / "a.ipynb")
+    assert "Class <math" in text
+    assert "`$HOME$`." in text
+    assert "print('$a$')" in text
 
 
 def test_a_notebook_has_its_text_code_and_pictures():

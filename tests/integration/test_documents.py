@@ -109,6 +109,14 @@ def test_choices_and_keys_that_are_named_exist():
     assert seen > 200
 
 
+def test_every_choice_is_listed():
+    listed = TEXTS["docs/reference/choices.md"] + TEXTS["docs/reference/data_sets.md"]
+    between = {"resnet32", "resnet44"}  # resnet20 to resnet56
+    choices = {(group, choice) for group, names in groups().items() for choice in names}
+    missing = {pair for pair in choices if not re.search(rf"[`=,]{pair[1]}[`,\s]", listed)}
+    assert {pair for pair in missing if pair[1] not in between and not pair[1].startswith("celeba5/")} == set()
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_files_that_are_linked_exist(name):
     for link in re.findall(r"\]\(((?!\w+:)[^)#\s]+)", re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL)):
