@@ -173,16 +173,18 @@ def noise_grad(mode: str) -> str:
 
 def rooms() -> str:
     """The rooms of the package, as import-linter has them in ``pyproject.toml``."""
-    contract = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("layers = [")[2].partition("\n]")[0]
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("layers = [")[2]
+    contract, _, others = contracts.partition("\n]")
     layers = [re.findall(r"oponm\.(\w+)", line) for line in re.findall(r'"([^"]+)"', contract)]
+    plain = re.findall(r"oponm\.(\w+)", others.partition("source_modules = [")[2].partition("]")[0])
     floors = [layer for layer in layers if set(layer) & set(ABOUT)]
     parts = [text(20, 30, "A room imports only from those below it.", anchor="start", style=BOLD)]
     for number, floor in enumerate([*floors, ["pure Python"]]):
-        y, pure = 46 + number * 66, set(floor) <= {"nn", "noise", "longtail"}
+        y = 46 + number * 66
         width = (760 - 12 * (len(floor) - 1)) // len(floor)
         for place, name in enumerate(floor):
             x = 20 + place * (width + 12)
-            parts.append(box(x, y, width, 56, "#fdeee4" if pure else PLAIN, NOISE if pure else "none"))
+            parts.append(box(x, y, width, 56, *(("#fdeee4", NOISE) if name in plain else (PLAIN, "none"))))
             title = f"oponm.{name}" if name in ABOUT else "rng, errors and other small modules"
             named = ABOUT.get(name, "what every room may use")
             parts.append(text(x + width / 2, y + 24, title, style=BOLD))
