@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-all test-lowest lint format bench evidence clean help
+.PHONY: demo test test-all test-lowest lint format bench evidence docs clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -50,5 +50,8 @@ bench: $(READY) ## the benchmarks, on an idle machine: benchmarks/RESULTS.md
 evidence: $(READY) ## docs/evidence.md, its figures, docs/which_method.md and the README's table, from results/*.csv
 	$(BIN)/python -m evidence
 
+docs: $(READY) ## the documentation as a site, site/index.html: python -m http.server -d site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 clean: ## remove the virtual environment, caches and outputs
-	rm -rf $(VENV) $(LOWEST) outputs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) outputs site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

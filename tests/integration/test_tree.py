@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {"integration", "benchmarks", "evidence", "notebooks"}  # the last three mirror folders beside the package
+ELSEWHERE = {
+    "integration",
+    "benchmarks",
+    "evidence",
+    "handbook",
+    "notebooks",
+}  # the last four are beside the package
 
 
 def test_each_file_of_tests_is_named_for_a_module():

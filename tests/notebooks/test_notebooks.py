@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
-LONGEST = 120  # seconds for a whole notebook: twice what the README says of two idle cores
+LONGEST = 120  # seconds for a whole notebook: twice what docs/notebooks/index.md says of two idle cores
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # Checked in the notebook's own process when all of its cells have run.
