@@ -13,6 +13,7 @@ Groups are natural rows (0) and noise rows (1). With ``shared`` both have the st
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -193,9 +194,12 @@ def _normalize_kernel(
 @triton.jit
 def _sums_kernel(
     grad, x, of_row, mean, partial, values, channels, MAP: tl.constexpr, LAST: tl.constexpr, WIDE: tl.constexpr,
-    VALUES: tl.constexpr, CHANNELS: tl.constexpr,
+    VALUES: tl.constexpr, CHANNELS: tl.constexpr, STOPS: tl.constexpr,
 ):  # fmt: skip
-    """First pass over gradient and input: sums of ``grad * (x - mean)`` and of ``grad``, into (splits, 2, 2, C)."""
+    """First pass over gradient and input: sums of ``grad * (x - mean)`` and of ``grad``, into (splits, 2, 2, C).
+
+    Noise rows that the gradient stops at are not read.
+    """
     split, block = tl.program_id(0), tl.program_id(1)
     channel = block * CHANNELS + tl.arange(0, CHANNELS)
     known = channel < channels
@@ -206,14 +210,17 @@ def _sums_kernel(
     noise_grads = tl.zeros([VALUES, CHANNELS], tl.float32)
     for tile in range(split, tl.cdiv(values, VALUES), tl.num_programs(0)):
         offset, mask, row, inside = _place(tile, block, values, channels, MAP, LAST, WIDE, VALUES, CHANNELS)
+        noise = (tl.load(of_row + row, inside, other=0) != 0)[:, None]
+        if STOPS:
+            mask = mask & (noise == 0)
         value = tl.load(x + offset, mask, other=0.0).to(tl.float32)
         of_output = tl.load(grad + offset, mask, other=0.0).to(tl.float32)
-        noise = (tl.load(of_row + row, inside, other=0) != 0)[:, None]
         product = of_output * (value - tl.where(noise, noise_centre[None, :], centre[None, :]))
         products += tl.where(noise, 0.0, product)
         grads += tl.where(noise, 0.0, of_output)
-        noise_products += tl.where(noise, product, 0.0)
-        noise_grads += tl.where(noise, of_output, 0.0)
+        if not STOPS:
+            noise_products += tl.where(noise, product, 0.0)
+            noise_grads += tl.where(noise, of_output, 0.0)
     line = partial + split * 4 * channels + channel
     tl.store(line, tl.sum(products, 0), known)
     tl.store(line + channels, tl.sum(grads, 0), known)
@@ -267,9 +274,10 @@ def _input_gradient_kernel(
     offset, mask, row, inside = _place(
         tl.program_id(0), block, values, channels, MAP, LAST, WIDE, VALUES, CHANNELS
     )  # fmt: skip
-    value = tl.load(x + offset, mask, other=0.0).to(tl.float32)
-    of_output = tl.load(grad + offset, mask, other=0.0).to(tl.float32)
     noise = (tl.load(of_row + row, inside, other=0) != 0)[:, None]
+    read = mask & (noise == 0) if STOPS else mask
+    value = tl.load(x + offset, read, other=0.0).to(tl.float32)
+    of_output = tl.load(grad + offset, read, other=0.0).to(tl.float32)
 
     gamma = _line(weight, channel, known, 1.0)
     noise_gamma = gamma
@@ -322,18 +330,17 @@ def _track_kernel(
 class _Layout:
     """How a dense tensor is cut into tiles, in the terms of the kernels."""
 
-    def __init__(self, x: Tensor) -> None:
-        self.rows, self.channels = x.shape[:2]
-        self.map_size = x.numel() // (self.rows * self.channels)
+    def __init__(self, shape: torch.Size, last: bool) -> None:
+        self.rows, self.channels = shape[:2]
+        self.map_size = shape[2:].numel()
         self.values = self.rows * self.map_size
-        last = _is_channels_last(x)
         channels = min(triton.next_power_of_2(self.channels), MOST_CHANNELS) if last else 1
         lines = min(TILE // channels, triton.next_power_of_2(self.values))
         self.tiles, self.blocks = triton.cdiv(self.values, lines), triton.cdiv(self.channels, channels)
         self.splits = min(self.tiles, MOST_SPLITS, triton.cdiv(PROGRAMS, self.blocks))
         self.lines = {"SPLITS": triton.next_power_of_2(self.splits), "LINE": LINE}
         self.small_grid = (triton.cdiv(self.channels, LINE),)
-        self.tile = {"MAP": self.map_size, "LAST": last, "WIDE": x.numel() > LARGEST_INT32}
+        self.tile = {"MAP": self.map_size, "LAST": last, "WIDE": shape.numel() > LARGEST_INT32}
         self.tile |= {"VALUES": lines, "CHANNELS": channels, "num_warps": WARPS}
 
     def partial(self, like: Tensor, *shape: int) -> Tensor:
@@ -341,13 +348,19 @@ class _Layout:
         return like.new_empty(self.splits, *shape, self.channels, dtype=torch.float32)
 
 
+_layout = lru_cache(1024)(_Layout)
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
 def _is_channels_last(x: Tensor) -> bool:
+    if x.dim() in _CHANNELS_LAST:
+        return x.is_contiguous(memory_format=_CHANNELS_LAST[x.dim()])
     return x.movedim(1, -1).is_contiguous()
 
 
 def _dense(x: Tensor) -> Tensor:
     """The tensor in one of the two memory formats."""
-    return x if _is_channels_last(x) else x.contiguous()
+    return x if x.is_contiguous() or _is_channels_last(x) else x.contiguous()
 
 
 @torch.library.custom_op("oponm::routed_batch_norm", mutates_args=())
@@ -385,7 +398,7 @@ def fused_batch_norm(
     output = torch.empty_like(x)
     mean, var = (x.new_empty(2, x.shape[1], dtype=torch.float32) for _ in range(2))
     count = of_row.new_empty(2)
-    layout = _Layout(x)
+    layout = _layout(x.shape, _is_channels_last(x))
     partial = layout.partial(x, 2, 3)
     size = (layout.values, layout.channels)
     with torch.cuda.device_of(x):
@@ -430,14 +443,15 @@ def _fused_backward(
     wanted: bool,
 ) -> tuple[Tensor, Tensor]:
     x = _dense(x)
-    grad = grad.movedim(1, -1).contiguous().movedim(-1, 1) if _is_channels_last(x) else grad.contiguous()
-    layout = _Layout(x)
+    if grad.stride() != x.stride():
+        grad = torch.empty_like(x).copy_(grad)
+    layout = _layout(x.shape, _is_channels_last(x))
     size = (layout.values, layout.channels)
     partial = layout.partial(x, 2, 2)
     sums, affine = (x.new_empty(4, layout.channels, dtype=torch.float32) for _ in range(2))
     stops = noise_grad == "none"
     with torch.cuda.device_of(x):
-        _sums_kernel[layout.splits, layout.blocks](grad, x, of_row, mean, partial, *size, **layout.tile)
+        _sums_kernel[layout.splits, layout.blocks](grad, x, of_row, mean, partial, *size, **layout.tile, STOPS=stops)
         _gradients_kernel[layout.small_grid](
             *(partial, var, count, sums, affine, layout.channels, layout.splits, eps),
             **layout.lines,

@@ -52,6 +52,9 @@ def small_tiles(monkeypatch):
 
     for name, value in {"TILE": 32, "MOST_CHANNELS": 2, "MOST_SPLITS": 3, "LINE": 2}.items():
         monkeypatch.setattr(triton_kernels, name, value)
+    triton_kernels._layout.cache_clear()
+    yield
+    triton_kernels._layout.cache_clear()
 
 
 @pytest.mark.skipif(INTERPRETED, reason="runs this file itself")
@@ -127,6 +130,7 @@ def test_offsets_of_64_bits(monkeypatch):
     from oponm.nn import triton_kernels
 
     monkeypatch.setattr(triton_kernels, "LARGEST_INT32", 0)
+    triton_kernels._layout.cache_clear()
     for memory_format in (torch.contiguous_format, torch.channels_last):
         check((8, 3, 2, 3), MASKS["unsorted"], torch.float32, "full", memory_format=memory_format)
 
