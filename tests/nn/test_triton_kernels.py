@@ -403,8 +403,28 @@ def test_two_processes_synchronise_their_statistics(tmp_path):
             torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
+ONES = dict.fromkeys(("values", "channels", "rows", "splits"), 1)  # Triton makes constants of arguments that are 1
+
+
 @pytest.mark.skipif(INTERPRETED, reason="compiles")
-def test_the_kernels_compile_for_a_gpu_without_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"noise_weight": None, "noise_bias": None, "STOPS": True, "AVERAGE": True},
+        {
+            "LAST": False,
+            "VALUES": 2048,
+            "CHANNELS": 1,
+            "WIDE": True,
+            "SHARED": True,
+            "weight": None,
+            "bias": None,
+            **ONES,
+        },
+    ],
+    ids=["channels last", "contiguous, of one value"],
+)
+def test_the_kernels_compile_for_a_gpu_without_one(tmp_path, monkeypatch, changes):
     """The interpreter takes more than the compiler does."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     import triton
@@ -413,16 +433,15 @@ def test_the_kernels_compile_for_a_gpu_without_one(tmp_path, monkeypatch):
 
     from oponm.nn import triton_kernels
 
-    constants = {"MAP": 64, "LAST": True, "WIDE": False, "VALUES": 32, "CHANNELS": 64, "SHARED": False, "STOPS": True}
-    constants |= {"SPLITS": 128, "LINE": 16, "ROWS": 128, "FULL": False, "OWN": False, "AVERAGE": True}
-    constants |= {"noise_weight": None, "noise_bias": None}
+    constants = {"MAP": 64, "LAST": True, "WIDE": False, "VALUES": 32, "CHANNELS": 64, "SHARED": False, "STOPS": False}
+    constants |= {"SPLITS": 128, "LINE": 16, "ROWS": 128, "FULL": True, "OWN": True, "AVERAGE": False, **changes}
     types = {"x": "*bf16", "grad": "*bf16", "output": "*bf16", "of_row": "*i64", "count": "*i64", "batches": "*i64"}
-    types |= dict.fromkeys(("values", "channels", "rows", "splits"), "i32") | {"eps": "fp32", "momentum": "fp32"}
+    types |= dict.fromkeys(ONES, "i32") | {"eps": "fp32", "momentum": "fp32"}
     kernels = [kernel for name, kernel in vars(triton_kernels).items() if name.endswith("_kernel")]
     assert len(kernels) == 7
     for kernel in kernels:
         assert inspect.getdoc(kernel.fn)
-        signature = {name: "constexpr" if name in constants else types.get(name, "*fp32") for name in kernel.arg_names}
         known = {(place,): constants[name] for place, name in enumerate(kernel.arg_names) if name in constants}
+        signature = {name: "constexpr" if name in constants else types.get(name, "*fp32") for name in kernel.arg_names}
         compiled = triton.compile(ASTSource(kernel, signature, known), target=GPUTarget("cuda", 90, 32))
         assert "ptx" in compiled.asm
