@@ -29,6 +29,8 @@ class Setting:
         dtype: of autocast; None for float32 throughout.
         channels_last: memory format of weights and images.
         compiled: through ``torch.compile``.
+        backend: of ``torch.compile``.
+        image_size: pixels of a side.
         noise_grad: the reading of DAR-BN.
         split_noise: noise rows in a pass of their own, as training has them where nothing else is lost by it.
         noise_share: expected share of noise rows; a quarter is what the publication's delta of 1/3 gives here.
@@ -44,6 +46,8 @@ class Setting:
     split_noise: bool = False
     noise_share: float = 0.25
     class_counts: tuple[int, ...] = tuple(CLASS_COUNTS)
+    backend: str = "inductor"
+    image_size: int = 32
 
 
 def make_step(make_network: Callable[[], nn.Module], method: str, setting: Setting) -> Callable[[], Tensor]:
@@ -65,11 +69,12 @@ def make_step(make_network: Callable[[], nn.Module], method: str, setting: Setti
         convert_batchnorm(network, noise_grad=setting.noise_grad)
     network.to(device, memory_format=memory_format)
     classifier = find_classifier(network)[1]
-    forward = torch.compile(network) if setting.compiled else network
+    forward = torch.compile(network, backend=setting.backend) if setting.compiled else network
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4, fused=True)
 
     counts = torch.tensor(setting.class_counts, dtype=torch.float64)
-    images = torch.rand(setting.batch_size, 3, 32, 32, device=device)
+    side = setting.image_size
+    images = torch.rand(setting.batch_size, 3, side, side, device=device)
     targets = torch.randint(len(counts), (setting.batch_size,), device=device)
     mean, std = (torch.tensor(table, device=device).view(3, 1, 1) for table in (MEAN, STD))
     delta = min(1.0, setting.noise_share / float((1 - counts / counts.max()).mean()))

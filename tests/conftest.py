@@ -14,6 +14,13 @@ import torch
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a GPU as ``cuda``, so that ``-m cuda`` selects it."""
+    for item in items:
+        if any("needs a CUDA device" in mark.kwargs.get("reason", "") for mark in item.iter_markers("skipif")):
+            item.add_marker("cuda")
+
+
 @pytest.fixture(scope="session")
 def original(tmp_path_factory) -> Path:
     """A root with CIFAR-10 as it was published, order and all, but for JPEG's losses."""

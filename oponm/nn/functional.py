@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from oponm.errors import InputError, check_choice
 from oponm.nn.groups import Groups, make_groups
+from oponm.nn.kernel import runs_on_triton
 from oponm.nn.processes import add_over_processes, merge_over_processes
 from oponm.nn.row_sums import as_map, row_moments, row_sums, scale_and_shift, twice_row_products
 from oponm.nn.slices import leading_natural_rows, sliced_batch_norm, suits_slices
@@ -53,7 +54,8 @@ def routed_batch_norm(
     All work is done on (N, C) tables of row moments, without indexing by the mask: shapes never depend on the number of
     noise rows, so nothing is read back from the device and ``torch.compile`` compiles once. Only on the CPU, if natural
     rows come first, some inputs go through torch's own batch norm slice by slice, which is faster there
-    (:func:`~oponm.nn.slices.suits_slices`). Statistics are computed in float32 for half-precision input, else in the
+    (:func:`~oponm.nn.slices.suits_slices`). On a GPU, ``OPONM_KERNEL=triton`` takes fused kernels
+    (:func:`~oponm.nn.kernel.chosen_kernel`). Statistics are computed in float32 for half-precision input, else in the
     input's precision.
 
     Args:
@@ -131,6 +133,10 @@ def grouped_batch_norm(
     """
     check_mask(groups.of_row, x)
     affine = (weight, bias, noise_weight, noise_bias)
+    if runs_on_triton(x):
+        from oponm.nn.triton_kernels import fused_batch_norm
+
+        return Routed(*fused_batch_norm(x, groups.of_row, *affine, eps, noise_grad, False, synchronised))
     if natural_first is not None and not synchronised and suits_slices(x, natural_first):
         return Routed(*sliced_batch_norm(x, natural_first, *affine, eps, noise_grad))
     return Routed(*_RoutedBatchNorm.apply(x, *groups, *affine, eps, noise_grad, synchronised))

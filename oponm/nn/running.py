@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from oponm.nn.kernel import runs_on_triton
+
 
 @torch.no_grad()
 def update_running_statistics(
@@ -35,6 +37,11 @@ def update_running_statistics(
         >>> mean, var, batches
         (tensor([0.1000]), tensor([1.1000]), tensor(1))
     """
+    if runs_on_triton(mean):
+        from oponm.nn.triton_kernels import track_statistics
+
+        track_statistics(running_mean, running_var, num_batches_tracked, mean, var, count, momentum)
+        return
     measured = count > 1
     num_batches_tracked.add_(measured)
     share = 1 / num_batches_tracked.clamp(min=1).to(mean.dtype) if momentum is None else momentum

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from oponm.nn.dar import RoutedBatchNorm
 from oponm.nn.functional import Routed, grouped_batch_norm, statistics_dtype
+from oponm.nn.kernel import runs_on_triton
 from oponm.nn.routing import Route, natural_route
 from oponm.nn.row_sums import as_map
 
@@ -25,6 +26,11 @@ class SharedRoutedBatchNorm(RoutedBatchNorm):
     def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
         if not route.of_block:  # no process has noise: equal to the other kinds to the bit
             return super()._normalise(x, route, weight, bias, eps)
+        if runs_on_triton(x):
+            from oponm.nn.triton_kernels import fused_batch_norm
+
+            affine, shares = (weight, bias, None, None), self._shares_statistics
+            return Routed(*fused_batch_norm(x, route.groups.of_row, *affine, eps, self.noise_grad, True, shares))
         dtype, x = x.dtype, x.to(statistics_dtype(x))  # so that rounding happens once, at the end
         is_noise = as_map(route.is_noise.unsqueeze(1), x)
         if self.noise_grad == "none":  # not through the shared statistics either

@@ -201,6 +201,7 @@ def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule
         loss=parts.loss,
         channels_last=check_flag("channels_last", config.trainer.channels_last),
         compile=config.trainer.compile,
+        compile_mode=config.trainer.get("compile_mode", "default"),
         split_noise=config.trainer.split_noise,
         confusion_matrix=config.trainer.confusion_matrix,
     )

@@ -62,6 +62,7 @@ def fit(
     precision: str = "32-true",
     channels_last: bool = False,
     compile: bool = False,
+    compile_mode: str = "default",
     split_noise: bool | str = "auto",
     confusion_matrix: bool | str = "auto",
     sync_batchnorm: bool = False,
@@ -123,6 +124,7 @@ def fit(
         precision: precision of Lightning's trainer.
         channels_last: memory format of weights and images; faster for convolutions in bf16.
         compile: call ``torch.compile`` on the network; on the CPU it needs a C++ compiler.
+        compile_mode: of ``torch.compile``; ``"reduce-overhead"`` records CUDA graphs.
         split_noise: whether noise rows get a forward pass of their own; ``"auto"`` does so where the gradients stay
             the same; true raises an error where they do not.
         confusion_matrix: whether to count the test set's, see :attr:`Run.confusion_matrix`; ``"auto"`` counts it for
@@ -170,6 +172,7 @@ def fit(
         "precision": precision,
         "channels_last": channels_last,
         "compile": compile,
+        "compile_mode": compile_mode,
         "split_noise": split_noise,
         "confusion_matrix": confusion_matrix,
         "sync_batchnorm": sync_batchnorm,

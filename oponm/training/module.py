@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric
 from oponm.data import LongTailDataModule
 from oponm.data.image_data import EpochInput
 from oponm.data.samplers.parts import Part
-from oponm.errors import InputError
+from oponm.errors import InputError, check_choice
 from oponm.inference.classifier import network_of_checkpoint
 from oponm.inference.factory import known_factory
 from oponm.inference.prior import Threshold
@@ -51,6 +51,7 @@ from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_
 from oponm.training.trained_prior import trained_prior
 
 log = logging.getLogger(__name__)
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _MOST_PHASES = 10  # limit for a method chosen by name
 _DEFAULTS: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
 
@@ -95,6 +96,7 @@ class LongTailModule(pl.LightningModule):
             autocast: batch norm is faster that way, and dropout strikes other elements.
         compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled again and
             kept, so that shapes stay fixed; the number of noise rows does not change them.
+        compile_mode: of ``torch.compile``, one of :data:`COMPILE_MODES`; ``"reduce-overhead"`` records CUDA graphs.
         split_noise: give noise rows a pass of their own, without a graph below the classifier, where the gradients stay
             the same: under the reading ``none``, see :func:`~oponm.training.noise_pass.split_obstacle`. It saves their
             part of the backward pass, and waits for the device once a step. ``"auto"`` does so on the CPU where noise
@@ -155,6 +157,7 @@ class LongTailModule(pl.LightningModule):
         tau: float | None = None,
         channels_last: bool = False,
         compile: bool = False,
+        compile_mode: str = "default",
         split_noise: bool | str = "auto",
         confusion_matrix: bool | str = "auto",
     ) -> None:
@@ -163,6 +166,7 @@ class LongTailModule(pl.LightningModule):
         for key, value in {"split_noise": split_noise, "confusion_matrix": confusion_matrix}.items():
             if not isinstance(value, bool) and value != "auto":
                 raise InputError(f"must be auto, true or false, got {value!r}", key)
+        self.compile_mode = check_choice("compile_mode", compile_mode, COMPILE_MODES)
         self.compiles, self.split_noise, self.confusions = compile, split_noise, confusion_matrix
         self.has_idle_weights = self.scales_loss = self.clips_mixed = False
         self.model_config: dict[str, Any] | None = None
@@ -206,7 +210,7 @@ class LongTailModule(pl.LightningModule):
             model = model.to(memory_format=torch.channels_last)
         self.model = model
         if self.compiles:
-            model.compile(dynamic=False)
+            model.compile(dynamic=False, mode=self.compile_mode)
         self.class_counts, self.seed, self.shots = list(class_counts), seed, dict(shots)
         shot_groups(self.class_counts, **self.shots)  # so that wrong thresholds are refused before training
         self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 import oponm
 from oponm.data import LongTailDataModule
 from oponm.nn import revert_batchnorm
+from oponm.nn.kernel import chosen_kernel
 from oponm.own_code import UnknownCode, own_code, targets
 from oponm.training.distributed import world_size
 from oponm.training.module import LongTailModule
@@ -84,7 +85,8 @@ def phase_key(
         "matmul": torch.get_float32_matmul_precision(),
         "execution": [
             str(module.memory_format),
-            module.compiles,
+            module.compiles and module.compile_mode,
+            chosen_kernel(),
             bool((options or {}).get("sync_batchnorm")) and world_size() > 1,
         ],
         "seed": module.seed,

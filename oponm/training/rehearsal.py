@@ -17,6 +17,7 @@ from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_flag
 from oponm.losses import batch_loss, class_weights
 from oponm.nn import convert_batchnorm, noise_routing
+from oponm.nn.kernel import chosen_kernel
 from oponm.rng import derived_randomness
 from oponm.training.distributed import world_size
 from oponm.training.margins import check_margins
@@ -59,6 +60,7 @@ def try_parts(
         InputError: naming the part that cannot be used.
     """
     classes = len(data.class_names)
+    chosen_kernel()  # which raises for one that is not there
     try_part("augmentation", lambda: _augmented(data))
     logits = try_part("model", lambda: _one_image(model, data.image_shape, classes))
     idle = _has_idle_weights(model, logits)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
+TITLES = ["The tests that need a GPU", "DAR-BN against batch norm", "A training step, OPeN against ERM, eager"]
+TITLES += ["Runs side by side", "A training step, OPeN against ERM, compiled", "DAR-BN against batch norm"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -17,18 +18,33 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.skipif("OPONM_SLOW_TESTS" not in os.environ, reason="a minute of two cores")
-def test_a_tiny_run_on_the_cpu_prints_both_tables():
-    finished = run("--tiny")
+@pytest.mark.slow
+def test_a_rehearsal_on_the_cpu_comes_to_every_part(tmp_path):
+    file = tmp_path / "gpu.md"
+    finished = run("--tiny", "--out", str(file))
     assert finished.returncode == 0, finished.stderr
+    assert file.read_text() == finished.stdout
     titles = re.findall(r"^## (.+)$", finished.stdout, re.MULTILINE)
-    assert titles == ["GPU: DAR-BN against batch norm", "GPU: a training step, OPeN against ERM"]
-    layer, step = (line for line in finished.stdout.splitlines() if line.startswith(("| (8", "| WRN")))
-    for line in (layer, step):
-        ratio = float(re.search(r"\| ([\d.]+) \(", line)[1])
-        assert ratio > 0
-    images_per_second = float(step.split(" | ")[5].replace(",", ""))
-    assert images_per_second > 0
+    assert [title.partition(", torch.")[0] for title in titles] == TITLES
+    assert "failed" not in finished.stdout
+    assert finished.stdout.endswith("All parts are done.\n")
+    for section in finished.stdout.split("\n## ")[1:]:
+        header, _, *rows = [line.split(" | ") for line in section.splitlines() if line.startswith("|")]
+        assert rows
+        assert all(len(row) == len(header) for row in rows)
+        ratios = [re.search(r"\| ([\d.]+) \([\d.]+ to [\d.]+\) [✓✗]", " | ".join(row)) for row in rows]
+        if "against" in section.partition("\n")[0]:
+            assert all(float(ratio[1]) > 0 for ratio in ratios)
+
+
+@pytest.mark.slow
+def test_at_the_time_limit_it_keeps_what_it_has(tmp_path):
+    file = tmp_path / "gpu.md"
+    for number in (1, 2):  # the second adds to the first's
+        finished = run("--tiny", "--minutes", "0.02", "--out", str(file))
+        assert finished.returncode == 0, finished.stderr
+        assert re.search(r"^Time was up after 0.02 minutes, in this part: .+\.$", finished.stdout, re.MULTILINE)
+        assert file.read_text().count("Time was up") == number
 
 
 @pytest.mark.slow

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from oponm.data import ImageFolderLT
 from oponm.data.image_data import EpochInput
 from oponm.data.noise import make_noise
 from tests.data.small import OPEN, PLAIN, at_epoch, digits, epoch_of, same
+from tests.data.sources.packs import pictures
 
 
 def test_no_global_generator_is_touched():
@@ -159,6 +163,32 @@ def test_a_long_test_set_comes_in_parts(batch_size, sizes):
     found = list(data.test_dataloader())
     assert [len(raw.targets) for raw in found] == sizes
     assert torch.equal(torch.cat([raw.targets for raw in found]), torch.arange(1001))
+
+
+def test_a_batch_moves_while_the_program_goes_on():
+    asked = []
+
+    class Copies(TorchDispatchMode):
+        def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+            if "non_blocking" in (kwargs or {}):
+                asked.append(kwargs["non_blocking"])
+            return operator(*args, **(kwargs or {}))
+
+    data = digits()
+    (raw, *_) = epoch_of(data)
+    with Copies():
+        data.transfer_batch_to_device(raw, torch.device("meta"), 0)
+    assert asked == [True, True]
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cuda", True), ("cpu", False)])
+def test_what_is_read_for_a_gpu_is_pinned(tmp_path, device, pinned):
+    pictures(tmp_path / "photos")
+    data = ImageFolderLT(tmp_path / "photos", image_size=8, in_memory=False, statistics="cifar10", val="none")
+    data.setup()
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    data.trainer = SimpleNamespace(strategy=strategy, global_rank=0, world_size=1)
+    assert data.test_dataloader().pin_memory == pinned
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

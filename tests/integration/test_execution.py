@@ -8,7 +8,7 @@ from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import nn
 
 from oponm.errors import InputError
-from oponm.training import BatchNormSync, LongTailModule, PhasePlan, train
+from oponm.training import BatchNormSync, LongTailModule, PhasePlan, fit, train
 from tests.training.small import OPEN, make_data, make_module
 
 
@@ -38,7 +38,8 @@ def test_channels_last_is_kept_and_changes_nothing_but_rounding(tmp_path):
 @pytest.mark.slow
 def test_compiled_graphs_do_not_grow_with_the_epochs(tmp_path, monkeypatch):
     def compile_quickly(self, **options):
-        assert options == {"dynamic": False}
+        assert options == {"dynamic": False, "mode": "default"}
+        del options["mode"]  # of inductor
         self._compiled_call_impl = torch.compile(self._call_impl, backend="aot_eager", **options)
 
     monkeypatch.setattr(nn.Module, "compile", compile_quickly)
@@ -52,6 +53,21 @@ def test_compiled_graphs_do_not_grow_with_the_epochs(tmp_path, monkeypatch):
     assert 0 < graphs[0] == graphs[1]
     plain, _ = trained(tmp_path / "plain", 6)
     torch.testing.assert_close(losses[1], plain.model[2].weight.detach(), atol=1e-4, rtol=1e-3)
+
+
+def test_the_mode_of_the_compiler_reaches_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: asked.append(options))
+    data = make_data()
+    for options in ({}, {"compile_mode": "reduce-overhead"}):
+        LongTailModule(make_module(data).model, class_counts=data.class_counts, compile=True, **options)
+    assert [each["mode"] for each in asked] == ["default", "reduce-overhead"]
+
+
+def test_an_unknown_mode_of_the_compiler_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"compile_mode must be one of default, reduce-overhead, .*'fast'"):
+        fit(make_data(), max_epochs=2, compile_mode="fast", output_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_lightnings_own_synchronisation_is_refused():

@@ -132,6 +132,24 @@ def test_the_precision_is_in_the_key(data, trainer):
     assert key(data, make_trainer(accelerator="cpu", precision="bf16-mixed")) != key(data, trainer)
 
 
+def test_the_kernel_of_batch_norm_is_in_the_key(data, trainer, monkeypatch):
+    before = key(data, trainer)
+    monkeypatch.setenv("OPONM_KERNEL", "torch")
+    assert key(data, trainer) == before  # which is what auto means
+    monkeypatch.setattr("oponm.training.phase_key.chosen_kernel", lambda: "triton")
+    assert key(data, trainer) != before
+
+
+def test_the_mode_of_the_compiler_is_in_the_key(data, trainer):
+    def compiled(mode):
+        def change(module):
+            module.compiles, module.compile_mode = True, mode
+
+        return key(data, trainer, change=change)
+
+    assert len({key(data, trainer), compiled("default"), compiled("reduce-overhead")}) == 3
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_pixels_of_files_that_are_streamed_are_in_the_key(trainer, tmp_path, packed):
     files = pictures(tmp_path / "photos")
