@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from oponm.errors import check_flag
 from oponm.losses.checks import check_counts, check_positive
 from oponm.losses.precision import at_least_float32
 
@@ -18,6 +19,7 @@ def influence_balanced(
     class_counts: Tensor,
     alpha: float = 1000.0,
     epsilon: float = 1e-3,
+    constant_influence: bool = False,
 ) -> Tensor:
     r"""Cross-entropy divided by the row's influence: the L1 norm of its gradient in the classifier's weights.
 
@@ -26,7 +28,7 @@ def influence_balanced(
 
     with h the features that the classifier gets and :math:`e_y` the target as a unit vector. The weights of the classes
     are part of the loss, so a phase needs no ``class_weights``. As in the authors' code, gradients pass through the
-    influence too: it is no constant.
+    influence too, unless it is taken as a constant.
 
     Args:
         logits: (N, K).
@@ -35,6 +37,7 @@ def influence_balanced(
         class_counts: training images of each class, (K,), each at least 1.
         alpha: factor of all losses, above 0.
         epsilon: keeps the quotient finite, above 0.
+        constant_influence: no gradient passes through the influence, so that it is a weight of the row.
 
     Returns:
         Losses, (N,).
@@ -54,6 +57,8 @@ def influence_balanced(
     inverse = 1 / class_counts.to(logits.dtype)
     weights = alpha * inverse * (len(inverse) / inverse.sum())
     influence = pull * feature_norms.to(logits.dtype) + epsilon
+    if constant_influence:
+        influence = influence.detach()
     return weights[targets] * F.cross_entropy(logits, targets, reduction="none") / influence
 
 
@@ -66,6 +71,7 @@ class InfluenceBalanced(nn.Module):
         class_counts: training images of each class, length K.
         alpha: factor of all losses, above 0; 1000 in the authors' code, with a hundredth of the learning rate.
         epsilon: keeps the quotient finite, above 0.
+        constant_influence: no gradient passes through the influence, unlike in the authors' code.
 
     Attributes:
         takes_features: training passes the features of each row as ``feature_norms``.
@@ -83,11 +89,19 @@ class InfluenceBalanced(nn.Module):
     class_counts: Tensor
     takes_features = True
 
-    def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, epsilon: float = 1e-3) -> None:
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        alpha: float = 1000.0,
+        epsilon: float = 1e-3,
+        constant_influence: bool = False,
+    ) -> None:
         super().__init__()
         self.register_buffer("class_counts", check_counts(class_counts), persistent=False)
         self.alpha, self.epsilon = check_positive("alpha", alpha), check_positive("epsilon", epsilon)
+        self.constant_influence = check_flag("constant_influence", constant_influence)
 
     def forward(self, logits: Tensor, targets: Tensor, feature_norms: Tensor) -> Tensor:
         """Logits (N, K), targets (N,), L1 norms of the features (N,) -> losses (N,)."""
-        return influence_balanced(logits, targets, feature_norms, self.class_counts, self.alpha, self.epsilon)
+        options = (self.alpha, self.epsilon, self.constant_influence)
+        return influence_balanced(logits, targets, feature_norms, self.class_counts, *options)

@@ -192,6 +192,7 @@ def test_counts_without_an_image_are_refused(make, counts):
         (LADE, "alpha", -0.1, "must be a number of at least 0, got -0.1"),
         (LADE, "regularization", -0.1, "must be a number of at least 0, got -0.1"),
         (InfluenceBalanced, "alpha", 0, "must be above 0, got 0"),
+        (InfluenceBalanced, "constant_influence", 1, "must be true or false, got 1"),
         (InfluenceBalanced, "epsilon", 0, "must be above 0, got 0"),
         (Equalization, "gamma", 1.5, r"must lie in \[0, 1\], got 1.5"),
         (Equalization, "threshold", -0.5, r"must lie in \[0, 1\], got -0.5"),

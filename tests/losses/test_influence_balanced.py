@@ -23,22 +23,23 @@ def test_the_divisor_is_the_norm_of_the_gradient_in_the_classifier_s_weights():
 
 
 def test_gradients_pass_through_the_influence_too():
-    """A careless implementation detaches the factor; the authors do not. For a sure row the two differ in sign."""
-    counts, norms = torch.tensor([1, 1]), torch.ones(1, dtype=torch.float64)
+    """A careless implementation detaches the factor; the authors do not. For a sure row that is another loss."""
+    counts, norms, targets, step = torch.tensor([1, 1]), torch.ones(1, dtype=torch.float64), torch.tensor([0]), 1e-6
     logits = torch.tensor([[6.0, 0.0]], dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(
-        influence_balanced(logits, torch.tensor([0]), norms, counts, alpha=1.0).sum(), logits
-    )
+
+    def loss(moved=0.0, **options):
+        shift = torch.tensor([[moved, 0.0]], dtype=torch.float64)
+        return influence_balanced(logits + shift, targets, norms, counts, alpha=1.0, **options).sum()
+
+    (gradient,) = torch.autograd.grad(loss(), logits)
+    slope = (loss(step) - loss(-step)).item() / (2 * step)
+    assert gradient[0, 0].item() == pytest.approx(slope, rel=1e-5)
     p = logits.detach().softmax(1)
-    influence = 2 * (1 - p[0, 0]) + 1e-3
-    detached = (p - F.one_hot(torch.tensor([0]), 2)) / influence
-    step = 1e-6
-    moved = [
-        influence_balanced(logits.detach() + change, torch.tensor([0]), norms, counts, alpha=1.0)
-        for change in (torch.tensor([[step, 0]], dtype=torch.float64), torch.tensor([[-step, 0]], dtype=torch.float64))
-    ]
-    assert gradient[0, 0].item() == pytest.approx(((moved[0] - moved[1]) / (2 * step)).item(), rel=1e-5)
-    assert abs(gradient[0, 0]) < 0.5 * abs(detached[0, 0])
+    as_weight = (p - F.one_hot(targets, 2)) / (2 * (1 - p[0, 0]) + 1e-3)
+    assert abs(gradient[0, 0]) < 0.5 * abs(as_weight[0, 0])
+    constant = loss(constant_influence=True)
+    assert torch.equal(constant, loss())
+    torch.testing.assert_close(torch.autograd.grad(constant, logits)[0], as_weight)
 
 
 def test_rows_with_large_features_and_frequent_classes_weigh_less():
