@@ -77,7 +77,7 @@ def on_top(study: Study) -> str:
         "better": [name for name, one in found.items() if one.low > 0],
         "worse": [name for name, one in found.items() if one.high < 0],
     }
-    return _render("open_on_top.md.jinja", {"study": study, **sides})
+    return _render("open_on_top.md.jinja", {"study": study, "schemes": len(found), **sides})
 
 
 def readme(text: str, studies: dict[str, Study]) -> str:

@@ -95,7 +95,7 @@ def on_top(study: Study, path: Path) -> Any:
     panel.set(xlabel="points of balanced accuracy")
     panel.grid(axis="x", color="0.9", lw=0.6)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=110)
     return figure
 
