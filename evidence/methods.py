@@ -77,7 +77,7 @@ ON_TOP = {
 _COMPARED = ("method", "loss", "mixing", "norm", "noise")
 BASELINE = "drs"
 _PHOTOGRAPHS = {"figure": "accuracy", "data": "cifar10_lt", "data.imbalance_ratio": "100", "data.draw": "ldam"}
-_PHOTOGRAPHS |= {"model": "resnet32", "augmentation": "flip_crop"}
+_PHOTOGRAPHS |= {"model": "resnet32", "augmentation": "flip_crop", "source": "reproduction"}
 AUGMENTATIONS = ("none", "flip_crop", "cutout", "simclr")
 KINDS = {"dar": "DAR-BN", "aux": "auxiliary BN", "standard": "plain BN"}
 READINGS = ("none", "input", "full")
@@ -85,7 +85,7 @@ FIGURE = ("erm", "drs", "open_dar_none", "open_dar_full", "open_standard_full") 
 
 
 def published() -> dict[str, float]:
-    """What others report of the study of photographs at 200 epochs, in percent, of one run each, by method.
+    """What the reproduction reports of the study of photographs at 200 epochs, in percent, of one run each, by method.
 
     Example:
         >>> found = published()
