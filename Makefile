@@ -47,7 +47,7 @@ format: $(READY) ## format the code
 bench: $(READY) ## the benchmarks, on an idle machine: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run
 
-evidence: $(READY) ## docs/evidence.md, its figures, docs/which_method.md and the README's table, from results/*.csv
+evidence: $(READY) ## docs/evidence.md, docs/open_on_top.md, their figures, docs/which_method.md and the README's table, from results/*.csv
 	$(BIN)/python -m evidence
 
 docs: $(READY) ## the documentation as a site, site/index.html: python -m http.server -d site

@@ -1,13 +1,16 @@
-"""Write ``docs/evidence.md``, its figures, ``docs/which_method.md`` and the README's part from ``results/*.csv``."""
+"""Write ``docs/evidence.md``, ``docs/open_on_top.md``, their figures and more from ``results/*.csv``."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from evidence import figures, tables
+from evidence.methods import SCHEMES
 from evidence.study import Study
 from oponm.data.which_method import EVEN, FEW, OFTEN
 from oponm.report.tables import interval, percent
@@ -31,6 +34,11 @@ def read_studies(folder: Path = ROOT / "results") -> dict[str, Study]:
     return studies | {LONG: studies[LONG].beside(studies["cifar10"])}
 
 
+def read_schemes(folder: Path = ROOT / "results") -> Study:
+    """The runs of the sweep ``open_on_top``."""
+    return Study.read(folder / "open_on_top.csv", "imbalance_ratio")
+
+
 def lengths(studies: dict[str, Study]) -> list[tuple[str, Study]]:
     """The lengths of training on photographs, in epochs, each with the study that has it.
 
@@ -46,7 +54,7 @@ def document(studies: dict[str, Study]) -> str:
     Args:
         studies: by name.
     """
-    return _render("evidence.md.jinja", studies)
+    return _render("evidence.md.jinja", {**studies, "lengths": lengths(studies)})
 
 
 def guide(studies: dict[str, Study]) -> str:
@@ -56,6 +64,20 @@ def guide(studies: dict[str, Study]) -> str:
         studies: by name.
     """
     return _render("which_method.md.jinja", studies)
+
+
+def on_top(study: Study) -> str:
+    """The text of ``docs/open_on_top.md``.
+
+    Args:
+        study: the runs of the sweep ``open_on_top``.
+    """
+    found = {name: study.difference(f"{scheme}+open", scheme) for scheme, name in SCHEMES.items()}
+    sides = {
+        "better": [name for name, one in found.items() if one.low > 0],
+        "worse": [name for name, one in found.items() if one.high < 0],
+    }
+    return _render("open_on_top.md.jinja", {"study": study, "schemes": len(found), **sides})
 
 
 def readme(text: str, studies: dict[str, Study]) -> str:
@@ -68,13 +90,11 @@ def readme(text: str, studies: dict[str, Study]) -> str:
     return MARKED.sub(lambda _: _render("readme.md.jinja", studies), text)
 
 
-def _render(template: str, studies: dict[str, Study]) -> str:
+def _render(template: str, studies: Mapping[str, Any]) -> str:
     text = Path(__file__).with_name(template).read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     names = {"d": _difference, "mean": _mean, "tables": tables, "even": EVEN, "few": FEW, "often": OFTEN}
-    return environment.from_string(text).render(
-        {"wrn": None, PAPER: None, **studies, **names, "lengths": lengths(studies)}
-    )
+    return environment.from_string(text).render({"wrn": None, PAPER: None, **studies, **names})
 
 
 def _difference(study: Study, method: str, other: str, condition: str | None = None) -> str:
@@ -90,6 +110,9 @@ def _mean(study: Study, method: str, condition: str, metric: str = "balanced_acc
 def main() -> None:
     """Write everything."""
     studies, docs = read_studies(), ROOT / "docs"
+    schemes = read_schemes()
+    (docs / "open_on_top.md").write_text(on_top(schemes), encoding="utf-8")
+    figures.on_top(schemes, docs / "open_on_top.png")
     (docs / "evidence.md").write_text(document(studies), encoding="utf-8")
     (docs / "which_method.md").write_text(guide(studies), encoding="utf-8")
     file = ROOT / "README.md"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence.methods import BASELINE, FIGURE, METHODS, published
+from evidence.methods import BASELINE, FIGURE, METHODS, SCHEMES, TWO_STAGE, published
 from evidence.study import Study
 from evidence.tables import label
 from oponm.report.figure import recall_figure
@@ -67,6 +67,37 @@ def by_length(lengths: Sequence[tuple[str, Study]], path: Path) -> None:
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, loc="upper left", fontsize=8)
     figure.savefig(path, dpi=130)
+
+
+def on_top(study: Study, path: Path) -> Any:
+    """What OPeN adds to each scheme, against the scheme alone and against it on balanced batches.
+
+    Args:
+        study: the runs of the sweep ``open_on_top``.
+        path: the file.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.6, 1.2 + 0.36 * len(SCHEMES)), layout="constrained")
+    panel = figure.subplots()
+    panel.axvline(0, color="0.6", lw=0.8, zorder=0)
+    for shift, (added, name) in enumerate({"": "OPeN minus the scheme alone", "+drs": "OPeN minus DRS"}.items()):
+        schemes = [scheme for scheme in SCHEMES if not (added and scheme in TWO_STAGE)]
+        found = [study.difference(f"{scheme}+open", scheme + added) for scheme in schemes]
+        places = [-list(SCHEMES).index(scheme) - 0.22 * shift for scheme in schemes]
+        ends = [[100 * (one.mean - one.low) for one in found], [100 * (one.high - one.mean) for one in found]]
+        means = [100 * one.mean for one in found]
+        panel.errorbar(means, places, xerr=ends, fmt="o", color=f"C{shift}", ms=4, capsize=2, lw=1.2, label=name)
+    panel.set_yticks([-place for place in range(len(SCHEMES))], SCHEMES.values())
+    panel.set(xlabel="points of balanced accuracy")
+    panel.grid(axis="x", color="0.9", lw=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.savefig(path, dpi=110)
+    return figure
 
 
 def differences(study: Study, path: Path) -> Any:

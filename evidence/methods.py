@@ -46,10 +46,38 @@ SAID = {  # what the study's sweeps say for them; the others are choices of meth
     },
 }
 COMMANDS = {frozenset(SAID.get(name, f"method={name}").split()): name for name in METHODS}
+SCHEMES = {  # what the sweep open_on_top puts noise on
+    "cross_entropy": "cross-entropy",
+    "balanced_softmax": "balanced softmax",
+    "label_aware_smoothing": "label-aware smoothing",
+    "vector_scaling": "vector scaling (VS)",
+    "cdt": "class-dependent temperatures (CDT)",
+    "lade": "LADE",
+    "equalization": "softmax equalization (SEQL)",
+    "ldam": "LDAM, cosine classifier",
+    "gcl": "Gaussian clouded logits, cosine classifier",
+    "mixup": "mixup",
+    "crt": "cRT",
+    "lws": "LWS",
+    "mislas": "MiSLAS",
+    "gcl_two_stage": "GCL with mixup and a second stage",
+}
+TWO_STAGE = {"crt": "crt", "lws": "lws", "mislas": "mislas", "gcl_two_stage": "gcl"}  # with their choice of method
+ARMS = {"": "erm", "+drs": "drs", "+open": "open"}  # of the others: what is added to the name, and the choice of method
+ON_TOP = {
+    frozenset([f"method={method}", "mixing=mixup" if scheme == "mixup" else f"loss={scheme}"]): scheme + added
+    for scheme in SCHEMES
+    if scheme not in TWO_STAGE
+    for added, method in ARMS.items()
+} | {
+    frozenset([f"method={method}", f"+method.phases.2.noise={noise}"]): scheme + added
+    for scheme, method in TWO_STAGE.items()
+    for added, noise in (("", "False"), ("+open", "True"))
+}
 _COMPARED = ("method", "loss", "mixing", "norm", "noise")
 BASELINE = "drs"
 _PHOTOGRAPHS = {"figure": "accuracy", "data": "cifar10_lt", "data.imbalance_ratio": "100", "data.draw": "ldam"}
-_PHOTOGRAPHS |= {"model": "resnet32", "augmentation": "flip_crop"}
+_PHOTOGRAPHS |= {"model": "resnet32", "augmentation": "flip_crop", "source": "reproduction"}
 AUGMENTATIONS = ("none", "flip_crop", "cutout", "simclr")
 KINDS = {"dar": "DAR-BN", "aux": "auxiliary BN", "standard": "plain BN"}
 READINGS = ("none", "input", "full")
@@ -57,7 +85,7 @@ FIGURE = ("erm", "drs", "open_dar_none", "open_dar_full", "open_standard_full") 
 
 
 def published() -> dict[str, float]:
-    """What others report of the study of photographs at 200 epochs, in percent, of one run each, by method.
+    """What the reproduction reports of the study of photographs at 200 epochs, in percent, of one run each, by method.
 
     Example:
         >>> found = published()
@@ -85,9 +113,12 @@ def method_of(run: Mapping[str, Any]) -> str | None:
         >>> said = ["seed=0", "norm=aux", "method=open", "norm.noise_grad=full", "sweep=study_digits"]
         >>> method_of({"choices": {}, "overrides": said})
         'open_aux_full'
+        >>> method_of({"choices": {}, "overrides": ["loss=ldam", "method=open", "model.head=cosine"]})
+        'ldam+open'
         >>> method_of({"choices": {}, "overrides": ["method=open", "noise=uniform"]})
     """
     folder, _, name = str(run["choices"].get("experiment") or "").rpartition("/")
     if folder == "study":  # as runs of earlier versions say it
         return name
-    return COMMANDS.get(frozenset(one for one in run["overrides"] if re.split("[.=]", one)[0] in _COMPARED))
+    said = frozenset(one for one in run["overrides"] if re.split("[.=]", one.lstrip("+"))[0] in _COMPARED)
+    return COMMANDS.get(said) or ON_TOP.get(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evidence.methods import BASELINE, KINDS, METHODS, READINGS, published
+from evidence.methods import BASELINE, KINDS, METHODS, READINGS, SCHEMES, TWO_STAGE, published
 from evidence.study import Study
 from oponm.report.paired import holm
 from oponm.report.render import markdown_rows
@@ -101,6 +101,28 @@ def by_length(lengths: Sequence[tuple[str, Study]]) -> str:
         )
     head = [f"{epochs} epochs, seeds: {study.seeds(epochs)}" for epochs, study in lengths]
     return _table(["", *head, "published, 200, one run"], rows)
+
+
+def on_top(study: Study) -> str:
+    """Each scheme without noise, on balanced batches and with OPeN, with what OPeN adds.
+
+    Args:
+        study: the runs of the sweep ``open_on_top``.
+    """
+    (condition,) = study.conditions
+    found = {scheme: study.difference(f"{scheme}+open", scheme) for scheme in SCHEMES}
+    adjusted = dict(zip(found, holm([one.p for one in found.values()]), strict=True))
+    rows = []
+    for scheme, name in SCHEMES.items():
+        arms = [scheme, f"{scheme}+drs", f"{scheme}+open"]
+        means = [percent(*study.mean_and_error(condition, arm)) for arm in arms]
+        balanced = interval(study.difference(arms[2], arms[1]))
+        if scheme in TWO_STAGE:  # whose last phase has balanced batches in either case
+            means[1] = balanced = ""
+        few = interval(study.difference(arms[2], scheme, metric="few"))
+        rows.append([name, *means, interval(found[scheme]), probability(adjusted[scheme]), balanced, few])
+    head = ["scheme", "alone", "+ DRS", "+ OPeN", "OPeN minus alone [95 %]", "p (Holm)", "OPeN minus DRS"]
+    return _table([*head, "few-shot, OPeN minus alone"], rows)
 
 
 def label(study: Study, condition: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -23,6 +24,7 @@ from oponm.training.parameter_groups import GROUP_KEYS
 from oponm.training.phases import Phase
 from oponm.training.settings import as_settings, complete, nearest_choice, overrides, public_name
 
+log = logging.getLogger(__name__)
 _APART = ("augmentation", "noise", "mixing", "seed")  # arguments of data modules that have config groups of their own
 _OF_NETWORKS = ("head", "weights", "classifier")  # keys under model that are not the network's own
 _LIBRARIES = ("timm", "torchvision")  # their networks are named after a slash
@@ -91,6 +93,8 @@ def compose_run(
 
     default, _ = compose_choices({})
     brought, _ = compose_choices({group: choices[group] for group in ("data", "method")})
+    if brought["mixing"] not in (default["mixing"], choices["mixing"]):
+        log.warning("method=%s is published with mixing=%s: give it to the data", choices["method"], brought["mixing"])
     expected = {**brought, "data": default["data"], "method": default["method"]}
     lines = [f"{group}={choice}" for group, choice in choices.items() if choice != expected[group]]
     lines += [f"seed={seed}"] if seed else []

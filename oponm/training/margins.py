@@ -5,18 +5,18 @@ from __future__ import annotations
 from torch import nn
 
 from oponm.errors import InputError
-from oponm.losses import LDAM
+from oponm.losses import GCL, LDAM
 from oponm.models import CosineClassifier
 from oponm.models.classifier import find_classifier
 
 
 def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
-    """Check that LDAM, whose margins are differences of cosines, gets cosines, scaled by the factor that it expects.
+    """Check that LDAM or GCL, which lower cosines, gets cosines, scaled by the factor that it expects.
 
     A network whose logits come from a layer that this package does not know is not checked.
 
     Args:
-        loss: the loss of a phase; only LDAM is checked.
+        loss: the loss of a phase; only LDAM and GCL are checked.
         model: (N, C, H, W) -> logits (N, K).
         num_classes: K.
 
@@ -25,7 +25,8 @@ def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
 
     References:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, Sec. 3.2:
-        the last layer's features and weights are normalized.
+        the last layer's features and weights are normalized. Li et al., "Long-tailed Visual Recognition via Gaussian
+        Clouded Logit Adjustment", CVPR 2022, likewise.
 
     Example:
         >>> check_margins(LDAM([9, 3], scale=10.0), CosineClassifier(8, 2, scale=10.0), num_classes=2)
@@ -33,7 +34,7 @@ def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
         Traceback (most recent call last):
         oponm.errors.InputError: head must be cosine with loss=ldam, whose margins are differences of cosines: ...
     """
-    if not isinstance(loss, LDAM):
+    if not isinstance(loss, LDAM | GCL):
         return
     try:
         classifier = find_classifier(model, num_classes)[1]
@@ -41,8 +42,8 @@ def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
         return
     if type(classifier) in (nn.Linear, nn.Conv2d):
         raise InputError(
-            "must be cosine with loss=ldam, whose margins are differences of cosines: set model.head=cosine, or end a "
-            "network of your own in oponm.models.CosineClassifier",
+            f"must be cosine with loss={type(loss).__name__.lower()}, whose margins are differences of cosines: set "
+            "model.head=cosine, or end a network of your own in oponm.models.CosineClassifier",
             "head",
         )
     if isinstance(classifier, CosineClassifier) and classifier.scale != loss.scale:

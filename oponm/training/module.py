@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -43,9 +44,11 @@ from oponm.nn.aux import AuxRoutedBatchNorm
 from oponm.noise import Batch
 from oponm.rng import derived_randomness
 from oponm.training.distributed import everyone_says, world_size
+from oponm.training.features import RowLoss, logits_and_loss
 from oponm.training.noise_pass import split_logits, split_obstacle
 from oponm.training.parameter_groups import own_settings, takes_network
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
+from oponm.training.phase_optimizer import limit_norms, raise_rate_of_scale
 from oponm.training.phases import Phase, PhasePlan
 from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
 from oponm.training.trained_prior import trained_prior
@@ -325,24 +328,29 @@ class LongTailModule(pl.LightningModule):
 
         With several processes, each returns the loss of its part, weighted so that their mean is the whole batch's.
         """
+        identity = (self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
+        with derived_randomness(*identity, device=self.device):  # for dropout, and for losses that draw
+            return self._step(batch, batch_idx)
+
+    def _step(self, batch: Batch, batch_idx: int) -> Tensor:
         # With these, batch norm is faster on slices.
         ordered = self.memory_format == torch.channels_last or torch.is_autocast_enabled(self.device.type)
         batch = batch.natural_first() if ordered or self.split_noise is True else batch
         splits = self.split_noise is True or (self.split_noise == "auto" and ordered and self.device.type == "cpu")
         natural = self._natural_to_split(batch) if splits else None
-        identity = (self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
-        with derived_randomness(*identity, device=self.device):
-            logits = self._logits(batch, natural)
-        loss, part = batch_loss(self.loss, logits, *self._weighing(batch)), self._part(batch_idx)
+        logits, row_loss = logits_and_loss(
+            partial(self._logits, batch, natural), self.loss, self.model, len(self.class_counts)
+        )
+        loss, part = batch_loss(row_loss, logits, *self._weighing(batch)), self._part(batch_idx)
         if part is None:
-            self._count(loss.detach(), logits.detach(), batch)
+            self._count(loss.detach(), logits.detach(), batch, row_loss)
             return loss
         weights: float | Tensor = part.weight
         rows: float | Tensor = part.weight
         if batch.is_noise is not None or self.class_weights is not None:  # equal parts may differ in weight
             weights, rows = self._shares(batch, loss.dtype)
         if part.counted:
-            self._count(loss.detach() * (weights / rows), logits.detach(), batch)
+            self._count(loss.detach() * (weights / rows), logits.detach(), batch, row_loss)
         return loss * weights
 
     def _natural_to_split(self, batch: Batch) -> int | None:
@@ -391,12 +399,12 @@ class LongTailModule(pl.LightningModule):
         return part
 
     @torch.no_grad()
-    def _count(self, loss: Tensor, logits: Tensor, batch: Batch) -> None:
+    def _count(self, loss: Tensor, logits: Tensor, batch: Batch, row_loss: RowLoss) -> None:
         """Accumulate on the device: the loss of the batch, and the losses of its rows without class weights."""
         logits = at_least_float32(logits)
-        losses = self.loss(logits, batch.targets)
+        losses = row_loss(logits, batch.targets)
         if batch.partners is not None and batch.shares is not None:
-            losses = batch.shares * losses + (1 - batch.shares) * self.loss(logits, batch.partners)
+            losses = batch.shares * losses + (1 - batch.shares) * row_loss(logits, batch.partners)
         self.train_loss.update(loss.expand(len(batch.targets)))
         self.train_rows.update(losses, logits.argmax(1) == batch.targets, batch.is_noise)
 
@@ -426,6 +434,7 @@ class LongTailModule(pl.LightningModule):
         weights = class_weights(self.class_counts, phase.class_weights, **options)
         self.class_weights = None if weights is None else weights.to(self.device)
         self.noise_loss = phase.noise_loss
+        self._phase = phase
         self._can_split = None  # not tried yet for what this phase trains
 
     @property
@@ -718,12 +727,18 @@ class LongTailModule(pl.LightningModule):
             # Torch's fused SGD fails for weights that get their first gradient later than others. A fused optimizer
             # undoes the scale of a loss itself, so that Lightning clips no gradients in mixed precision with it.
             unfused = self.trains_parts or self.clips_mixed
-            options = {"fused": False} if self._fused and unfused else {}
+            options: dict[str, Any] = {"fused": False} if self._fused and unfused else {}
+            if self._phase.weight_decay is not None:
+                options["weight_decay"] = self._phase.weight_decay
             if takes_network(self.make_optimizer):
                 optimizer = self.make_optimizer(self.model, len(self.class_counts), **options)
             else:
                 trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
                 optimizer = self.make_optimizer(trained, **options)
+        if self._phase.trainable == "scaled_classifier":
+            raise_rate_of_scale(optimizer, self.model, 1 / self._phase.lr_factor)
+        if self._phase.max_norm is not None:
+            limit_norms(optimizer, self.model, self._phase.max_norm, len(self.class_counts))
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer

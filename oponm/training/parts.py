@@ -20,21 +20,23 @@ from oponm.models.two_stage import (
 from oponm.rng import derived_randomness
 from oponm.training.phases import PhasePlan
 
+SCALED = ("scale", "scaled_classifier")  # parts with a learnable scale
+
 
 def enter_part(model: nn.Module, part: str, reset: bool, num_classes: int) -> None:
     """Prepare a network for a phase that begins.
 
     Args:
         model: the network, changed in place.
-        part: ``"all"``, ``"classifier"`` or ``"scale"``, see :class:`~oponm.training.Phase`.
+        part: ``"all"``, ``"classifier"``, ``"scale"`` or ``"scaled_classifier"``, see :class:`~oponm.training.Phase`.
         reset: give the classifier new initial weights, from torch's global generators.
         num_classes: number of outputs of the classifier.
     """
     if reset:
         reset_classifier(model, num_classes)
-    if part == "scale":
+    if part in SCALED:
         wrap_scale(model, num_classes)
-    set_trainable(model, part, num_classes)
+    set_trainable(model, "classifier" if part == "scaled_classifier" else part, num_classes)
 
 
 def leave_part(model: nn.Module) -> None:
@@ -116,6 +118,8 @@ def rehearse(model: nn.Module, plan: PhasePlan, num_classes: int) -> None:
     copied = copy.deepcopy(model)
     with derived_randomness(0, "rehearsal"):
         for phase in plan.phases:
+            if phase.max_norm is not None:
+                find_linear_classifier(copied, num_classes)
             enter_part(copied, phase.trainable, phase.reset_classifier, num_classes)
             leave_part(copied)
     finish_classifier(copied, plan.tau, num_classes)

@@ -11,8 +11,9 @@ from torch import nn
 from oponm.data.samplers import SAMPLERS
 from oponm.errors import InputError, check_choice, check_flag, check_int, check_real
 from oponm.losses import WEIGHTS
+from oponm.losses.checks import check_positive
 
-PARTS = ("all", "classifier", "scale")
+PARTS = ("all", "classifier", "scale", "scaled_classifier")
 BATCHNORMS = ("running", "batch")
 
 
@@ -30,14 +31,20 @@ class Phase:
         loss: factory of the loss, from the class counts, see :mod:`oponm.losses`; None takes the run's.
         class_weights: weights of the classes in the loss: ``"none"``, ``"inverse_frequency"``, ``"effective_number"``.
         beta: parameter of the effective number, see :func:`~oponm.losses.class_weights`; None takes its default.
-        trainable: ``"all"``, ``"classifier"`` (the last layer alone), or ``"scale"`` (a factor for each class's weights
-            in the last layer). A phase that trains a part starts with a new optimizer. Parameters that require no
-            gradient before training begins are trained in no phase.
+        trainable: ``"all"``, ``"classifier"`` (the last layer alone), ``"scale"`` (a factor for each class's weights
+            in the last layer), or ``"scaled_classifier"`` (both of these). A phase that trains a part starts with a new
+            optimizer. Parameters that require no gradient before training begins are trained in no phase.
         reset_classifier: give the classifier new initial weights at the start.
         batchnorm: where only a part is trained, the statistics by which frozen batch norms standardize: ``"running"``,
             which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.
         schedule: factory of the learning rate's factor over this phase's epochs, called with their number as
             ``max_epochs``; None takes the run's.
+        lr_factor: factor of the learning rate, beside that of the schedule. A scale that is trained with the classifier
+            keeps the full rate.
+        weight_decay: of this phase's optimizer, where only a part is trained; None takes the run's.
+        max_norm: where the classifier is trained, limits the length of its weight rows after each step: 0 to that of
+            the row that is shortest at the start of the phase, 1 to the longest, see
+            :func:`~oponm.training.phase_optimizer.limit_norms`; None does not.
 
     Raises:
         InputError: for a value out of range, or one without effect in this phase.
@@ -59,6 +66,9 @@ class Phase:
     batchnorm: str | None = None
     schedule: Callable[..., Callable[[Any], float]] | None = None
     noise_loss: float = 1.0
+    lr_factor: float = 1.0
+    weight_decay: float | None = None
+    max_norm: float | None = None
 
     def __post_init__(self) -> None:
         check_int("epochs", self.epochs, minimum=1)
@@ -84,12 +94,21 @@ class Phase:
             check_choice("batchnorm", self.batchnorm, BATCHNORMS)
             if self.trainable == "all":
                 raise InputError("is for phases that train a part: set trainable, or leave batchnorm out", "batchnorm")
+        object.__setattr__(self, "lr_factor", check_positive("lr_factor", self.lr_factor))
+        if self.weight_decay is not None:
+            check_real("weight_decay", self.weight_decay, 0)
+            if self.trainable == "all":
+                raise InputError("is for phases that train a part: set optimizer.weight_decay", "weight_decay")
+        if self.max_norm is not None:
+            check_real("max_norm", self.max_norm, 0, 1)
+            if self.trainable != "classifier":
+                raise InputError("is for phases with trainable=classifier: set it, or leave max_norm out", "max_norm")
 
     @property
     def name(self) -> str:
         """The name of the phase in progress and logs."""
         parts = [self.sampler, "noise" if self.noise else "", self.class_weights.replace("none", "")]
-        parts.append({"all": "", "classifier": "classifier", "scale": "scale"}[self.trainable])
+        parts.append("" if self.trainable == "all" else self.trainable)
         return "+".join(part for part in parts if part)
 
 
@@ -189,12 +208,12 @@ class PhasePlan:
         return passed / (length - 1) if length > 1 else 1.0
 
     def rate(self, epoch: float, schedule: Callable[[Any], float]) -> float:
-        """The factor of the learning rate, by the phase's own schedule or else by the run's ``schedule``."""
+        """The factor of the learning rate: the phase's, times its own schedule or else the run's ``schedule``."""
         phase = self.at(epoch)
         if phase.schedule is None:
-            return schedule(epoch)
+            return phase.lr_factor * schedule(epoch)
         passed, length = self.within(epoch)
-        return phase.schedule(max_epochs=length)(passed)
+        return phase.lr_factor * phase.schedule(max_epochs=length)(passed)
 
     @property
     def uses_noise(self) -> bool:

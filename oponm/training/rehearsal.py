@@ -20,6 +20,7 @@ from oponm.nn import convert_batchnorm, noise_routing
 from oponm.nn.kernel import chosen_kernel
 from oponm.rng import derived_randomness
 from oponm.training.distributed import world_size
+from oponm.training.features import logits_and_loss
 from oponm.training.margins import check_margins
 from oponm.training.noise_pass import split_obstacle
 from oponm.training.parameter_groups import takes_network
@@ -72,6 +73,8 @@ def try_parts(
     for number, phase in enumerate(plan.phases):
         made = (phase.loss or loss)(data.class_counts)
         check_margins(made, model, classes)
+        if compile is True and getattr(made, "takes_features", False):
+            raise InputError("cannot be true with a loss that needs the features: leave one of the two out", "compile")
         try_part("model", partial(_one_step, model, phase, number, data, made))
     try_part("schedule", lambda: float(schedule(0)))
     if check_flag("compile", compile):
@@ -80,9 +83,13 @@ def try_parts(
         _check_split(model, plan, data.image_shape, classes, compile)
     try_part("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
     if takes_network(optimizer):  # which names the key at fault itself
-        try_part("optimizer", lambda: optimizer(model, classes), (TypeError, ValueError, RuntimeError))
+        trained: tuple[Any, ...] = (model, classes)
+        try_part("optimizer", partial(optimizer, *trained), (TypeError, ValueError, RuntimeError))
     else:
-        try_part("optimizer", lambda: optimizer(model.parameters()))
+        trained = (list(model.parameters()),)
+        try_part("optimizer", partial(optimizer, *trained))
+    for decay in {phase.weight_decay for phase in plan.phases if phase.weight_decay is not None}:
+        try_part("phases", partial(optimizer, *trained, weight_decay=decay))
     return idle
 
 
@@ -154,7 +161,9 @@ def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> 
         raise InputError(
             f"must make a torch.nn.Module from the class counts, and makes a {type(made).__name__}", "loss"
         )
-    losses = made(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]))
+    features = {"feature_norms": torch.ones(2)} if getattr(made, "takes_features", False) else {}
+    with derived_randomness(0, "trial"):
+        losses = made(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]), **features)
     if tuple(losses.shape) != (2,):
         raise InputError(
             f"gives {tuple(losses.shape)} for two rows, and must give a loss for each, (2,): reduction='none' in place "
@@ -189,7 +198,8 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
     is_noise = torch.arange(rows) >= 2 if phase.noise else None
     try:
         with derived_randomness(0, "rehearsal"), noise_routing(is_noise):
-            logits = copied(torch.randn(rows, *data.image_shape))
+            images = torch.randn(rows, *data.image_shape)
+            logits, row_loss = logits_and_loss(lambda: copied(images), loss, copied, classes)
     except InputError as error:
         if not phase.noise:
             raise
@@ -207,7 +217,8 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
         data.class_counts, phase.class_weights, **({} if phase.beta is None else {"beta": phase.beta})
     )
     targets = torch.arange(rows) % classes
-    batch_loss(loss, logits, targets, weights, is_noise=is_noise, noise_weight=phase.noise_loss).backward()
+    with derived_randomness(0, "rehearsal"):
+        batch_loss(row_loss, logits, targets, weights, is_noise=is_noise, noise_weight=phase.noise_loss).backward()
 
 
 def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], classes: int, compiles: bool) -> None:

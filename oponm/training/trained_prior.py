@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from oponm.data.samplers.orders import CLASS_PROBABILITIES
-from oponm.losses import BalancedSoftmax, LogitAdjustment, class_weights
+from oponm.losses import LADE, BalancedSoftmax, InfluenceBalanced, LogitAdjustment, VectorScaling, class_weights
 from oponm.training.phases import Phase
 
 
@@ -18,8 +18,9 @@ def trained_prior(
     r"""The shares of the classes that the softmax of a network is for after its last phase.
 
     They are each class's part of the loss: how often it is drawn, times its weight. A loss that adds log priors to the
-    logits takes the training images' shares out again. Margins (LDAM), noise rows and the finish of the classifier are
-    left out of account.
+    logits, or weighs classes by the inverse of their images, takes the training images' shares out again. Margins
+    (LDAM, GCL), temperatures (CDT), smoothed labels, spared classes (SEQL), noise rows and the finish of the classifier
+    are left out of account.
 
     Args:
         phase: the last phase.
@@ -48,6 +49,6 @@ def trained_prior(
     if weights is not None:
         shares = shares * weights.double()
     loss = (phase.loss or make_loss)(class_counts)
-    if isinstance(loss, BalancedSoftmax | LogitAdjustment):
+    if isinstance(loss, BalancedSoftmax | LogitAdjustment | VectorScaling | LADE | InfluenceBalanced):
         shares = shares / own ** getattr(loss, "tau", 1.0)
     return [round(share, 9) for share in (shares / shares.sum()).tolist()]

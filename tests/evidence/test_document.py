@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from evidence.__main__ import ROOT, document, guide, read_studies, readme
-from evidence.methods import METHODS, method_of
+from evidence.__main__ import ROOT, document, guide, on_top, read_schemes, read_studies, readme
+from evidence.methods import METHODS, ON_TOP, method_of
 from oponm.data.which_method import MEASURED, OFTEN
 from oponm.report.tables import interval
 from tests.cli.compose import jobs_of
@@ -21,6 +21,21 @@ def test_document_is_that_of_the_tables():
 def test_the_guide_is_that_of_the_tables():
     text = (ROOT / "docs/which_method.md").read_text(encoding="utf-8")
     assert text == guide(read_studies()), "run make evidence"
+
+
+def test_the_page_of_schemes_is_that_of_its_table():
+    text = (ROOT / "docs/open_on_top.md").read_text(encoding="utf-8")
+    assert text == on_top(read_schemes()), "run make evidence"
+    assert (ROOT / "docs/open_on_top.png").is_file()
+
+
+def test_schemes_are_those_of_their_sweep_each_with_equal_seeds():
+    named = [method_of({"choices": {}, "overrides": job}) for job in jobs_of("open_on_top")]
+    assert set(named) == set(ON_TOP.values())
+    study = read_schemes()
+    seeds = {method: set(study.by_seed("50", method)) for method in ON_TOP.values()}
+    assert len(set(map(frozenset, seeds.values()))) == 1
+    assert len(seeds["crt"]) >= 10
 
 
 def test_suggestions_say_what_was_measured():

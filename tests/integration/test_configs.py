@@ -80,7 +80,9 @@ def make_augmentation(config: DictConfig) -> None:
 
 
 def make_loss(config: DictConfig) -> None:
-    assert instantiate(config.loss)(COUNTS)(torch.zeros(2, 10), torch.tensor([0, 9])).shape == (2,)
+    loss = instantiate(config.loss)(COUNTS)
+    features = {"feature_norms": torch.ones(2)} if getattr(loss, "takes_features", False) else {}
+    assert loss(torch.zeros(2, 10), torch.tensor([0, 9]), **features).shape == (2,)
 
 
 def make_noise(config: DictConfig) -> None:

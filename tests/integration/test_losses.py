@@ -8,9 +8,23 @@ import pytest
 import torch
 
 from oponm.errors import InputError
-from oponm.losses import LDAM, BalancedSoftmax, CrossEntropy, Focal, LogitAdjustment, batch_loss
+from oponm.losses import (
+    CDT,
+    GCL,
+    LADE,
+    LDAM,
+    BalancedSoftmax,
+    CrossEntropy,
+    Equalization,
+    Focal,
+    InfluenceBalanced,
+    LabelAwareSmoothing,
+    LogitAdjustment,
+    VectorScaling,
+    batch_loss,
+)
 from tests.losses import oracle
-from tests.losses.batches import COUNTS, LOSSES, batch_of
+from tests.losses.batches import COUNTS, DRAWN_OR_JOINT, LOSSES, UnitFeatures, batch_of
 
 FORMULAS = {
     CrossEntropy: oracle.cross_entropy,
@@ -18,11 +32,17 @@ FORMULAS = {
     LDAM: oracle.ldam,
     BalancedSoftmax: oracle.balanced_softmax,
     LogitAdjustment: oracle.logit_adjustment,
+    LabelAwareSmoothing: oracle.label_aware_smoothing,
+    VectorScaling: oracle.vector_scaling,
+    CDT: oracle.cdt,
+    UnitFeatures: oracle.influence_balanced,
 }
-each_loss = pytest.mark.parametrize(("make", "options"), LOSSES, ids=str)
+MADE = [*FORMULAS, GCL, LADE, Equalization]
+by_row = pytest.mark.parametrize(("make", "options"), LOSSES, ids=str)
+each_loss = pytest.mark.parametrize(("make", "options"), [*LOSSES, *DRAWN_OR_JOINT], ids=str)
 
 
-@each_loss
+@by_row
 def test_the_formula(make, options):
     logits, targets = batch_of()
     counts = np.array(COUNTS, dtype=np.float64)
@@ -41,7 +61,7 @@ def test_the_gradient_is_that_of_the_loss(make, options):
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), logits.requires_grad_())
 
 
-@each_loss
+@by_row
 def test_the_order_of_rows_changes_nothing(make, options):
     logits, targets = batch_of(dtype=torch.float32)
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(1))
@@ -49,7 +69,7 @@ def test_the_order_of_rows_changes_nothing(make, options):
     torch.testing.assert_close(loss(logits[order], targets[order]), loss(logits, targets)[order], rtol=1e-6, atol=1e-6)
 
 
-@each_loss
+@by_row
 def test_a_row_does_not_see_the_others(make, options):
     logits, targets = batch_of()
     loss = make(COUNTS, **options)
@@ -67,7 +87,7 @@ def test_loss_and_gradient_are_finite_whatever_the_logits(make, options, dtype, 
     losses = make(counts, **options)(logits, targets)
     (gradient,) = torch.autograd.grad(losses.sum(), logits)
     assert losses.isfinite().all()
-    assert (losses >= 0).all()
+    assert make is LADE or (losses >= 0).all()
     assert losses.max() > 100
     assert gradient.isfinite().all()
 
@@ -120,7 +140,7 @@ def test_an_empty_batch_has_no_losses(make, options):
     assert make(COUNTS, **options)(*batch_of(rows=0)).shape == (0,)
 
 
-@each_loss
+@by_row
 def test_one_class_costs_nothing(make, options):
     logits = torch.tensor([[3.0], [-3.0]], requires_grad=True)
     losses = make([10], **options)(logits, torch.tensor([0, 0]))
@@ -137,7 +157,7 @@ def test_the_logits_are_left_as_they_were(make, options):
     assert torch.equal(logits, before)
 
 
-@pytest.mark.parametrize("make", FORMULAS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", MADE, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("counts", [[10, 0], [10, -1], [10.0, 5.0], [10.5, 5], [], [[10, 5]]], ids=str)
 def test_counts_without_an_image_are_refused(make, counts):
     with pytest.raises(InputError, match="class_counts must be whole numbers of at least 1, one a class") as error:
@@ -161,16 +181,35 @@ def test_counts_without_an_image_are_refused(make, counts):
         (LDAM, "scale", float("inf"), "must be a number of at least 0, got inf"),
         (LogitAdjustment, "tau", -0.5, "must be a number of at least 0, got -0.5"),
         (LogitAdjustment, "tau", True, "must be a number of at least 0, got True"),
+        (LabelAwareSmoothing, "head", 1, "must be below 1, got 1"),
+        (LabelAwareSmoothing, "tail", -0.1, r"must lie in \[0, 1\], got -0.1"),
+        (LabelAwareSmoothing, "form", "cubic", "must be one of concave, linear, convex, exponential, got 'cubic'"),
+        (LabelAwareSmoothing, "form", "exponential", "is the exponent of form=exponential: give both or neither"),
+        (LabelAwareSmoothing, "power", 2.0, "is the exponent of form=exponential: give both or neither"),
+        (VectorScaling, "gamma", -1, "must be a number of at least 0, got -1"),
+        (VectorScaling, "tau", None, "must be a number of at least 0, got None"),
+        (CDT, "gamma", "0.2", "must be a number of at least 0, got '0.2'"),
+        (LADE, "alpha", -0.1, "must be a number of at least 0, got -0.1"),
+        (LADE, "regularization", -0.1, "must be a number of at least 0, got -0.1"),
+        (InfluenceBalanced, "alpha", 0, "must be above 0, got 0"),
+        (InfluenceBalanced, "constant_influence", 1, "must be true or false, got 1"),
+        (InfluenceBalanced, "epsilon", 0, "must be above 0, got 0"),
+        (Equalization, "gamma", 1.5, r"must lie in \[0, 1\], got 1.5"),
+        (Equalization, "threshold", -0.5, r"must lie in \[0, 1\], got -0.5"),
+        (GCL, "amplitude", -0.5, "must be a number of at least 0, got -0.5"),
+        (GCL, "margin", -0.5, "must be a number of at least 0, got -0.5"),
+        (GCL, "scale", 0, "must be above 0, got 0"),
     ],
 )
 def test_options_out_of_range_are_refused(make, key, value, words):
-    with pytest.raises(InputError, match=f"^{key} {words}$") as error:
+    at_fault = "power" if "exponent of form" in words else key
+    with pytest.raises(InputError, match=f"^{at_fault} {words}$") as error:
         make(COUNTS, **{key: value})
-    assert error.value.key == key
+    assert error.value.key == at_fault
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@each_loss
+@by_row
 def test_it_is_the_same_on_cuda(make, options):
     logits, targets = batch_of()
     loss = make(COUNTS, **options)

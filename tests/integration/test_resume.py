@@ -16,6 +16,7 @@ from pytorch_lightning.plugins import MixedPrecision
 
 from oponm.data.loader import DecodingFailed, Loader
 from oponm.errors import InputError
+from oponm.losses import Equalization, InfluenceBalanced, LabelAwareSmoothing
 from oponm.signals import Stopped
 from oponm.training import Phase, PhaseCache, PhasePlan, train
 from oponm.training.callbacks.checkpoint import save_whole
@@ -27,6 +28,12 @@ METHODS = {
     "open": [Phase(2), Phase(2, "class_balanced", noise=True)],
     "crt": [Phase(2), Phase(2, trainable="classifier", reset_classifier=True, schedule=cosine_schedule)],
     "lws": [Phase(1), Phase(2, trainable="scale"), Phase(1)],
+    "max_norm": [Phase(2), Phase(2, trainable="classifier", batchnorm="batch", weight_decay=0.1, max_norm=0.1)],
+    "losses": [  # one that draws, one that takes features, and rates apart
+        Phase(1, loss=partial(Equalization, threshold=0.2)),
+        Phase(1, loss=InfluenceBalanced, lr_factor=0.01),
+        Phase(2, "class_balanced", trainable="scaled_classifier", lr_factor=0.5, loss=LabelAwareSmoothing),
+    ],
 }
 STEPS = 12  # 4 epochs of 3
 

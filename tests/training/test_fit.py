@@ -20,6 +20,7 @@ from torchvision.datasets import ImageFolder
 from oponm.configs import compose_choices
 from oponm.data import DigitsLT, Images, LongTailDataModule, Pool, Source
 from oponm.data.augmentation import flip_crop
+from oponm.data.mixing import mixup
 from oponm.data.noise import make_noise
 from oponm.errors import InputError
 from oponm.losses import Focal
@@ -442,3 +443,13 @@ def test_settings_of_the_data_are_refused_with_their_place(name):
     with pytest.raises(InputError, match=rf"is a setting of the data: DigitsLT\({name}=") as error:
         fit(DigitsLT(imbalance_ratio=50), **{name: "none"})
     assert error.value.key == name
+
+
+@pytest.mark.parametrize("mixing", [None, mixup])
+def test_a_method_s_mixing_is_the_data_s_to_give_and_said_where_it_is_not(tmp_path, caplog, mixing):
+    data = DigitsLT(imbalance_ratio=50, **({} if mixing is None else {"mixing": mixing}))
+    run = fit(data, "small_cnn", "mislas", max_epochs=3, output_dir=tmp_path / "run")
+    said = "method=mislas is published with mixing=mixup: give it to the data"
+    assert (said in caplog.messages) == (mixing is None)
+    assert run.result["choices"]["mixing"] == ("none" if mixing is None else "mixup")
+    assert ("mixing=none" in run.result["overrides"]) == (mixing is None)

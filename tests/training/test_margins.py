@@ -8,7 +8,7 @@ from torch import nn
 
 from oponm.data import DigitsLT
 from oponm.errors import InputError
-from oponm.losses import LDAM, CrossEntropy
+from oponm.losses import GCL, LDAM, CrossEntropy
 from oponm.models import CosineClassifier, SmallCNN, timm_model, with_head
 from oponm.training import Phase, fit
 from oponm.training.margins import check_margins
@@ -27,21 +27,23 @@ class Own(nn.Module):
         return 30 * nn.functional.normalize(images.flatten(1)[:, :4]) @ nn.functional.normalize(self.rows).T
 
 
+@pytest.mark.parametrize("loss", [LDAM, GCL])
 @pytest.mark.parametrize("make", [SmallCNN, partial(timm_model, "resnet18")], ids=["own", "timm"])
-def test_a_linear_head_is_refused_for_ldam_alone(make):
+def test_a_linear_head_is_refused_for_cosines_alone(make, loss):
     model = make(num_classes=7, in_channels=3)
     check_margins(CrossEntropy(COUNTS), model, 7)
-    with pytest.raises(InputError, match=r"model\.head=cosine") as error:
-        check_margins(LDAM(COUNTS), model, 7)
+    with pytest.raises(InputError, match=rf"loss={loss.__name__.lower()}, .*model\.head=cosine") as error:
+        check_margins(loss(COUNTS), model, 7)
     assert error.value.key == "head"
-    check_margins(LDAM(COUNTS), with_head(model, "cosine", num_classes=7), 7)
+    check_margins(loss(COUNTS), with_head(model, "cosine", num_classes=7), 7)
 
 
-def test_the_scales_of_loss_and_classifier_must_be_one():
+@pytest.mark.parametrize("loss", [LDAM, GCL])
+def test_the_scales_of_loss_and_classifier_must_be_one(loss):
     model = nn.Sequential(nn.Flatten(), CosineClassifier(4, 7, scale=16.0))
-    check_margins(LDAM(COUNTS, scale=16.0), model, 7)
+    check_margins(loss(COUNTS, scale=16.0), model, 7)
     with pytest.raises(InputError, match=r"scale must be 16, .* got 30"):
-        check_margins(LDAM(COUNTS), model, 7)
+        check_margins(loss(COUNTS), model, 7)
 
 
 @pytest.mark.parametrize("last", [Own(), nn.utils.parametrizations.weight_norm(nn.Linear(4, 7))], ids=["own", "normed"])

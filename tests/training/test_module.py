@@ -114,7 +114,7 @@ def test_counting_never_waits_for_the_device(batch):
     for metric in (module.train_loss, module.train_rows):
         metric.to("meta")
     batch = Batch(*(part.to("meta") for part in batch[:3]), batch.targets.to("meta"), torch.ones(8, device="meta"))
-    module._count(logits.sum(), logits, batch)
+    module._count(logits.sum(), logits, batch, module.loss)
     assert module.train_rows._update_count == 1
 
 

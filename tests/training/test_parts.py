@@ -105,6 +105,38 @@ def test_lws_trains_the_lengths_of_the_classifier_s_weights_alone(tmp_path):
     assert ratio[:, 0].std() > 1e-3
 
 
+def test_the_classifier_and_its_scale_train_together_and_leave_a_plain_layer(tmp_path):
+    module, data, seen = run(tmp_path, Phase(1, "class_balanced", trainable="scaled_classifier"))
+    after = module.model.state_dict()
+    assert changed(seen[1], after) == {"2.weight", "2.bias"}
+    assert list(after) == list(make_module(data).model.state_dict())
+    directions = [torch.nn.functional.normalize(weight) for weight in (seen[1]["2.weight"], after["2.weight"])]
+    assert not torch.allclose(*directions, rtol=1e-3)
+
+
+def test_shifted_batch_norm_moves_its_statistics_alone(tmp_path):
+    """MiSLAS: running mean and variance follow the balanced batches; the learned factor and bias stay."""
+    module, _, seen = run(tmp_path, Phase(1, "class_balanced", trainable="scaled_classifier", batchnorm="batch"))
+    moved = changed(seen[1], weights(module.model)) - {"2.weight", "2.bias"}
+    every = {
+        name for name in seen[1] if name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+    }
+    assert moved == every
+    module, _, seen = run(tmp_path / "running", Phase(1, "class_balanced", trainable="scaled_classifier"))
+    assert changed(seen[1], weights(module.model)) == {"2.weight", "2.bias"}
+
+
+def test_lengths_of_the_classifier_s_weights_are_limited_to_those_at_the_start_of_the_phase(tmp_path):
+    phase = Phase(1, trainable="classifier", class_weights="effective_number", weight_decay=0.1, max_norm=0.1)
+    module, _, seen = run(tmp_path, phase, epochs=6)
+    norms = seen[3]["2.weight"].norm(dim=1)  # the last epoch before
+    radius = norms.min() + 0.1 * (norms.max() - norms.min())
+    after = module.model.state_dict()["2.weight"].norm(dim=1)
+    assert after.max() <= radius * (1 + 1e-6)
+    assert norms.max() > radius * 1.05
+    assert module.trainer.optimizers[0].param_groups[0]["weight_decay"] == 0.1
+
+
 def test_noise_can_train_the_classifier_on_frozen_features(tmp_path):
     phase = Phase(1, "class_balanced", noise=True, trainable="classifier", batchnorm="batch")
     module, _, seen = run(tmp_path, phase)
@@ -131,7 +163,15 @@ def test_validation_sees_the_normalised_classifier_and_training_does_not(tmp_pat
     assert torch.allclose(best["model.2.weight"].norm(dim=1), torch.ones(10))
 
 
-@pytest.mark.parametrize(("phase", "tau"), [(Phase(1, trainable="scale"), None), (Phase(1), 0.5)])
+@pytest.mark.parametrize(
+    ("phase", "tau"),
+    [
+        (Phase(1, trainable="scale"), None),
+        (Phase(1, trainable="scaled_classifier"), None),
+        (Phase(1, trainable="classifier", max_norm=0.1), None),
+        (Phase(1), 0.5),
+    ],
+)
 def test_a_cosine_classifier_has_no_lengths_which_is_said_before_training(model, phase, tau):
     with_head(model, "cosine")
     with pytest.raises(InputError, match="head=linear"):

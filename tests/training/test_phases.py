@@ -33,6 +33,12 @@ def test_the_rate_is_the_phase_s_own_or_the_run_s():
     assert [plan.rate(epoch, lambda epoch: 10 + epoch) for epoch in range(8)] == [10, 11, 0.5, 1.0, 14, 15, 16, 17]
 
 
+def test_a_phase_s_factor_is_beside_either_schedule():
+    own = Phase(2, lr_factor=0.01, schedule=lambda max_epochs: lambda epoch: (epoch + 1) / max_epochs)
+    plan = PhasePlan([Phase(2, lr_factor=0.1), own], 4)
+    assert [plan.rate(epoch, lambda epoch: 10 + epoch) for epoch in range(4)] == pytest.approx([1, 1.1, 0.005, 0.01])
+
+
 def test_progress_begins_anew_with_each_phase():
     plan = PhasePlan([Phase(3), Phase(1, noise=True), Phase(2)], 6)
     assert [plan.progress(epoch) for epoch in range(6)] == [0.0, 0.5, 1.0, 1.0, 0.0, 1.0]
@@ -53,9 +59,19 @@ def test_uses_noise():
         ([{"epochs": 1, "class_weights": "equal"}], 10, "inverse_frequency"),
         ([{"epochs": 1, "beta": 0.9}], 10, "class_weights=effective_number"),
         ([{"epochs": 1, "class_weights": "effective_number", "beta": 1.0}], 10, "below 1"),
-        ([{"epochs": 1, "trainable": "head"}], 10, "all, classifier, scale"),
+        ([{"epochs": 1, "trainable": "head"}], 10, "all, classifier, scale, scaled_classifier"),
         ([{"epochs": 1, "batchnorm": "batch"}], 10, "set trainable"),
         ([{"epochs": 1, "trainable": "scale", "batchnorm": "eval"}], 10, "running, batch"),
+        ([{"epochs": 1, "lr_factor": 0}], 10, "lr_factor must be above 0"),
+        ([{"epochs": 1, "weight_decay": 0.1}], 10, "weight_decay is for phases that train a part"),
+        (
+            [{"epochs": 1, "trainable": "scale", "weight_decay": -0.1}],
+            10,
+            "weight_decay must be a number of at least 0",
+        ),
+        ([{"epochs": 1, "trainable": "classifier", "max_norm": 1.5}], 10, "max_norm must lie in"),
+        ([{"epochs": 1, "max_norm": 0.1}], 10, "max_norm is for phases with trainable=classifier"),
+        ([{"epochs": 1, "trainable": "scaled_classifier", "max_norm": 0.1}], 10, "max_norm is for phases with"),
         ([{"epochs": 0}], 10, "epochs must be"),
         ([{"epochs": 1.5}], 10, "epochs must be"),
         ([{"sampler": "instance"}], 10, "number of epochs"),

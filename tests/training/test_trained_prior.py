@@ -4,7 +4,16 @@ from functools import partial
 
 import pytest
 
-from oponm.losses import LDAM, BalancedSoftmax, CrossEntropy, LogitAdjustment
+from oponm.losses import (
+    LADE,
+    LDAM,
+    BalancedSoftmax,
+    CrossEntropy,
+    InfluenceBalanced,
+    LabelAwareSmoothing,
+    LogitAdjustment,
+    VectorScaling,
+)
 from oponm.training import Phase
 from oponm.training.trained_prior import trained_prior
 
@@ -25,6 +34,11 @@ ROOTS = 80**0.5 + 4 + 2
         (Phase(1, class_weights="inverse_frequency"), CrossEntropy, EVEN),
         (Phase(1), BalancedSoftmax, EVEN),
         (Phase(1), LogitAdjustment, EVEN),
+        (Phase(1), partial(VectorScaling, tau=1.0), EVEN),
+        (Phase(1), partial(VectorScaling, tau=0), OWN),
+        (Phase(1), LADE, EVEN),
+        (Phase(1), InfluenceBalanced, EVEN),
+        (Phase(1), LabelAwareSmoothing, OWN),
         (Phase(1), partial(LogitAdjustment, tau=0), OWN),
         (Phase(1, loss=BalancedSoftmax), CrossEntropy, EVEN),
         (Phase(1, "class_balanced"), BalancedSoftmax, [1 / 26, 5 / 26, 20 / 26]),

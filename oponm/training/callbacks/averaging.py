@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
 from oponm.errors import InputError, check_int, check_real
+from oponm.training.parts import SCALED
 from oponm.training.phases import PhasePlan
 
 
@@ -24,7 +25,7 @@ def check_averages(callbacks: Sequence[pl.Callback], plan: PhasePlan) -> None:
         InputError: for a method that trains the scale of a classifier, or two averages of the same weights.
     """
     averages = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
-    if averages and any(phase.trainable == "scale" for phase in plan.phases):
+    if averages and any(phase.trainable in SCALED for phase in plan.phases):
         raise InputError("are not for methods that train the scale of a classifier, such as lws", "callbacks")
     if len(averages) > 1:
         names = " and ".join(type(average).__name__ for average in averages)

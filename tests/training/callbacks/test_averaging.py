@@ -131,10 +131,11 @@ def test_phases_are_shared_with_runs_of_the_same_average_alone(tmp_path):
             assert found[1] == scratch[1]
 
 
+@pytest.mark.parametrize("part", ["scale", "scaled_classifier"])
 @pytest.mark.parametrize("average", AVERAGES)
-def test_a_factor_of_the_classifier_has_no_average(tmp_path, average):
+def test_a_factor_of_the_classifier_has_no_average(tmp_path, average, part):
     with pytest.raises(InputError, match="callbacks are not for methods that train the scale"):
-        run(tmp_path, [Phase(1), Phase(1, trainable="scale")], AVERAGES[average]())
+        run(tmp_path, [Phase(1), Phase(1, trainable=part)], AVERAGES[average]())
     assert not list(tmp_path.iterdir())
 
 
