@@ -58,6 +58,8 @@ def check_settings(config: DictConfig) -> None:
                 meant = did_you_mean(path)
                 raise InputError(f"is no setting{meant or '; '}{meant and ' '}'oponm train --cfg job' lists them", path)
     _check_trainer(config.trainer)
+    if OmegaConf.is_missing(config.model, "_target_"):
+        raise InputError("must be given: model._target_=my.module.MyNet", "model._target_")
     if str(config.data.get("val")) != "none":
         if config.trainer.get("limit_val_batches") == 0:
             raise InputError("cannot be 0 where epochs are validated: set data.val=none", "trainer.limit_val_batches")

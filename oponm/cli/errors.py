@@ -71,10 +71,12 @@ def is_bad_input(error: BaseException) -> bool:
     """Whether the user can correct an error: in settings, overrides, or a file that cannot be used."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     if _file_error(error) is not error:
         return True
-    return _at_file(error) or _full(error) or isinstance(error, (InputError, HydraException, OmegaConfBaseException))
+    expected = (InputError, HydraException, OmegaConfBaseException, YAMLError)
+    return _at_file(error) or _full(error) or isinstance(error, expected)
 
 
 def _file_error(error: BaseException) -> BaseException:
@@ -106,6 +108,8 @@ def _in_one_line(error: BaseException, full: str) -> str:
         return f"a file could not be written ({os.strerror(error.errno)}): {full}"  # type: ignore[attr-defined]
     if _at_file(error):
         return f"{error.filename}: {error.strerror}"  # type: ignore[attr-defined]
+    if mark := getattr(error, "problem_mark", None):  # of YAML
+        return f"{mark.name}, line {mark.line + 1}: is no YAML ({getattr(error, 'problem', '')}); correct it"
     text = re.sub(r"\s*\n\s*", " ", str(error).strip())
     text = re.sub(r"^Caught .* Original Traceback .*InputError: ", "", text)  # from a decoding process
     text = re.sub(r" See https?://\S+ for details", "", text)
@@ -118,7 +122,7 @@ def _in_one_line(error: BaseException, full: str) -> str:
     text = re.sub(r"^In '[^']*': ", "", text)
     text = re.sub(r" Available options in '[^']*':", ": choose one of", text)
     text = re.sub(r" _[a-z_]+(?= |$)", "", text)  # files shared by choices are no choices
-    text = re.sub(r"Missing mandatory value: (\S+)( \(\1\))?", r"\1 must be given: \1=...", text)
+    text = re.sub(r"Missing mandatory value: (\S+)( \((\S+)\))?", _must_be_given, text)
     if "${output_dir}" in text and "'None'" in text:
         return "output_dir must name a folder"
     missing = re.match(r"Could not find '([^'/]+)/([^']+)'", text)
@@ -148,11 +152,19 @@ def old_experiment(choice: str) -> str | None:
     return f"experiment={table} method={method}" if table in groups()["experiment"] else None
 
 
+def _must_be_given(found: re.Match[str]) -> str:
+    """That a value is missing, by its full key where the message has one."""
+    key = found[3] or found[1]
+    return f"{key} must be given: {key}=..."
+
+
 def _no_choice(group: str, choice: str) -> str:
     """Why a group has no such choice, and which it has."""
     if group == "experiment" and (now := old_experiment(choice)):
         return f"experiment={choice} is now {now}"
     known = groups()[group]
+    if group == "data" and Path(choice).is_dir():
+        return f"data={choice} is a folder: data=image_folder data.root={choice}"
     close = get_close_matches(choice, known, n=1)
     meant = f"did you mean {group}={close[0]}? " if close else ""
     return f"{group}={choice} is no choice; {meant}{group} is one of {', '.join(known)}"
@@ -167,6 +179,8 @@ def _no_setting(key: str) -> str:
         return f"{key} is an option of Lightning's that the config does not hold yet: +{key}=... adds it"
     if group == "hydra.sweeper":
         return f"{key} is no setting of the chosen sweeper: hydra/sweeper=rows has rows, hparams_search=optuna others"
+    if key == "data.root":
+        return "data.root is no setting of the chosen data: data=image_folder data.root=... has it"
     meant = did_you_mean(key)
     return f"{key} is no setting{meant or ';'} 'oponm train --cfg job' lists the keys"
 

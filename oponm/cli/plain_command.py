@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.arguments import checkpoint_of
 from oponm.configs import CONF_DIR
-from oponm.errors import InputError, check_choice, check_path
+from oponm.errors import InputError, check_path
 
 
 def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -47,7 +48,10 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
                 raise InputError("must name a file", key)
             paths[key] = str(Path(checkpoint_of(value) if key == "checkpoint" else value).expanduser())
         else:
-            check_choice("setting", key, [str(name) for name in known])
+            if key not in known:
+                close = get_close_matches(key, [str(name) for name in known], n=1)
+                meant = f": did you mean {close[0]}?" if close else f"; settings are {', '.join(map(str, known))}"
+                raise InputError(f"is no setting of oponm {command}{meant}", key)
             overrides.append(argument)
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose(command, overrides)

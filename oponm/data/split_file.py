@@ -86,8 +86,10 @@ def read_rows(file: Path, columns: Iterable[str], key: str) -> Iterator[tuple[in
             reader = csv.DictReader(opened, restval="")
             found = reader.fieldnames or []
             if missing := [column for column in columns if column not in found]:
-                has = ", ".join(found) or "nothing"
-                raise InputError(f"{file} has no column {missing[0]}, but {has}: the first line names them", key)
+                if not found:
+                    raise InputError(f"{file} is empty: its first line must name the columns", key)
+                apart = "separate them by commas" if any(";" in name for name in found) else "the first line names them"
+                raise InputError(f"{file} has no column {missing[0]}, but {', '.join(found)}: {apart}", key)
             for row in reader:
                 yield reader.line_num, {name: value for name, value in row.items() if name is not None}
     except (OSError, csv.Error) as error:

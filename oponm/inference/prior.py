@@ -117,7 +117,8 @@ def read_prior(prior: Any, class_names: Sequence[str], class_counts: Sequence[in
     shares = prior if isinstance(prior, Mapping) else _shares_of(prior, key)
     names = {str(name): share for name, share in shares.items()}
     if unknown := sorted(names.keys() - set(class_names)):
-        raise InputError(f"names {unknown[0]!r}, which is no class: {', '.join(class_names[:5])}, ...", key)
+        more = ", ..." if len(class_names) > 5 else ""
+        raise InputError(f"names {unknown[0]!r}, which is no class: {', '.join(class_names[:5])}{more}", key)
     if missing := [name for name in class_names if name not in names]:
         raise InputError(f"has no share of {missing[0]!r}; each class needs one", key)
     values = [check_real(key, _number(names[name]), 0) for name in class_names]

@@ -191,7 +191,7 @@ def _drop_side_branches(model: nn.Module) -> None:
 
 
 def _no_weights(name: str, error: Exception) -> str:
-    remedy = "without a connection, set pretrained=false and give their file as weights"
+    remedy = "without a connection, set model.pretrained=false and model.weights=FILE of theirs"
     return f"weights of {name} cannot be had ({_reason(error)}); {remedy}"
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from oponm.data import LongTailDataModule
-from oponm.errors import InputError, check_flag
+from oponm.errors import InputError, check_flag, check_real
 from oponm.models import make_network
 from oponm.rng import derived_randomness
 from oponm.training.module import LongTailModule
@@ -230,6 +230,9 @@ def build_optimizer(config: DictConfig, given: Mapping[str, Any]) -> Callable[..
     if "optimizer" in given:
         return grouped(given["optimizer"], _plain(config.optimizer))
     settings = _plain(config.optimizer)
+    for key in ("lr", "weight_decay"):
+        if key in settings:
+            check_real(f"optimizer.{key}", settings[key], 0)
     own = {key: value for key, value in settings.items() if key not in GROUP_KEYS}
     return grouped(_part(OmegaConf.create({"optimizer": own}), {}, "optimizer"), settings)
 
@@ -241,7 +244,7 @@ def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
         config: the run's config.
         given: objects in place of settings, by config group.
     """
-    epochs, tau = config.trainer.max_epochs, config.method.tau
+    epochs, tau = config.trainer.max_epochs, config.method.get("tau")
     if "method" in given:
         return PhasePlan(given["method"], epochs, tau)
     listed = config.method.phases

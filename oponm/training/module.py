@@ -649,7 +649,7 @@ class LongTailModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the validation set."""
-        self.val_metrics.update(self(batch.images), batch.targets)
+        self.val_metrics.update(self._finite(self(batch.images)), batch.targets)
 
     def on_validation_epoch_end(self) -> None:
         """Reduce the counts of the validation set and log its scalars."""
@@ -658,9 +658,15 @@ class LongTailModule(pl.LightningModule):
         self.val_metrics.reset()
         self.log_dict({f"val/{name}": value for name, value in measured.scalars.items()})
 
+    def _finite(self, logits: Tensor) -> Tensor:
+        """The logits; a network that has diverged gives others than numbers, which no metric can count."""
+        if not bool(logits.isfinite().all()):
+            raise InputError("gives logits that are not finite, as its training diverged: lower optimizer.lr", "model")
+        return logits
+
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of the test set, and keep what each image was taken for."""
-        logits, decided = self(batch.images), None
+        logits, decided = self._finite(self(batch.images)), None
         counted = logits
         if self.threshold is not None:
             decided = self.threshold.decide(at_least_float32(logits).softmax(1))

@@ -163,6 +163,11 @@ def _resolve_pretrained(config: DictConfig) -> None:
             "names of model=timm and model=torchvision that have some",
             f"data.{asked[0]}",
         )
+    if asked and not model.get("pretrained") and not model.get("weights"):
+        remedy = "set model.pretrained=true, or model.weights=FILE"
+        log.warning(
+            "the network starts from random weights, though data.%s is that of published ones: %s", asked[0], remedy
+        )
     if origin is None:
         return
     if "statistics" in asked:

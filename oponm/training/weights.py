@@ -77,7 +77,7 @@ def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule, split: 
         InputError: if the classes differ.
     """
     if trained_on.get("class_names", data.class_names) != data.class_names:
-        classes = f"{_listed(trained_on['class_names'])}; the data has {_listed(data.class_names)}"
+        classes = f"{_listed(trained_on['class_names'])}, and the data has {_listed(data.class_names)}"
         raise InputError(f"was trained on the classes {classes}", "checkpoint")
     if trained_on.get("content_digest", data.content_digest) != data.content_digest:
         log.warning("the training split is not the one of the checkpoint: it may have been trained on test images")

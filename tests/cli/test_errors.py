@@ -64,3 +64,29 @@ def test_a_setting_that_is_none_is_answered_with_what_is_meant(tmp_path, setting
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_config_file_that_is_no_yaml_is_named_with_its_line(tmp_path):
+    (tmp_path / "mine/method").mkdir(parents=True)
+    (tmp_path / "mine/method/broken.yaml").write_text("phases:\n  - {epochs: 1\n  - {epochs: 2}\n")
+    done = oponm("train", "--config-dir", "mine", "method=broken", "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "broken.yaml, line 3: is no YAML" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("optimizer.lr=fast", "optimizer.lr must be a number of at least 0, got 'fast'"),
+        ("model=custom", "model._target_ must be given: model._target_=my.module.MyNet"),
+        ("data.root=photos", "data=image_folder data.root=... has it"),
+        ("data=.", "data=. is a folder: data=image_folder data.root=."),
+    ],
+)
+def test_what_newcomers_type_is_answered(tmp_path, setting, said):
+    done = oponm("train", setting, "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -201,7 +201,7 @@ def test_other_colour_channels_change_the_first_convolution_of_torchvision_s_net
 def test_weights_that_cannot_be_had(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"weights of resnet18 cannot be had .* set pretrained=false") as error:
+    with pytest.raises(InputError, match=r"weights of resnet18 cannot be had .* set model.pretrained=false") as error:
         timm_model("resnet18", num_classes=7, pretrained=True)
     assert error.value.key == "pretrained"
     assert "\n" not in error.value.message

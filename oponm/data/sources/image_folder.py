@@ -112,7 +112,8 @@ class ImageFolderLT(OwnFilesLT):
         differing = sorted(set(names) ^ set(found))
         if differing and (set(found) - set(names) or self.on_missing_class == "raise"):
             remedy = "" if set(found) - set(names) else "; data.on_missing_class=warn takes it as it is"
-            which = ", ".join(differing[:5])
+            lacks = [(train.name, set(found) - set(names)), (folder.name, set(names) - set(found))]
+            which = "; ".join(f"{name} has no {', '.join(sorted(missing)[:5])}" for name, missing in lacks if missing)
             raise InputError(f"{self.root}: {train.name} and {folder.name} differ in classes: {which}{remedy}")
 
     def _split_here(self, reader: FileReader) -> Source:

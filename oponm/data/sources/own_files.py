@@ -227,9 +227,9 @@ def _check_pattern(pattern: str) -> str:
     try:
         number = re.compile(pattern).groups
     except (re.error, TypeError) as error:
-        raise InputError(f"is no regular expression ({error}): correct it, got {pattern!r}", "groups") from error
+        raise InputError(f"is no regular expression ({error}): correct it, got {pattern!r}", "data.groups") from error
     if not number:
-        raise InputError(f"must have a group in parentheses, as in '(patient[0-9]+)_', got {pattern!r}", "groups")
+        raise InputError(f"must have a group in parentheses, as in '(patient[0-9]+)_', got {pattern!r}", "data.groups")
     return pattern
 
 

@@ -111,6 +111,8 @@ class TableLT(OwnFilesLT):
                 raise InputError(f"is {column!r}, and {where} has {', '.join(map(str, row)) or 'nothing'}", key)
             if not (cell := _text(row[column])):
                 raise InputError(f"{where}: has no {column}; fill it in, or remove the row")
+            if key != "path_column" and cell.encode("utf-8", "ignore").decode() != cell:  # paths may have any bytes
+                raise InputError(f"{where}: {column} {cell!r} is no text in UTF-8; save the table as UTF-8")
             found.append(cell)
         return found
 

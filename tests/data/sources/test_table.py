@@ -128,3 +128,11 @@ def test_columns_that_there_are_not_are_named(tmp_path):
     assert "no column nothing" in str(error)
     for table in (7, {"path": "1.jpg"}, ["1.jpg"], []):
         assert refusal(table, root=root).key == "table"
+
+
+def test_a_table_in_another_encoding_is_refused_before_training(tmp_path):
+    root = fill(tmp_path / "photos", COUNTS)
+    lines = ["path,label", *(f"{row['path']},K\xe4fer {row['label']}" for row in rows_of(root))]
+    (root / "labels.csv").write_bytes("\n".join(lines).encode("latin-1"))
+    assert "labels.csv, line 2: label 'K\\udce4fer" in (message := refusal(root / "labels.csv").message)
+    assert "is no text in UTF-8; save the table as UTF-8" in message
