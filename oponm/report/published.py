@@ -26,6 +26,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _FILES = (_PACKAGE / "published.csv", _PACKAGE.parent / "results/published.csv")
 FILE = next(file for file in _FILES if file.is_file())
 _OF_FIGURES = ("source", "figure", "value", "minus", "note")
+_EPOCHS = 200  # of the published runs on CIFAR-LT
 _CLOSE = 1e-3  # numbers this close are equal: thirds and sixths are rounded in the table
 
 
@@ -139,7 +140,18 @@ def remarks(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         if note := remark(group):
             said.setdefault(note, []).append(group.name)
-    return [f"{', '.join(names)}: {note}" for note, names in said.items()]
+    lines = [f"{', '.join(names)}: {note}" for note, names in said.items()]
+    short = [group for group in groups if published_figures(group) and _shortened(group)]
+    if short:
+        names = ", ".join(f"{group.name} {_shortened(group)}" for group in short)
+        lines.append(f"published figures are of {_EPOCHS} epochs; these runs have fewer: {names}")
+    return lines
+
+
+def _shortened(group: Group) -> int:
+    """The epochs of a group's runs if they are fewer than the published ones, else 0."""
+    epochs = settings_of(group.runs[0]).get("trainer.max_epochs")
+    return epochs if isinstance(epochs, int) and epochs < _EPOCHS else 0
 
 
 def remark(group: Group) -> str:

@@ -220,3 +220,13 @@ def test_fifths_are_published_head_to_tail(method, head, rarest):
 def test_figures_of_a_draw_that_is_not_ours_say_so(draw):
     lines = published_of(chosen(f"experiment=cifar10_lt_ir100 data.draw={draw} method=erm"))
     assert {"ours is random" in line["note"] for line in lines} == {draw == "random"}
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(15, True), (200, False)])
+def test_shorter_runs_than_the_published_ones_are_named(tmp_path, epochs, said):
+    with published(tmp_path, DRS, *OPEN):
+        settings = [{"trainer.max_epochs": epochs, "method": run["choices"]["method"]} for run in runs()]
+        groups = group_runs([{**run, "settings": each} for run, each in zip(runs(), settings, strict=True)])
+        lines = [line for line in notes(groups, compare(groups)) if "these runs have fewer" in line]
+    expected = "published figures are of 200 epochs; these runs have fewer: drs 15, open 15"
+    assert lines == ([expected] if said else [])
