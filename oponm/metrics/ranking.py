@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+from statistics import fmean
+
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from oponm.metrics.answers import Answers
 
@@ -20,27 +22,24 @@ def ranking_scores(answers: Answers) -> dict[str, float]:
         the likeliest probabilities are kept, or where no class has a figure.
 
     References:
-        scikit-learn's ``roc_auc_score`` and ``average_precision_score``.
+        torchmetrics' ``binary_auroc`` and ``binary_average_precision``.
 
     Example:
         >>> import torch
         >>> ranking_scores(Answers.of(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 1, 1])))
         {'roc_auc': 1.0, 'average_precision': 1.0}
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     if answers.classes.shape[1]:
         return {}
-    targets, probabilities = answers.targets.numpy(), answers.probabilities.double().numpy()
     areas, precisions = [], []
-    for label in range(probabilities.shape[1]):
-        of_class = targets == label
-        if of_class.any() and not of_class.all():
-            areas.append(roc_auc_score(of_class, probabilities[:, label]))
-            precisions.append(average_precision_score(of_class, probabilities[:, label]))
+    for label, probabilities in enumerate(answers.probabilities.double().unbind(1)):
+        of_class = (answers.targets == label).long()
+        if 0 < of_class.sum() < len(of_class):
+            areas.append(float(binary_auroc(probabilities, of_class)))
+            precisions.append(float(binary_average_precision(probabilities, of_class)))
     if not areas:
         return {}
     return {
-        "roc_auc": round(float(np.mean(areas)), 6),
-        "average_precision": round(float(np.mean(precisions)), 6),
+        "roc_auc": round(fmean(areas), 6),
+        "average_precision": round(fmean(precisions), 6),
     }

@@ -73,7 +73,7 @@ def test_the_default_file_is_here_and_is_kept(folder, tmp_path, monkeypatch, cap
         (["photos/test", "accelerator=abacus"], "accelerator cannot be used"),
         (["photos/test", "batch_size=0"], "batch_size must be a whole number of at least 1"),
         (["photos/test", "trust=maybe"], "trust must be true or false"),
-        (["photos/test", "fromat=json"], "setting must be one of checkpoint, output, format"),
+        (["photos/test", "fromat=json"], "fromat is no setting of oponm predict: did you mean format?"),
         (["photos/test", "output="], "output must name a file"),
         (["photos/test", "output=photos"], "output names a folder"),
         (["photos/test", "checkpoint=nowhere.ckpt"], "checkpoint names no file"),

@@ -102,8 +102,8 @@ def test_folds_are_all_images_once(tmp_path):
         ({"folds": 1, "fold": 0}, "folds"),
         ({"folds": 5, "fold": 0, "test_fraction": 0}, "test_fraction"),
         ({"folds": 5, "fold": 0, "split": "split.csv"}, "folds"),
-        ({"groups": "p[0-9]"}, "groups"),
-        ({"groups": "(p"}, "groups"),
+        ({"groups": "p[0-9]"}, "data.groups"),
+        ({"groups": "(p"}, "data.groups"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(tmp_path, options, key):
