@@ -31,7 +31,7 @@ def test_it_is_where_the_loss_has_no_slope():
 
 def test_answers_without_a_best_temperature_stay_in_range():
     logits = torch.tensor([[5.0, 0.0]])
-    assert best_temperature(logits, torch.tensor([0])) == pytest.approx(0.01, rel=10)
+    assert 0.01 <= best_temperature(logits, torch.tensor([0])) < 0.2  # the loss is zero to the last bit below
     assert best_temperature(logits, torch.tensor([1])) == pytest.approx(100, rel=1e-3)
 
 
