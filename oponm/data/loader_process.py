@@ -34,7 +34,8 @@ def reported_by_the_reader() -> Iterator[None]:
     """Start processes inside the block whose death is reported by the reader of their batches, not by a signal.
 
     Torch has SIGCHLD raise an error at any point of the program, even within a step of the optimizer. Without it, the
-    reader notices within seconds, between two steps, that a process is gone.
+    reader notices within seconds, between two steps, that a process is gone. A program that has read with a
+    ``DataLoader`` of its own keeps the handler that torch set for that one.
     """
     if threading.current_thread() is not threading.main_thread():  # neither Python nor torch sets handlers there
         yield

@@ -175,7 +175,8 @@ def explain(job: Path, error: Any = None) -> NoReturn:
     reason = told(job)
     if reason and reason["code"] == BAD_INPUT:
         raise InputError(reason["message"], reason["key"]) from error
-    if reason:
+    failures = getattr(error, "failures", None)  # of processes that died; the agent then ends the others by a signal
+    if reason and not (failures and reason["code"] in _PASSING):
         raise Stopped(reason["code"] - SIGNALLED, reason["step"]) from error
     if received := getattr(error, "sigval", None):
         raise Stopped(int(received)) from error

@@ -29,6 +29,7 @@ class Slow(torch.utils.data.Dataset):
 @pytest.fixture
 def reading():
     """A loader's iterator that has read its first batch, and the process that reads for it."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler, if a loader of another test has set it
     others = multiprocessing.active_children()
     loader = Loader(Slow(), num_workers=1).over(BATCHES)
     read = iter(loader)
@@ -37,6 +38,7 @@ def reading():
     yield read, worker
     worker.terminate()
     worker.join(10)
+    signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "USR1", "USR2"])
