@@ -29,7 +29,7 @@ test-all: $(READY) ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-lowest: ## the tests with the lowest versions that pyproject.toml allows, on Python 3.10 where there is one
-	@test -x $(LOWEST)/bin/python || $$(command -v python3.10 || echo $(PYTHON)) -m venv $(LOWEST)
+	@test -x $(LOWEST)/bin/python || $$(python3.10 -c '' 2>/dev/null && echo python3.10 || echo $(PYTHON)) -m venv $(LOWEST)
 	@$(LOWEST)/bin/python tests/lowest_versions.py > $(LOWEST)/constraints.txt
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e ".[dev]"
 	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
