@@ -62,7 +62,7 @@ def test_the_death_of_one_process_ends_all(tmp_path):
     os.kill(processes[1], signal.SIGKILL)
     died = time.monotonic()
     assert run.wait(timeout=100) != 0
-    assert time.monotonic() - died < 30
+    assert time.monotonic() - died < 60
     assert not Path(f"/proc/{processes[0]}").exists()
 
 

@@ -96,9 +96,9 @@ def test_a_process_that_dies_ends_all_and_is_started_anew_if_asked(tmp_path):
     second = _workers_that_wrote(checkpoint, run, others_than=first)
     os.kill(max(second), signal.SIGKILL)
     died = time.monotonic()
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=100)
     assert run.returncode == 1, errors
-    assert time.monotonic() - died < 30
+    assert time.monotonic() - died < 60
     assert "resume=RUN_DIR" in errors.splitlines()[-1]
 
 
