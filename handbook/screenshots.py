@@ -46,15 +46,20 @@ SEEDS = 3
 CURVES = ("train/loss", "train/accuracy", "val/balanced_accuracy", "val/few", "lr", "noise_share")
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body { margin: 16px; font: 14px/1.4 sans-serif; background: #f3f4f6; color: #1b1f24; columns: 3; column-gap: 14px }
-section { break-inside: avoid; margin: 0 0 14px; padding: 8px 10px; border-radius: 6px; background: #fff; overflow: hidden }
-h1 { column-span: all; margin: 0 0 14px; font-size: 18px } h2 { margin: 0 0 6px; font: 600 13px monospace } img { display: block; width: 100% }
-table { border-collapse: collapse; font-size: 10px } th, td { padding: 1px 6px 1px 0; text-align: left; vertical-align: bottom; white-space: nowrap }
+section { break-inside: avoid; margin: 0 0 14px; padding: 8px 10px; border-radius: 6px; background: #fff }
+h1 { column-span: all; margin: 0 0 14px; font-size: 18px }
+h2 { margin: 0 0 6px; font: 600 13px monospace }
+img { display: block; width: 100% }
+table { border-collapse: collapse; font-size: 10px }
+th, td { padding: 1px 6px 1px 0; text-align: left; white-space: nowrap }
 </style>
 <h1>What a run sends to Weights &amp; Biases: files of an offline run, not the pages that the server makes of them</h1>
 {% for name, source in pictures.items() %}<section><h2>{{ name }}</h2><img src="{{ source }}"></section>{% endfor %}
 {% for name, table in tables.items() %}<section><h2>{{ name }}</h2><table>
 <tr>{% for column in table.columns %}<th>{{ column }}</th>{% endfor %}</tr>
-{% for row in table.data %}<tr>{% for cell in row %}<td>{{ cell | round(3) if cell is float else cell }}</td>{% endfor %}</tr>{% endfor %}
+{% for row in table.data %}<tr>
+{% for cell in row %}<td>{{ cell | round(3) if cell is float else cell }}</td>{% endfor %}
+</tr>{% endfor %}
 </table></section>{% endfor %}"""
 
 

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from handbook.pages import ELSEWHERE, ROOT, read_notebook, relink
+from tests.report.browser import PROGRAM, open_page
 
 LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}
 
@@ -109,6 +110,14 @@ def test_the_pages_that_are_made_have_their_content(site):
     assert "<math" in (site / "reference/api/noise.html").read_text(encoding="utf-8")
     assert "01_quickstart_" in (site / "notebooks/01_quickstart.html").read_text(encoding="utf-8")
     assert not [page for page in site.rglob("*.html") if ">>> " in _prose(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no chromium or chrome found: apt-get install chromium")
+@pytest.mark.parametrize(("page", "query"), [("index.html", "noise_grad"), ("reference/config.html", "tau")])
+def test_a_site_of_files_can_be_searched(site, tmp_path, page, query):
+    opened = open_page(f"{(site / page).as_uri()}?q={query}", tmp_path, "--virtual-time-budget=20000")
+    assert opened.console == []
+    assert re.search(r"[2-9]\d* matching documents", opened.dom)
 
 
 def _prose(html: str) -> str:
