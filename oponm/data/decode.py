@@ -81,7 +81,7 @@ def fitted(image: Image.Image, size: Size, resize: str = "crop") -> Image.Image:
     """Bring an image to a size.
 
     Args:
-        image: in RGB, or grey.
+        image: in RGB, or gray.
         size: side of the result in pixels, or (H, W).
         resize: ``"crop"``, ``"stretch"`` or ``"pad"``, see :class:`Form`.
 

@@ -86,5 +86,5 @@ def check_channels(channels: int) -> int:
         1
     """
     if isinstance(channels, bool) or channels not in (1, 3):
-        raise InputError(f"must be 3, or 1 for grey images, got {channels!r}", "channels")
+        raise InputError(f"must be 3, or 1 for gray images, got {channels!r}", "channels")
     return channels

@@ -100,5 +100,5 @@ def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
     if indices.min() < 0 or indices.max() >= num_images:
         raise InputError(f"{path}: index {indices.max()} or {indices.min()} lies outside [0, {num_images})")
     if len(np.unique(indices)) != len(indices):
-        raise InputError(f"{path}: an index stands in it twice; each image may be named once")
+        raise InputError(f"{path}: an index is in it twice; list each image once")
     return indices.astype(np.int64)

@@ -1,4 +1,4 @@
-"""How well probabilities rank the images of each class, whatever threshold decides."""
+"""How well probabilities rank the images of each class, over all thresholds."""
 
 from __future__ import annotations
 

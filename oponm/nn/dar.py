@@ -51,7 +51,7 @@ class RoutedBatchNorm(_BatchNorm):
         self.__dict__.pop("synchronised", None)
 
     def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Normalise (N, C, *) ``input``, in the shapes of the plain layer."""
+        """Normalize (N, C, *) ``input``, in the shapes of the plain layer."""
         route, recomputing = current_route() if self.training else (None, False)
         if route is not None:
             check_mask(route.is_noise, input)

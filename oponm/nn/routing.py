@@ -1,4 +1,4 @@
-"""The route of the current batch: tells every layer which rows are noise, for any ``forward`` of the model."""
+"""The route of the current batch: which of its rows are noise, for every layer and any ``forward`` of the model."""
 
 from __future__ import annotations
 

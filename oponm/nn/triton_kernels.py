@@ -1,4 +1,4 @@
-"""Routed batch norm as fused Triton kernels, behind ``torch.library`` operators.
+"""Routed batch norm as fused Triton kernels, called through ``torch.library`` operators.
 
 The forward pass reads the input twice and writes the output once; the backward pass reads input and gradient twice and
 writes the gradient of the input once, as batch norm does. A kernel reads the group of each row itself: rows stand in

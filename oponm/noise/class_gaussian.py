@@ -16,7 +16,7 @@ class ClassGaussianNoise(nn.Module):
 
     .. math:: x_{chw} \sim \mathcal N(\mu_{yc}, \sigma_{yc}^2), \text{ clipped to } [0, 1]
 
-    for a row of label y. A network can tell such rows apart by color, which is impossible with one mean for all.
+    for a row of label y. A network can separate such rows by color, which is impossible with one mean for all.
 
     Args:
         mean: mean of each channel over all pixels of a class's training images, (K, C) for K classes.

@@ -49,12 +49,12 @@ class OwnFilesLT(LongTailDataModule):
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
         pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
             Images kept in memory are packed at ``image_size``.
-        pixel_max: the value that is white in images of more than 8 bits (16-bit grey, 32-bit TIFF, floats); None takes
+        pixel_max: the value that is white in images of more than 8 bits (16-bit gray, 32-bit TIFF, floats); None takes
             it from a sample of the training images, see :func:`~oponm.data.decode.white`.
         resize: how images of another shape come to ``image_size``: ``"crop"`` scales them until they cover it and
             cuts the center; ``"stretch"`` scales both sides on their own; ``"pad"`` scales them until they fit, and
             fills the rest with the image's own mean color.
-        channels: 3, or 1 for grey images (the luma of colored ones).
+        channels: 3, or 1 for gray images (the luma of colored ones).
         **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:
