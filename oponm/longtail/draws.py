@@ -19,7 +19,8 @@ def draw_indices(
 ) -> npt.NDArray[np.int64]:
     """Draw the dataset indices of a long-tailed subset, class by class.
 
-    The published subsets differ only in the draw, which alone changes results by three points: name it.
+    Published subsets of the same counts differ in the draw, which alone changes accuracy by three points: report it
+    with your results.
 
     * ``"ldam"``: the legacy NumPy generator, seeded once; for each class in order that class's indices are shuffled in
       place and the first ``n_i`` kept. ``seed=0`` is the published subset.

@@ -43,7 +43,7 @@ class ClassGaussianNoise(nn.Module):
         valid = mean.ndim == 2 and mean.shape == std.shape
         if not valid or not bool((std >= 0).all() and std.isfinite().all() and mean.isfinite().all()):
             raise InputError(
-                "and mean need one row a class of one value a channel, std none below 0; got "
+                "and mean must have one row for each class and one value for each channel, std none below 0; got "
                 f"{std.tolist()} and {mean.tolist()}",
                 "std",
             )
