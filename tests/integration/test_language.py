@@ -35,8 +35,8 @@ NO_VERBS = re.compile(
     re.IGNORECASE,
 )
 MOODS = re.compile(
-    r"\banew\b|\bmend(?:s|ed|ing|able)?\b|\bkeepers?\b|\bsee there\b|\bbefell\b|\bone a line\b|\btells\b"
-    r"|\b(?:go|goes|going|went|gone) on\b(?! (?:standard|stderr|the)\b)",
+    r"\banew\b|\bmend(?:s|ed|ing|able)?\b|\bkeepers?\b|\bsee\s+there\b|\bbefell\b|\bone\s+a\s+line\b|\btells\b"
+    r"|\b(?:go|goes|going|went|gone)\s+on\b(?! (?:standard|stderr|the)\b)",
     re.IGNORECASE,
 )
 NAMES = re.compile(
