@@ -169,7 +169,7 @@ def _section(file: Path) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("{", "&#123;")  # braces would be attributes
 
 
 def _whole(file: Path) -> Iterator[str]:
