@@ -38,7 +38,7 @@ class DataOptions(TypedDict, total=False):
 
 
 class FileOptions(DataOptions, total=False):
-    """Those of :class:`~oponm.data.sources.own_files.OwnFilesLT`, but ``root`` and ``image_size``."""
+    """The options of :class:`~oponm.data.sources.own_files.OwnFilesLT`, except ``root`` and ``image_size``."""
 
     resize: str
     channels: int
