@@ -27,7 +27,7 @@ BRITISH = re.compile(
     r"\b\w*(?:colour|behaviour|neighbour|favour(?!ed)|honour|labour|artefact|grey|labelled|labelling|modelling|cancelled"
     r"|travelled|signalled|catalogue|analogue|centre|centring|metre\b|defence|licence|learnt|whilst|judgement|ageing"
     r"|fulfil\b|analys(?:e|ed|ing)\b)\w*"
-    r"|\b\w*(?:al|ol|ar|er|an|in|on|im|om|at|it|et|ut|ad|um|as|ron|ogn)is(?:e[sd]?|ing|ers?|ations?)\b",
+    r"|\b\w*(?:al|ol|il|ar|ard|er|or|tr|an|en|in|on|im|om|at|it|et|nt|ut|ad|um|as|og|ogn)is(?:e[sd]?|ing|ers?|ations?)\b",
     re.IGNORECASE,
 )
 NO_VERBS = re.compile(
