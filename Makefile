@@ -50,8 +50,9 @@ bench: $(READY) ## the benchmarks, on an idle machine: benchmarks/RESULTS.md
 evidence: $(READY) ## docs/evidence.md, docs/open_on_top.md, their figures, docs/which_method.md and the README's table, from results/*.csv
 	$(BIN)/python -m evidence
 
-docs: $(READY) ## the documentation as a site, site/index.html: python -m http.server -d site
+docs: $(READY) ## the documentation as a site: open site/index.html, which needs no server
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open site/index.html in a browser; no server is needed, search included"
 
 clean: ## remove the virtual environment, caches and outputs
 	rm -rf $(VENV) $(LOWEST) outputs site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

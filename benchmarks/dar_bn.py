@@ -18,12 +18,12 @@ from oponm.nn.functional import NOISE_GRADS
 SHAPES = ((128, 16, 32, 32), (128, 64, 8, 8), (128, 160, 32, 32))
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 NOISE_SHARE = 0.25
-# Forward: statistics read the input, normalising reads it again and writes. Backward: the same with two tensors read.
+# Forward: statistics read the input, normalizing reads it again and writes. Backward: the same with two tensors read.
 TENSORS_MOVED = 3 + 5
 
 
 def gathered_batch_norm(layer: nn.BatchNorm2d, x: Tensor, is_noise: Tensor, noise_grad: str) -> Tensor:
-    """DAR-BN as its publication prints it: split by the mask, normalise each part, scatter back (Algorithm 2)."""
+    """DAR-BN as its publication prints it: split by the mask, normalize each part, scatter back (Algorithm 2)."""
     output = torch.empty_like(x)
     output[~is_noise] = layer(x[~is_noise])
     weight, bias = layer.weight, layer.bias
@@ -38,7 +38,7 @@ def gathered_batch_norm(layer: nn.BatchNorm2d, x: Tensor, is_noise: Tensor, nois
 def candidates(
     shape: tuple[int, ...], memory_format: torch.memory_format, noise_grad: str, compiled: bool = False
 ) -> dict[str, Callable[[], None]]:
-    """The formulations on one input, noise rows behind the others as training has them, or anywhere.
+    """The formulations on one input, noise rows after the others as training has them, or anywhere.
 
     Args:
         shape: (N, C, H, W).
@@ -107,7 +107,7 @@ def measure(threads: int, budget: float) -> None:
                 rows.append(row)
     show(
         f"DAR-BN against batch norm, {threads} thread{'s' if threads > 1 else ''}",
-        "Forward and backward of one layer, float32, a quarter of the rows noise, behind the others as training has "
+        "Forward and backward of one layer, float32, a quarter of the rows noise, after the others as training has "
         "them; the last column has them anywhere, as a loop of one's own may. Milliseconds "
         f"of the {'thread' if threads == 1 else 'wall'}, medians; ratios of medians, with quartiles of the ratios "
         "within a round. Targets: 1.15 times batch norm at most, half the time of the gather at most; ✗ marks what "

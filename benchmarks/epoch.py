@@ -40,7 +40,7 @@ class StepTimes(pl.Callback):
         self.ends: list[float] = []
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """After the optimiser's step and all that belongs to it."""
+        """After the optimizer's step and all that belongs to it."""
         self.ends.append(time.perf_counter())
 
 

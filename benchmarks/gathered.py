@@ -18,7 +18,7 @@ _masks: list[Tensor] = []  # that of the batch under way
 
 
 class GatheredBatchNorm(nn.Module):
-    """Splits its input by the mask of the batch, normalises each part, and scatters both back.
+    """Splits its input by the mask of the batch, normalizes each part, and scatters both back.
 
     Args:
         layer: the batch norm that it stands for.
@@ -45,7 +45,7 @@ def gather_in(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def mask(is_noise: Tensor) -> Iterator[None]:
-    """Tell the layers which rows are noise."""
+    """Mark the rows that are noise, for the layers."""
     _masks.append(is_noise)
     try:
         yield

@@ -38,7 +38,7 @@ LAYER_TARGET, STEP_TARGET = 1.10, 1.05
 EPOCHS, NOISE_EPOCHS = 200, 40  # of the published run
 STEPS_A_RUN = EPOCHS * -(-sum(CLASS_COUNTS) // 128)
 CIFAR_SIZE = 32
-INSIST = 1.0  # seconds until the time limit is told again, where code has swallowed it
+INSIST = 1.0  # seconds until the time limit is raised again, where code has swallowed it
 NEEDS_CUDA = "needs a CUDA device"  # the reason by which tests are skipped elsewhere
 BATCH_NORM, ERM = "batch norm", "ERM"
 

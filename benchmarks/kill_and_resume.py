@@ -62,7 +62,7 @@ class Kill(NamedTuple):
     """Where a run was killed.
 
     Attributes:
-        step: of the checkpoint that it went on from; 0 before the first.
+        step: of the checkpoint that it resumed from; 0 before the first.
         writing: half a checkpoint was beside it.
         border: it was at the border of the phases.
         starting: it had not come to a checkpoint since it was begun or resumed.
@@ -125,7 +125,7 @@ def killed_once(folder: Path, epochs: int, target: int, kind: str, chance: rando
     """
     checkpoint, border = folder / "checkpoints/last.ckpt", epochs * 4 // 5
     part = checkpoint.with_name(".last.ckpt.part")
-    part.unlink(missing_ok=True)  # a later write does this too; here it tells of this kill alone
+    part.unlink(missing_ok=True)  # a later write does this too; here it shows this kill alone
     written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
 
     def fresh() -> bool:
@@ -160,7 +160,7 @@ def wait_until(run: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
 
 
 def step_until(run: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
-    """Let a run go on by the millisecond, stopped whenever it is looked at; it is left stopped."""
+    """Let a run continue for a millisecond at a time, stopped whenever it is looked at; it is left stopped."""
     while run.poll() is None:
         run.send_signal(signal.SIGSTOP)
         if there():

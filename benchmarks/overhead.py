@@ -1,4 +1,4 @@
-"""What a step of ``oponm``'s training takes beyond forward, backward and optimiser of the bare model, and where."""
+"""What a step of ``oponm``'s training takes beyond forward, backward and optimizer of the bare model, and where."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from oponm.training.quiet import quiet_libraries
 
 SHAPES = {"digits, 1x8x8": (1, 8, 8), "CIFAR, 3x32x32": (3, 32, 32)}
 BATCH, EPOCH_STEPS = 128, 97  # CIFAR-10-LT's
-PARTS = ("reading the batch", "scaling and normalising it", "metrics")
+PARTS = ("reading the batch", "scaling and normalizing it", "metrics")
 SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=2e-4, fused=True)
 
 
 class AfterEachStep(pl.Callback):
-    """Times each step of the trainer, and behind it one of a bare model on the same batch.
+    """Times each step of the trainer, and after it one of a bare model on the same batch.
 
     Args:
         step: trains a bare model on a batch.
@@ -126,7 +126,7 @@ def main(steps: int = EPOCH_STEPS, batch_size: int = BATCH) -> None:
     show(
         "What the framework adds to a step",
         f"ResNet-32, {batch_size} images from memory, no augmentation, float32, one thread and its milliseconds: a "
-        f"step of the trainer, from the end of one to the end of the next, and behind each a step of a bare model on "
+        f"step of the trainer, from the end of one to the end of the next, and after each a step of a bare model on "
         f"the same batch; {steps} of both, medians, with quartiles of the ratio. Target: 5 % beyond the bare model's "
         "at most; the limit is 0. The last four columns say where it goes.",
         [

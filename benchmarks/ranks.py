@@ -1,4 +1,4 @@
-"""Two processes against one on the same global batch: images a second, with and without synchronised batch norm."""
+"""Two processes against one on the same global batch: images a second, with and without synchronized batch norm."""
 
 from __future__ import annotations
 

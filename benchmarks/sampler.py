@@ -58,7 +58,7 @@ def measure_step(name: str, step: Callable[[], object], result_mib: Callable[[ob
 
 
 def in_a_process(target: Callable[..., None], *given: object) -> None:
-    """Call a function in a process of its own, whose peak of memory tells of nothing else."""
+    """Call a function in a process of its own, whose peak of memory is that of the call alone."""
     process = multiprocessing.get_context("fork").Process(target=target, args=given)
     process.start()
     process.join()

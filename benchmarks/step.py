@@ -69,12 +69,12 @@ def measure_steps(budget: float) -> None:
                 )
     show(
         "A training step, OPeN against ERM",
-        "Noise, normalisation, forward, loss, backward and SGD on 128 images of 32x32, a quarter of them noise; "
+        "Noise, normalization, forward, loss, backward and SGD on 128 images of 32x32, a quarter of them noise; "
         "float32, one thread; medians of the thread's milliseconds. Targets: 1.05 times the time and 1.1 times the "
         "memory of ERM at most. The limit is ERM itself: OPeN adds no arithmetic to it but the noise. `none, split` is "
         "`trainer.split_noise=true`, and what training does by itself with `none` and `channels_last` on the CPU: "
         "noise rows go through the network by themselves, and not back. Memory is the most "
-        "that a step holds beyond weights and optimiser, by torch's count of each allocation.",
+        "that a step holds beyond weights and optimizer, by torch's count of each allocation.",
         [
             *("network", "format", "noise_grad", "ERM", "OPeN", "OPeN / ERM"),
             *("ERM, MiB", "OPeN, MiB", "OPeN / ERM"),

@@ -56,7 +56,7 @@ def make_step(make_network: Callable[[], nn.Module], method: str, setting: Setti
     Args:
         make_network: makes the network.
         method: ``"erm"``, or ``"open"`` for noise and DAR-BN.
-        setting: see there.
+        setting: the batch, the network and the device.
 
     Returns:
         Trains one step each time it is called, and returns the loss.

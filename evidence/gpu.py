@@ -1,7 +1,7 @@
 """The study in full on a GPU: ``python -m evidence.gpu OUT --data data/cifar10_lt_ir100 data/cifar10_lt_ir50``.
 
 Runs ``sweep=study_wrn`` on one packed data set after the other (see :mod:`evidence.pack`) until the time is up, and
-writes what is finished to ``OUT/wrn.csv``. The same command goes on where it was. ``--tiny`` tries all of it on a CPU.
+writes what is finished to ``OUT/wrn.csv``. The same command resumes it. ``--tiny`` tries all of it on a CPU.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Study:
 
     Attributes:
         lines: of the table, values as text.
-        varied: the column that tells the conditions apart.
+        varied: the column that names the condition.
     """
 
     lines: list[dict[str, str]]

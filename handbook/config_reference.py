@@ -99,7 +99,7 @@ def _written(value: yaml.Node, lines: list[str]) -> str:
 
 
 def _comment(lines: list[str], number: int, end: yaml.Mark) -> str:
-    """The comment behind a value, and on the indented lines below that go on with it."""
+    """The comment after a value, and on the indented lines below that continue it."""
     parts = []
     if number < len(lines):
         _, mark, rest = lines[number][end.column if end.line == number else 0 :].partition("# ")
@@ -169,7 +169,7 @@ def _section(file: Path) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("{", "&#123;")  # braces would be attributes
 
 
 def _whole(file: Path) -> Iterator[str]:

@@ -41,7 +41,7 @@ def picture(width: int, height: int, about: str, parts: Iterable[str]) -> str:
     Args:
         width: in pixels.
         height: in pixels.
-        about: what a reader who cannot see it is told.
+        about: the picture in words, for a reader who cannot see it.
         parts: elements, the first at the bottom.
     """
     marks = "".join(

@@ -28,6 +28,7 @@ ELSEWHERE = {
 }
 ROOMS = ("longtail", "noise", "nn", "losses", "metrics", "models", "data", "inference", "training", "logging", "report")
 INLINE_MATH = re.compile(r"```.*?```|`[^`]*`|^    .*?$|\$([^$\n]+)\$", re.DOTALL | re.MULTILINE)
+PICTURE = re.compile(r'<picture>\s*<source .*?srcset="(.*?)">\s*(<img .*?src=")(.*?)(">)\s*</picture>', re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\]\([^)]*\))*)\]\(([^)\s:]+?)(#[^)\s]*)?\)")
 
 
@@ -52,6 +53,7 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
     """Point the links of a page, which are right in the repository, to pages of the site."""
     here = page.file.src_uri
     source = next((file for file, name in ELSEWHERE.items() if name == here), f"docs/{here}")
+    markdown = PICTURE.sub(r"\2\3#only-light\4\n\2\1#only-dark\4", markdown)  # by the site's colors, not the system's
     return relink(markdown, source, here, {file.src_uri for file in files})
 
 

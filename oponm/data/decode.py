@@ -27,8 +27,8 @@ class Form(NamedTuple):
     """How images of any shape and color become images of one.
 
     Attributes:
-        resize: ``"crop"`` scales an image until it covers the size and cuts its center; ``"stretch"`` scales both
-            sides on their own; ``"pad"`` scales the image until it fits, and fills the rest with its own mean color.
+        resize: ``"crop"`` scales an image until it covers the size and cuts its center; ``"stretch"`` scales height
+            and width separately; ``"pad"`` scales the image until it fits, and fills the rest with its own mean color.
         channels: 3, or 1 for luma (ITU-R 601).
     """
 
@@ -81,7 +81,7 @@ def fitted(image: Image.Image, size: Size, resize: str = "crop") -> Image.Image:
     """Bring an image to a size.
 
     Args:
-        image: in RGB, or grey.
+        image: in RGB, or gray.
         size: side of the result in pixels, or (H, W).
         resize: ``"crop"``, ``"stretch"`` or ``"pad"``, see :class:`Form`.
 

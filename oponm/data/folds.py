@@ -28,7 +28,7 @@ def fold_split(
         Indices of what is kept and of what is held out, each in dataset order.
 
     Raises:
-        InputError: for a fold that there is not, or for more folds than images of each class, or than groups.
+        InputError: for a fold that does not exist, or for more folds than images of each class, or than groups.
 
     References:
         ``StratifiedKFold`` and ``StratifiedGroupKFold`` of scikit-learn.
@@ -57,7 +57,7 @@ def fold_split(
 def grouped_split(labels: Indices, groups: Indices, share: float, seed: int = 0) -> tuple[Indices, Indices]:
     """Split a set in two by whole groups, with classes in about the same shares on both sides.
 
-    It is the first of about ``1 / share`` folds of :func:`fold_split`, so that the share is met about.
+    It is the first of about ``1 / share`` folds of :func:`fold_split`, so the share is met approximately.
 
     Args:
         labels: class labels, (N,).
@@ -69,7 +69,7 @@ def grouped_split(labels: Indices, groups: Indices, share: float, seed: int = 0)
         Indices of what is kept and of what is held out, each in dataset order.
 
     Raises:
-        InputError: for a share that is none, or for too few groups.
+        InputError: for a share outside (0, 1), or for too few groups.
 
     Example:
         >>> kept, held_out = grouped_split(np.tile([0, 1], 8), np.arange(16) // 4, share=0.25)

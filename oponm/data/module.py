@@ -43,10 +43,10 @@ ON_DUPLICATE, ON_MISSING_CLASS = ("warn", "drop", "raise"), ("raise", "warn")
 class LongTailDataModule(ImageDataModule):
     """Draws a long-tailed training set from a source and serves it from the device's memory.
 
-    After :meth:`setup`, its attributes tell what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
+    After :meth:`setup`, its attributes describe what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
     ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
-    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``: in
-    words, what results have to tell of the images. ``test_digest`` and ``val_digest`` are of labels and pixels, or of
+    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``:
+    facts about the images, in words, for results. ``test_digest`` and ``val_digest`` are of labels and pixels, or of
     labels and the files' content, of the test and validation set. ``listed`` has the images of each part, ``"train"``,
     ``"val"`` and ``"test"``, and those of none, see :class:`~oponm.data.sources.base.Listed`. A set without test images
     has ``test_set`` None and empty ``test_counts``.
@@ -59,7 +59,7 @@ class LongTailDataModule(ImageDataModule):
         draw_seed: seed of the draw, apart from the run's seed; 0 is the published subset.
         split_seed: draws which images are held out, for testing (where the set has no test part of its own) and for
             ``val="split"``. None is 0 for testing, and ``draw_seed`` for validation.
-        batch_size: images a batch.
+        batch_size: images per batch.
         seed: the run's seed: order, augmentation and noise.
         val: the validation set. ``"none"``: nothing. ``"split"``: images held out of the
             training images, equally many of each class, before the tail is drawn (or the data set's own validation set,
@@ -261,7 +261,7 @@ class LongTailDataModule(ImageDataModule):
         return measure_classes(self.train_set, len(self.class_names), self.batch_size, self.num_workers)
 
     def normalise_as(self, statistics: Statistics) -> None:
-        """Normalize by the statistics that a network was trained with, whatever the training images have now.
+        """Normalize by the statistics that a network was trained with, not by those of this training set.
 
         Args:
             statistics: mean and standard deviation of each channel.

@@ -38,7 +38,7 @@ class DataOptions(TypedDict, total=False):
 
 
 class FileOptions(DataOptions, total=False):
-    """Those of :class:`~oponm.data.sources.own_files.OwnFilesLT`, but ``root`` and ``image_size``."""
+    """The options of :class:`~oponm.data.sources.own_files.OwnFilesLT`, except ``root`` and ``image_size``."""
 
     resize: str
     channels: int
@@ -86,5 +86,5 @@ def check_channels(channels: int) -> int:
         1
     """
     if isinstance(channels, bool) or channels not in (1, 3):
-        raise InputError(f"must be 3, or 1 for grey images, got {channels!r}", "channels")
+        raise InputError(f"must be 3, or 1 for gray images, got {channels!r}", "channels")
     return channels

@@ -20,7 +20,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def check_draw(draw: str, draw_seed: int, imbalance_ratio: float | None) -> None:
-    """See that a draw can be made.
+    """Check that a draw can be made.
 
     Args:
         draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices.

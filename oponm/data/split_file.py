@@ -18,7 +18,7 @@ UNUSED = "none"
 
 
 def write_split(folder: Path, data: Any) -> None:
-    """Write ``split.csv``, whole or not at all: ``path`` or ``index``, ``class``, ``part``, a row an image.
+    """Write ``split.csv``, whole or not at all: ``path`` or ``index``, ``class``, ``part``, one row per image.
 
     Parts are ``train``, ``val`` and ``test``, and ``none`` for images that are in no part: not drawn, or left out.
 

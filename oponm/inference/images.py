@@ -79,7 +79,7 @@ def true_classes(paths: Iterable[str | Path], class_names: Sequence[str]) -> dic
         class_names: of the classifier.
 
     Returns:
-        By file, for those that lie so.
+        The class of each file that lies in such a folder.
 
     Example:
         >>> import tempfile

@@ -40,13 +40,13 @@ class Predictions:
     Args:
         classifier: a trained network.
         files: images.
-        batch_size: files a batch; results do not depend on it.
+        batch_size: files per batch; results do not depend on it.
         device: where the network runs.
         truth: the true class of files, as far as it is known, see :func:`~oponm.inference.images.true_classes`.
         threshold: decides for one of two classes; None decides for the likeliest class.
 
     Attributes:
-        told: the files so far whose true class is known.
+        told: number of files so far whose true class is known.
         right: how many of these were taken for it.
         counts: how often each class was predicted so far.
         skipped: the files that could not be read so far, with the reason.

@@ -1,4 +1,4 @@
-"""Predictions for other shares of the classes than a network was trained on, and for a threshold of one's own."""
+"""Predictions for other shares of the classes than a network was trained on, and for a threshold of your own."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ def draw_indices(
 ) -> npt.NDArray[np.int64]:
     """Draw the dataset indices of a long-tailed subset, class by class.
 
-    The published subsets differ only in the draw, which alone changes results by three points: name it.
+    Published subsets of the same counts differ in the draw, which alone changes accuracy by three points: report it
+    with your results.
 
     * ``"ldam"``: the legacy NumPy generator, seeded once; for each class in order that class's indices are shuffled in
       place and the first ``n_i`` kept. ``seed=0`` is the published subset.
@@ -100,5 +101,5 @@ def read_indices(path: str | Path, num_images: int) -> npt.NDArray[np.int64]:
     if indices.min() < 0 or indices.max() >= num_images:
         raise InputError(f"{path}: index {indices.max()} or {indices.min()} lies outside [0, {num_images})")
     if len(np.unique(indices)) != len(indices):
-        raise InputError(f"{path}: an index stands in it twice; each image may be named once")
+        raise InputError(f"{path}: an index is in it twice; list each image once")
     return indices.astype(np.int64)

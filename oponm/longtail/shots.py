@@ -16,13 +16,13 @@ def shot_groups(
 ) -> dict[str, list[int]]:
     """Group classes by their number of training images: by thresholds, or into thirds.
 
-    Absolute thresholds are those of the literature, and compare results on its data sets. In other sets all classes
+    The literature uses absolute thresholds: take them to compare results on its data sets. In other sets all classes
     may be on one side of them; thirds fit any set.
 
     Args:
         class_counts: training images of each class.
-        many_over: a class with more images than this is many-shot. None for both thresholds makes thirds; for one of
-            them alone it means 100 or 20.
+        many_over: a class with more images than this is many-shot. If both thresholds are None, there are thirds; if
+            only one is, it is 100 for ``many_over`` and 20 for ``few_under``.
         few_under: a class with fewer images than this is few-shot; all others are medium-shot.
 
     Returns:

@@ -26,7 +26,7 @@ def check_counts(class_counts: Sequence[int]) -> Tensor:
     counts = torch.tensor(list(class_counts))
     if counts.ndim != 1 or counts.is_floating_point() or not bool((counts >= 1).all()):
         raise InputError(
-            f"must be whole numbers of at least 1, one a class, got {list(class_counts)}: leave out empty classes",
+            f"must be one whole number for each class, none below 1, got {list(class_counts)}: leave out empty classes",
             "class_counts",
         )
     return counts.long()

@@ -1,4 +1,4 @@
-"""Softmax equalization loss (SEQL): rare classes are spared as negatives of other classes' images."""
+"""Softmax equalization loss (SEQL): images of other classes lower the logits of rare classes less often."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from oponm.losses.precision import at_least_float32
 def equalization(
     logits: Tensor, targets: Tensor, class_counts: Tensor, beta: Tensor, threshold: float = 0.05
 ) -> Tensor:
-    r"""Cross-entropy of a softmax that leaves rare classes out of the sum, at random, but for their own images.
+    r"""Cross-entropy of a softmax whose sum leaves out rare classes at random, except the target.
 
     .. math:: \ell = -\log \frac{e^{z_y}}{\sum_k w_k e^{z_k}}, \quad
         w_k = 1 - \beta_k \, [\pi_k < \lambda] \, (1 - y_k), \quad \pi_k = n_k / \sum_j n_j

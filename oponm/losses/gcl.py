@@ -92,7 +92,7 @@ class GCL(nn.Module):
         class_counts: training images of each class, length K.
         amplitude: how far noise lowers the rarest class at most, a difference of cosines, at least 0.
         margin: by which the target is lowered in addition, at least 0.
-        scale: the cosine classifier's, above 0.
+        scale: scale of the cosine classifier, above 0.
 
     Raises:
         InputError: for a class without an image, or an option out of range.

@@ -1,4 +1,4 @@
-"""The influence-balanced (IB) loss: less weight for rows that pull hard on the classifier."""
+"""The influence-balanced (IB) loss: less weight for rows with a large gradient in the classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label-aware smoothing: labels are smoothed the more, the more training images their class has."""
+"""Label-aware smoothing: labels of classes with more training images are smoothed more."""
 
 from __future__ import annotations
 

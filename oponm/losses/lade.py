@@ -1,4 +1,4 @@
-"""Label distribution disentangling (LADE): logits that are log densities, apart from the training set's priors."""
+"""Label distribution disentangling (LADE): logits approach log density ratios, free of class priors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def lade(
     .. math:: \frac{1}{N} \sum_i \ell^{PC}_i + \alpha \sum_c \pi_c \Big(-\frac{1}{N_c} \sum_{i: y_i = c} z_{ic} + T_c
         + \lambda T_c^2\Big), \quad T_c = \log \frac{1}{N} \sum_i \frac{1 / K}{\pi_{y_i}} e^{z_{ic}}
 
-    The bound is one of the whole batch, so a row's loss depends on the other rows. Several processes each take the rows
-    of their own. A class without a row in the batch has no first term. The weights in :math:`T_c` are those of each
-    row's label, as published, which makes it a mean over balanced data; the authors' code has :math:`\pi_c` there.
+    The bound is one of the whole batch, so a row's loss depends on the other rows. With several processes, each takes
+    its own rows as the batch. A class without a row in the batch has no first term. The weights in :math:`T_c` are
+    those of each row's label, as published, which makes it a mean over balanced data; the authors' code has
+    :math:`\pi_c` there.
 
     Args:
         logits: (N, K).

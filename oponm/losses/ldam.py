@@ -73,7 +73,7 @@ class LDAM(nn.Module):
     Args:
         class_counts: training images of each class, length K.
         max_margin: margin of the rarest class as a difference of cosines, above 0.
-        scale: the cosine classifier's, above 0.
+        scale: scale of the cosine classifier, above 0.
 
     Raises:
         InputError: for a class without an image, or an option out of range.

@@ -1,4 +1,4 @@
-"""What each image of a test set was taken for, and the file of it."""
+"""The predictions for the images of a test set, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DIGITS = 6
 
 
 class Answers(NamedTuple):
-    """What a network says of some images.
+    """A network's predictions for some images.
 
     Attributes:
         targets: true classes, (N,).
         predicted: classes, (N,).
         probabilities: (N, K) of each class; for more than 1,000 classes (N, 5), of the five likeliest.
-        classes: which classes ``probabilities`` are of, (N, 5); (N, 0) where they are of each.
+        classes: the classes of the columns of ``probabilities``, (N, 5); (N, 0) if each class has a column.
     """
 
     targets: Tensor
@@ -54,15 +54,15 @@ class Answers(NamedTuple):
 
     @classmethod
     def joined(cls, batches: Sequence[Answers]) -> Answers | None:
-        """Those of several batches, in order; None of none."""
+        """Join the answers of several batches, in order; None if there is no batch."""
         return cls(*map(torch.cat, zip(*batches, strict=True))) if batches else None
 
     @classmethod
     def interleaved(cls, processes: Sequence[Answers | None]) -> Answers:
-        """Those of several processes, of which the r-th of n has the images r, r + n, r + 2 n and so on.
+        """Join the answers of n processes; process r has the images r, r + n, r + 2 n and so on.
 
         Args:
-            processes: by rank; None of one without images.
+            processes: answers by rank; None for a process without images.
 
         Example:
             >>> first, second = (Answers.of(torch.eye(3)[ranks], torch.tensor(ranks)) for ranks in ([0, 2], [1]))
@@ -80,9 +80,9 @@ class Predicted(NamedTuple):
 
     Attributes:
         kind: what ``names`` are: ``"path"`` or ``"index"``.
-        names: of the images; where fewer were tested, of the first ones.
-        class_names: by label.
-        answers: for the images.
+        names: names of the tested images: all of the set, or its first ones.
+        class_names: name of each class, by label.
+        answers: predictions for these images.
     """
 
     kind: str
@@ -92,14 +92,14 @@ class Predicted(NamedTuple):
 
 
 def write_predictions(folder: Path, predicted: Predicted | None) -> str | None:
-    """Write ``test_predictions.csv``, whole or not at all; a row an image, in the order of the test set.
+    """Write ``test_predictions.csv``, whole or not at all; one row per image, in the order of the test set.
 
     Columns: ``path`` or ``index``, ``class`` (the true one), ``prediction``, and ``p_<class>`` for each class; for more
     than 1,000 classes ``class_1, p_1`` to ``class_5, p_5``, the likeliest first.
 
     Args:
         folder: of the result; must exist.
-        predicted: None writes nothing, and removes a file of before.
+        predicted: None writes nothing, and removes an earlier file.
 
     Returns:
         The name of the file, or None.

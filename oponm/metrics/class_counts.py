@@ -109,7 +109,8 @@ def macro_f1(hits: Tensor, images: Tensor, taken: Tensor) -> Tensor:
     .. math:: \frac{1}{|S|} \sum_{i \in S} \frac{2 h_i}{n_i + m_i}, \quad
         S = \text{classes that have images or are predicted}
 
-    Equal to scikit-learn's ``f1_score(average="macro")``: a class is 0 if only one of its two terms is defined.
+    Equal to scikit-learn's ``f1_score(average="macro")``: a class with images but no predictions, or the other way
+    round, counts as 0.
 
     Args:
         hits: correctly predicted images of each class, (K,).

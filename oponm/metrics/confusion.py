@@ -151,5 +151,5 @@ def read_confusion(folder: Path, said: Any) -> csr_array | None:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iuf":
         raise ValueError(f"holds no confusion matrix, but {matrix.dtype} of {matrix.shape}")
     if not np.all(np.isfinite(matrix.data) & (matrix.data >= 0)):
-        raise ValueError("holds no confusion matrix, but numbers that count nothing")
+        raise ValueError("holds no confusion matrix, but numbers that are negative or not finite")
     return matrix

@@ -11,8 +11,8 @@ def class_fifths(class_counts: Sequence[int]) -> list[list[int]]:
     """Cut the classes, sorted by their number of training images, into five groups of nearly equal size.
 
     Groups differ in size by one class at most; groups of rarer classes are the larger ones. Of two classes with equally
-    many images the one with the higher label is the rarer, as in published subsets labels rise from head to tail; the
-    order does not depend on the recalls.
+    many images the one with the higher label is the rarer, because labels of published subsets rise from head to tail;
+    the order does not depend on the recalls.
 
     Args:
         class_counts: training images of each class.

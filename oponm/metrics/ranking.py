@@ -1,4 +1,4 @@
-"""How well probabilities rank the images of each class, whatever threshold decides."""
+"""How well probabilities rank the images of each class, over all thresholds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oponm.metrics.answers import Answers
 def ranking_scores(answers: Answers) -> dict[str, float]:
     """The area under the ROC curve and the average precision, one class against the rest, as means over classes.
 
-    Classes of which all or none of the images are have neither, and are left out.
+    A class that has no image or all images has neither figure and is left out.
 
     Args:
         answers: for a test set.

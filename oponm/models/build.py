@@ -38,7 +38,7 @@ def make_network(
         image_size: (H, W) of the images, for finding the layer; None guesses it by the order of layers.
 
     Raises:
-        InputError: as in those three functions; and if ``make`` cannot be called this way, or makes no network.
+        InputError: as in these three functions; and if ``make`` cannot be called this way, or makes no network.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -52,7 +52,7 @@ def make_network(
     if image_size is not None:
         settle_classifier(model, num_classes, (in_channels, *image_size), classifier)
     elif classifier is not None:
-        raise InputError("needs image_size, of the images that show whether its output is the logits", "classifier")
+        raise InputError("needs image_size: a forward pass on images of this size checks the layer", "classifier")
     model = with_head(model, head, num_classes=num_classes)
     if weights is not None:
         load_initial_weights(model, check_path("weights", weights), num_classes)

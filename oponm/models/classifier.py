@@ -39,7 +39,7 @@ def find_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[s
         classifier = getter()
         if not isinstance(classifier, KINDS):
             raise InputError(
-                f"{type(model).__name__} ends in a {type(classifier).__name__}, which is no single layer: "
+                f"{type(model).__name__} ends in a {type(classifier).__name__}, which is not a single layer: "
                 "choose another network, or leave its classifier as it is"
             )
         layers = [(name, layer) for name, layer in model.named_modules() if layer is classifier]
@@ -56,10 +56,10 @@ def find_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[s
 
 
 def find_linear_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[str, nn.Linear]:
-    """Find a classifier as :func:`find_classifier` does, and require weight rows whose length has a meaning.
+    """Find a classifier as :func:`find_classifier` does, and check that it is an ``nn.Linear``.
 
     Raises:
-        InputError: as in :func:`find_classifier`, and if the classifier is no ``nn.Linear``.
+        InputError: as in :func:`find_classifier`, and if the classifier is not an ``nn.Linear``.
 
     Example:
         >>> find_linear_classifier(CosineClassifier(8, 10))

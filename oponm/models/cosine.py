@@ -47,7 +47,7 @@ class CosineClassifier(nn.Module):
         self.out_features = check_int("num_classes", num_classes, minimum=1)
         self.scale = check_real("scale", scale, 0)
         if not self.scale:
-            raise InputError("must be above 0: with it all logits are equal", "scale")
+            raise InputError("must be above 0: with 0 all logits are equal", "scale")
         self.weight = nn.Parameter(torch.empty(num_classes, in_features))
         self.reset_parameters()
 

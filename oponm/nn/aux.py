@@ -1,4 +1,4 @@
-"""Auxiliary batch norm: a second, complete batch norm for noise rows (the comparator of DAR-BN)."""
+"""Auxiliary batch norm: a second, complete batch norm for noise rows, to compare DAR-BN with."""
 
 from __future__ import annotations
 

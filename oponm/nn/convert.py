@@ -38,18 +38,18 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = None) -> Model:
-    """Make every batch-norm layer of a network route noise rows, in place.
+    """Convert every batch-norm layer of a network, in place, into one that knows natural rows from noise rows.
 
     Parameters, buffers, hooks and training mode stay the same, as does the behavior of subclasses (timm's
-    ``BatchNormAct2d`` keeps its activation). A network already converted is converted again.
+    ``BatchNormAct2d`` keeps its activation). A converted network may be converted to another kind.
 
     Args:
         model: any network, or a single layer.
         kind: ``"dar"`` for DAR-BN, ``"aux"`` for auxiliary batch norm, ``"standard"`` for plain batch norm, which
             treats noise rows like any other.
         noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`; None is ``"none"``
-            for DAR-BN and ``"full"`` for the other two. A plain layer, ``kind="standard"``, is ``"full"``;
-            for the others it becomes a :class:`~oponm.nn.shared.SharedBatchNorm2d`.
+            for DAR-BN and ``"full"`` for the other two. With ``kind="standard"``, ``"full"`` keeps plain layers, and
+            ``"none"`` and ``"input"`` make them :class:`~oponm.nn.shared.SharedBatchNorm2d`.
 
     Returns:
         ``model`` itself.
@@ -112,7 +112,7 @@ def _plain_class(routed: type) -> type:
 
 @cache
 def routed_class(routing: Any, plain: Any) -> Any:
-    """The routed class of a plain one; it is made on first use if this package does not define it.
+    """The routed subclass of a batch-norm class; it is made on first use if this package does not define it.
 
     Args:
         routing: a subclass of :class:`~oponm.nn.dar.RoutedBatchNorm`.

@@ -19,11 +19,11 @@ from oponm.nn.slices import suits_slices
 
 
 class RoutedBatchNorm(_BatchNorm):
-    """Adds the routing to a class of batch norm; a mixin that comes before that class.
+    """Mixin that adds the routing to a batch-norm class; it comes before that class among the bases.
 
-    Without an open route, in evaluation mode, and if no row is noise, the layer is that class to the bit. A subclass
-    with its own ``forward`` (such as an activation after the norm) keeps it: only its call of ``F.batch_norm`` is
-    routed.
+    Without an open route, in evaluation mode, and if no row is noise, the results are those of that class to the bit. A
+    subclass with its own ``forward`` (such as an activation after the norm) keeps it: only its call of ``F.batch_norm``
+    is routed.
 
     Args:
         *args: arguments of the batch-norm class.
@@ -51,7 +51,7 @@ class RoutedBatchNorm(_BatchNorm):
         self.__dict__.pop("synchronised", None)
 
     def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Normalise (N, C, *) ``input``, in the shapes of the plain layer."""
+        """Normalize (N, C, *) ``input``, in the shapes of the plain layer."""
         route, recomputing = current_route() if self.training else (None, False)
         if route is not None:
             check_mask(route.is_noise, input)
@@ -114,7 +114,7 @@ class RoutedBatchNorm(_BatchNorm):
             )
 
     def extra_repr(self) -> str:
-        """The plain layer's description and the reading."""
+        """The plain layer's description, and ``noise_grad``."""
         return f"{super().extra_repr()}, noise_grad={self.noise_grad}"
 
 
@@ -124,7 +124,7 @@ def _has_plain_forward(cls: type) -> bool:
 
 
 def _of_noise_alone(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Routed:
-    """Normalize rows of one group without a graph: plain batch norm, without statistics that nobody needs."""
+    """Normalize rows of one group without a graph and without returning statistics."""
     output = torch.batch_norm(x, weight, bias, None, None, True, 0.0, eps, False)
     return Routed(output, *[output.new_empty(0)] * 3)
 
@@ -165,10 +165,10 @@ class DARBatchNorm1d(RoutedBatchNorm, nn.BatchNorm1d):
 class DARBatchNorm2d(RoutedBatchNorm, nn.BatchNorm2d):
     """Distribution-aware routing batch norm (DAR-BN) over (N, C, H, W).
 
-    Inside :class:`~oponm.nn.noise_routing`, in training mode, natural rows pass an ordinary batch norm; noise rows are
+    Inside :func:`~oponm.nn.noise_routing`, in training mode, natural rows pass an ordinary batch norm; noise rows are
     standardized by their own mean and variance and then scaled by the same gamma and beta. Running statistics come from
-    natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``, so it loads pretrained weights, and
-    its weights fit the plain layer. See :func:`~oponm.nn.routed_batch_norm` for groups with no or one value.
+    natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``: it loads pretrained weights, and its
+    weights fit the plain layer. :func:`~oponm.nn.routed_batch_norm` defines the output of groups with no value or one.
 
     Args:
         num_features: channels C.
@@ -179,8 +179,8 @@ class DARBatchNorm2d(RoutedBatchNorm, nn.BatchNorm2d):
         noise_grad: how far gradients of noise rows reach, ``"none"``, ``"input"`` or ``"full"``.
 
     References:
-        Zada, Benou, Irani, "Pure Noise to the Rescue of Insufficient Data", ICML 2022, Sec. 4; the three readings:
-        Lee & Lee, ReScience C 2023 (``none``), the publication's figure (``input``).
+        Zada, Benou, Irani, "Pure Noise to the Rescue of Insufficient Data", ICML 2022, Sec. 4, which leaves
+        ``noise_grad`` open: ``"none"`` is that of Lee & Lee, ReScience C 2023, ``"input"`` that of its figure.
 
     Example:
         >>> from oponm.nn import noise_routing

@@ -116,8 +116,9 @@ def grouped_batch_norm(
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
         synchronised: whether the groups are those of all processes of ``torch.distributed``'s default group together,
-            in the forward and in the backward pass; all must call, each with its rows; a process may have no row of a
-            group. Gradients of gamma and beta stay each process's share, which the data-parallel wrapper adds up.
+            in the forward and in the backward pass. Every process must call the function with its own rows; it may
+            have no row of a group. Gradients of gamma and beta are those of the process's own rows, which the
+            data-parallel wrapper reduces.
         natural_first: number of natural rows, if all are known to come before the noise rows.
 
     Returns:
@@ -158,8 +159,8 @@ class _RoutedBatchNorm(torch.autograd.Function):
     """Scales and shifts each row; the backward pass is the closed form of batch norm's, group by group.
 
     For float32, output and gradient of the input are the only tensors of the input's size, and serve as scratch memory
-    before they are written, as touching fresh memory costs more than all passes over it. For small maps the number of
-    operators on tables matters.
+    before they are written: touching new memory costs more than all passes over it. For small maps the number of
+    operators on tables decides the time.
     """
 
     @staticmethod

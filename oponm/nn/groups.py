@@ -40,7 +40,7 @@ class Groups(NamedTuple):
         return torch.where(self.member, table, 0).sum(1)
 
     def lines(self, table: Tensor) -> Tensor:
-        """Return the line of its group in a table for each row.
+        """Give each row the line of its group in a table.
 
         Args:
             table: (2, C).
@@ -58,7 +58,7 @@ def make_groups(is_noise: Tensor) -> Groups:
         is_noise: (N,), bool.
 
     Returns:
-        The groups, on the same device; nothing is read back from it.
+        The groups, on the device of ``is_noise``; no value is copied to the CPU.
 
     Example:
         >>> groups = make_groups(torch.tensor([False, True, False]))

@@ -7,7 +7,7 @@ from torch import Tensor, distributed
 
 
 def several_processes() -> bool:
-    """Whether there is more than one process.
+    """Whether ``torch.distributed`` is set up with more than one process.
 
     Example:
         >>> several_processes()
@@ -17,7 +17,7 @@ def several_processes() -> bool:
 
 
 def any_process(answer: bool) -> bool:
-    """Whether the answer is true in any process; all must call it.
+    """Whether the answer is true in any process; every process must call it.
 
     Args:
         answer: this process's answer.

@@ -1,4 +1,4 @@
-"""The route of the current batch: tells every layer which rows are noise, for any ``forward`` of the model."""
+"""The route of the current batch: which of its rows are noise, for every layer and any ``forward`` of the model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Route:
     Attributes:
         is_noise: (N,), bool.
         groups: the mask in the form that layers need.
-        has_noise: False where the mask is known to be empty; unknown counts as True.
-        natural_first: number of natural rows, if all of them are known to come before the noise; see
+        has_noise: False if the batch is known to have no noise row; True also if that is unknown.
+        natural_first: number of natural rows, if all of them are known to come before the noise rows, else None; see
             :func:`~oponm.nn.slices.leading_natural_rows`.
         pending: layers that ran under this route and wait for their backward pass.
         of_block: whether a :func:`noise_routing` block made the route, not a layer outside of one.
@@ -41,7 +41,7 @@ class Route:
     _anywhere: bool | None = None
 
     def has_noise_anywhere(self) -> bool:
-        """Whether any process has a noise row in this pass; all must call it; the result is cached."""
+        """Whether any process has a noise row in this pass; every process must call it. The result is cached."""
         if self._anywhere is None:
             known = self.is_noise.device.type == "cpu"
             self._anywhere = any_process(self.has_noise) if known else True
@@ -74,8 +74,8 @@ _routing = _Routing()
 def noise_routing(is_noise: Tensor | None) -> Iterator[None]:
     """Set which rows of the batch are noise, for the routed batch-norm layers inside the block.
 
-    Contexts nest: the inner mask holds inside, the outer one again after it, even after an exception. The routing is
-    process-wide, so do not train two models in two threads at once.
+    Blocks nest: the inner mask holds in the inner block, and the outer mask again after it, also after an exception.
+    The routing is process-wide, so do not train two models in two threads at once.
 
     Args:
         is_noise: (N,), bool, in any order (on the CPU natural rows first is faster for ``channels_last`` and bfloat16,
@@ -83,7 +83,7 @@ def noise_routing(is_noise: Tensor | None) -> Iterator[None]:
             norm.
 
     Raises:
-        InputError: if the mask is no one-dimensional bool tensor. A wrong length is reported by the first layer.
+        InputError: if the mask is not a one-dimensional bool tensor. The first layer checks its length.
 
     Example:
         >>> from oponm.nn import DARBatchNorm1d
@@ -143,8 +143,8 @@ def natural_route(x: Tensor) -> Route:
 def noise_route(x: Tensor) -> Route:
     """The route of a pass of noise rows only, after a pass of the natural rows.
 
-    Running statistics, which belong to natural rows, are not changed, so values of them that the first pass saved for
-    its backward pass stay valid.
+    Running statistics belong to natural rows and are not changed: the backward pass of the first pass needs them as
+    they are.
 
     Args:
         x: the noise rows, (N, ...).

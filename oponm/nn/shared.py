@@ -1,4 +1,4 @@
-"""Plain batch norm with a limit to how far gradients of noise rows reach (the other comparator of DAR-BN)."""
+"""Plain batch norm with a limit to how far gradients of noise rows reach, to compare DAR-BN with."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SharedBatchNorm1d(SharedRoutedBatchNorm, nn.BatchNorm1d):
 
 
 class SharedBatchNorm2d(SharedRoutedBatchNorm, nn.BatchNorm2d):
-    """Batch norm over (N, C, H, W) whose statistics natural and noise rows share, but not their gradients.
+    """Batch norm over (N, C, H, W) with one set of statistics for all rows, and a limit to gradients of noise rows.
 
     Compared with DAR-BN it shows whether separate statistics matter when gradients of noise rows reach equally far: the
     published comparison of DAR-BN and plain batch norm differs in both.

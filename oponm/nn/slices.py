@@ -25,8 +25,8 @@ def leading_natural_rows(is_noise: Tensor) -> int | None:
         is_noise: (N,), bool.
 
     Returns:
-        The number; None if rows are mixed, or where a check of the mask would wait for the device, or enter a compiled
-        graph.
+        The number. None if the rows are mixed; also on an accelerator and under ``torch.compile``, where the mask is
+        not read.
 
     Example:
         >>> leading_natural_rows(torch.tensor([False, False, True]))
@@ -101,7 +101,7 @@ def sliced_batch_norm(
 
 
 class _SlicedBatchNorm(torch.autograd.Function):
-    """Normalizes slices; tables are made and cut at once, as for small maps the number of operators matters."""
+    """Normalizes slices. All tables are allocated at once: for small maps the number of operators decides the time."""
 
     @staticmethod
     def forward(

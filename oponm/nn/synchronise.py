@@ -30,7 +30,7 @@ def synchronise_batchnorm(model: Model) -> Model:
     of a group takes part. With one process, and in evaluation mode, nothing changes; nor does the state dict. Unlike
     ``nn.SyncBatchNorm``, which would remove the routing, it runs on any device.
 
-    Convert the network first, as :func:`~oponm.nn.convert_batchnorm` makes new layers.
+    Call :func:`~oponm.nn.convert_batchnorm` before: it would undo this.
 
     Args:
         model: any network.

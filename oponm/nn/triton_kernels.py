@@ -1,7 +1,7 @@
-"""Routed batch norm as fused Triton kernels, behind ``torch.library`` operators.
+"""Routed batch norm as fused Triton kernels, called through ``torch.library`` operators.
 
 The forward pass reads the input twice and writes the output once; the backward pass reads input and gradient twice and
-writes the gradient of the input once, as batch norm does. A kernel reads the group of each row itself: rows stand in
+writes the gradient of the input once, as batch norm does. A kernel reads the group of each row itself: rows may be in
 any order, nothing is gathered, and nothing depends on the number of noise rows.
 
 A tensor is a table of values, (N * map size, C), in either memory format; a program works on tiles of it. Statistics

@@ -1,4 +1,4 @@
-"""Adds noise to images of rare classes: a control for replacing them by noise."""
+"""Adds noise to images of rare classes: a control experiment for replacing them by noise."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class AddNoise(nn.Module):
 
     .. math:: x' = \text{clip}(x + \varepsilon), \quad \varepsilon_{chw} \sim \mathcal N(0, \sigma_c^2)
 
-    It acts like :class:`~oponm.noise.ReplaceWithNoise`, but the image stays below the noise: with the training set's
-    deviation, noise of the same strength is added to the same rows, for the same generator. The rows are still natural
-    images, so ``is_noise`` is None and batch norm treats them like all others.
+    It acts like :class:`~oponm.noise.ReplaceWithNoise`, but keeps the image and adds the noise to it. With the training
+    set's standard deviation and the same generator, it chooses the same rows, and the noise is as strong. The rows are
+    still natural images, so ``is_noise`` is None and batch norm treats them like all others.
 
     Args:
         class_counts: training images of each class, length C.
-        delta: limit of the probability, see :func:`~oponm.noise.noise_probability`.
+        delta: upper limit of the probability, in [0, 1], see :func:`~oponm.noise.noise_probability`.
         std: standard deviation of each channel, at least 0.
         clip: whether to clip the sum to [0, 1].
         ramp: ``"constant"`` or ``"linear"``, see :class:`~oponm.noise.ReplaceWithNoise`.
@@ -35,7 +35,7 @@ class AddNoise(nn.Module):
         InputError: for a value out of range.
 
     References:
-        Zada, Benou, Irani, ICML 2022, who set pure noise images apart from the usual additive noise.
+        Zada, Benou, Irani, ICML 2022, who distinguish pure noise images from the usual additive noise.
 
     Example:
         >>> add = AddNoise([100, 1], delta=1.0, std=[0.2])

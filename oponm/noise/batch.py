@@ -1,4 +1,4 @@
-"""A batch that carries its route."""
+"""A batch of images with their labels and its noise mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Batch(NamedTuple):
     Attributes:
         images: (N, C, H, W).
         targets: (N,), int64.
-        is_noise: (N,), bool; None if the batch was made without noise, which costs the network nothing.
+        is_noise: (N,), bool; None if the batch was made without noise: batch norm then does no extra work.
         partners: (N,), int64, the second label of images that are mixtures of two; None if nothing was mixed.
         shares: (N,), floating point in [0, 1], the weight of the first label, ``targets``; None with ``partners``.
 

@@ -16,7 +16,7 @@ class ClassGaussianNoise(nn.Module):
 
     .. math:: x_{chw} \sim \mathcal N(\mu_{yc}, \sigma_{yc}^2), \text{ clipped to } [0, 1]
 
-    for a row of label y. A network can tell such rows apart by color, which is impossible with one mean for all.
+    for a row of label y. A network can separate such rows by color, which is impossible with one mean for all.
 
     Args:
         mean: mean of each channel over all pixels of a class's training images, (K, C) for K classes.
@@ -43,7 +43,7 @@ class ClassGaussianNoise(nn.Module):
         valid = mean.ndim == 2 and mean.shape == std.shape
         if not valid or not bool((std >= 0).all() and std.isfinite().all() and mean.isfinite().all()):
             raise InputError(
-                "and mean need one row a class of one value a channel, std none below 0; got "
+                "and mean must have one row for each class and one value for each channel, std none below 0; got "
                 f"{std.tolist()} and {mean.tolist()}",
                 "std",
             )

@@ -44,7 +44,7 @@ class GaussianNoise(nn.Module):
         std = torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
         if mean.shape != std.shape or not bool((std >= 0).all() and std.isfinite().all() and mean.isfinite().all()):
             raise InputError(
-                f"and mean need one value a channel, std none below 0; got {std.flatten().tolist()} and "
+                f"and mean must have one value for each channel, std none below 0; got {std.flatten().tolist()} and "
                 f"{mean.flatten().tolist()}",
                 "std",
             )

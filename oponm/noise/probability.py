@@ -19,7 +19,7 @@ def noise_probability(class_counts: Sequence[int] | Tensor, delta: float) -> Ten
 
     Args:
         class_counts: training images of each class, each at least 1, length C.
-        delta: the share in the limit of a vanishing class, in [0, 1]; the paper uses 1/3 throughout.
+        delta: the share that the rarest classes approach, in [0, 1]; the paper uses 1/3 throughout.
 
     Returns:
         Probabilities, shape (C,), float32.
@@ -37,5 +37,5 @@ def noise_probability(class_counts: Sequence[int] | Tensor, delta: float) -> Ten
     check_real("delta", delta, 0, 1)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
     if counts.ndim != 1 or counts.numel() == 0 or not bool((counts.isfinite() & (counts >= 1)).all()):
-        raise InputError("must be a list of numbers of at least 1, one a class", "class_counts")
+        raise InputError("must be a list of numbers, one for each class, none below 1", "class_counts")
     return ((1 - counts / counts.max()) * delta).float()

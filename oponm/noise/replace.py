@@ -21,12 +21,12 @@ class ReplaceWithNoise(nn.Module):
 
     .. math:: p_i = (1 - n_i / n_{max}) \cdot \delta \cdot r
 
-    where r is 1, or the share of the phase that has passed. It is meant for class-balanced batches; the batch size is
-    unchanged, and labels stay.
+    with r = 1 for a constant ramp; for a linear one, r is the share of the phase that has passed. It is meant for
+    class-balanced batches. Batch size and labels stay the same.
 
     Args:
         class_counts: training images of each class, length C.
-        delta: limit of the probability, see :func:`~oponm.noise.noise_probability`.
+        delta: upper limit of the probability, in [0, 1], see :func:`~oponm.noise.noise_probability`.
         noise: draws the noise images, e.g. :class:`~oponm.noise.GaussianNoise`.
         ramp: ``"constant"``, as the paper does; or ``"linear"``, which starts a phase without noise and ends it with
             all of it.

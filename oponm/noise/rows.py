@@ -9,14 +9,14 @@ from oponm.errors import InputError
 
 
 def check_targets(targets: Tensor, num_classes: int) -> None:
-    """Check that labels are whole numbers of a class; on an accelerator only their type, so as not to wait.
+    """Check that each label is the number of a class; on an accelerator check the type only, which needs no wait.
 
     Args:
         targets: (N,).
         num_classes: K; labels lie in 0 to K - 1.
 
     Raises:
-        InputError: if a label does not.
+        InputError: if they are not int64, or one lies outside.
 
     Example:
         >>> check_targets(torch.tensor([0, 3]), num_classes=3)

@@ -36,7 +36,7 @@ def class_table(run: Mapping[str, Any], most: int | None = None) -> Table:
     """
     names, counts, recalls = run["class_names"], run["class_counts"], run["recall"]
     tested = run.get("test_counts") or [None] * len(names)
-    told = run.get("precision")  # older runs tell none
+    told = run.get("precision")  # older runs have none
     precisions = told or [None] * len(names)
     groups = class_groups_of(run)
     rows = [
@@ -75,7 +75,7 @@ def shown_classes(run: Mapping[str, Any], most: int | None = None) -> list[int]:
 
 
 def class_groups_of(run: Mapping[str, Any]) -> dict[int, str]:
-    """The group of each class, such as ``"tail"``, as far as the run has figures of groups and tells what they are.
+    """The group of each class, such as ``"tail"``, where the run has figures of the groups and their limits.
 
     Args:
         run: content of its ``result.json``.

@@ -69,7 +69,7 @@ class Group:
 
     @property
     def folds(self) -> str:
-        """In words, how many folds and seeds its runs are of; empty where no test set is a fold."""
+        """The number of folds and seeds of its runs, in words; empty where no test set is a fold."""
         crossed = fold_of(self.runs[0]) if self.runs else None
         if crossed is None:
             return ""
@@ -105,7 +105,7 @@ class Group:
 
 
 def known(value: float | None) -> bool:
-    """Whether a figure of a ``result.json`` is one: None and NaN stand for figures that there are not.
+    """Whether a value of a ``result.json`` is a figure; None and NaN stand for missing ones.
 
     Example:
         >>> known(0.0), known(None), known(float("nan"))

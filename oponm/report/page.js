@@ -291,7 +291,7 @@ function drawAll() {
   const shown = split.groups.filter(number => chosen.has(number)).map((number, slot) => ({...data.groups[number], slot}));
   const spread = split.classes.length <= 20;
   const span = `${Math.max(...split.counts)} to ${Math.min(...split.counts)}`;
-  classFigure("recall", split, shown, `Test accuracy by class, mean over seeds${spread ? "; whiskers: standard error" : ""}. Grey bars: training images a class, on a logarithmic scale (${span}).`,
+  classFigure("recall", split, shown, `Test accuracy by class, mean over seeds${spread ? "; whiskers: standard error" : ""}. Gray bars: training images of each class, on a logarithmic scale (${span}).`,
     {yLabel: "accuracy (%)", bars: split.counts, range: [0, 100], unit: " %"});
   const bases = [...new Set(shown.filter(group => group.difference).map(group => group.baseline))];
   classFigure("difference", split, shown, `Points to ${bases.join(", ")} on equal seeds${spread ? "; whiskers: 95 % confidence interval" : ""}. Above zero: better than the baseline.`,

@@ -1,4 +1,4 @@
-"""What a run took each test image for: its worst errors, and how far its probabilities can be believed."""
+"""A run's predictions for its test images: the worst errors, and how reliable the probabilities are."""
 
 from __future__ import annotations
 

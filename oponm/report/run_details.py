@@ -1,4 +1,4 @@
-"""Single runs in detail, for the page: their classes, what they mistake for what, and their worst errors."""
+"""Single runs in detail, for the page: their classes, their confusions and their worst errors."""
 
 from __future__ import annotations
 

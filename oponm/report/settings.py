@@ -118,7 +118,7 @@ def fold_of(run: Mapping[str, Any]) -> tuple[str, int, int] | None:
 
 
 def repeat_of(run: Mapping[str, Any]) -> tuple[int, int]:
-    """Which of the runs of one setting it is: by seed and by fold, 0 where there is none.
+    """Seed and fold of a run, by which runs of one setting differ; 0 where there is none.
 
     Args:
         run: content of its ``result.json``.

@@ -131,7 +131,7 @@ def _data_node(data: LongTailDataModule) -> dict[str, Any]:
 
 
 def _kept(group: str, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that hold whatever object is given: of the head, of initial weights, and of groups of weights."""
+    """Settings that hold with any object: of the head, of initial weights, and of groups of weights."""
     kept = {"model": _OF_NETWORKS, "optimizer": GROUP_KEYS}.get(group, ())
     return {key: base[group][key] for key in kept}
 

@@ -130,7 +130,7 @@ def _of_first(kind: str, what: Any) -> BaseException:
 
 
 def all_came(place: str, seconds: float = 10.0) -> bool:
-    """Whether all processes reach a place in time; it is no collective, so some may be in one meanwhile.
+    """Whether all processes reach a place in time. It is not a collective: some processes may be in one meanwhile.
 
     Args:
         place: name of the place, used once.

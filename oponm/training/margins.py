@@ -26,7 +26,7 @@ def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
     References:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, Sec. 3.2:
         the last layer's features and weights are normalized. Li et al., "Long-tailed Visual Recognition via Gaussian
-        Clouded Logit Adjustment", CVPR 2022, likewise.
+        Clouded Logit Adjustment", CVPR 2022: the same.
 
     Example:
         >>> check_margins(LDAM([9, 3], scale=10.0), CosineClassifier(8, 2, scale=10.0), num_classes=2)

@@ -96,7 +96,7 @@ class LongTailModule(pl.LightningModule):
         tau: exponent of the norms by which the classifier's weights are normalized at the end, see
             :class:`~oponm.training.PhasePlan`; None takes the method's.
         channels_last: keep weights and images in that memory format. Noise rows are then put last, as they are under
-            autocast: batch norm is faster that way, and dropout strikes other elements.
+            autocast: batch norm is faster that way, and dropout drops other elements.
         compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled again and
             kept, so that shapes stay fixed; the number of noise rows does not change them.
         compile_mode: of ``torch.compile``, one of :data:`COMPILE_MODES`; ``"reduce-overhead"`` records CUDA graphs.
@@ -232,7 +232,7 @@ class LongTailModule(pl.LightningModule):
         The data module calls it at the end of its ``setup``, so that the network exists in the callbacks' ``setup``.
 
         Args:
-            data: the data module, the data module, set up.
+            data: the data module, set up.
             trainer: the trainer of the fit that begins; its ``max_epochs`` is the length of the run.
 
         Raises:

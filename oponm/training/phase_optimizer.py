@@ -1,4 +1,4 @@
-"""What a phase that trains the classifier asks of its optimizer: rates apart, and weights of limited length."""
+"""Optimizer settings of a phase that trains the classifier: separate rates, and weights of limited length."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def try_parts(
     """Check that the parts of a run work together, and convert the network's batch norm.
 
     Args:
-        data: the data module, the data module, set up.
+        data: the data module, set up.
         model: the network with its initial weights; its batch norm is converted in place where the plan has noise.
         plan: the phases.
         optimizer: factory of the optimizer, from the parameters.
@@ -135,7 +135,7 @@ def _one_image(model: nn.Module, shape: tuple[int, ...], classes: int) -> torch.
     model.train()
     given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
     if given != (1, classes):
-        raise InputError(f"gives {given} for an image, not logits (1, {classes}), one a class", "model")
+        raise InputError(f"gives {given} for an image, not logits (1, {classes}), one for each class", "model")
     with torch.no_grad():  # so that tensors that the network stores have no graph, and it can be copied
         model.eval()(torch.zeros(1, *shape))
     model.train()

@@ -1,4 +1,4 @@
-"""What a run leaves behind for others to read: ``result.json``."""
+"""The versions that a result was measured with, and the writing of JSON files such as ``result.json``."""
 
 from __future__ import annotations
 

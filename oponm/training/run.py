@@ -201,7 +201,7 @@ def _starts_processes(config: DictConfig) -> bool:
         return False
     if nodes > 1:
         raise InputError(
-            f"of {nodes} needs one process a device on each machine: launch the command with srun, or as "
+            f"of {nodes} needs one process per device on each machine: launch the command with srun, or as "
             "torchrun --nnodes=... --nproc-per-node=... -m oponm train ...",
             "trainer.num_nodes",
         )

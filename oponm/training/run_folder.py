@@ -35,7 +35,7 @@ def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> 
     A run has begun once there is a config, which is therefore written last, and never in place.
 
     Args:
-        folder: of the run; made if need be.
+        folder: the run's folder; made if needed.
         config: plain values, or OmegaConf's, which are resolved.
         overrides: as the command line takes them.
     """
@@ -48,7 +48,7 @@ def finish(folder: Path, identity: Mapping[str, Any], measured: Mapping[str, Any
     """Write ``result.json``.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         identity: what was run: ``choices``, ``overrides``, ``seed``.
         measured: by :func:`~oponm.training.train`.
         started: ``time.perf_counter()`` at the start of the run.
@@ -66,7 +66,7 @@ def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] |
     """The result of a run that is done, or None if it is not, or was not begun.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         config: of the run that is to resume.
 
     Raises:
@@ -84,10 +84,10 @@ def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] |
 def state_to_go_on_from(
     folder: Path, data: LongTailDataModule, code: Mapping[str, str] | None
 ) -> dict[str, Any] | None:
-    """The state in a run's last checkpoint; None if it came to none.
+    """The state in a run's last checkpoint; None if it wrote none.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         data: of the run that is to resume, set up.
         code: see :func:`code_of_run`.
 
@@ -123,10 +123,10 @@ def code_of_run(config: Mapping[str, Any], *others: type) -> dict[str, str] | No
 def require_same_input(
     folder: Path, before: Mapping[str, Any], data: LongTailDataModule, code: Mapping[str, str] | None
 ) -> None:
-    """See that a run would resume with the images, the classes and the code that it was begun with.
+    """Check that a run would resume with the images, the classes and the code that it was begun with.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         before: what its checkpoint or ``result.json`` says: ``class_names``, ``class_counts``, ``content_digest``,
             ``lengths_digest``, ``test_digest``, ``val_digest`` and ``code``, as far as they are known.
         data: of the run that is to resume, set up.
@@ -146,7 +146,7 @@ def require_same_input(
 
 
 def _changed_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """In words, what of images and classes is not what it was; empty if nothing."""
+    """What has changed in images and classes, in words; empty if nothing has."""
     if before["class_names"] != now["class_names"]:
         gone = [name for name in before["class_names"] if name not in now["class_names"]]
         new = [name for name in now["class_names"] if name not in before["class_names"]]

@@ -19,8 +19,8 @@ def trained_prior(
 
     They are each class's part of the loss: how often it is drawn, times its weight. A loss that adds log priors to the
     logits, or weighs classes by the inverse of their images, takes the training images' shares out again. Margins
-    (LDAM, GCL), temperatures (CDT), smoothed labels, spared classes (SEQL), noise rows and the finish of the classifier
-    are left out of account.
+    (LDAM, GCL), temperatures (CDT), smoothed labels, left-out classes (SEQL), noise rows and the finish of the
+    classifier are not considered.
 
     Args:
         phase: the last phase.

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from handbook.pages import ELSEWHERE, ROOT, read_notebook, relink
+from tests.report.browser import PROGRAM, open_page
 
 LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}
 
@@ -82,7 +83,7 @@ def test_a_browser_loads_nothing_from_elsewhere(site):
         for address in Links(text).loaded:
             assert not re.match(r"(https?:)?//", address), (page.name, address)
             if not address.startswith("data:") and page.name != "404.html":
-                assert (page.parent / address.partition("?")[0]).exists(), (page.name, address)
+                assert (page.parent / re.split("[?#]", address)[0]).exists(), (page.name, address)
         assert "fonts.googleapis" not in text
 
 
@@ -102,13 +103,27 @@ def test_no_link_of_a_page_leads_nowhere(site):
 
 
 def test_the_pages_that_are_made_have_their_content(site):
-    assert "norm.noise_grad" in (site / "reference/config.html").read_text(encoding="utf-8")
+    keys = (site / "reference/config.html").read_text(encoding="utf-8")
+    assert "norm.noise_grad" in keys
+    assert "or {cat: 0.2, dog: 0.8}</td>" in keys.replace("&#123;", "{")
     api = (site / "reference/api/training.html").read_text(encoding="utf-8")
     assert 'id="oponm.training.fit"' in api
     assert "max_epochs" in api
     assert "<math" in (site / "reference/api/noise.html").read_text(encoding="utf-8")
     assert "01_quickstart_" in (site / "notebooks/01_quickstart.html").read_text(encoding="utf-8")
+    own_images = (site / "tutorials/own_images.html").read_text(encoding="utf-8")
+    assert "report_errors.png#only-light" in own_images
+    assert "report_errors_dark.png#only-dark" in own_images
+    assert "<picture>" not in own_images
     assert not [page for page in site.rglob("*.html") if ">>> " in _prose(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no chromium or chrome found: apt-get install chromium")
+@pytest.mark.parametrize(("page", "query"), [("index.html", "noise_grad"), ("reference/config.html", "tau")])
+def test_a_site_of_files_can_be_searched(site, tmp_path, page, query):
+    opened = open_page(f"{(site / page).as_uri()}?q={query}", tmp_path, "--virtual-time-budget=20000")
+    assert opened.console == []
+    assert re.search(r"[2-9]\d* matching documents", opened.dom)
 
 
 def _prose(html: str) -> str:

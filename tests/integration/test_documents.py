@@ -42,8 +42,6 @@ COMMAND_LINES = sorted(
 COMPOSED = {"train": "train", "data": "train", "eval": "eval", "predict": "predict", "export": "export"}
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PLAIN_ENGLISH = [name for name in TEXTS if name == "README.md" or name.startswith("docs/tutorials/")]
-BRITISH = re.compile(r"\b\w*(?:colour|behaviour|neighbour|normalis|standardis|initialis|summaris|optimis)\w*")
-NOT_MINE = ("docs/gallery.md", "docs/evidence.md", "docs/scaling.md")  # words of tables, and of names in code
 
 
 @pytest.mark.parametrize(("name", "block"), PYTHON, ids=[f"{name}-{number}" for number, (name, _) in enumerate(PYTHON)])
@@ -146,8 +144,3 @@ def test_long_sentences_are_found():
     parts = sentences("# Title\n\nOne `a b` [two](x.md). Three:\n\n* four\n* five")
     assert parts == ["One CODE two.", "Three:", "four", "five"]
     assert [len(sentence.split()) for sentence in sentences("word " * 31 + "end. Next one.")] == [32, 2]
-
-
-@pytest.mark.parametrize("name", [name for name in TEXTS if name not in NOT_MINE])
-def test_spelling_is_that_of_the_apis(name):
-    assert BRITISH.findall(INLINE.sub("", re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL))) == []

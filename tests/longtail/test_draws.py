@@ -207,7 +207,7 @@ NOT_A_LIST = "not a list of whole numbers"
         (b"9" * 30, NOT_A_LIST),
         (b"0\n5\n", r"index 5 or 0 lies outside \[0, 5\)"),
         (b"0\n-1\n", r"index 0 or -1 lies outside \[0, 5\)"),
-        (b"3\n1\n3\n", "stands in it twice"),
+        (b"3\n1\n3\n", "is in it twice"),
     ],
 )
 def test_a_bad_text_is_refused(tmp_path, content, words):
@@ -230,7 +230,7 @@ def test_a_bad_text_is_refused(tmp_path, content, words):
         (np.array([0, 5]), "outside"),
         (np.array([0, 2**63], dtype=np.uint64), "outside"),
         (np.array([-1, 0], dtype=np.int8), "outside"),
-        (np.array([3, 1, 3]), "stands in it twice"),
+        (np.array([3, 1, 3]), "is in it twice"),
     ],
     ids=repr,
 )

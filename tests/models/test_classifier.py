@@ -53,10 +53,13 @@ def test_a_network_that_is_one_layer():
         (lambda: nn.Sequential(nn.Linear(3, 8)), "Sequential has no classifier with 7 outputs"),
         (lambda: torchvision.models.squeezenet1_1(num_classes=7), "SqueezeNet has no classifier with 7 outputs"),
         (lambda: timm.create_model("resnet18", num_classes=8), "ResNet has no classifier with 7 outputs"),
-        (lambda: timm.create_model("resnet18", num_classes=0), "ResNet ends in a Identity, which is no single layer"),
+        (
+            lambda: timm.create_model("resnet18", num_classes=0),
+            "ResNet ends in a Identity, which is not a single layer",
+        ),
         (
             lambda: timm.create_model("deit_tiny_distilled_patch16_224", num_classes=7),
-            "VisionTransformerDistilled ends in a tuple, which is no single layer",
+            "VisionTransformerDistilled ends in a tuple, which is not a single layer",
         ),
     ],
     ids=["conv", "other number", "squeezenet", "timm other number", "timm without", "timm with two"],

@@ -118,7 +118,7 @@ def test_the_container_does_not_matter(convert):
     ids=str,
 )
 def test_bad_statistics_are_refused(mean, std):
-    with pytest.raises(InputError, match="std and mean need one value a channel"):
+    with pytest.raises(InputError, match="std and mean must have one value for each channel"):
         GaussianNoise(mean, std)
 
 

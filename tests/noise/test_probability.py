@@ -65,6 +65,6 @@ def test_a_delta_out_of_range_is_refused(delta):
     ids=str,
 )
 def test_counts_without_an_image_are_refused(counts):
-    with pytest.raises(InputError, match="class_counts must be a list of numbers of at least 1") as error:
+    with pytest.raises(InputError, match="class_counts must be a list of numbers, one for each class") as error:
         noise_probability(counts, 0.3)
     assert error.value.key == "class_counts"

@@ -392,7 +392,7 @@ def test_reports_tell_runs_from_code_apart(data):
     [
         ({"method": "opn"}, "method must be one of"),
         ({"method": []}, "phases"),
-        ({"model": OwnNet(7, 1)}, "one a class"),
+        ({"model": OwnNet(7, 1)}, "one for each class"),
         ({"model": SmallCNN(10, 3)}, "model cannot be used"),
         ({"norm": "standard", "noise_grad": "all"}, "noise_grad"),
         ({"noise_grad": "some"}, "noise_grad"),

@@ -11,7 +11,7 @@ from oponm.data.mixing.base import Mixing
 
 
 class Mixup(Mixing):
-    r"""Blend each natural image with another of its batch, and their labels likewise.
+    r"""Blend each natural image with another of its batch, and their labels in the same shares.
 
     .. math:: \tilde x_i = \lambda_i x_i + (1 - \lambda_i) x_j, \quad \lambda_i \sim \text{Beta}(\alpha, \alpha)
 

@@ -47,7 +47,7 @@ class Remix(Mixup):
         super().__init__(alpha)
         counts = torch.as_tensor(class_counts, dtype=torch.float32)
         if counts.ndim != 1 or counts.numel() == 0 or not bool((counts.isfinite() & (counts >= 1)).all()):
-            raise InputError("must be a list of numbers of at least 1, one a class", "class_counts")
+            raise InputError("must be a list of numbers, one for each class, none below 1", "class_counts")
         self.register_buffer("class_counts", counts, persistent=False)
         self.kappa, self.tau = check_real("kappa", kappa, 1), check_real("tau", tau, 0, 1)
 

@@ -72,7 +72,7 @@ class EpochBatches:
         self.rank, self.world_size = rank, world_size
         if world_size > 1 and batch_size < 2 * world_size:
             raise InputError(
-                f"must be at least {2 * world_size}, two images a process, as it is that of all {world_size} processes",
+                f"must be at least {2 * world_size}, two images per process: it is that of all {world_size} processes",
                 "batch_size",
             )
 

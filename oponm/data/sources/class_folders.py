@@ -43,7 +43,7 @@ def subfolders(folder: Path) -> list[Path]:
 def list_images(folder: Path, root: Path) -> tuple[list[Path], list[Path]]:
     """The images in a folder, at any depth, and all else in it that is no folder, both in order of names.
 
-    What is hidden and what systems leave behind is passed over. Links to folders are followed.
+    Hidden files and those of operating systems are skipped. Links to folders are followed.
 
     Args:
         folder: one that does not exist has none.

@@ -326,7 +326,7 @@ def _class_names(split: Any, column: str) -> list[str] | None:
 
 
 def _check_filled(name: str, cells: Sequence[Any], column: str) -> None:
-    """See that each row of a split has something in a column."""
+    """Check that each row of a split has something in a column."""
     if empty := [f"{name}/{row}" for row, cell in enumerate(cells) if cell is None]:
         told = f"{len(empty)} of {len(cells)} rows of {name} have no {column}: {named(empty)}"
         raise InputError(f"{told}; leave them out of the data set, or name another column")

@@ -1,4 +1,4 @@
-"""One's own images: a folder a class."""
+"""Your own images: one folder for each class."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class ImageFolderLT(OwnFilesLT):
 
     With ``test_fraction=0`` nothing is held out for testing: ``root/train`` may stand alone; ``root/val`` validates.
 
-    ``training``, ``valid``, ``validation``, ``dev`` and ``testing`` are understood too, in any case. What is hidden and
-    what systems leave behind (``@eaDir``, ``__MACOSX``) is passed over; links are followed inside ``root``.
+    ``training``, ``valid``, ``validation``, ``dev`` and ``testing`` are understood too, in any case. Hidden folders
+    and those of operating systems (``@eaDir``, ``__MACOSX``) are skipped; links are followed inside ``root``.
 
     Images are decoded once, at one size, and kept in memory, unless ``in_memory=False``.
 

@@ -1,4 +1,4 @@
-"""One's own image files: which of them test and validate, whether they come in folders or in a table."""
+"""Your own image files, from folders or a table: which of them are for testing and validation."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class OwnFilesLT(LongTailDataModule):
         fold: which fold is the test set, from 0 to ``folds - 1``.
         groups: a regular expression that is searched for in the path of each image, relative to ``root``: what its
             first group matches (a patient, a video) names the image's group, and no group is in two parts. Shares are
-            then met about.
+            then met approximately.
         split: a CSV file with the columns ``path`` (relative to ``root``) and ``part`` (``train``, ``val``, ``test`` or
             ``none``), such as a run's ``split.csv``: which image is in which part. It names every image.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
         pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
             Images kept in memory are packed at ``image_size``.
-        pixel_max: the value that is white in images of more than 8 bits (16-bit grey, 32-bit TIFF, floats); None takes
+        pixel_max: the value that is white in images of more than 8 bits (16-bit gray, 32-bit TIFF, floats); None takes
             it from a sample of the training images, see :func:`~oponm.data.decode.white`.
         resize: how images of another shape come to ``image_size``: ``"crop"`` scales them until they cover it and
-            cuts the center; ``"stretch"`` scales both sides on their own; ``"pad"`` scales them until they fit, and
+            cuts the center; ``"stretch"`` scales height and width separately; ``"pad"`` scales them until they fit, and
             fills the rest with the image's own mean color.
-        channels: 3, or 1 for grey images (the luma of colored ones).
+        channels: 3, or 1 for gray images (the luma of colored ones).
         **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:

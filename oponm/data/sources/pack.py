@@ -170,7 +170,7 @@ def header_line(recipe: str) -> bytes:
 
 
 def entry_line(entry: Entry) -> bytes:
-    r"""An image as a line of the index, in ASCII whatever the encoding of file names.
+    r"""An image as a line of the index, in ASCII for any encoding of file names.
 
     Example:
         >>> entry_line(Entry(Stamp("a.png", 70, 5), 2, 3, 9))

@@ -1,4 +1,4 @@
-"""One's own images: a table of paths and labels."""
+"""Your own images: a table of paths and labels."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class TableLT(OwnFilesLT):
         **options: see :class:`~oponm.data.sources.own_files.OwnFilesLT` and :class:`~oponm.data.LongTailDataModule`.
 
     Raises:
-        InputError: from :meth:`setup`, naming the row, for a path that is missing, twice there or outside ``root``, for
-            an empty label, an unknown part, and a column that there is not.
+        InputError: from :meth:`setup`, naming the row, for a path that is missing, named twice or outside ``root``, for
+            an empty label, an unknown part, and a missing column.
 
     Example:
         >>> import tempfile
@@ -76,7 +76,7 @@ class TableLT(OwnFilesLT):
         self.split_column, self.group_column = split_column, group_column
 
     def load_source(self) -> Source:
-        """Read the table, and look that its images are there; none is decoded yet."""
+        """Read the table, and check that its images exist; none is decoded yet."""
         if not self.root.is_dir():
             raise InputError(f"names no folder: {self.root}", "root")
         rows = self._rows if self.table is None else list(self._read())
