@@ -74,12 +74,14 @@ class Study:
 
     def missing(self, condition: str) -> str:
         """A sentence on the methods that were not run under a condition, or with fewer seeds than the baseline."""
-        run, seeds = self.methods(condition), self.seeds(condition)
+        run = self.methods(condition)
         absent = [name for method, name in METHODS.items() if method not in run]
-        short = [METHODS[method] for method in run if len(self.by_seed(condition, method)) < seeds]
-        parts = [f"Not run: {'; '.join(absent)}."] if absent else []
-        parts += [f"With fewer seeds than DRS: {'; '.join(short)}."] if short else []
-        return " ".join(parts)
+        return " ".join(filter(None, [f"Not run: {'; '.join(absent)}." if absent else "", self.fewer(condition)]))
+
+    def fewer(self, condition: str) -> str:
+        """A sentence on the methods that were run with fewer seeds than the baseline; empty if there are none."""
+        few = [one for one in self.methods(condition) if len(self.by_seed(condition, one)) < self.seeds(condition)]
+        return f"With fewer seeds than DRS: {'; '.join(METHODS[method] for method in few)}." if few else ""
 
     def by_seed(self, condition: str, method: str, metric: str = "balanced_accuracy") -> dict[int, float]:
         """A metric of each run of a method, by seed, as a share; classes' groups that there are not are left out."""
