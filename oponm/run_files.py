@@ -89,6 +89,20 @@ def whole_csv(path: Path) -> Iterator[Any]:
         text.detach()
 
 
+def checkpoint_of(path: Path) -> Path:
+    """The file of weights that a path names; for a run's folder, its last checkpoint.
+
+    Args:
+        path: a file, a run's folder, or its folder of checkpoints.
+
+    Example:
+        >>> checkpoint_of(Path("nowhere/last.ckpt")).name
+        'last.ckpt'
+    """
+    files = [path / "checkpoints/last.ckpt", path / "last.ckpt"]
+    return next(filter(Path.is_file, files), path)
+
+
 def left_of_start(name: str) -> bool:
     """Whether a run leaves such a file if it is killed before it has begun; ``config.yaml`` marks the beginning.
 

@@ -33,18 +33,6 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
     return [_quote(argument) for argument in arguments]
 
 
-def checkpoint_of(path: str) -> str:
-    """The file that ``checkpoint=`` names; for a run's folder, its last checkpoint.
-
-    Example:
-        >>> checkpoint_of("nowhere/last.ckpt")
-        'nowhere/last.ckpt'
-    """
-    folder = Path(path).expanduser()
-    files = [folder / "checkpoints/last.ckpt", folder / "last.ckpt"]
-    return str(next(filter(Path.is_file, files), path)) if path and folder.is_dir() else path
-
-
 def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Separate Hydra's options, with their values, from overrides; its parser ends the overrides at an option.
 

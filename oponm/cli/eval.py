@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.arguments import checkpoint_of
 from oponm.cli.hydra_app import launch
 from oponm.cli.plain_command import plain
 from oponm.cli.recorded import Recorded, read_recorded
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
-from oponm.run_files import RESULT_FILE
+from oponm.run_files import RESULT_FILE, checkpoint_of
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
@@ -25,8 +24,9 @@ _OWN = ("split", "folder", "trust", "prior", "trained_prior", "threshold")  # se
 
 def run(arguments: list[str]) -> None:
     """Compose the config of the checkpoint's run with ``arguments`` on top, and evaluate."""
-    named = [argument.partition("checkpoint=") for argument in arguments]
-    arguments = [before + key + (path if before else checkpoint_of(path)) for before, key, path in named]
+    for place, (key, _, path) in enumerate(argument.partition("=") for argument in arguments):
+        if key == "checkpoint" and path:
+            arguments[place] = f"checkpoint={checkpoint_of(Path(path).expanduser())}"
     recorded = _run_of_checkpoint(arguments)
     keys = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
     if not recorded.config and "folder" in keys and "shots" not in keys:

@@ -15,11 +15,12 @@ from oponm.cli.configuration import register_resolvers
 from oponm.cli.errors import ROOM, one_line_errors
 from oponm.cli.plugins import store_plugins
 from oponm.cli.recorded import NAME, Recorded, compose_with
-from oponm.cli.requeue import resume_if_run_again
+from oponm.cli.requeue import requeue, resume_if_run_again
 from oponm.cli.sweep import Sweep, conclude
 from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
 from oponm.output import unfailing_output
+from oponm.signals import SIGNALLED, AtOnce, Stopped
 
 SWEEPING = ("sweep=", "hparams_search=")  # choices that make a command a sweep
 
@@ -87,16 +88,21 @@ def launch(
 
     Sweep.folder = None
     store_plugins()
-    try:
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Task(job, full))()
-    except BaseException as error:
-        if Sweep.folder:
-            conclude(Sweep.folder)
-        if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra has no error class for it
-            raise InputError(str(error)) from None
-        raise
-    if Sweep.folder and (code := conclude(Sweep.folder)):
-        sys.exit(code)
+    with AtOnce():  # a signal between two jobs ends the sweep like one in a job
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Task(job, full))()
+        except BaseException as error:
+            if Sweep.folder:
+                conclude(Sweep.folder)
+                if isinstance(error, Stopped):
+                    print(f"oponm: {error}", file=sys.stderr)
+                    requeue(error.signal)
+                    sys.exit(SIGNALLED + error.signal)
+            if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra has no class for it
+                raise InputError(str(error)) from None
+            raise
+        if Sweep.folder and (code := conclude(Sweep.folder)):
+            sys.exit(code)
 
 
 def _is_list(argument: str) -> bool:

@@ -11,9 +11,9 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.arguments import checkpoint_of
 from oponm.configs import CONF_DIR
 from oponm.errors import InputError, check_path
+from oponm.run_files import checkpoint_of
 
 
 def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -46,7 +46,8 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
         elif key in ("checkpoint", "output"):
             if not value:
                 raise InputError("must name a file", key)
-            paths[key] = str(Path(checkpoint_of(value) if key == "checkpoint" else value).expanduser())
+            path = Path(value).expanduser()
+            paths[key] = str(checkpoint_of(path) if key == "checkpoint" else path)
         else:
             if key not in known:
                 close = get_close_matches(key, [str(name) for name in known], n=1)

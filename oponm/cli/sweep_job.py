@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from oponm.cli.configuration import register_resolvers
 from oponm.cli.outcomes import LOST, Outcomes
 from oponm.cli.requeue import resume_if_run_again
+from oponm.signals import SIGNALLED, Stopped
 
 
 @dataclass
@@ -40,8 +41,8 @@ class Job:
         try:
             return run_job(self.task, self.config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
         except BaseException as error:
-            code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
-            self.outcomes.lose(self.number, how_it_ended(code))
+            code = SIGNALLED + error.signal if isinstance(error, Stopped) else getattr(error, "code", 0)
+            self.outcomes.lose(self.number, how_it_ended(code if isinstance(code, int) else 0))
             raise
 
     def checkpoint(self) -> Any:
