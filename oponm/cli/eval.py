@@ -46,7 +46,6 @@ def _run_of_checkpoint(arguments: list[str]) -> Recorded:
 
 def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.cli.summary import print_summary
-    from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
     from oponm.cli.wandb_defaults import fill_in_wandb
     from oponm.inference.prior import adjusted, read_threshold
@@ -69,7 +68,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         if not check_flag("trust", config.trust):
             check_targets(config)
         resolve(config)
-        identity = identify(config, recorded)
+        identity = recorded.identify(config)
         if config.folder is None:
             module, data, trained = _of_run(config)
         else:

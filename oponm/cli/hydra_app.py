@@ -11,7 +11,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from oponm.cli.arguments import options_first, quote_paths
-from oponm.cli.configuration import register_resolvers
 from oponm.cli.errors import ROOM, one_line_errors
 from oponm.cli.plugins import store_plugins
 from oponm.cli.recorded import NAME, Recorded, compose_with
@@ -78,7 +77,6 @@ def launch(
         raise InputError(
             "names one folder, that of the sweep, in which each run has its own: give it once", "output_dir"
         )
-    register_resolvers()
     options, overrides = options_first(arguments)
     overrides = quote_paths(overrides)
     name, full = command, ROOM if command != "train" else "make room; resume=RUN_DIR resumes"

@@ -19,14 +19,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.configuration import register_resolvers, take_folder
+from oponm.cli.configuration import take_folder
 from oponm.cli.errors import BAD_INPUT, ROOM, explain, is_bad_input
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, Outcomes
 
 SUMMARY = "sweep.json"
 log = logging.getLogger(__name__)
-
-register_resolvers()  # a launcher's process imports this module before it resolves the config of a job
 
 
 class Sweep(Callback):

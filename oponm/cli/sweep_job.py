@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from oponm.cli.configuration import register_resolvers
+import oponm.cli.configuration  # noqa: F401 (registers the resolvers of a job's config)
 from oponm.cli.outcomes import LOST, Outcomes
 from oponm.cli.requeue import resume_if_run_again
 from oponm.signals import SIGNALLED, Stopped
@@ -37,7 +37,6 @@ class Job:
     def __call__(self) -> JobReturn:
         """Run the job in this process; if a signal ends it, its outcome records that."""
         setup_globals()
-        register_resolvers()
         try:
             return run_job(self.task, self.config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
         except BaseException as error:
