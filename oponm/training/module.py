@@ -25,7 +25,7 @@ from oponm.inference.classifier import network_of_checkpoint
 from oponm.inference.factory import known_factory
 from oponm.inference.prior import Threshold
 from oponm.longtail import shot_groups
-from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
+from oponm.losses import CrossEntropy, batch_loss, row_weights
 from oponm.losses.precision import at_least_float32
 from oponm.metrics import (
     MOST_CONFUSED,
@@ -56,12 +56,8 @@ from oponm.training.trained_prior import trained_prior
 log = logging.getLogger(__name__)
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _MOST_PHASES = 10  # limit for a method chosen by name
+_EVERYTHING = PhasePlan([Phase(1)], max_epochs=1)  # until the module has phases of its own
 _DEFAULTS: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
-
-
-def _everything() -> PhasePlan:
-    """A plan of one phase that trains everything."""
-    return PhasePlan([Phase(1)], max_epochs=1)
 
 
 class LongTailModule(pl.LightningModule):
@@ -110,11 +106,8 @@ class LongTailModule(pl.LightningModule):
     Attributes:
         plan: the phases over the epochs of the run; of a module that is complete at once, one that trains everything.
         evaluation: what was measured on the test set, there after a test.
-        answers: what this process's images of the test set were taken for, batch by batch.
-        told: the same for all images of a test, in all processes; None before.
-        predicted: the same for the whole test set, after an evaluation, in the first process; None before.
+        predicted: what each image of the test set was taken for, after a test, in the first process; None before.
         threshold: decides for one of two classes in a test; None decides for the likeliest class.
-        collected: logits and targets of a test, batch by batch, in this process; None does not collect them.
         has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
         clips_mixed: whether gradients are clipped in mixed precision, also in bfloat16; known before training begins.
@@ -174,11 +167,9 @@ class LongTailModule(pl.LightningModule):
         self.has_idle_weights = self.scales_loss = self.clips_mixed = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
-        self.answers: list[Answers] = []
-        self.told: Answers | None = None
         self.predicted: Predicted | None = None
         self.threshold: Threshold | None = None
-        self.collected: list[tuple[Tensor, Tensor]] | None = None
+        self._answers: list[Answers] = []  # of this process in the test so far, batch by batch
         self._fitting = False
         self._border: int | None = 0  # first epoch of a phase that has not begun yet
         self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
@@ -195,7 +186,7 @@ class LongTailModule(pl.LightningModule):
             given = {name: self._chosen[name] for name in _DEFAULTS if self._chosen[name] not in (None, "sgd")}
             if named := [name for name, thing in given.items() if isinstance(thing, str)]:
                 raise InputError("must be an object where class_counts are given, not a name", named[0])
-            self._complete(model, class_counts, _everything(), seed or 0, shots or {}, **{**_DEFAULTS, **given})
+            self._complete(model, class_counts, _EVERYTHING, seed or 0, shots or {}, **{**_DEFAULTS, **given})
 
     def _complete(
         self,
@@ -289,29 +280,25 @@ class LongTailModule(pl.LightningModule):
             InputError: if the trainer cannot train by phases.
         """
         self._fitting = stage == "fit"
-        if self._fitting:
-            self._lead(self.trainer)
-        else:
+        if not self._fitting:
             self._require_weights()
-
-    def _require_weights(self) -> None:
-        if self._waits and not hasattr(self, "model"):
-            raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
-
-    def _lead(self, trainer: pl.Trainer) -> None:
-        data = getattr(trainer, "datamodule", None)
+            return
+        trainer, data = self.trainer, getattr(self.trainer, "datamodule", None)
         if not isinstance(data, LongTailDataModule):
             raise InputError(
                 f"must be one of oponm.data, which samples and mixes noise in by the phase, got {data!r}", "datamodule"
             )
         self.prepare(data, trainer)
-        plan = self.plan
-        if trainer.max_epochs != plan.max_epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.max_epochs != self.plan.max_epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise InputError(
-                f"of the trainer is {trainer.max_epochs}, and the module's plan has {plan.max_epochs} epochs: set "
+                f"of the trainer is {trainer.max_epochs}, and the module's plan has {self.plan.max_epochs} epochs: set "
                 "module.plan = PhasePlan(phases, max_epochs)",
                 "max_epochs",
             )
+
+    def _require_weights(self) -> None:
+        if self._waits and not hasattr(self, "model"):
+            raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
 
     def epoch_input(self, epoch: int) -> EpochInput:
         """The settings by which the data module makes the batches of an epoch.
@@ -430,8 +417,7 @@ class LongTailModule(pl.LightningModule):
         """
         make = phase.loss or self.make_loss
         self.loss = make(self.class_counts).to(self.device)
-        options = {} if phase.beta is None else {"beta": phase.beta}
-        weights = class_weights(self.class_counts, phase.class_weights, **options)
+        weights = phase.weights(self.class_counts)
         self.class_weights = None if weights is None else weights.to(self.device)
         self.noise_loss = phase.noise_loss
         self._phase = phase
@@ -602,7 +588,7 @@ class LongTailModule(pl.LightningModule):
                 make = (lambda settings: given) if callable(given) else known_factory
                 model = self._chosen["model"] = network_of_checkpoint(checkpoint, make)
             seed, shots = self.given_seed or 0, self._settings["shots"]
-            self._complete(model, split["class_counts"], _everything(), seed, shots, **_DEFAULTS)
+            self._complete(model, split["class_counts"], _EVERYTHING, seed, shots, **_DEFAULTS)
             self.model_config, self._waits = checkpoint["model_config"], True  # for training it further
         weights = checkpoint["state_dict"]
         if self._fitting:
@@ -673,9 +659,7 @@ class LongTailModule(pl.LightningModule):
             counted = nn.functional.one_hot(decided, logits.shape[1]).to(logits.dtype)
         for name, metric in self.test_metrics.items(keep_base=True, copy_state=False):
             metric.update(logits if name == "ece" else counted, batch.targets)
-        self.answers.append(Answers.of(logits, batch.targets, decided))
-        if self.collected is not None:
-            self.collected.append((logits.detach().cpu(), batch.targets.cpu()))
+        self._answers.append(Answers.of(logits, batch.targets, decided))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The logits of a batch, (N, K)."""
@@ -683,16 +667,19 @@ class LongTailModule(pl.LightningModule):
         return logits
 
     def on_test_epoch_start(self) -> None:
-        """Forget the answers of a test before."""
-        self.answers = []
+        """Forget the answers of a test that did not end."""
+        self._answers = []
 
     def on_test_epoch_end(self) -> None:
         """Reduce the counts of the test set into ``evaluation`` and log the scalars."""
         self.evaluation = summarise(self.test_metrics.compute(), self.class_counts, **self.shots)
         self.test_metrics.reset()
         # Process r of n has the images r, r + n, r + 2 n and so on.
-        self.told = Answers.interleaved(everyone_says(Answers.joined(self.answers)))
-        self.evaluation.scalars.update(ranking_scores(self.told))
+        answers = Answers.interleaved(everyone_says(Answers.joined(self._answers)))
+        self.evaluation.scalars.update(ranking_scores(answers))
+        if (data := getattr(self.trainer, "datamodule", None)) and self.trainer.is_global_zero:
+            kind, names = data.test_names()
+            self.predicted = Predicted(kind, names, data.class_names, answers)
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
     def configure_optimizers(self) -> Any:
@@ -701,17 +688,12 @@ class LongTailModule(pl.LightningModule):
             raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
         self.clips_mixed = clips_mixed(self.trainer)
         optimizer = self._optimizer()
-        by_step = getattr(self.schedule, "interval", "epoch") == "step"
-        factor = (lambda step: self._factor_by_step(step)) if by_step else (lambda epoch: self._factor(epoch))
-        scheduler = LambdaLR(optimizer, factor, self._begun(by_step))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step" if by_step else "epoch"},
-        }
-
-    def _begun(self, by_step: bool) -> int:
-        """The ``last_epoch`` of a scheduler: one before the epoch (or step) that begins."""
-        return self.current_epoch * (self._steps if by_step else 1) - 1 if self.current_epoch else -1
+        interval = getattr(self.schedule, "interval", "epoch")
+        factor = self._factor_by_step if interval == "step" else self._factor
+        # A new scheduler in the middle of a run is one before the epoch, or step, that begins.
+        begun = self.current_epoch * (self._steps if self.current_epoch and interval == "step" else 1) - 1
+        scheduler = LambdaLR(optimizer, lambda time: factor(time), begun)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
 
     @property
     def _steps(self) -> int:

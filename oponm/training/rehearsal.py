@@ -15,7 +15,7 @@ from torch import nn
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_flag
-from oponm.losses import batch_loss, class_weights
+from oponm.losses import batch_loss
 from oponm.nn import convert_batchnorm, noise_routing
 from oponm.nn.kernel import chosen_kernel
 from oponm.rng import derived_randomness
@@ -213,11 +213,9 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
             f"{classes}): turn off what it adds there, such as auxiliary heads, or wrap it to return the logits alone",
             "model",
         )
-    weights = class_weights(
-        data.class_counts, phase.class_weights, **({} if phase.beta is None else {"beta": phase.beta})
-    )
     targets = torch.arange(rows) % classes
     with derived_randomness(0, "rehearsal"):
+        weights = phase.weights(data.class_counts)
         batch_loss(row_loss, logits, targets, weights, is_noise=is_noise, noise_weight=phase.noise_loss).backward()
 
 

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice
-from oponm.metrics import Predicted, write_confusion, write_predictions
+from oponm.metrics import write_confusion, write_predictions
 from oponm.metrics.evaluation import unmeasured
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
@@ -288,21 +288,11 @@ def make_trainer(
     return trainer_class(callbacks=[OwnSignals(), *callbacks], logger=loggers or False, **made)
 
 
-def _predicted(module: LongTailModule, data: LongTailDataModule) -> Predicted | None:
-    """What each test image was taken for, in the order of the test set; None in all processes but the first."""
-    answers, module.answers, module.told = module.told, [], None
-    if rank() or answers is None:
-        return None
-    kind, names = data.test_names()
-    return Predicted(kind, names, data.class_names, answers)
-
-
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:
     if data.test_counts:
         trainer.test(module, datamodule=data, verbose=False, weights_only=True)
     else:
-        module.evaluation = unmeasured(data.class_counts)
-    module.predicted = _predicted(module, data) if data.test_counts else None
+        module.evaluation, module.predicted = unmeasured(data.class_counts), None
     crossed = {} if data.cross_validation is None else {"cross_validation": data.cross_validation}
     return {
         **crossed,
