@@ -154,6 +154,15 @@ def remove_unbegun(folder: Path) -> None:
     for file in folder.iterdir():
         if left_of_start(file.name):
             file.unlink(missing_ok=True)
+    remove_empty(folder)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder and those above it, as far as they are empty, up to the current folder.
+
+    Args:
+        folder: it need not exist.
+    """
     for parent in (folder, *folder.parents):
         if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
             return

@@ -10,8 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.cli.hydra_app import launch
-from oponm.cli.plain_command import plain
 from oponm.cli.recorded import Recorded, read_recorded
+from oponm.configs import plain
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
 from oponm.run_files import RESULT_FILE, checkpoint_of
@@ -102,14 +102,15 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, lis
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
     from oponm.known_settings import check_settings
-    from oponm.training.build import build, with_full_keys
+    from oponm.training.build import build, full_keys
     from oponm.training.weights import check_split, load_weights
 
     known = _preprocessing(config)
     of_run = OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN])
     check_settings(of_run)
     module, data, _ = build(of_run)
-    trained_on = with_full_keys(config, lambda: load_weights(module.model, Path(str(config.checkpoint))))
+    with full_keys(config):
+        trained_on = load_weights(module.model, Path(str(config.checkpoint)))
     serve_split(data, config.split)
     check_split(trained_on, data, config.split)
     if "statistics" in known:

@@ -23,7 +23,7 @@ HELP = """oponm export checkpoint=RUN/checkpoints/last.ckpt [key=value ...]
 
 def run(arguments: list[str]) -> None:
     """Export the checkpoint that ``arguments`` name."""
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if not arguments:
         print(HELP)
         return
     config, others = compose_command("export", arguments)

@@ -46,7 +46,11 @@ def main() -> None:
             raise InputError(f"there is no command {arguments[0]!r}: it is one of {', '.join(COMMANDS)}")
         sys.meta_path.insert(0, LeanTorchmetrics())
         find_modules_here()
-        importlib.import_module(f"oponm.cli.{arguments[0]}").run(arguments[1:])
+        command = importlib.import_module(f"oponm.cli.{arguments[0]}")
+        if hasattr(command, "HELP") and {"-h", "--help"} & set(arguments):
+            print(command.HELP)
+        else:
+            command.run(arguments[1:])
 
 
 def find_modules_here() -> None:

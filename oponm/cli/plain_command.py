@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from oponm.configs import CONF_DIR
 from oponm.errors import InputError, check_path
 from oponm.run_files import checkpoint_of
+
+
+def composed(command: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose ``conf/COMMAND.yaml`` with overrides, and let the program log its warnings on the terminal.
+
+    Args:
+        command: name of the command.
+        overrides: in Hydra's grammar.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose(command, list(overrides))
 
 
 def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -35,7 +46,6 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
         >>> config.checkpoint, config.output, files
         ('runs (new)/a=1.ckpt', 'predictions.json', ['photos'])
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     known = OmegaConf.load(CONF_DIR / f"{command}.yaml")
     files, overrides, paths = [], [], {}
     for argument in arguments:
@@ -54,18 +64,7 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
                 meant = f": did you mean {close[0]}?" if close else f"; settings are {', '.join(map(str, known))}"
                 raise InputError(f"is no setting of oponm {command}{meant}", key)
             overrides.append(argument)
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose(command, overrides)
+    config = composed(command, overrides)
     for key, value in paths.items():
         OmegaConf.update(config, key, value.replace("${", "\\${"))
     return config, files
-
-
-def plain(value: Any) -> Any:
-    """A setting as plain Python values: a mapping as a dict.
-
-    Example:
-        >>> plain(OmegaConf.create({"cat": 0.2})), plain("balanced")
-        ({'cat': 0.2}, 'balanced')
-    """
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from oponm.configs import CONF_DIR, also_chosen, default_choices, groups
+from oponm.configs import CONF_DIR, also_chosen, default_choices, groups, read_settings
 from oponm.errors import InputError
 from oponm.renamed import with_new_names
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
@@ -111,14 +111,15 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
     Returns:
         The arguments, without choices that equal the run's.
     """
-    train = _plain(CONF_DIR / "train.yaml")
+    train = read_settings(CONF_DIR / "train.yaml")
     defaults = train.pop("defaults")
     node = {**train, **recorded.config}
-    node["trainer"] = {**_plain(CONF_DIR / "trainer/default.yaml"), **_mapping(recorded.config.get("trainer"))}
+    trainer = recorded.config.get("trainer")
+    node["trainer"] = read_settings(CONF_DIR / "trainer/default.yaml") | (trainer if isinstance(trainer, dict) else {})
     own_choices = recorded.choices
     if command != "train":
         own_choices["logger"] = "none"
-        node |= {"logger": {}, **_plain(CONF_DIR / f"{command}.yaml")}
+        node |= {"logger": {}, **read_settings(CONF_DIR / f"{command}.yaml")}
     arguments = [one for one in arguments if not (_choices([one]).items() & own_choices.items())]
     given = _choices(arguments)
     again = also_chosen(given, given).keys()
@@ -149,11 +150,3 @@ def _load(file: Path, key: str, kind: type) -> Any:
         reason = " ".join(str(error).split())[:100]
     remedy = "put back a copy of it, or train again into another folder"
     raise InputError(f"{file} is damaged ({reason}): {remedy}", key)
-
-
-def _plain(file: Path) -> dict[str, Any]:
-    return {str(key): value for key, value in OmegaConf.to_container(OmegaConf.load(file)).items()}  # type: ignore
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}

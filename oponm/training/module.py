@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -58,6 +58,26 @@ COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-
 _MOST_PHASES = 10  # limit for a method chosen by name
 _EVERYTHING = PhasePlan([Phase(1)], max_epochs=1)  # until the module has phases of its own
 _DEFAULTS: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
+
+
+class Parts(NamedTuple):
+    """The parts that a module is made of.
+
+    Attributes:
+        plan: the phases.
+        network: the network with its initial weights.
+        optimizer: factory of the optimizer, from the parameters.
+        schedule: factor of the learning rate as a function of the epoch.
+        loss: factory of the loss, from the class counts.
+        idle: whether some weights never get a gradient.
+    """
+
+    plan: PhasePlan
+    network: nn.Module
+    optimizer: Callable[..., torch.optim.Optimizer]
+    schedule: Callable[[Any], float]
+    loss: Callable[[Sequence[int]], nn.Module]
+    idle: bool = False
 
 
 class LongTailModule(pl.LightningModule):
@@ -164,7 +184,7 @@ class LongTailModule(pl.LightningModule):
                 raise InputError(f"must be auto, true or false, got {value!r}", key)
         self.compile_mode = check_choice("compile_mode", compile_mode, COMPILE_MODES)
         self.compiles, self.split_noise, self.confusions = compile, split_noise, confusion_matrix
-        self.has_idle_weights = self.scales_loss = self.clips_mixed = False
+        self.scales_loss = self.clips_mixed = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
         self.predicted: Predicted | None = None
@@ -186,30 +206,20 @@ class LongTailModule(pl.LightningModule):
             given = {name: self._chosen[name] for name in _DEFAULTS if self._chosen[name] not in (None, "sgd")}
             if named := [name for name, thing in given.items() if isinstance(thing, str)]:
                 raise InputError("must be an object where class_counts are given, not a name", named[0])
-            self._complete(model, class_counts, _EVERYTHING, seed or 0, shots or {}, **{**_DEFAULTS, **given})
+            self._complete(Parts(_EVERYTHING, model, **{**_DEFAULTS, **given}), class_counts, seed or 0, shots or {})
 
-    def _complete(
-        self,
-        model: nn.Module,
-        class_counts: Sequence[int],
-        plan: PhasePlan,
-        seed: int,
-        shots: Mapping[str, int | None],
-        optimizer: Callable[..., torch.optim.Optimizer],
-        schedule: Callable[[int], float],
-        loss: Callable[[Sequence[int]], nn.Module],
-    ) -> None:
+    def _complete(self, parts: Parts, class_counts: Sequence[int], seed: int, shots: Mapping[str, int | None]) -> None:
         """Set the parts that depend on the data."""
+        self.model = parts.network
         if self.memory_format == torch.channels_last:
-            model = model.to(memory_format=torch.channels_last)
-        self.model = model
+            self.model = self.model.to(memory_format=torch.channels_last)
         if self.compiles:
-            model.compile(dynamic=False, mode=self.compile_mode)
+            self.model.compile(dynamic=False, mode=self.compile_mode)
         self.class_counts, self.seed, self.shots = list(class_counts), seed, dict(shots)
         shot_groups(self.class_counts, **self.shots)  # so that wrong thresholds are refused before training
-        self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
-        self.plan = plan
-        self.follow(plan.at(0))
+        self.make_optimizer, self.schedule, self.make_loss = parts.optimizer, parts.schedule, parts.loss
+        self.plan, self.has_idle_weights = parts.plan, parts.idle
+        self.follow(self.plan.at(0))
         # The search for NaN waits for the device each step. Without it the metric has no weights: losses come by row.
         self.train_loss, self.train_rows = MeanMetric(nan_strategy="disable"), RowMetrics()
         self.val_metrics = evaluation_metrics(len(self.class_counts))
@@ -252,13 +262,11 @@ class LongTailModule(pl.LightningModule):
 
         settings["trainer"] |= {"compile": self.compiles, "split_noise": self.split_noise}
         composed = compose_run(data, chosen, seed, settings)
-        plan, network, optimizer, schedule, loss, self.has_idle_weights = build_parts(
-            composed.config, data, composed.given
-        )
+        parts = build_parts(composed.config, data, composed.given)
         if not isinstance(composed.given.get("model"), nn.Module):
             self.model_config = OmegaConf.to_container(composed.config.model)  # type: ignore[assignment]
         shots: Any = OmegaConf.to_container(composed.config.shots)
-        self._complete(network, data.class_counts, plan, seed, shots, optimizer, schedule, loss)
+        self._complete(parts, data.class_counts, seed, shots)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalized -> logits (N, K)."""
@@ -588,7 +596,7 @@ class LongTailModule(pl.LightningModule):
                 make = (lambda settings: given) if callable(given) else known_factory
                 model = self._chosen["model"] = network_of_checkpoint(checkpoint, make)
             seed, shots = self.given_seed or 0, self._settings["shots"]
-            self._complete(model, split["class_counts"], _EVERYTHING, seed, shots, **_DEFAULTS)
+            self._complete(Parts(_EVERYTHING, model, **_DEFAULTS), split["class_counts"], seed, shots)
             self.model_config, self._waits = checkpoint["model_config"], True  # for training it further
         weights = checkpoint["state_dict"]
         if self._fitting:

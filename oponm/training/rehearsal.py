@@ -22,6 +22,7 @@ from oponm.rng import derived_randomness
 from oponm.training.distributed import world_size
 from oponm.training.features import logits_and_loss
 from oponm.training.margins import check_margins
+from oponm.training.module import Parts
 from oponm.training.noise_pass import split_obstacle
 from oponm.training.parameter_groups import takes_network
 from oponm.training.parts import enter_part, rehearse, set_modes
@@ -32,11 +33,7 @@ log = logging.getLogger(__name__)
 
 def try_parts(
     data: LongTailDataModule,
-    model: nn.Module,
-    plan: PhasePlan,
-    optimizer: Callable[..., torch.optim.Optimizer],
-    schedule: Callable[[int], float],
-    loss: Callable[[Sequence[int]], nn.Module],
+    parts: Parts,
     norm: Mapping[str, str],
     compile: bool = False,
     split_noise: bool | str = "auto",
@@ -45,11 +42,7 @@ def try_parts(
 
     Args:
         data: the data module, the data module, set up.
-        model: the network with its initial weights; its batch norm is converted in place where the plan has noise.
-        plan: the phases.
-        optimizer: factory of the optimizer, from the parameters.
-        schedule: factor of the learning rate for each epoch.
-        loss: factory of the loss of each row, from the class counts.
+        parts: of the module; batch norm of the network is converted in place where the plan has noise.
         norm: ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
         compile: whether the network will run through ``torch.compile``.
         split_noise: whether noise rows get a pass of their own; true raises an error where it cannot be done.
@@ -60,6 +53,7 @@ def try_parts(
     Raises:
         InputError: naming the part that cannot be used.
     """
+    plan, model, optimizer, schedule, loss, _ = parts
     classes = len(data.class_names)
     chosen_kernel()  # which raises for one that is not there
     try_part("augmentation", lambda: _augmented(data))

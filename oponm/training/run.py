@@ -17,12 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
+from oponm.configs import plain
 from oponm.data.split_file import write_split
 from oponm.errors import InputError, check_choice, check_flag, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
-from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start, logs_to, remove_unbegun
-from oponm.training.build import build, build_callbacks, build_data, build_phase_cache, with_full_keys
+from oponm.run_files import CONFIG_FILE, LOG_FILE, RESULT_FILE, left_of_start, logs_to, remove_unbegun
+from oponm.training.build import build, build_data, build_each, build_phase_cache, full_keys
 from oponm.training.callbacks.nonfinite import REACTIONS
 from oponm.training.distributed import check_number, first_says, join_for_good, only_first, rank
 from oponm.training.launch import run_in_processes
@@ -31,10 +32,10 @@ from oponm.training.options import trainer_options
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.quiet import quiet
 from oponm.training.resolve import resolve
+from oponm.training.result import environment, write_json
 from oponm.training.run_folder import (
     begin,
     code_of_run,
-    finish,
     finished_result,
     require_same_input,
     state_to_go_on_from,
@@ -123,7 +124,8 @@ def run(
                 if rank() == 0:
                     identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
                     identity |= {"started_from": started_from} if started_from else {}
-                    finish(folder, identity, measured, started)
+                    identity |= measured | {"seconds": round(time.perf_counter() - started, 3), **environment()}
+                    write_json(folder / RESULT_FILE, identity)
                 first_says(None)  # so that the others wait until the result is written
     return Run.load(folder, network=given.get("model"), data=given.get("data"))
 
@@ -141,7 +143,7 @@ def _carry_out(
     """Build, train and evaluate in each process of the run; the first process writes."""
     check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     module, data, plan = build(config, given)
-    every = [*build_callbacks(config), *callbacks]
+    every = [*build_each(config, "callbacks", pl.Callback), *callbacks]
     mendable = (InputError, OSError, HydraException, OmegaConfBaseException)
     module.code = code_of_run(config, *{type(part) for part in module.model.modules()}, type(data))
     with ExitStack() as resources:
@@ -156,8 +158,10 @@ def _carry_out(
                     if not begun:
                         write_split(folder, data)
                     begin(folder, config, overrides)
-                    _tell(every, "on_run_start", opened, data, OmegaConf.to_container(config, resolve=True))
+                    _tell(every, "on_run_start", opened, data, plain(config))
 
+        with full_keys(config):
+            options = trainer_options(config, given.get("trainer"))
         minutes = config.trainer.checkpoint_every_minutes
         measured = train(
             *(module, data, plan, folder, opened, phase_cache, state),
@@ -169,7 +173,7 @@ def _carry_out(
             ),
             callbacks=every,
             ready=ready,
-            **with_full_keys(config, lambda: trainer_options(config, given.get("trainer"))),
+            **options,
         )
         if rank() == 0:
             _tell(every, "on_run_end", opened, module, data, measured, folder)
@@ -243,16 +247,9 @@ def _look_into(config: DictConfig, folder: Path) -> bool:
 
 def _agreed(look: Callable[[], Any]) -> Any:
     """The result of a check that only the first process makes, as it soon writes the files that are looked for."""
-    found: Any = None
-    if rank() == 0:
-        try:
-            found = look()
-        except InputError as error:
-            found = error
-    found = first_says(found)
-    if isinstance(found, InputError):
-        raise found
-    return found
+    with only_first():
+        found = look() if rank() == 0 else None
+    return first_says(found)
 
 
 def _logs_to(file: Path) -> bool:

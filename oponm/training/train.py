@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import CheckpointIO
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -23,12 +26,13 @@ from oponm.metrics.evaluation import unmeasured
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
 from oponm.signals import Stop, Stopped
+from oponm.training.batchnorm_sync import BatchNormSync
 from oponm.training.callbacks.averaging import check_averages
 from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, check_callbacks, state_of
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
-from oponm.training.distributed import largest, process_options, rank
+from oponm.training.distributed import largest, rank, world_size
 from oponm.training.history import History
 from oponm.training.module import LongTailModule, clips_mixed
 from oponm.training.noise_answers import noise_answers
@@ -280,11 +284,16 @@ def make_trainer(
     """
     made: dict[str, Any] = {"num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
     made |= {"use_distributed_sampler": False, "enable_checkpointing": bool(callbacks)}
-    of_processes = process_options(parts, sync_batchnorm)
-    of_processes["plugins"] += options.pop("plugins", [])
+    size = world_size()
+    plugins: list[Any] = [LightningEnvironment()]  # not SLURM's, even if its variables are set
+    made |= {"devices": 1}
+    if size > 1:
+        made["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+        made |= {"num_nodes": size // made["devices"], "strategy": DDPStrategy(find_unused_parameters=parts)}
+        plugins = [TorchElasticEnvironment(), *([BatchNormSync()] if sync_batchnorm else [])]
     if options.get("strategy") == "auto":
         del options["strategy"]
-    made |= of_processes | options
+    made |= {**options, "plugins": [*plugins, *options.get("plugins", [])]}
     return trainer_class(callbacks=[OwnSignals(), *callbacks], logger=loggers or False, **made)
 
 

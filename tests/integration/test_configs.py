@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -23,7 +24,7 @@ from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
-from oponm.training.build import build, build_callbacks, build_network, build_optimizer, build_plan
+from oponm.training.build import build, build_each, build_network, build_optimizer, build_plan
 from oponm.training.build import make_data as make_data_module
 from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
@@ -128,7 +129,7 @@ def make_loggers(config: DictConfig) -> None:
 
 
 def make_callbacks(config: DictConfig) -> None:
-    assert len(build_callbacks(config)) == len(config.callbacks)
+    assert len(build_each(config, "callbacks", pl.Callback)) == len(config.callbacks)
 
 
 @pytest.mark.parametrize("choices", ["[csv,wandb]", "[wandb,tensorboard]"])
