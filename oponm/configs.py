@@ -194,11 +194,8 @@ def _contents(group: str, choice: str) -> Any:
 
 def _listed() -> list[tuple[str, str | None]]:
     """The groups in the order of the defaults list, each with its default."""
-    return [
-        next(iter(item.items()))
-        for item in read_settings(CONF_DIR / "train.yaml")["defaults"]
-        if isinstance(item, dict)
-    ]
+    defaults = read_settings(CONF_DIR / "train.yaml")["defaults"]
+    return [next(iter(item.items())) for item in defaults if isinstance(item, dict)]
 
 
 def _chooses(group: str, choice: str) -> dict[str, str]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ class Recorded:
     @property
     def choices(self) -> dict[str, str]:
         """The choice in each config group, from the overrides and from what they choose in turn."""
-        given = _choices(self.overrides) if self.config else {}
-        return {**also_chosen({**default_choices(), **given}, given)} if self.config else {}
+        given = _choices(self.overrides)
+        return also_chosen(default_choices() | given, given) if self.config else {}
 
     def identify(self, config: DictConfig) -> dict[str, Any]:
         """A description of the run that Hydra has composed: the choice in each config group, the overrides, the seed.
@@ -112,7 +112,7 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
         The arguments, without choices that equal the run's.
     """
     train = read_settings(CONF_DIR / "train.yaml")
-    defaults = train.pop("defaults")
+    del train["defaults"]
     node = {**train, **recorded.config}
     trainer = recorded.config.get("trainer")
     node["trainer"] = read_settings(CONF_DIR / "trainer/default.yaml") | (trainer if isinstance(trainer, dict) else {})
@@ -123,8 +123,7 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
     arguments = [one for one in arguments if not (_choices([one]).items() & own_choices.items())]
     given = _choices(arguments)
     again = also_chosen(given, given).keys()
-    order = [next(iter(entry)) for entry in defaults if isinstance(entry, Mapping)]
-    before = [{group: None} for group in order if group in again and group not in _WITHIN]
+    before = [{group: None} for group in default_choices() if group in again and group not in _WITHIN]
     for group in again:
         node.pop(group, None)
     order_of_groups = [*before, "_self_", *({group: None} for group in _WITHIN)]

@@ -25,15 +25,14 @@ from oponm.metrics import write_confusion, write_predictions
 from oponm.metrics.evaluation import unmeasured
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
-from oponm.signals import Stop, Stopped
+from oponm.signals import Stopped
 from oponm.training.batchnorm_sync import BatchNormSync
 from oponm.training.callbacks.averaging import check_averages
-from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, check_callbacks, state_of
+from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, check_callbacks, state_of
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
 from oponm.training.distributed import largest, rank, world_size
-from oponm.training.history import History
 from oponm.training.module import LongTailModule, clips_mixed
 from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
@@ -127,14 +126,11 @@ def train(
         settle_classifier(module.model, len(data.class_names), data.image_shape)
     for phase, start in zip(plan.phases, plan.starts, strict=True):
         log.info("phase %s from epoch %d", phase.name, start)
-    validating, history, stop, files = data.val != "none", History(), Stop(), WholeFiles()
+    validating = data.val != "none"
     guard = NonFinite(check_choice("on_nonfinite", on_nonfinite, REACTIONS))
-    keeper = Checkpoints(
-        *(run_dir / "checkpoints", files, history, guard),
-        *(validating, checkpoint_every, checkpoint_every_n_steps, stop),
-    )
-    guard.last_good = lambda: keeper.last_good
-    plugins = [files, *trainer_options.get("plugins", [])]
+    keeper = Checkpoints(run_dir / "checkpoints", guard, validating, checkpoint_every, checkpoint_every_n_steps)
+    history, stop = keeper.history, keeper.stop
+    plugins = [keeper.files, *trainer_options.get("plugins", [])]
     if others := [type(plugin).__name__ for plugin in plugins[1:] if isinstance(plugin, CheckpointIO)]:
         said = f"hold {others[0]}, and a run writes its checkpoints itself, whole or not at all"
         raise InputError(said, "trainer.plugins")
@@ -161,7 +157,7 @@ def train(
 
         keeper.begin = begin
         if state:
-            files.held[LAST] = dict(state)
+            keeper.files.held[LAST] = dict(state)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None)
         except Exception as error:
