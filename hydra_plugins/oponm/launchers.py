@@ -26,8 +26,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from oponm.cli.configuration import fixed_keys, run_name
 from oponm.cli.outcomes import LOST, Outcome, Outcomes
+from oponm.cli.run_names import fixed_keys, run_name
 from oponm.cli.sweep_job import Job, how_it_ended
 from oponm.errors import InputError
 from oponm.parent import GRACE, end_with_parent

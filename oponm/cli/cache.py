@@ -8,8 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.arguments import quote_paths
-from oponm.cli.plain_command import composed
+from oponm.cli.config import composed
 from oponm.errors import InputError
 from oponm.training.build import build_phase_cache
 
@@ -22,7 +21,7 @@ def run(arguments: list[str]) -> None:
     overrides = arguments[1:] if clearing else arguments
     if other := [argument for argument in overrides if not argument.startswith("phase_cache=")]:
         raise InputError(f"cache does not know {other[0]!r}: {HELP}")
-    cache = build_phase_cache(composed("train", quote_paths(overrides)))
+    cache = build_phase_cache(composed("train", overrides))
     if cache is None:
         raise InputError("is off: name a folder", "phase_cache")
     console = Console(markup=False, highlight=False)

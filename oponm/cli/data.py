@@ -12,9 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.arguments import quote_paths
+from oponm.cli.config import composed
 from oponm.cli.errors import SIGNALLED
-from oponm.cli.plain_command import composed
 from oponm.data import LongTailDataModule
 from oponm.data.check import DataCheck, check_data, describe_data
 from oponm.data.noise import no_noise
@@ -36,7 +35,7 @@ def run(arguments: list[str]) -> None:
     actions = {"check": _check, "prepare": _prepare, "show": _show}
     if not arguments or arguments[0] not in actions:
         raise InputError(f"data needs one of {', '.join(actions)}: oponm data check data=digits_lt")
-    config = composed("train", quote_paths(arguments[1:]))
+    config = composed("train", arguments[1:])
     check_settings(config)
     actions[arguments[0]](config)
 

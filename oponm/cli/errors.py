@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oponm.cli.arguments import in_quotes
+from oponm.cli.config import in_quotes
 from oponm.cli.requeue import requeue
 from oponm.configs import groups
 from oponm.errors import BAD_INPUT, InputError

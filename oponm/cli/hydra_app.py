@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from oponm.cli.arguments import options_first, quote_paths
+from oponm.cli.config import options_first, quote_paths
 from oponm.cli.errors import ROOM, one_line_errors
 from oponm.cli.plugins import store_plugins
 from oponm.cli.recorded import NAME, Recorded, compose_with

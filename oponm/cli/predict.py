@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.plain_command import compose_command
+from oponm.cli.config import compose_command
 from oponm.configs import plain
 from oponm.errors import InputError, check_choice, check_flag
 

@@ -19,9 +19,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.configuration import take_folder
 from oponm.cli.errors import BAD_INPUT, ROOM, explain, is_bad_input
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, Outcomes
+from oponm.cli.run_names import take_folder
 from oponm.run_files import remove_empty
 
 SUMMARY = "sweep.json"

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-import oponm.cli.configuration  # noqa: F401 (registers the resolvers of a job's config)
+import oponm.cli.run_names  # noqa: F401 (registers the resolvers of a job's config)
 from oponm.cli.outcomes import LOST, Outcomes
 from oponm.cli.requeue import resume_if_run_again
 from oponm.signals import SIGNALLED, Stopped

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from oponm.cli.configuration import fixed_keys, run_name
+from oponm.cli.run_names import fixed_keys, run_name
 from oponm.configs import groups
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
@@ -159,7 +159,9 @@ MAKE: dict[str, Callable[[DictConfig], None]] = {
 
 
 @pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] not in SWEEPING], ids=str)
-def test_what_the_choice_names_is_made(group, choice, tmp_path):
+def test_what_the_choice_names_is_made(group, choice, tmp_path, monkeypatch):
+    for device in (torch.cuda, torch.backends.mps) if choice in ("gpu", "mps") else ():
+        monkeypatch.setattr(device, "is_available", lambda: True)
     config = compose_config(f"{group}={choice}", f"output_dir={tmp_path}", "seed=3", *NEEDED.get(choice, []))
     assert config.seed == 3
     resolve(config)

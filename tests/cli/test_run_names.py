@@ -12,8 +12,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from oponm.cli.configuration import LONGEST, fixed_keys, run_name, take_folder
 from oponm.cli.plugins import store_plugins
+from oponm.cli.run_names import LONGEST, fixed_keys, run_name, take_folder
 from oponm.configs import CONF_DIR, groups
 from tests.cli.command import QUICK
 
