@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -11,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from oponm.cli.config import options_first, quote_paths
-from oponm.cli.errors import ROOM, one_line_errors
+from oponm.cli.errors import ROOM, kept_step, one_line_errors
 from oponm.cli.plugins import store_plugins
 from oponm.cli.recorded import NAME, Recorded, compose_with
 from oponm.cli.requeue import requeue, resume_if_run_again
@@ -42,7 +43,12 @@ class Task:
         """Run the job."""
         with unfailing_output(), one_line_errors(self.full):
             try:
-                return self.job(resume_if_run_again(config))
+                with AtOnce():
+                    return self.job(resume_if_run_again(config))
+            except Stopped as stopped:
+                if stopped.step is None:
+                    stopped.step = kept_step(Path(config.output_dir))
+                raise
             except Exception as error:
                 if HydraConfig.get().mode != RunMode.MULTIRUN:
                     raise

@@ -10,7 +10,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from oponm.cli.distributed import lead, together
-from oponm.cli.errors import ending_at_signals
 from oponm.cli.hydra_app import launch
 from oponm.cli.optimized import check_optimized, optimized
 from oponm.cli.recorded import Recorded, read_recorded, resumed_run
@@ -33,19 +32,18 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
     one_line = hydra.mode == RunMode.MULTIRUN
     identity = recorded.identify(config)
     config.output_dir = hydra.runtime.output_dir if config.output_dir else ""
-    with ending_at_signals(config):
-        try:
-            check_settings(config)  # before torch is imported
-            check_optimized(config)
-        except InputError:
-            if not {CONFIG_FILE, LOCK_FILE} & {path.name for path in Path(config.output_dir).glob("*")}:
-                remove_unbegun(Path(config.output_dir))
-            raise
-        if config.resume:
-            read_recorded(Path(config.output_dir), "resume")  # raises for a damaged file
-        fill_in_wandb(config, identity["choices"], Path(config.output_dir), hydra.sweep.dir if one_line else None)
-        done = lead(config, identity["choices"], identity["overrides"])
-        from oponm.cli.summary import print_summary
+    try:
+        check_settings(config)  # before torch is imported
+        check_optimized(config)
+    except InputError:
+        if not {CONFIG_FILE, LOCK_FILE} & {path.name for path in Path(config.output_dir).glob("*")}:
+            remove_unbegun(Path(config.output_dir))
+        raise
+    if config.resume:
+        read_recorded(Path(config.output_dir), "resume")  # raises for a damaged file
+    fill_in_wandb(config, identity["choices"], Path(config.output_dir), hydra.sweep.dir if one_line else None)
+    done = lead(config, identity["choices"], identity["overrides"])
+    from oponm.cli.summary import print_summary
 
-        print_summary(done.result, done.folder, one_line)
+    print_summary(done.result, done.folder, one_line)
     return optimized(config, done.result)

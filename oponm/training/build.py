@@ -107,7 +107,7 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
 
     Args:
         config: the run's config.
-        data: the data module, the data module, set up.
+        data: the data module, set up.
         given: objects in place of settings, by config group.
 
     Raises:

@@ -184,29 +184,6 @@ def join_for_good() -> None:
         atexit.register(leave)
 
 
-def check_number(devices: int, num_nodes: int, key: str = "devices") -> None:
-    """Check that the number of launched processes is the one that a run asks for.
-
-    Args:
-        devices: devices of the run on each machine.
-        num_nodes: number of machines.
-        key: the key that the error names.
-
-    Raises:
-        InputError: if the numbers differ.
-
-    Example:
-        >>> check_number(2, 1)
-        Traceback (most recent call last):
-        oponm.errors.InputError: devices times num_nodes is 2, and 1 processes were launched: make them equal
-    """
-    wanted = devices * num_nodes
-    if wanted != world_size():
-        raise InputError(
-            f"times num_nodes is {wanted}, and {world_size()} processes were launched: make them equal", key
-        )
-
-
 def _take_over_from_slurm() -> None:
     """Set torch's variables from those of SLURM; a MASTER_ADDR or MASTER_PORT of the user's stays."""
     from pytorch_lightning.plugins.environments import SLURMEnvironment

@@ -233,7 +233,7 @@ class LongTailModule(pl.LightningModule):
         The data module calls it at the end of its ``setup``, so that the network exists in the callbacks' ``setup``.
 
         Args:
-            data: the data module, the data module, set up.
+            data: the data module, set up.
             trainer: the trainer of the fit that begins; its ``max_epochs`` is the length of the run.
 
         Raises:

@@ -25,7 +25,7 @@ def noise_answers(trainer: pl.Trainer, module: LongTailModule, data: LongTailDat
     Args:
         trainer: gives the device and the precision.
         module: the trained module; its device and state stay as they are.
-        data: the data module, the data module, set up.
+        data: the data module, set up.
 
     Returns:
         Number of images predicted as each class, length K, see :func:`~oponm.metrics.noise_histogram`.

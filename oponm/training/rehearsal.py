@@ -41,7 +41,7 @@ def try_parts(
     """Check that the parts of a run work together, and convert the network's batch norm.
 
     Args:
-        data: the data module, the data module, set up.
+        data: the data module, set up.
         parts: of the module; batch norm of the network is converted in place where the plan has noise.
         norm: ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
         compile: whether the network will run through ``torch.compile``.

@@ -25,7 +25,7 @@ from oponm.launched import launched_elsewhere, restarted, started_here
 from oponm.run_files import CONFIG_FILE, LOG_FILE, RESULT_FILE, left_of_start, logs_to, remove_unbegun
 from oponm.training.build import build, build_data, build_each, build_phase_cache, full_keys
 from oponm.training.callbacks.nonfinite import REACTIONS
-from oponm.training.distributed import check_number, first_says, join_for_good, only_first, rank
+from oponm.training.distributed import first_says, join_for_good, only_first, rank, world_size
 from oponm.training.launch import run_in_processes
 from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
@@ -109,14 +109,11 @@ def run(
                 data = build_data(config, given)
                 require_same_input(folder, finished, data, code_of_run(config, type(data)))
             elif _starts_processes(config):
-                log = folder / LOG_FILE if _logs_to(folder / LOG_FILE) else None
-                call: dict[str, Any] = {
-                    "config": config,
-                    "choices": choices,
-                    "overrides": overrides,
-                    "loggers": loggers,
-                }
-                call |= {"callbacks": callbacks, "phase_cache": phase_cache, "started_from": started_from, **objects}
+                logged = any(logs_to(handler, folder / LOG_FILE) for handler in logging.getLogger().handlers)
+                call: dict[str, Any] = {"config": config, "choices": choices, "overrides": overrides}
+                call |= {"loggers": loggers, "callbacks": callbacks, "phase_cache": phase_cache}
+                call |= {"started_from": started_from, **objects}
+                log = folder / LOG_FILE if logged else None
                 run_in_processes(run, call, config.trainer.devices, config.trainer.max_restarts, log)
             else:
                 cache = phase_cache or build_phase_cache(config)
@@ -201,7 +198,9 @@ def _starts_processes(config: DictConfig) -> bool:
                 "with output_dir=... they resume",
                 "trainer.max_restarts",
             )
-        check_number(devices, nodes, "trainer.devices")
+        if devices * nodes != world_size():
+            found = f"{devices * nodes}, and {world_size()} processes were launched: make them equal"
+            raise InputError(f"times num_nodes is {found}", "trainer.devices")
         return False
     if nodes > 1:
         raise InputError(
@@ -250,10 +249,6 @@ def _agreed(look: Callable[[], Any]) -> Any:
     with only_first():
         found = look() if rank() == 0 else None
     return first_says(found)
-
-
-def _logs_to(file: Path) -> bool:
-    return any(logs_to(handler, file) for handler in logging.getLogger().handlers)
 
 
 @contextmanager

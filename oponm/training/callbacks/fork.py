@@ -39,7 +39,7 @@ class Fork(pl.Callback):
     Args:
         cache: the cache of phases.
         module: the module, not trained yet, its plan set.
-        data: the data module, the data module, set up.
+        data: the data module, set up.
         trainer: the trainer, not started yet.
         keeper: writes the run's checkpoints.
         begun: epoch that the run resumes in; 0 for a new run.
