@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -38,6 +39,23 @@ def write_whole(path: Path, text: str) -> None:
         return
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all, see :func:`write_whole`.
+
+    Args:
+        path: the file; its folder must exist.
+        content: what to write.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "result.json")
+        >>> write_json(file, {"accuracy": 0.5})
+        >>> json.loads(file.read_text())
+        {'accuracy': 0.5}
+    """
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

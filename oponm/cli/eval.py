@@ -14,7 +14,7 @@ from oponm.cli.recorded import Recorded, read_recorded
 from oponm.configs import plain
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
-from oponm.run_files import RESULT_FILE, checkpoint_of
+from oponm.run_files import RESULT_FILE, checkpoint_of, write_json
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
@@ -57,7 +57,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.training.options import trainer_options
     from oponm.training.quiet import quiet
     from oponm.training.resolve import resolve
-    from oponm.training.result import environment, write_json
+    from oponm.training.result import environment
     from oponm.training.run import own_folder
     from oponm.training.run_folder import begin
 

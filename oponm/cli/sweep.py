@@ -22,7 +22,7 @@ from rich.table import Table
 from oponm.cli.errors import BAD_INPUT, ROOM, explain, is_bad_input
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, Outcomes
 from oponm.cli.run_names import take_folder
-from oponm.run_files import remove_empty
+from oponm.run_files import remove_empty, write_json
 
 SUMMARY = "sweep.json"
 log = logging.getLogger(__name__)
@@ -95,8 +95,6 @@ def conclude(folder: Path) -> int:
     Returns:
         The exit code: 0 if every job is done, 2 if all failed by the same bad input, else 1.
     """
-    from oponm.training.result import write_json
-
     kept = Outcomes.of(folder)
     outcomes = kept.read()
     kept.forget()

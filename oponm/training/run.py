@@ -22,7 +22,7 @@ from oponm.data.split_file import write_split
 from oponm.errors import InputError, check_choice, check_flag, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
-from oponm.run_files import CONFIG_FILE, LOG_FILE, RESULT_FILE, left_of_start, logs_to, remove_unbegun
+from oponm.run_files import CONFIG_FILE, LOG_FILE, RESULT_FILE, left_of_start, logs_to, remove_unbegun, write_json
 from oponm.training.build import build, build_data, build_each, build_phase_cache, full_keys
 from oponm.training.callbacks.nonfinite import REACTIONS
 from oponm.training.distributed import first_says, join_for_good, only_first, rank, world_size
@@ -32,7 +32,7 @@ from oponm.training.options import trainer_options
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.quiet import quiet
 from oponm.training.resolve import resolve
-from oponm.training.result import environment, write_json
+from oponm.training.result import environment
 from oponm.training.run_folder import (
     begin,
     code_of_run,
