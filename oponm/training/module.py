@@ -46,11 +46,11 @@ from oponm.rng import derived_randomness
 from oponm.training.distributed import everyone_says, world_size
 from oponm.training.features import RowLoss, logits_and_loss
 from oponm.training.noise_pass import split_logits, split_obstacle
-from oponm.training.parameter_groups import own_settings, takes_network
+from oponm.training.parameter_groups import optimizer_of, own_settings, takes_groups
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phase_optimizer import limit_norms, raise_rate_of_scale
 from oponm.training.phases import Phase, PhasePlan
-from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
+from oponm.training.plain_phase import auxiliary_names
 from oponm.training.trained_prior import trained_prior
 
 log = logging.getLogger(__name__)
@@ -717,20 +717,16 @@ class LongTailModule(pl.LightningModule):
         return self.plan.rate(min(epoch, math.nextafter(self.plan.max_epochs, 0)), self.schedule)
 
     def _optimizer(self) -> torch.optim.Optimizer:
+        options: dict[str, Any] = {}
         if self.apart:
-            optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
-        else:
+            options["apart"] = auxiliary_names(self.model)
+        elif self._fused and (self.trains_parts or self.clips_mixed):
             # Torch's fused SGD fails for weights that get their first gradient later than others. A fused optimizer
             # undoes the scale of a loss itself, so that Lightning clips no gradients in mixed precision with it.
-            unfused = self.trains_parts or self.clips_mixed
-            options: dict[str, Any] = {"fused": False} if self._fused and unfused else {}
-            if self._phase.weight_decay is not None:
-                options["weight_decay"] = self._phase.weight_decay
-            if takes_network(self.make_optimizer):
-                optimizer = self.make_optimizer(self.model, len(self.class_counts), **options)
-            else:
-                trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-                optimizer = self.make_optimizer(trained, **options)
+            options["fused"] = False
+        if self._phase.weight_decay is not None:  # of a phase that trains a part, where nothing is apart
+            options["weight_decay"] = self._phase.weight_decay
+        optimizer = optimizer_of(self.make_optimizer, self.model, len(self.class_counts), **options)
         if self._phase.trainable == "scaled_classifier":
             raise_rate_of_scale(optimizer, self.model, 1 / self._phase.lr_factor)
         if self._phase.max_norm is not None:

@@ -24,7 +24,7 @@ from oponm.training.features import logits_and_loss
 from oponm.training.margins import check_margins
 from oponm.training.module import Parts
 from oponm.training.noise_pass import split_obstacle
-from oponm.training.parameter_groups import takes_network
+from oponm.training.parameter_groups import optimizer_of
 from oponm.training.parts import enter_part, rehearse, set_modes
 from oponm.training.phases import Phase, PhasePlan
 
@@ -76,14 +76,10 @@ def try_parts(
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
     try_part("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
-    if takes_network(optimizer):  # which names the key at fault itself
-        trained: tuple[Any, ...] = (model, classes)
-        try_part("optimizer", partial(optimizer, *trained), (TypeError, ValueError, RuntimeError))
-    else:
-        trained = (list(model.parameters()),)
-        try_part("optimizer", partial(optimizer, *trained))
+    trained = partial(optimizer_of, optimizer, model, classes)
+    try_part("optimizer", trained, _MISTAKES[:-1])  # a setting of groups of weights keeps its own key
     for decay in {phase.weight_decay for phase in plan.phases if phase.weight_decay is not None}:
-        try_part("phases", partial(optimizer, *trained, weight_decay=decay))
+        try_part("phases", partial(trained, weight_decay=decay))
     return idle
 
 

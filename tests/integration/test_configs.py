@@ -28,7 +28,7 @@ from oponm.training.build import build, build_each, build_network, build_optimiz
 from oponm.training.build import make_data as make_data_module
 from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
-from oponm.training.parameter_groups import takes_network
+from oponm.training.parameter_groups import optimizer_of
 from oponm.training.resolve import resolve
 from tests.cli.compose import compose_config, jobs_of, sweep_config
 
@@ -115,7 +115,7 @@ def make_norm(config: DictConfig) -> None:
 
 def make_optimizer(config: DictConfig) -> None:
     make, network = build_optimizer(config, {}), torch.nn.Linear(2, 2)
-    optimizer = make(network, 2) if takes_network(make) else make(network.parameters())
+    optimizer = optimizer_of(make, network, 2)
     assert optimizer.param_groups[0]["lr"] > 0
 
 
