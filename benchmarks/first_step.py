@@ -41,9 +41,9 @@ def stages(began: float, arguments: list[str]) -> dict[str, float]:
         now = time.perf_counter()
         marks[stage], last = now - last, now
 
-    from oponm.cli.lean import import_leanly
+    from oponm.cli.main import LeanTorchmetrics
 
-    import_leanly()
+    sys.meta_path.insert(0, LeanTorchmetrics())
     import torch  # noqa: F401
 
     done("import torch")

@@ -19,8 +19,7 @@ from oponm.data.pipeline import ResidentImages
 from oponm.models import resnet32
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer
-from oponm.training.callbacks import Checkpoints, NonFinite, WholeFiles
-from oponm.training.history import History
+from oponm.training.callbacks import Checkpoints, NonFinite
 from oponm.training.quiet import quiet_libraries
 
 SHAPES = {"digits, 1x8x8": (1, 8, 8), "CIFAR, 3x32x32": (3, 32, 32)}
@@ -94,7 +93,7 @@ def measure(shape: tuple[int, int, int], steps: int, batch_size: int) -> tuple[T
     data.train_set.__getitems__ = parts.timed(reading, data.train_set.__getitems__)  # type: ignore[method-assign]
     trainer = make_trainer(accelerator="cpu", max_epochs=1, limit_val_batches=0)
     # What a run has beside the model: its checkpoints, at their usual times, and the history of what is logged.
-    keeper = Checkpoints(Path(trainer.default_root_dir), WholeFiles(), History(), NonFinite())
+    keeper = Checkpoints(Path(trainer.default_root_dir), NonFinite())
     trainer.callbacks += [keeper, after]  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data)
     taken = {part: seconds / trainer.global_step for part, seconds in parts.seconds.items()}

@@ -30,7 +30,7 @@ def measured_in_fresh_process(arguments: list[str], folder: Path) -> dict[str, f
 
 def import_times(folder: Path) -> Counter[str]:
     """Seconds that the modules of each package take to import, as Python counts them, for training on digits."""
-    program = "from oponm.cli.lean import import_leanly; import_leanly(); "
+    program = "import sys; from oponm.cli.main import LeanTorchmetrics; sys.meta_path.insert(0, LeanTorchmetrics()); "
     program += "import oponm.cli.train, oponm.training.run, oponm.data.sources.digits"
     command = [sys.executable, "-X", "importtime", "-c", program]
     done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=True)

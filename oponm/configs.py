@@ -34,6 +34,37 @@ def groups() -> dict[str, list[str]]:
     }
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """The content of a config file, unresolved.
+
+    Args:
+        path: the file.
+
+    Example:
+        >>> read_settings(CONF_DIR / "norm/dar.yaml")["kind"]
+        'dar'
+    """
+    from omegaconf import OmegaConf  # not PyYAML, which reads 1e-3 as text
+
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no settings")
+    return {str(key): value for key, value in content.items()}
+
+
+def plain(node: Any) -> Any:
+    """A part of a config as plain Python values, resolved; anything else as it is.
+
+    Example:
+        >>> from omegaconf import OmegaConf
+        >>> plain(OmegaConf.create({"cat": 0.2})), plain("balanced")
+        ({'cat': 0.2}, 'balanced')
+    """
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
 @cache
 def _composed(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     from hydra import compose, initialize_config_dir
@@ -152,7 +183,7 @@ def _contents(group: str, choice: str) -> Any:
     from omegaconf import OmegaConf
 
     path = CONF_DIR / group / f"{choice}.yaml"
-    body = _read(path)
+    body = read_settings(path)
     defaults = [item.partition("@")[0] for item in body.pop("defaults", []) if isinstance(item, str)]
     everywhere = path.read_text(encoding="utf-8").startswith("# @package _global_")
     content = OmegaConf.create({})
@@ -163,7 +194,8 @@ def _contents(group: str, choice: str) -> Any:
 
 def _listed() -> list[tuple[str, str | None]]:
     """The groups in the order of the defaults list, each with its default."""
-    return [next(iter(item.items())) for item in _read(CONF_DIR / "train.yaml")["defaults"] if isinstance(item, dict)]
+    defaults = read_settings(CONF_DIR / "train.yaml")["defaults"]
+    return [next(iter(item.items())) for item in defaults if isinstance(item, dict)]
 
 
 def _chooses(group: str, choice: str) -> dict[str, str]:
@@ -171,18 +203,9 @@ def _chooses(group: str, choice: str) -> dict[str, str]:
     file = CONF_DIR / group / f"{choice}.yaml"
     found: dict[str, str] = {}
     own: dict[str, str] = {}
-    for item in _read(file).get("defaults", []) if file.is_file() else []:
+    for item in read_settings(file).get("defaults", []) if file.is_file() else []:
         if isinstance(item, dict):
             own |= {key.removeprefix("override /"): value for key, value in item.items()}
         else:
             found |= _chooses(group, item.partition("@")[0])
     return {key: value for key, value in {**found, **own}.items() if "/" not in key}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf  # not PyYAML, which reads 1e-3 as text
-
-    content = OmegaConf.to_container(OmegaConf.load(path))
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no settings")
-    return {str(key): value for key, value in content.items()}

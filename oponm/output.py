@@ -64,8 +64,9 @@ def unfailing_output() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     outer = isinstance(sys.stdout, Unfailing)
     if not outer:
-        sys.stdout = _unfailing(sys.stdout, "standard output")
-        sys.stderr = _unfailing(sys.stderr, "standard error")
+        for name, text in (("stdout", "standard output"), ("stderr", "standard error")):
+            stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115 (for the whole block)
+            setattr(sys, name, Unfailing(stream, text))
     try:
         yield
     finally:
@@ -73,10 +74,6 @@ def unfailing_output() -> Iterator[None]:
             sys.stdout.flush()
             sys.stderr.flush()
             sys.stdout, sys.stderr = before
-
-
-def _unfailing(stream: TextIO | None, name: str) -> Any:
-    return Unfailing(stream or open(os.devnull, "w"), name)
 
 
 def _into_nothing(stream: TextIO) -> None:

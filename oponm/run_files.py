@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -38,6 +39,23 @@ def write_whole(path: Path, text: str) -> None:
         return
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all, see :func:`write_whole`.
+
+    Args:
+        path: the file; its folder must exist.
+        content: what to write.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "result.json")
+        >>> write_json(file, {"accuracy": 0.5})
+        >>> json.loads(file.read_text())
+        {'accuracy': 0.5}
+    """
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
@@ -87,6 +105,20 @@ def whole_csv(path: Path) -> Iterator[Any]:
         yield csv.writer(text, lineterminator="\n")
         text.flush()
         text.detach()
+
+
+def checkpoint_of(path: Path) -> Path:
+    """The file of weights that a path names; for a run's folder, its last checkpoint.
+
+    Args:
+        path: a file, a run's folder, or its folder of checkpoints.
+
+    Example:
+        >>> checkpoint_of(Path("nowhere/last.ckpt")).name
+        'last.ckpt'
+    """
+    files = [path / "checkpoints/last.ckpt", path / "last.ckpt"]
+    return next(filter(Path.is_file, files), path)
 
 
 def left_of_start(name: str) -> bool:
@@ -140,6 +172,15 @@ def remove_unbegun(folder: Path) -> None:
     for file in folder.iterdir():
         if left_of_start(file.name):
             file.unlink(missing_ok=True)
+    remove_empty(folder)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder and those above it, as far as they are empty, up to the current folder.
+
+    Args:
+        folder: it need not exist.
+    """
     for parent in (folder, *folder.parents):
         if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
             return

@@ -30,42 +30,6 @@ class Stopped(BaseException):
         super().__init__(f"stopped by {self.signal.name}")
 
 
-class AtOnce:
-    """Inside the block, the first of :data:`SIGNALS` raises :class:`Stopped` at the current point of the program.
-
-    A :class:`Stop` block inside takes over. Signals after the first are ignored, so that cleanup can finish; but a
-    second one from the keyboard interrupts.
-
-    Example:
-        >>> import os
-        >>> with AtOnce():
-        ...     os.kill(os.getpid(), signal.SIGUSR2)
-        Traceback (most recent call last):
-        oponm.signals.Stopped: stopped by SIGUSR2
-    """
-
-    def __init__(self) -> None:
-        self.asked: int | None = None
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> AtOnce:
-        self.before = _handle(self._raise)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _raise(self, number: int, frame: FrameType | None) -> None:
-        if self.asked == signal.SIGINT == number:
-            raise KeyboardInterrupt
-        if self.asked is None:
-            self.asked = number
-            raise Stopped(number)
-
-
 class Stop:
     """Records the signals of :data:`SIGNALS` inside the block; a second one from the keyboard interrupts at once.
 
@@ -82,7 +46,8 @@ class Stop:
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
-        self.before = _handle(self._note)
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
+            self.before = {number: signal.signal(number, self._note) for number in heeded()}
         return self
 
     def __exit__(
@@ -91,7 +56,7 @@ class Stop:
         for number, handler in self.before.items():
             outer = getattr(handler, "__self__", None)
             if isinstance(outer, AtOnce):
-                outer.asked = outer.asked or self.received
+                outer.received = outer.received or self.received
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -100,11 +65,24 @@ class Stop:
         self.received = number
 
 
-def _handle(handler: Any) -> dict[int, Any]:
-    """Install a handler for all signals; returns the handlers that it replaces."""
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
-        return {}
-    return {number: signal.signal(number, handler) for number in heeded()}
+class AtOnce(Stop):
+    """Inside the block, the first of :data:`SIGNALS` raises :class:`Stopped` at the current point of the program.
+
+    A :class:`Stop` block inside takes over. Signals after the first are ignored, so that cleanup can finish; but a
+    second one from the keyboard interrupts.
+
+    Example:
+        >>> import os
+        >>> with AtOnce():
+        ...     os.kill(os.getpid(), signal.SIGUSR2)
+        Traceback (most recent call last):
+        oponm.signals.Stopped: stopped by SIGUSR2
+    """
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None or self.received == signal.SIGINT == number:
+            super()._note(number, frame)
+            raise Stopped(number)
 
 
 def heeded() -> list[signal.Signals]:

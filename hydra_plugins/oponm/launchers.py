@@ -26,11 +26,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from oponm.cli.configuration import fixed_keys, run_name
 from oponm.cli.outcomes import LOST, Outcome, Outcomes
+from oponm.cli.run_names import fixed_keys, run_name
 from oponm.cli.sweep_job import Job, how_it_ended
 from oponm.errors import InputError
 from oponm.parent import GRACE, end_with_parent
+from oponm.signals import Stopped
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SHARED = (  # settings that all clusters of submitit have
@@ -145,6 +146,10 @@ class ProcessLauncher(SweepLauncher):
                         ended[place] = _returned(answer.recv())
                     except EOFError:
                         ended[place] = how_it_ended(process.exitcode)
+        except Stopped:
+            for _, process, _ in running.values():
+                process.terminate()
+            raise
         finally:
             until = time.monotonic() + GRACE
             for _, process, _ in running.values():

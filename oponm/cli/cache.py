@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import time
 
-from hydra import compose, initialize_config_dir
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.arguments import quote_paths
-from oponm.configs import CONF_DIR
+from oponm.cli.config import composed
 from oponm.errors import InputError
 from oponm.training.build import build_phase_cache
 
-USAGE = "oponm cache [clear] [phase_cache=FOLDER]   lists the phases kept for other runs, or removes them"
+HELP = "oponm cache [clear] [phase_cache=FOLDER]   lists the phases kept for other runs, or removes them"
 
 
 def run(arguments: list[str]) -> None:
     """List the cache, or clear it."""
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE)
-        return
     clearing = arguments[:1] == ["clear"]
     overrides = arguments[1:] if clearing else arguments
     if other := [argument for argument in overrides if not argument.startswith("phase_cache=")]:
-        raise InputError(f"cache does not know {other[0]!r}: {USAGE}")
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cache = build_phase_cache(compose("train", quote_paths(overrides)))
+        raise InputError(f"cache does not know {other[0]!r}: {HELP}")
+    cache = build_phase_cache(composed("train", overrides))
     if cache is None:
         raise InputError("is off: name a folder", "phase_cache")
     console = Console(markup=False, highlight=False)

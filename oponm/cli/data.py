@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.arguments import quote_paths
+from oponm.cli.config import composed
 from oponm.cli.errors import SIGNALLED
-from oponm.configs import CONF_DIR
+from oponm.data import LongTailDataModule
 from oponm.data.check import DataCheck, check_data, describe_data
 from oponm.data.noise import no_noise
 from oponm.data.sources.download import Fetching
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
-from oponm.training.build import build_data, make_data, with_full_keys
+from oponm.training.build import build_data, full_keys, make_data
 
 SHEET = "data.png"
 HELP = """oponm data check|prepare|show [data=...] [key=value ...]
@@ -34,15 +32,10 @@ HELP = """oponm data check|prepare|show [data=...] [key=value ...]
 
 def run(arguments: list[str]) -> None:
     """Run the action that the first argument names on the data set that the overrides describe."""
-    if {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return
     actions = {"check": _check, "prepare": _prepare, "show": _show}
     if not arguments or arguments[0] not in actions:
         raise InputError(f"data needs one of {', '.join(actions)}: oponm data check data=digits_lt")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose("train", quote_paths(arguments[1:]))
+    config = composed("train", arguments[1:])
     check_settings(config)
     actions[arguments[0]](config)
 
@@ -50,10 +43,10 @@ def run(arguments: list[str]) -> None:
 def _check(config: DictConfig) -> None:
     measured = _without_measuring(config)
     unmeasured = {} if config.data.in_memory else {"noise": no_noise}
-    data = with_full_keys(config, lambda: make_data(config, **unmeasured))
-    found = with_full_keys(config, lambda: check_data(data, measured, config.trainer.max_epochs))
-    if found.problems:
-        _refuse(found, config)
+    with full_keys(config):
+        found = check_data(make_data(config, **unmeasured), measured, config.trainer.max_epochs)
+        if found.problems:
+            _refuse(found)
     _print_table(found.class_names, found.counts)
     _print(*found.facts)
 
@@ -66,40 +59,35 @@ def _without_measuring(config: DictConfig) -> bool:
     return False
 
 
-def _refuse(found: DataCheck, config: DictConfig) -> NoReturn:
+def _refuse(found: DataCheck) -> NoReturn:
     """Print all findings, and end with the first problem."""
     _print(*found.findings)
     if found.counts:
         _print_table(found.class_names, found.counts)
     first, others = found.problems[0], len(found.problems) - 1
     more = f" (and {others} more, above)" if others else ""
-
-    def complain() -> NoReturn:
-        raise InputError(f"{first.message}{more}", first.key)
-
-    with_full_keys(config, complain)
-    raise AssertionError  # complain raises
+    raise InputError(f"{first.message}{more}", first.key)
 
 
 def _prepare(config: DictConfig) -> None:
     try:
-        with_full_keys(config, lambda: _prepare_data(config))
+        with full_keys(config):
+            _fetch_and_pack(make_data(config), config.data)
     except KeyboardInterrupt:
         print("oponm: interrupted; run again, and it continues from there", file=sys.stderr)
         sys.exit(SIGNALLED + signal.SIGINT)
 
 
-def _prepare_data(config: DictConfig) -> None:
-    data = make_data(config)
+def _fetch_and_pack(data: LongTailDataModule, settings: DictConfig) -> None:
     if isinstance(data, Fetching):
         data.fetch(_print)
-    elif "pack" in config.data and config.data.pack is None:
+    elif "pack" in settings and settings.pack is None:
         raise InputError("must name a folder for the decoded images, on a fast disk: data.pack=FOLDER", "pack")
     data.prepare_data()
     source = data.load_source()
     if source.packing is None:
         numbers = f"{len(source.train.labels)} training and {len(source.test.labels) if source.test else 0} test images"
-        more = "data.pack=FOLDER keeps them decoded" if "pack" in config.data else "nothing else is to be prepared"
+        more = "data.pack=FOLDER keeps them decoded" if "pack" in settings else "nothing else is to be prepared"
         _print(f"{numbers} are there; {more}")
         return
     pack = source.packing.make()

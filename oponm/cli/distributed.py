@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,23 +18,28 @@ if TYPE_CHECKING:
     from oponm.training import Run
 
 
-def together(command: Callable[[], None]) -> None:
-    """Run a command in the first process; the others take part in each run that it trains, until the command ends.
+@contextmanager
+def together() -> Iterator[None]:
+    """Run a block in the first process; the others take part in each run that it trains, and exit when it ends.
 
-    Args:
-        command: calls :func:`lead` for each run.
+    The block calls :func:`lead` for each run.
     """
-    from oponm.training.distributed import first_says, rank
+    if not launched_elsewhere():
+        yield
+        return
+    from oponm.training.distributed import first_says, join_launched, leave, rank
 
-    with _joined():
+    join_launched()
+    try:
         if rank() > 0:
             _follow()
-            return
         try:
             with one_line_errors():  # printed before the others end; after that torchrun may end this one
-                command()
+                yield
         finally:
             first_says(None)
+    finally:
+        leave()
 
 
 def lead(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Run:
@@ -69,8 +74,8 @@ def _end_of(folder: Path | str) -> str:
     return f"end of {folder}"
 
 
-def _follow() -> None:
-    """Train each run that the first process announces; report bad input that only this process has."""
+def _follow() -> NoReturn:
+    """Train each run that the first process announces, and exit; report bad input that only this process has."""
     from oponm.training import run
     from oponm.training.distributed import all_came, first_says, leave
     from oponm.training.quiet import first_alone_speaks
@@ -99,14 +104,3 @@ def _follow() -> None:
                 with one_line_errors():
                     raise
     sys.exit(code)
-
-
-@contextmanager
-def _joined() -> Iterator[None]:
-    from oponm.training.distributed import join_launched, leave
-
-    join_launched()
-    try:
-        yield
-    finally:
-        leave()

@@ -12,21 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from oponm.cli.arguments import in_quotes
+from oponm.cli.config import in_quotes
 from oponm.cli.requeue import requeue
 from oponm.configs import groups
 from oponm.errors import BAD_INPUT, InputError
 from oponm.known_settings import lightnings_options
 from oponm.nearest import did_you_mean
 from oponm.renamed import SETTINGS
-from oponm.signals import SIGNALLED, AtOnce, Stopped
+from oponm.signals import SIGNALLED, Stopped
 
 __all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 ROOM = "make room, and run the command again"
 
@@ -189,25 +185,6 @@ def _how_to_quote(override: str) -> str:
     """How to write an override whose value contains special characters of Hydra's grammar."""
     key, equals, value = override.partition("=")
     return f"; as one text it is {shlex.quote(f'{key}={in_quotes(value)}')}" if equals else ""
-
-
-@contextmanager
-def ending_at_signals(config: DictConfig) -> Iterator[None]:
-    """Let signals end the block, and look up the last checkpoint of the run.
-
-    Args:
-        config: the run's config; its ``output_dir`` is the run's folder before the first checkpoint.
-
-    Raises:
-        Stopped: at a signal, with the step of the run's last checkpoint.
-    """
-    try:
-        with AtOnce():
-            yield
-    except Stopped as stopped:
-        if stopped.step is None:
-            stopped.step = kept_step(Path(config.output_dir))
-        raise
 
 
 def kept_step(folder: Path) -> int | None:

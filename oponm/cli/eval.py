@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.arguments import checkpoint_of
 from oponm.cli.hydra_app import launch
-from oponm.cli.plain_command import plain
 from oponm.cli.recorded import Recorded, read_recorded
+from oponm.configs import plain
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice, check_flag
-from oponm.run_files import RESULT_FILE
+from oponm.run_files import RESULT_FILE, checkpoint_of, write_json
 
 if TYPE_CHECKING:
     from oponm.training import LongTailModule
@@ -25,8 +24,9 @@ _OWN = ("split", "folder", "trust", "prior", "trained_prior", "threshold")  # se
 
 def run(arguments: list[str]) -> None:
     """Compose the config of the checkpoint's run with ``arguments`` on top, and evaluate."""
-    named = [argument.partition("checkpoint=") for argument in arguments]
-    arguments = [before + key + (path if before else checkpoint_of(path)) for before, key, path in named]
+    for place, (key, _, path) in enumerate(argument.partition("=") for argument in arguments):
+        if key == "checkpoint" and path:
+            arguments[place] = f"checkpoint={checkpoint_of(Path(path).expanduser())}"
     recorded = _run_of_checkpoint(arguments)
     keys = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
     if not recorded.config and "folder" in keys and "shots" not in keys:
@@ -46,7 +46,6 @@ def _run_of_checkpoint(arguments: list[str]) -> Recorded:
 
 def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.cli.summary import print_summary
-    from oponm.cli.train import identify
     from oponm.cli.trusted import check_targets
     from oponm.cli.wandb_defaults import fill_in_wandb
     from oponm.inference.prior import adjusted, read_threshold
@@ -58,7 +57,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
     from oponm.training.options import trainer_options
     from oponm.training.quiet import quiet
     from oponm.training.resolve import resolve
-    from oponm.training.result import environment, write_json
+    from oponm.training.result import environment
     from oponm.training.run import own_folder
     from oponm.training.run_folder import begin
 
@@ -69,7 +68,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         if not check_flag("trust", config.trust):
             check_targets(config)
         resolve(config)
-        identity = identify(config, recorded)
+        identity = recorded.identify(config)
         if config.folder is None:
             module, data, trained = _of_run(config)
         else:
@@ -103,14 +102,15 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, lis
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
     from oponm.known_settings import check_settings
-    from oponm.training.build import build, with_full_keys
+    from oponm.training.build import build, full_keys
     from oponm.training.weights import check_split, load_weights
 
     known = _preprocessing(config)
     of_run = OmegaConf.masked_copy(config, [str(key) for key in config if key not in _OWN])
     check_settings(of_run)
     module, data, _ = build(of_run)
-    trained_on = with_full_keys(config, lambda: load_weights(module.model, Path(str(config.checkpoint))))
+    with full_keys(config):
+        trained_on = load_weights(module.model, Path(str(config.checkpoint)))
     serve_split(data, config.split)
     check_split(trained_on, data, config.split)
     if "statistics" in known:

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from oponm.cli.plain_command import compose_command
+from oponm.cli.config import compose_command
 from oponm.errors import InputError, check_choice, check_flag
 
 HELP = """oponm export checkpoint=RUN/checkpoints/last.ckpt [key=value ...]
@@ -23,7 +23,7 @@ HELP = """oponm export checkpoint=RUN/checkpoints/last.ckpt [key=value ...]
 
 def run(arguments: list[str]) -> None:
     """Export the checkpoint that ``arguments`` name."""
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if not arguments:
         print(HELP)
         return
     config, others = compose_command("export", arguments)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from oponm.cli.arguments import options_first, quote_paths
-from oponm.cli.configuration import register_resolvers
-from oponm.cli.errors import ROOM, one_line_errors
+from oponm.cli.config import options_first, quote_paths
+from oponm.cli.errors import ROOM, kept_step, one_line_errors
 from oponm.cli.plugins import store_plugins
 from oponm.cli.recorded import NAME, Recorded, compose_with
-from oponm.cli.requeue import resume_if_run_again
+from oponm.cli.requeue import requeue, resume_if_run_again
 from oponm.cli.sweep import Sweep, conclude
 from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
 from oponm.output import unfailing_output
+from oponm.signals import SIGNALLED, AtOnce, Stopped
 
 SWEEPING = ("sweep=", "hparams_search=")  # choices that make a command a sweep
 
@@ -42,7 +43,12 @@ class Task:
         """Run the job."""
         with unfailing_output(), one_line_errors(self.full):
             try:
-                return self.job(resume_if_run_again(config))
+                with AtOnce():
+                    return self.job(resume_if_run_again(config))
+            except Stopped as stopped:
+                if stopped.step is None:
+                    stopped.step = kept_step(Path(config.output_dir))
+                raise
             except Exception as error:
                 if HydraConfig.get().mode != RunMode.MULTIRUN:
                     raise
@@ -77,7 +83,6 @@ def launch(
         raise InputError(
             "names one folder, that of the sweep, in which each run has its own: give it once", "output_dir"
         )
-    register_resolvers()
     options, overrides = options_first(arguments)
     overrides = quote_paths(overrides)
     name, full = command, ROOM if command != "train" else "make room; resume=RUN_DIR resumes"
@@ -87,16 +92,21 @@ def launch(
 
     Sweep.folder = None
     store_plugins()
-    try:
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Task(job, full))()
-    except BaseException as error:
-        if Sweep.folder:
-            conclude(Sweep.folder)
-        if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra has no error class for it
-            raise InputError(str(error)) from None
-        raise
-    if Sweep.folder and (code := conclude(Sweep.folder)):
-        sys.exit(code)
+    with AtOnce():  # a signal between two jobs ends the sweep like one in a job
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Task(job, full))()
+        except BaseException as error:
+            if Sweep.folder:
+                conclude(Sweep.folder)
+                if isinstance(error, Stopped):
+                    print(f"oponm: {error}", file=sys.stderr)
+                    requeue(error.signal)
+                    sys.exit(SIGNALLED + error.signal)
+            if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra has no class for it
+                raise InputError(str(error)) from None
+            raise
+        if Sweep.folder and (code := conclude(Sweep.folder)):
+            sys.exit(code)
 
 
 def _is_list(argument: str) -> bool:

@@ -6,11 +6,12 @@ import importlib
 import os
 import sys
 import textwrap
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from importlib.metadata import Distribution, DistributionFinder, PackageNotFoundError
 
 from oponm import __version__
 from oponm.cli.errors import one_line_errors
-from oponm.cli.lean import import_leanly
 from oponm.configs import groups
 from oponm.errors import check_path
 from oponm.output import unfailing_output
@@ -43,9 +44,13 @@ def main() -> None:
             from oponm.errors import InputError
 
             raise InputError(f"there is no command {arguments[0]!r}: it is one of {', '.join(COMMANDS)}")
-        import_leanly()
+        sys.meta_path.insert(0, LeanTorchmetrics())
         find_modules_here()
-        importlib.import_module(f"oponm.cli.{arguments[0]}").run(arguments[1:])
+        command = importlib.import_module(f"oponm.cli.{arguments[0]}")
+        if hasattr(command, "HELP") and {"-h", "--help"} & set(arguments):
+            print(command.HELP)
+        else:
+            command.run(arguments[1:])
 
 
 def find_modules_here() -> None:
@@ -62,6 +67,30 @@ def find_modules_here() -> None:
         raise InputError("the current folder has been deleted: change to one that exists") from error
     if not {"", here} & set(sys.path):
         sys.path.append(here)
+
+
+class LeanTorchmetrics:
+    """An import hook: while torchmetrics is imported, the libraries for its plots and audio are not found.
+
+    They take a second of each command. Only the process of a command may skip them, as other programs may need them.
+    """
+
+    spared = ("matplotlib", "scipy", "torchvision")
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> None:
+        """Find no module; those of :attr:`spared` are found nowhere else."""
+        if name in self.spared and self._importing():
+            raise ModuleNotFoundError(f"{name} is not imported by torchmetrics", name=name)
+
+    def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
+        """Find no version; those of :attr:`spared` are found nowhere else."""
+        if context.name in self.spared and self._importing():
+            raise PackageNotFoundError(context.name)
+        return []
+
+    def _importing(self) -> bool:
+        torchmetrics = sys.modules.get("torchmetrics")
+        return torchmetrics is not None and not hasattr(torchmetrics, "__all__")  # which comes last
 
 
 def usage() -> str:

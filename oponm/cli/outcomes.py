@@ -9,6 +9,8 @@ import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from oponm.run_files import write_json
+
 FOLDER = ".jobs"  # inside the sweep's folder while it runs; with a folder for each sweep that runs there
 NOT_RUN, RUNNING, DONE, FAILED = "not run", "running", "done", "failed"
 UNENDED = {NOT_RUN: "the sweep ended before it began", RUNNING: "had not ended when the sweep's command did"}
@@ -65,8 +67,6 @@ class Outcomes:
 
     def write(self, outcome: Outcome) -> None:
         """Write an outcome, in place of an earlier one of the job."""
-        from oponm.training.result import write_json
-
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json(self._folder / f"{outcome.number}.json", asdict(outcome))
 

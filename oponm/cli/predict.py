@@ -13,7 +13,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.plain_command import compose_command, plain
+from oponm.cli.config import compose_command
+from oponm.configs import plain
 from oponm.errors import InputError, check_choice, check_flag
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _SHOWN = 20
 
 def run(arguments: list[str]) -> None:
     """Classify the images that ``arguments`` name, and write a table."""
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if not arguments:
         print(HELP)
         return
     config, paths = compose_command("predict", arguments)

@@ -1,18 +1,22 @@
-"""Reads the configuration that a run's folder records, to resume or evaluate the run with."""
+"""Reads the configuration that a run's folder records, to resume or evaluate the run with.
+
+``resume=RUN_DIR`` and ``resume=auto`` resume an unfinished run; a finished one is left as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from oponm.configs import CONF_DIR, also_chosen, default_choices, groups
+from oponm.configs import CONF_DIR, also_chosen, default_choices, groups, read_settings
 from oponm.errors import InputError
 from oponm.renamed import with_new_names
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
@@ -37,19 +41,22 @@ class Recorded:
     @property
     def choices(self) -> dict[str, str]:
         """The choice in each config group, from the overrides and from what they choose in turn."""
-        given = _choices(self.overrides) if self.config else {}
-        return {**also_chosen({**default_choices(), **given}, given)} if self.config else {}
+        given = _choices(self.overrides)
+        return also_chosen(default_choices() | given, given) if self.config else {}
 
-    def all_overrides(self, new: Sequence[str]) -> list[str]:
-        """The overrides of the run's config: the recorded ones and the new ones, without paths of the run."""
-        aside = ("resume=", "output_dir=")
-        since = [override for override in new if not (self.config and override.startswith(aside))]
-        return [*self.overrides, *(override for override in since if override not in self.overrides)]
+    def identify(self, config: DictConfig) -> dict[str, Any]:
+        """A description of the run that Hydra has composed: the choice in each config group, the overrides, the seed.
 
-    def all_choices(self, new: Mapping[str, Any]) -> dict[str, str]:
-        """The choice in each config group; new choices replace recorded ones."""
-        found = {name: choice for name, choice in new.items() if "/" not in name and choice}
-        return {**self.choices, **found}
+        New choices and overrides come on top of the recorded ones; overrides with paths of the run are left out.
+
+        Args:
+            config: config of the run.
+        """
+        hydra = HydraConfig.get()
+        new = {name: choice for name, choice in hydra.runtime.choices.items() if "/" not in name and choice}
+        aside = ("resume=", "output_dir=") if self.config else ()
+        since = [one for one in hydra.overrides.task if not one.startswith(aside) and one not in self.overrides]
+        return {"choices": {**self.choices, **new}, "overrides": [*self.overrides, *since], "seed": config.seed}
 
 
 def read_recorded(folder: Path, key: str) -> Recorded:
@@ -68,6 +75,29 @@ def read_recorded(folder: Path, key: str) -> Recorded:
     return Recorded(kept, [str(override) for override in overrides])
 
 
+def resumed_run(arguments: Sequence[str]) -> tuple[Recorded, list[str]]:
+    """The run that ``resume=RUN_DIR`` names; an empty record if there is no such argument.
+
+    Args:
+        arguments: arguments of the command.
+
+    Returns:
+        The record of its folder; and the arguments, with the folder added.
+
+    Raises:
+        InputError: if the folder holds no run, or if ``resume`` names one run in a sweep.
+    """
+    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
+    if not given or given[-1] in ("auto", "null", ""):
+        return Recorded(), list(arguments)
+    folder = Path(given[-1]).expanduser()
+    if {"-m", "--multirun"} & set(arguments):
+        raise InputError("names one run: to resume a sweep, take resume=auto and the sweep's output_dir", "resume")
+    if not all((folder / name).is_file() for name in (CONFIG_FILE, OVERRIDES_FILE)):
+        raise InputError(f"{folder} holds no run ({CONFIG_FILE} and {OVERRIDES_FILE})", "resume")
+    return read_recorded(folder, "resume"), [*arguments, f"output_dir={folder.resolve()}"]
+
+
 def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> list[str]:
     """Let Hydra compose from the recorded config, in place of the files of choices, under :data:`NAME`.
 
@@ -81,19 +111,19 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
     Returns:
         The arguments, without choices that equal the run's.
     """
-    train = _plain(CONF_DIR / "train.yaml")
-    defaults = train.pop("defaults")
+    train = read_settings(CONF_DIR / "train.yaml")
+    del train["defaults"]
     node = {**train, **recorded.config}
-    node["trainer"] = {**_plain(CONF_DIR / "trainer/default.yaml"), **_mapping(recorded.config.get("trainer"))}
+    trainer = recorded.config.get("trainer")
+    node["trainer"] = read_settings(CONF_DIR / "trainer/default.yaml") | (trainer if isinstance(trainer, dict) else {})
     own_choices = recorded.choices
     if command != "train":
         own_choices["logger"] = "none"
-        node |= {"logger": {}, **_plain(CONF_DIR / f"{command}.yaml")}
+        node |= {"logger": {}, **read_settings(CONF_DIR / f"{command}.yaml")}
     arguments = [one for one in arguments if not (_choices([one]).items() & own_choices.items())]
     given = _choices(arguments)
     again = also_chosen(given, given).keys()
-    order = [next(iter(entry)) for entry in defaults if isinstance(entry, Mapping)]
-    before = [{group: None} for group in order if group in again and group not in _WITHIN]
+    before = [{group: None} for group in default_choices() if group in again and group not in _WITHIN]
     for group in again:
         node.pop(group, None)
     order_of_groups = [*before, "_self_", *({group: None} for group in _WITHIN)]
@@ -119,11 +149,3 @@ def _load(file: Path, key: str, kind: type) -> Any:
         reason = " ".join(str(error).split())[:100]
     remedy = "put back a copy of it, or train again into another folder"
     raise InputError(f"{file} is damaged ({reason}): {remedy}", key)
-
-
-def _plain(file: Path) -> dict[str, Any]:
-    return {str(key): value for key, value in OmegaConf.to_container(OmegaConf.load(file)).items()}  # type: ignore
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}

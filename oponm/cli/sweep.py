@@ -19,14 +19,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from oponm.cli.configuration import register_resolvers, take_folder
 from oponm.cli.errors import BAD_INPUT, ROOM, explain, is_bad_input
 from oponm.cli.outcomes import DONE, FAILED, RUNNING, Outcome, Outcomes
+from oponm.cli.run_names import take_folder
+from oponm.run_files import remove_empty, write_json
 
 SUMMARY = "sweep.json"
 log = logging.getLogger(__name__)
-
-register_resolvers()  # a launcher's process imports this module before it resolves the config of a job
 
 
 class Sweep(Callback):
@@ -96,14 +95,14 @@ def conclude(folder: Path) -> int:
     Returns:
         The exit code: 0 if every job is done, 2 if all failed by the same bad input, else 1.
     """
-    from oponm.training.result import write_json
-
     kept = Outcomes.of(folder)
     outcomes = kept.read()
     kept.forget()
     failed = [outcome for outcome in outcomes if outcome.status != DONE]
     if not any((folder / outcome.folder).exists() for outcome in outcomes):
-        _remove(folder)
+        if {path.name for path in folder.glob("*")} == {"multirun.yaml"}:
+            (folder / "multirun.yaml").unlink()
+        remove_empty(folder)
     if not outcomes:
         return 0
     if failed == outcomes and all(one.bad_input and one.reason == failed[0].reason for one in failed):
@@ -129,13 +128,3 @@ def _print(failed: list[Outcome]) -> None:
     for outcome in failed:
         table.add_row(outcome.folder, outcome.reason)
     Console(stderr=True, markup=False).print(table, highlight=False)
-
-
-def _remove(folder: Path) -> None:
-    """Remove the folder of a sweep in which no run began, and parent folders that this leaves empty."""
-    if {path.name for path in folder.glob("*")} == {"multirun.yaml"}:
-        (folder / "multirun.yaml").unlink()
-    for parent in (folder, *folder.parents):
-        if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):
-            return
-        parent.rmdir()

@@ -10,9 +10,10 @@ from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from oponm.cli.configuration import register_resolvers
+import oponm.cli.run_names  # noqa: F401 (registers the resolvers of a job's config)
 from oponm.cli.outcomes import LOST, Outcomes
 from oponm.cli.requeue import resume_if_run_again
+from oponm.signals import SIGNALLED, Stopped
 
 
 @dataclass
@@ -36,12 +37,11 @@ class Job:
     def __call__(self) -> JobReturn:
         """Run the job in this process; if a signal ends it, its outcome records that."""
         setup_globals()
-        register_resolvers()
         try:
             return run_job(self.task, self.config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
         except BaseException as error:
-            code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
-            self.outcomes.lose(self.number, how_it_ended(code))
+            code = SIGNALLED + error.signal if isinstance(error, Stopped) else getattr(error, "code", 0)
+            self.outcomes.lose(self.number, how_it_ended(code if isinstance(code, int) else 0))
             raise
 
     def checkpoint(self) -> Any:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
-from oponm.configs import CONF_DIR
+from oponm.configs import CONF_DIR, plain
 from oponm.errors import InputError
 from oponm.inference.factory import known_factory, network_options
+from oponm.own_code import targets
 
 _HARMLESS = {
     *(f"builtins.{kind.__name__}" for kind in (bool, dict, float, frozenset, int, list, set, str, tuple)),
@@ -44,7 +45,7 @@ def check_targets(config: DictConfig) -> None:
         InputError: naming the code.
     """
     own = {name for file in CONF_DIR.rglob("*.yaml") for name in re.findall(r"_target_: *([\w.]+)", file.read_text())}
-    named = _targets(OmegaConf.to_container(config, resolve=True))
+    named = list(targets(plain(config)))
     if foreign := [name for name in named if name not in own and not _harmless(name)]:
         raise InputError(
             f"comes with settings that import {foreign[0]}, code that is not part of oponm: if you trust its author, "
@@ -63,14 +64,3 @@ def _harmless(name: str) -> bool:
     found = getattr(sys.modules[module], last, None)
     kinds = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
     return isinstance(found, type) and issubclass(found, kinds)
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "_target_" and value is not None:
-                yield str(value)
-            yield from _targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(value)

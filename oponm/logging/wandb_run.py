@@ -9,7 +9,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from oponm.training.result import write_json
+from oponm.run_files import write_json
 
 FILE = "wandb.json"
 

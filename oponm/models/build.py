@@ -14,6 +14,8 @@ from oponm.models.classifier import with_head
 from oponm.models.logits import settle_classifier
 from oponm.models.weights import load_initial_weights
 
+HEAD_KEYS = ("head", "weights", "classifier")  # arguments of make_network that config files have under model
+
 
 def make_network(
     make: Callable[..., nn.Module],

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from oponm.errors import InputError
 from oponm.models.classifier import find_classifier
+from oponm.run_files import checkpoint_of
 
 # Prefixes of Lightning modules, DataParallel and torch.compile.
 _PREFIXES = ("model.", "module.", "_orig_mod.")
@@ -142,7 +143,7 @@ def load_initial_weights(model: nn.Module, path: Path, num_classes: int | None =
 
     Args:
         model: the network that receives the weights.
-        path: a file as for :func:`read_weights`; prefixes of wrappers are removed.
+        path: a file as for :func:`read_weights`; prefixes of wrappers are removed. Of a run's folder, its last weights.
         num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:
@@ -158,6 +159,7 @@ def load_initial_weights(model: nn.Module, path: Path, num_classes: int | None =
         >>> torch.equal(model[0].weight, pretrained[0].weight)
         True
     """
+    path = checkpoint_of(path)
     weights = without_prefixes(read_weights(path, "weights")[0], model)
     problems = mismatches(model, weights)
     # Weights saved before torch 0.4.1 lack it, and layers with a momentum do not use it.

@@ -4,53 +4,33 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from oponm.configs import plain
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_flag, check_real
 from oponm.models import make_network
+from oponm.models.build import HEAD_KEYS
 from oponm.rng import derived_randomness
-from oponm.training.module import LongTailModule
+from oponm.training.module import LongTailModule, Parts
 from oponm.training.parameter_groups import GROUP_KEYS, grouped
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.phases import PhasePlan
 from oponm.training.rehearsal import try_parts
 from oponm.training.resolve import warn_of_pretrained
 
-Result = TypeVar("Result")
-_OF_NETWORKS = ("head", "weights", "classifier")  # keys under model that are not the network's own
 _MISTAKES = (TypeError, AttributeError, ValueError, RuntimeError, MemoryError)  # what an unexpected setting raises
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _NO_SETTING = "is no setting of this choice; 'oponm train --cfg job' lists the keys"
-
-
-class Parts(NamedTuple):
-    """The parts that a module is made of.
-
-    Attributes:
-        plan: the phases.
-        network: the network with its initial weights.
-        optimizer: factory of the optimizer, from the parameters.
-        schedule: factor of the learning rate as a function of the epoch.
-        loss: factory of the loss, from the class counts.
-        idle: whether some weights never get a gradient.
-    """
-
-    plan: PhasePlan
-    network: nn.Module
-    optimizer: Callable[..., torch.optim.Optimizer]
-    schedule: Callable[[Any], float]
-    loss: Callable[[Sequence[int]], nn.Module]
-    idle: bool
 
 
 def build(
@@ -66,7 +46,27 @@ def build(
         InputError: naming the full key of a setting that cannot be used.
     """
     given = given or {}
-    return with_full_keys(config, lambda: _build(config, given))
+    with full_keys(config):
+        build_plan(config, given)  # first, as it costs nothing and images are slow to read
+        data = build_data(config, given)
+        parts = build_parts(config, data, given)
+        module = LongTailModule(
+            parts.network,
+            class_counts=data.class_counts,
+            optimizer=parts.optimizer,
+            schedule=parts.schedule,
+            seed=config.seed,
+            shots=plain(config.shots),
+            loss=parts.loss,
+            channels_last=check_flag("channels_last", config.trainer.channels_last),
+            compile=config.trainer.compile,
+            compile_mode=config.trainer.get("compile_mode", "default"),
+            split_noise=config.trainer.split_noise,
+            confusion_matrix=config.trainer.confusion_matrix,
+        )
+        module.has_idle_weights = parts.idle
+        module.model_config = None if isinstance(given.get("model"), nn.Module) else plain(config.model)
+        return module, data, parts.plan
 
 
 def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> LongTailDataModule:
@@ -80,15 +80,12 @@ def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> Lo
         InputError: naming the full key of a setting that cannot be used.
     """
     given = given or {}
-
-    def make() -> LongTailDataModule:
+    with full_keys(config):
         if (data := given.get("data")) is not None:
-            return data.for_run(config.seed, given["noise"] if "noise" in given else _part(config, {}, "noise"))
+            return data.for_run(config.seed, _part(config, given, "noise"))
         data = make_data(config)
         data.setup()
         return data
-
-    return with_full_keys(config, make)
 
 
 def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
@@ -121,10 +118,9 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
     schedule = _part(config, given, "schedule")(max_epochs=plan.max_epochs)
     warn_of_pretrained(config, data.statistics)
     network = build_network(config, given, len(data.class_names), data.image_shape)
-    optimizer, loss = build_optimizer(config, given), _part(config, given, "loss")
-    trainer, norm = config.trainer, _plain(config.norm)
-    idle = try_parts(data, network, plan, optimizer, schedule, loss, norm, trainer.compile, trainer.split_noise)
-    return Parts(plan, network, optimizer, schedule, loss, idle)
+    parts = Parts(plan, network, build_optimizer(config, given), schedule, _part(config, given, "loss"))
+    idle = try_parts(data, parts, plain(config.norm), config.trainer.compile, config.trainer.split_noise)
+    return parts._replace(idle=idle)
 
 
 def build_phase_cache(config: DictConfig) -> PhaseCache | None:
@@ -144,30 +140,42 @@ def build_phase_cache(config: DictConfig) -> PhaseCache | None:
     return PhaseCache(Path(folder).expanduser())
 
 
-def build_callbacks(config: DictConfig) -> list[pl.Callback]:
-    """The callbacks of the config, in its order.
+def build_each(config: DictConfig, group: str, kind: Any) -> list[Any]:
+    """The objects that a group describes one by one: Lightning's callbacks or loggers, in its order.
+
+    Args:
+        config: the run's config.
+        group: ``"callbacks"`` or ``"logger"``.
+        kind: class of the objects.
+
+    Raises:
+        InputError: naming the key of one that cannot be made.
+    """
+    named, noun = config[group], kind.__name__.lower()
+    for name, settings in named.items():
+        if not OmegaConf.is_dict(settings):
+            raise InputError(f"must be the settings of a {noun}, got {settings!r}", f"{group}.{name}")
+    with full_keys(config):
+        made = [instantiate(each, _convert_="all") for each in named.values()]
+    for name, thing in zip(named, made, strict=True):
+        if not isinstance(thing, kind):
+            raise InputError(f"must make a {noun} of Lightning's, and makes {thing!r}", f"{group}.{name}")
+    return made
+
+
+@contextmanager
+def full_keys(config: DictConfig) -> Iterator[None]:
+    """Complete the key of an error that is raised inside the block to its full path in the config.
 
     Args:
         config: the run's config.
 
     Raises:
-        InputError: naming the key of a callback that cannot be made.
+        InputError: also for an unexpected error, as nothing has been written or trained yet: the cause is a setting.
     """
-    for name, settings in config.callbacks.items():
-        if not OmegaConf.is_dict(settings):
-            raise InputError(f"must be the settings of a callback, got {settings!r}", f"callbacks.{name}")
-    made = with_full_keys(config, lambda: [instantiate(each, _convert_="all") for each in config.callbacks.values()])
-    for name, callback in zip(config.callbacks, made, strict=True):
-        if not isinstance(callback, pl.Callback):
-            raise InputError(f"must make a callback of Lightning's, and makes {callback!r}", f"callbacks.{name}")
-    return made
-
-
-def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
-    """Call ``make``; where it raises an error with a key, complete the key to its full path in the config."""
     try:
         try:
-            return make()
+            yield
         except InstantiationException as error:
             if isinstance(error.__cause__, InputError):
                 raise error.__cause__ from None
@@ -177,7 +185,6 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
                 raise
             if unexpected := _UNEXPECTED.search(str(error)):  # a setting that the target does not take
                 raise InputError(_NO_SETTING, unexpected[1]) from error
-            # Nothing has been written or trained yet, so an unexpected value of a setting is the cause.
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise InputError(f"the configuration cannot be used ({reason}); OPONM_DEBUG=1 shows where") from error
     except InputError as error:
@@ -187,35 +194,12 @@ def with_full_keys(config: DictConfig, make: Callable[[], Result]) -> Result:
         raise
 
 
-def _build(config: DictConfig, given: Mapping[str, Any]) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
-    build_plan(config, given)  # first, as it costs nothing and images are slow to read
-    data = build_data(config, given)
-    parts = build_parts(config, data, given)
-    module = LongTailModule(
-        parts.network,
-        class_counts=data.class_counts,
-        optimizer=parts.optimizer,
-        schedule=parts.schedule,
-        seed=config.seed,
-        shots=_plain(config.shots),
-        loss=parts.loss,
-        channels_last=check_flag("channels_last", config.trainer.channels_last),
-        compile=config.trainer.compile,
-        compile_mode=config.trainer.get("compile_mode", "default"),
-        split_noise=config.trainer.split_noise,
-        confusion_matrix=config.trainer.confusion_matrix,
-    )
-    module.has_idle_weights = parts.idle
-    module.model_config = None if isinstance(given.get("model"), nn.Module) else _plain(config.model)
-    return module, data, parts.plan
-
-
 def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
     """The object of a config group: the given one, or the one that the settings describe."""
     if group in given:
         return given[group]
     try:
-        return instantiate({**_plain(config[group]), "_partial_": True}, _convert_="all")
+        return instantiate({**plain(config[group]), "_partial_": True}, _convert_="all")
     except InstantiationException as error:
         raise InputError(f"cannot be made: {_in_its_words(error)}", group) from error
 
@@ -228,8 +212,8 @@ def build_optimizer(config: DictConfig, given: Mapping[str, Any]) -> Callable[..
         given: objects in place of settings, by config group.
     """
     if "optimizer" in given:
-        return grouped(given["optimizer"], _plain(config.optimizer))
-    settings = _plain(config.optimizer)
+        return grouped(given["optimizer"], plain(config.optimizer))
+    settings = plain(config.optimizer)
     for key in ("lr", "weight_decay"):
         if key in settings:
             check_real(f"optimizer.{key}", settings[key], 0)
@@ -263,28 +247,24 @@ def build_network(
         num_classes: number of classes, the network's outputs.
         image_shape: (C, H, W).
     """
-    settings, model = _plain(config.model), given.get("model")
+    settings, model = plain(config.model), given.get("model")
     if isinstance(model, nn.Module):
         make: Callable[..., nn.Module] = lambda num_classes, in_channels: model  # noqa: E731
     elif model is not None:
         make = model
     else:
-        own = {key: value for key, value in settings.items() if key not in _OF_NETWORKS}
+        own = {key: value for key, value in settings.items() if key not in HEAD_KEYS}
         try:
             make = instantiate({**own, "_partial_": True})
         except InstantiationException as error:
             raise InputError(f"cannot be made: {_in_its_words(error)}", "model") from error
-    options = {key: settings.get(key) for key in _OF_NETWORKS} | {"head": settings.get("head", "linear")}
+    options = {key: settings.get(key) for key in HEAD_KEYS} | {"head": settings.get("head", "linear")}
     with derived_randomness(config.seed, "model"):
         return make_network(make, num_classes, image_shape[0], **options, image_size=image_shape[1:])
 
 
 def _at_file(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.filename is not None
-
-
-def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _paths(node: Any, prefix: str = "") -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.configs import compose_choices, default_choices, groups
+from oponm.configs import compose_choices, groups
 from oponm.data import LongTailDataModule
 from oponm.data.noise import make_noise
 from oponm.data.options import DataOptions, FileOptions
@@ -20,13 +20,13 @@ from oponm.data.sources.own_files import OwnFilesLT
 from oponm.data.sources.reading import PackOptions
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError, check_choice
+from oponm.models.build import HEAD_KEYS
 from oponm.training.parameter_groups import GROUP_KEYS
 from oponm.training.phases import Phase
 from oponm.training.settings import as_settings, complete, nearest_choice, overrides, public_name
 
 log = logging.getLogger(__name__)
 _APART = ("augmentation", "noise", "mixing", "seed")  # arguments of data modules that have config groups of their own
-_OF_NETWORKS = ("head", "weights", "classifier")  # keys under model that are not the network's own
 _LIBRARIES = ("timm", "torchvision")  # their networks are named after a slash
 _OWN_IMAGES = "image_folder"  # the choice whose settings are the defaults for data without a config file
 
@@ -61,7 +61,7 @@ def compose_run(
     Raises:
         InputError: for an unknown name.
     """
-    chosen = dict(chosen)
+    chosen, (default, _) = dict(chosen), compose_choices({})
     check_choice("norm", chosen["norm"], groups()["norm"])
     if isinstance(network := chosen.get("model"), str) and "/" in network:
         library, _, name = network.partition("/")
@@ -81,7 +81,7 @@ def compose_run(
     nearest = {group: nearest_choice(group, node) for group, node in nodes.items()}
     names = {group: name for group, name in {**chosen, **nearest}.items() if isinstance(name, str)}
     if "data" not in names:
-        names |= {"data": _OWN_IMAGES} | ({} if isinstance(data, OwnFilesLT) else {"shots": default_choices()["shots"]})
+        names |= {"data": _OWN_IMAGES} | ({} if isinstance(data, OwnFilesLT) else {"shots": default["shots"]})
     choices, base = compose_choices(names, seed)
 
     own = copy.deepcopy(base)
@@ -91,7 +91,6 @@ def compose_run(
         taken = values if group == "shots" else {key: value for key, value in values.items() if value is not None}
         own[group] |= {key: as_settings(value) for key, value in taken.items()}
 
-    default, _ = compose_choices({})
     brought, _ = compose_choices({group: choices[group] for group in ("data", "method")})
     if brought["mixing"] not in (default["mixing"], choices["mixing"]):
         log.warning("method=%s is published with mixing=%s: give it to the data", choices["method"], brought["mixing"])
@@ -107,8 +106,10 @@ def compose_run(
 def _node(group: str, thing: Any) -> dict[str, Any]:
     if group == "method":
         return {"phases": [_phase_node(phase) for phase in thing], "tau": None}
-    node = as_settings(thing)
-    return _without(node, "_partial_") if group == "model" else node
+    node: dict[str, Any] = as_settings(thing)
+    if group == "model":  # which is not partial in config files
+        node.pop("_partial_", None)
+    return node
 
 
 def _phase_node(phase: Phase) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _data_node(data: LongTailDataModule) -> dict[str, Any]:
 
 def _kept(group: str, base: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that hold with any object: of the head, of initial weights, and of groups of weights."""
-    kept = {"model": _OF_NETWORKS, "optimizer": GROUP_KEYS}.get(group, ())
+    kept = {"model": HEAD_KEYS, "optimizer": GROUP_KEYS}.get(group, ())
     return {key: base[group][key] for key in kept}
 
 
@@ -143,7 +144,3 @@ def _label(thing: Any) -> str:
     if isinstance(thing, partial):
         return _label(thing.func)
     return str(getattr(thing, "__name__", type(thing).__name__))
-
-
-def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in names}

@@ -11,13 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
 from oponm.errors import InputError
 from oponm.signals import Stopped
-from oponm.training.batchnorm_sync import BatchNormSync
 
 TIMEOUT = timedelta(minutes=30)  # to wait for a process that is alive; a dead one is noticed at once
 _stores: list[Any] = []  # stores of the process groups that this process has joined
@@ -173,25 +170,6 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
-def process_options(parts: bool = False, sync_batchnorm: bool = False) -> dict[str, Any]:
-    """The options of Lightning's trainer for this process and those that it has joined.
-
-    Args:
-        parts: whether some weights get no gradient in some steps.
-        sync_batchnorm: whether batch norms standardize by the rows of all processes.
-    """
-    size = world_size()
-    if size == 1:
-        return {"devices": 1, "plugins": [LightningEnvironment()]}  # not SLURM's, even if its variables are set
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
-    return {
-        "devices": local,
-        "num_nodes": size // local,
-        "strategy": DDPStrategy(find_unused_parameters=parts),
-        "plugins": [TorchElasticEnvironment(), *([BatchNormSync()] if sync_batchnorm else [])],
-    }
-
-
 def join_launched() -> None:
     """Join the process group if a launcher has started several processes."""
     if "RANK" not in os.environ:
@@ -204,29 +182,6 @@ def join_for_good() -> None:
     if not distributed.is_initialized():
         join_launched()
         atexit.register(leave)
-
-
-def check_number(devices: int, num_nodes: int, key: str = "devices") -> None:
-    """Check that the number of launched processes is the one that a run asks for.
-
-    Args:
-        devices: devices of the run on each machine.
-        num_nodes: number of machines.
-        key: the key that the error names.
-
-    Raises:
-        InputError: if the numbers differ.
-
-    Example:
-        >>> check_number(2, 1)
-        Traceback (most recent call last):
-        oponm.errors.InputError: devices times num_nodes is 2, and 1 processes were launched: make them equal
-    """
-    wanted = devices * num_nodes
-    if wanted != world_size():
-        raise InputError(
-            f"times num_nodes is {wanted}, and {world_size()} processes were launched: make them equal", key
-        )
 
 
 def _take_over_from_slurm() -> None:

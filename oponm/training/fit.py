@@ -7,7 +7,6 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -55,21 +54,6 @@ def fit(
     phase_cache: PhaseCache | str | PathLike[str] | None = None,
     loggers: Logger | Sequence[Logger] | None = None,
     callbacks: str | pl.Callback | Sequence[str | pl.Callback] = (),
-    accelerator: str = "auto",
-    devices: int = 1,
-    num_nodes: int = 1,
-    max_restarts: int = 0,
-    precision: str = "32-true",
-    channels_last: bool = False,
-    compile: bool = False,
-    compile_mode: str = "default",
-    split_noise: bool | str = "auto",
-    confusion_matrix: bool | str = "auto",
-    sync_batchnorm: bool = False,
-    num_threads: int | None = None,
-    checkpoint_every: timedelta = timedelta(minutes=5),
-    checkpoint_every_n_steps: int | None = None,
-    on_nonfinite: str = "stop",
     **trainer_options: Any,
 ) -> Run:
     """Train a network on long-tailed data by a method, evaluate it on the test set, and save the run.
@@ -116,27 +100,10 @@ def fit(
         loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
         callbacks: in addition to the command line's default ones: Lightning's, or names of the command line's choices,
             such as ``"ema"``.
-        accelerator: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"mps"``.
-        devices: processes on each machine; each has its own device and takes a part of each batch.
-        num_nodes: number of machines; the script is launched on each.
-        max_restarts: how often the processes that it starts are restarted if one dies, to resume from the last
-            checkpoint. A launcher restarts its own processes.
-        precision: precision of Lightning's trainer.
-        channels_last: memory format of weights and images; faster for convolutions in bf16.
-        compile: call ``torch.compile`` on the network; on the CPU it needs a C++ compiler.
-        compile_mode: of ``torch.compile``; ``"reduce-overhead"`` records CUDA graphs.
-        split_noise: whether noise rows get a forward pass of their own; ``"auto"`` does so where the gradients stay
-            the same; true raises an error where they do not.
-        confusion_matrix: whether to count the test set's, see :attr:`Run.confusion_matrix`; ``"auto"`` counts it for
-            1,000 classes at most.
-        sync_batchnorm: whether batch norms standardize by the rows of all processes.
-        num_threads: CPU threads during the run; sums, and so results in the last digits, depend on it. None takes the
-            command's default for the data: 1 for the digits, else torch's.
-        checkpoint_every: minimum time between two checkpoints.
-        checkpoint_every_n_steps: steps between two checkpoints, in addition.
-        on_nonfinite: reaction to a non-finite loss: ``"stop"`` or ``"skip"``, see :func:`~oponm.training.train`.
-        **trainer_options: of ``pytorch_lightning.Trainer``, such as ``gradient_clip_val`` or ``limit_train_batches``;
-            values, or objects such as a strategy or a profiler.
+        **trainer_options: settings under ``trainer`` of the command line, described in ``conf/trainer/default.yaml``,
+            such as ``accelerator``, ``devices``, ``precision``, ``compile``, ``num_threads``, ``on_nonfinite`` or
+            ``checkpoint_every_minutes``; and options of ``pytorch_lightning.Trainer``, such as ``gradient_clip_val`` or
+            ``limit_train_batches``; values, or objects such as a strategy or a profiler.
 
     Returns:
         The finished run.
@@ -163,30 +130,11 @@ def fit(
         raise InputError("must name the folder of the run to resume", "output_dir")
     chosen: dict[str, Any] = {"model": model, "method": method, "noise": noise, "norm": norm}
     chosen |= {"optimizer": optimizer, "schedule": schedule, "loss": loss}
-    trainer: dict[str, Any] = {
-        "max_epochs": max_epochs,
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "max_restarts": max_restarts,
-        "precision": precision,
-        "channels_last": channels_last,
-        "compile": compile,
-        "compile_mode": compile_mode,
-        "split_noise": split_noise,
-        "confusion_matrix": confusion_matrix,
-        "sync_batchnorm": sync_batchnorm,
-        "num_threads": num_threads,
-        "checkpoint_every_minutes": checkpoint_every.total_seconds() / 60,
-        "checkpoint_every_n_steps": checkpoint_every_n_steps,
-        "on_nonfinite": on_nonfinite,
-        **trainer_options,
-    }
     for name in {"augmentation", "mixing"} & trainer_options.keys():
         raise InputError(f"is a setting of the data: {type(data).__name__}({name}=...)", name)
     named_callbacks, own_callbacks = _callbacks(callbacks)
     of_network = {"head": head, "weights": weights, "classifier": classifier}
-    own: dict[str, Mapping[str, Any]] = {"trainer": trainer, "model": of_network}
+    own: dict[str, Mapping[str, Any]] = {"trainer": {"max_epochs": max_epochs, **trainer_options}, "model": of_network}
     own |= {"method": {"tau": tau}, "norm": {"noise_grad": noise_grad}, "shots": shots or {}}
     composed = compose_run(data, chosen, seed, own)
     objects = {name: value for name, value in trainer_options.items() if as_settings(value) != value}
@@ -201,8 +149,9 @@ def fit(
         overrides = [*overrides, f"callbacks=[{','.join(named_callbacks)}]"]
     config.output_dir, config.resume = str(Path(folder).expanduser()), "auto" if resume else None
     cache = phase_cache if isinstance(phase_cache, PhaseCache) else None
-    named = None if phase_cache is None or isinstance(phase_cache, PhaseCache) else phase_cache
-    config.phase_cache = "off" if named is None else str(check_path("phase_cache", named))
+    config.phase_cache = "off"
+    if not (phase_cache is None or isinstance(phase_cache, PhaseCache)):
+        config.phase_cache = str(check_path("phase_cache", phase_cache))
     try:
         return run(
             *(config,),
@@ -218,7 +167,7 @@ def fit(
         if output_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
         argument = str(getattr(error, "key", None)).rpartition(".")[2]
-        if isinstance(error, InputError) and argument in inspect.signature(fit).parameters:
+        if isinstance(error, InputError) and argument in {*inspect.signature(fit).parameters, *trainer_options}:
             raise InputError(error.message, argument) from error
         raise
 

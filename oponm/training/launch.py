@@ -22,10 +22,10 @@ from oponm.errors import BAD_INPUT, InputError
 from oponm.launched import OWN_JOB, restarted
 from oponm.output import unfailing_output
 from oponm.parent import end_with_parent
+from oponm.run_files import write_json
 from oponm.signals import SIGNALLED, AtOnce, Stopped, heeded
 from oponm.training.distributed import join, leave
 from oponm.training.quiet import first_alone_speaks, quiet
-from oponm.training.result import write_json
 
 GRACE = 120  # seconds from a signal until the processes are killed, for their step, a checkpoint and their loggers
 _CALL = "call.pickle"

@@ -6,12 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from oponm.errors import InputError
-from oponm.training.build import with_full_keys
+from oponm.training.build import build_each
 
 
 @contextmanager
@@ -25,20 +24,12 @@ def open_loggers(config: DictConfig, given: Sequence[Logger] | None = None) -> I
     Raises:
         InputError: if Weights & Biases needs an account and there is none.
     """
-    for name, settings in config.logger.items():
-        if not OmegaConf.is_dict(settings):
-            raise InputError(f"must be the settings of a logger, got {settings!r}", f"logger.{name}")
-    if given is None and "wandb" in config.logger and not config.logger.wandb.offline:
-        _require_account()
     if given is None:
-        loggers = with_full_keys(
-            config, lambda: [instantiate(each, _convert_="all") for each in config.logger.values()]
-        )
-        for name, logger in zip(config.logger, loggers, strict=True):
-            if not isinstance(logger, Logger):
-                raise InputError(f"must make a logger of Lightning's, and makes {logger!r}", f"logger.{name}")
-    else:
-        loggers = list(given)
+        wandb = config.logger.get("wandb")
+        if OmegaConf.is_dict(wandb) and not wandb.offline:
+            _require_account()
+        given = build_each(config, "logger", Logger)
+    loggers = list(given)
     failed = True
     try:
         yield loggers

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -25,7 +25,7 @@ from oponm.inference.classifier import network_of_checkpoint
 from oponm.inference.factory import known_factory
 from oponm.inference.prior import Threshold
 from oponm.longtail import shot_groups
-from oponm.losses import CrossEntropy, batch_loss, class_weights, row_weights
+from oponm.losses import CrossEntropy, batch_loss, row_weights
 from oponm.losses.precision import at_least_float32
 from oponm.metrics import (
     MOST_CONFUSED,
@@ -46,22 +46,38 @@ from oponm.rng import derived_randomness
 from oponm.training.distributed import everyone_says, world_size
 from oponm.training.features import RowLoss, logits_and_loss
 from oponm.training.noise_pass import split_logits, split_obstacle
-from oponm.training.parameter_groups import own_settings, takes_network
+from oponm.training.parameter_groups import optimizer_of, own_settings, takes_groups
 from oponm.training.parts import enter_part, exported_weights, finish_classifier, leave_part, set_modes
 from oponm.training.phase_optimizer import limit_norms, raise_rate_of_scale
 from oponm.training.phases import Phase, PhasePlan
-from oponm.training.plain_phase import auxiliary_names, parameter_groups, takes_groups
+from oponm.training.plain_phase import auxiliary_names
 from oponm.training.trained_prior import trained_prior
 
 log = logging.getLogger(__name__)
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _MOST_PHASES = 10  # limit for a method chosen by name
+_EVERYTHING = PhasePlan([Phase(1)], max_epochs=1)  # until the module has phases of its own
 _DEFAULTS: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda epoch: 1.0, "loss": CrossEntropy}
 
 
-def _everything() -> PhasePlan:
-    """A plan of one phase that trains everything."""
-    return PhasePlan([Phase(1)], max_epochs=1)
+class Parts(NamedTuple):
+    """The parts that a module is made of.
+
+    Attributes:
+        plan: the phases.
+        network: the network with its initial weights.
+        optimizer: factory of the optimizer, from the parameters.
+        schedule: factor of the learning rate as a function of the epoch.
+        loss: factory of the loss, from the class counts.
+        idle: whether some weights never get a gradient.
+    """
+
+    plan: PhasePlan
+    network: nn.Module
+    optimizer: Callable[..., torch.optim.Optimizer]
+    schedule: Callable[[Any], float]
+    loss: Callable[[Sequence[int]], nn.Module]
+    idle: bool = False
 
 
 class LongTailModule(pl.LightningModule):
@@ -110,11 +126,8 @@ class LongTailModule(pl.LightningModule):
     Attributes:
         plan: the phases over the epochs of the run; of a module that is complete at once, one that trains everything.
         evaluation: what was measured on the test set, there after a test.
-        answers: what this process's images of the test set were taken for, batch by batch.
-        told: the same for all images of a test, in all processes; None before.
-        predicted: the same for the whole test set, after an evaluation, in the first process; None before.
+        predicted: what each image of the test set was taken for, after a test, in the first process; None before.
         threshold: decides for one of two classes in a test; None decides for the likeliest class.
-        collected: logits and targets of a test, batch by batch, in this process; None does not collect them.
         has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
         scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
         clips_mixed: whether gradients are clipped in mixed precision, also in bfloat16; known before training begins.
@@ -171,14 +184,12 @@ class LongTailModule(pl.LightningModule):
                 raise InputError(f"must be auto, true or false, got {value!r}", key)
         self.compile_mode = check_choice("compile_mode", compile_mode, COMPILE_MODES)
         self.compiles, self.split_noise, self.confusions = compile, split_noise, confusion_matrix
-        self.has_idle_weights = self.scales_loss = self.clips_mixed = False
+        self.scales_loss = self.clips_mixed = False
         self.model_config: dict[str, Any] | None = None
         self.code: dict[str, str] | None = None
-        self.answers: list[Answers] = []
-        self.told: Answers | None = None
         self.predicted: Predicted | None = None
         self.threshold: Threshold | None = None
-        self.collected: list[tuple[Tensor, Tensor]] | None = None
+        self._answers: list[Answers] = []  # of this process in the test so far, batch by batch
         self._fitting = False
         self._border: int | None = 0  # first epoch of a phase that has not begun yet
         self._chosen: dict[str, Any] = {"model": model, "method": method, "norm": norm, "optimizer": optimizer}
@@ -195,30 +206,20 @@ class LongTailModule(pl.LightningModule):
             given = {name: self._chosen[name] for name in _DEFAULTS if self._chosen[name] not in (None, "sgd")}
             if named := [name for name, thing in given.items() if isinstance(thing, str)]:
                 raise InputError("must be an object where class_counts are given, not a name", named[0])
-            self._complete(model, class_counts, _everything(), seed or 0, shots or {}, **{**_DEFAULTS, **given})
+            self._complete(Parts(_EVERYTHING, model, **{**_DEFAULTS, **given}), class_counts, seed or 0, shots or {})
 
-    def _complete(
-        self,
-        model: nn.Module,
-        class_counts: Sequence[int],
-        plan: PhasePlan,
-        seed: int,
-        shots: Mapping[str, int | None],
-        optimizer: Callable[..., torch.optim.Optimizer],
-        schedule: Callable[[int], float],
-        loss: Callable[[Sequence[int]], nn.Module],
-    ) -> None:
+    def _complete(self, parts: Parts, class_counts: Sequence[int], seed: int, shots: Mapping[str, int | None]) -> None:
         """Set the parts that depend on the data."""
+        self.model = parts.network
         if self.memory_format == torch.channels_last:
-            model = model.to(memory_format=torch.channels_last)
-        self.model = model
+            self.model = self.model.to(memory_format=torch.channels_last)
         if self.compiles:
-            model.compile(dynamic=False, mode=self.compile_mode)
+            self.model.compile(dynamic=False, mode=self.compile_mode)
         self.class_counts, self.seed, self.shots = list(class_counts), seed, dict(shots)
         shot_groups(self.class_counts, **self.shots)  # so that wrong thresholds are refused before training
-        self.make_optimizer, self.schedule, self.make_loss = optimizer, schedule, loss
-        self.plan = plan
-        self.follow(plan.at(0))
+        self.make_optimizer, self.schedule, self.make_loss = parts.optimizer, parts.schedule, parts.loss
+        self.plan, self.has_idle_weights = parts.plan, parts.idle
+        self.follow(self.plan.at(0))
         # The search for NaN waits for the device each step. Without it the metric has no weights: losses come by row.
         self.train_loss, self.train_rows = MeanMetric(nan_strategy="disable"), RowMetrics()
         self.val_metrics = evaluation_metrics(len(self.class_counts))
@@ -261,13 +262,11 @@ class LongTailModule(pl.LightningModule):
 
         settings["trainer"] |= {"compile": self.compiles, "split_noise": self.split_noise}
         composed = compose_run(data, chosen, seed, settings)
-        plan, network, optimizer, schedule, loss, self.has_idle_weights = build_parts(
-            composed.config, data, composed.given
-        )
+        parts = build_parts(composed.config, data, composed.given)
         if not isinstance(composed.given.get("model"), nn.Module):
             self.model_config = OmegaConf.to_container(composed.config.model)  # type: ignore[assignment]
         shots: Any = OmegaConf.to_container(composed.config.shots)
-        self._complete(network, data.class_counts, plan, seed, shots, optimizer, schedule, loss)
+        self._complete(parts, data.class_counts, seed, shots)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), normalized -> logits (N, K)."""
@@ -289,29 +288,25 @@ class LongTailModule(pl.LightningModule):
             InputError: if the trainer cannot train by phases.
         """
         self._fitting = stage == "fit"
-        if self._fitting:
-            self._lead(self.trainer)
-        else:
+        if not self._fitting:
             self._require_weights()
-
-    def _require_weights(self) -> None:
-        if self._waits and not hasattr(self, "model"):
-            raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
-
-    def _lead(self, trainer: pl.Trainer) -> None:
-        data = getattr(trainer, "datamodule", None)
+            return
+        trainer, data = self.trainer, getattr(self.trainer, "datamodule", None)
         if not isinstance(data, LongTailDataModule):
             raise InputError(
                 f"must be one of oponm.data, which samples and mixes noise in by the phase, got {data!r}", "datamodule"
             )
         self.prepare(data, trainer)
-        plan = self.plan
-        if trainer.max_epochs != plan.max_epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.max_epochs != self.plan.max_epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise InputError(
-                f"of the trainer is {trainer.max_epochs}, and the module's plan has {plan.max_epochs} epochs: set "
+                f"of the trainer is {trainer.max_epochs}, and the module's plan has {self.plan.max_epochs} epochs: set "
                 "module.plan = PhasePlan(phases, max_epochs)",
                 "max_epochs",
             )
+
+    def _require_weights(self) -> None:
+        if self._waits and not hasattr(self, "model"):
+            raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
 
     def epoch_input(self, epoch: int) -> EpochInput:
         """The settings by which the data module makes the batches of an epoch.
@@ -430,8 +425,7 @@ class LongTailModule(pl.LightningModule):
         """
         make = phase.loss or self.make_loss
         self.loss = make(self.class_counts).to(self.device)
-        options = {} if phase.beta is None else {"beta": phase.beta}
-        weights = class_weights(self.class_counts, phase.class_weights, **options)
+        weights = phase.weights(self.class_counts)
         self.class_weights = None if weights is None else weights.to(self.device)
         self.noise_loss = phase.noise_loss
         self._phase = phase
@@ -602,7 +596,7 @@ class LongTailModule(pl.LightningModule):
                 make = (lambda settings: given) if callable(given) else known_factory
                 model = self._chosen["model"] = network_of_checkpoint(checkpoint, make)
             seed, shots = self.given_seed or 0, self._settings["shots"]
-            self._complete(model, split["class_counts"], _everything(), seed, shots, **_DEFAULTS)
+            self._complete(Parts(_EVERYTHING, model, **_DEFAULTS), split["class_counts"], seed, shots)
             self.model_config, self._waits = checkpoint["model_config"], True  # for training it further
         weights = checkpoint["state_dict"]
         if self._fitting:
@@ -673,9 +667,7 @@ class LongTailModule(pl.LightningModule):
             counted = nn.functional.one_hot(decided, logits.shape[1]).to(logits.dtype)
         for name, metric in self.test_metrics.items(keep_base=True, copy_state=False):
             metric.update(logits if name == "ece" else counted, batch.targets)
-        self.answers.append(Answers.of(logits, batch.targets, decided))
-        if self.collected is not None:
-            self.collected.append((logits.detach().cpu(), batch.targets.cpu()))
+        self._answers.append(Answers.of(logits, batch.targets, decided))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The logits of a batch, (N, K)."""
@@ -683,16 +675,19 @@ class LongTailModule(pl.LightningModule):
         return logits
 
     def on_test_epoch_start(self) -> None:
-        """Forget the answers of a test before."""
-        self.answers = []
+        """Forget the answers of a test that did not end."""
+        self._answers = []
 
     def on_test_epoch_end(self) -> None:
         """Reduce the counts of the test set into ``evaluation`` and log the scalars."""
         self.evaluation = summarise(self.test_metrics.compute(), self.class_counts, **self.shots)
         self.test_metrics.reset()
         # Process r of n has the images r, r + n, r + 2 n and so on.
-        self.told = Answers.interleaved(everyone_says(Answers.joined(self.answers)))
-        self.evaluation.scalars.update(ranking_scores(self.told))
+        answers = Answers.interleaved(everyone_says(Answers.joined(self._answers)))
+        self.evaluation.scalars.update(ranking_scores(answers))
+        if (data := getattr(self.trainer, "datamodule", None)) and self.trainer.is_global_zero:
+            kind, names = data.test_names()
+            self.predicted = Predicted(kind, names, data.class_names, answers)
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
     def configure_optimizers(self) -> Any:
@@ -701,17 +696,12 @@ class LongTailModule(pl.LightningModule):
             raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
         self.clips_mixed = clips_mixed(self.trainer)
         optimizer = self._optimizer()
-        by_step = getattr(self.schedule, "interval", "epoch") == "step"
-        factor = (lambda step: self._factor_by_step(step)) if by_step else (lambda epoch: self._factor(epoch))
-        scheduler = LambdaLR(optimizer, factor, self._begun(by_step))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step" if by_step else "epoch"},
-        }
-
-    def _begun(self, by_step: bool) -> int:
-        """The ``last_epoch`` of a scheduler: one before the epoch (or step) that begins."""
-        return self.current_epoch * (self._steps if by_step else 1) - 1 if self.current_epoch else -1
+        interval = getattr(self.schedule, "interval", "epoch")
+        factor = self._factor_by_step if interval == "step" else self._factor
+        # A new scheduler in the middle of a run is one before the epoch, or step, that begins.
+        begun = self.current_epoch * (self._steps if self.current_epoch and interval == "step" else 1) - 1
+        scheduler = LambdaLR(optimizer, lambda time: factor(time), begun)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
 
     @property
     def _steps(self) -> int:
@@ -727,20 +717,16 @@ class LongTailModule(pl.LightningModule):
         return self.plan.rate(min(epoch, math.nextafter(self.plan.max_epochs, 0)), self.schedule)
 
     def _optimizer(self) -> torch.optim.Optimizer:
+        options: dict[str, Any] = {}
         if self.apart:
-            optimizer = self.make_optimizer(parameter_groups(self.model, self._fused))
-        else:
+            options["apart"] = auxiliary_names(self.model)
+        elif self._fused and (self.trains_parts or self.clips_mixed):
             # Torch's fused SGD fails for weights that get their first gradient later than others. A fused optimizer
             # undoes the scale of a loss itself, so that Lightning clips no gradients in mixed precision with it.
-            unfused = self.trains_parts or self.clips_mixed
-            options: dict[str, Any] = {"fused": False} if self._fused and unfused else {}
-            if self._phase.weight_decay is not None:
-                options["weight_decay"] = self._phase.weight_decay
-            if takes_network(self.make_optimizer):
-                optimizer = self.make_optimizer(self.model, len(self.class_counts), **options)
-            else:
-                trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-                optimizer = self.make_optimizer(trained, **options)
+            options["fused"] = False
+        if self._phase.weight_decay is not None:  # of a phase that trains a part, where nothing is apart
+            options["weight_decay"] = self._phase.weight_decay
+        optimizer = optimizer_of(self.make_optimizer, self.model, len(self.class_counts), **options)
         if self._phase.trainable == "scaled_classifier":
             raise_rate_of_scale(optimizer, self.model, 1 / self._phase.lr_factor)
         if self._phase.max_norm is not None:

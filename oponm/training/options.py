@@ -7,10 +7,12 @@ from typing import Any
 
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import profilers
 
 from oponm.errors import check_flag
 from oponm.known_settings import own_options
 
+_PROFILERS: Mapping[str, Any] = {"simple": profilers.SimpleProfiler, "advanced": profilers.AdvancedProfiler}
 _PLACED = ("max_epochs", "devices", "num_nodes", "_target_")  # the run itself passes these on
 
 
@@ -31,14 +33,6 @@ def trainer_options(config: DictConfig, objects: Mapping[str, Any] | None = None
         options["trainer_class"] = get_class(target)
     if not isinstance(plugins := options.get("plugins", []), list):
         options["plugins"] = [plugins]
-    if isinstance(profiler := options.get("profiler"), str):
-        options["profiler"] = _profiler(profiler, config.output_dir)
+    if kind := _PROFILERS.get(str(options.get("profiler"))):  # which write to the run's folder
+        options["profiler"] = kind(dirpath=config.output_dir, filename="profile")
     return options
-
-
-def _profiler(name: str, folder: str) -> Any:
-    """Lightning's profiler of a name; it writes into the run's folder."""
-    from pytorch_lightning import profilers
-
-    kinds: Mapping[str, Any] = {"simple": profilers.SimpleProfiler, "advanced": profilers.AdvancedProfiler}
-    return kinds[name](dirpath=folder, filename="profile") if name in kinds else name

@@ -1,9 +1,9 @@
-"""Learning rates and weight decay by part of the network, as fine-tuning needs them."""
+"""The optimizer of a network, with groups of weights that differ in learning rate and weight decay."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,49 @@ def own_settings(make: Any) -> dict[str, Any]:
     if takes_network(make):
         make = make.keywords["make"]
     return dict(getattr(make, "keywords", {}))
+
+
+def takes_groups(make: Any) -> bool:
+    """Whether a factory of optimizers is an optimizer class, with or without settings, that takes parameter groups.
+
+    Example:
+        >>> takes_groups(partial(torch.optim.SGD, lr=0.1)), takes_groups(torch.optim.LBFGS), takes_groups(lambda p: p)
+        (True, False, False)
+    """
+    made = make.func if isinstance(make, partial) else make
+    return isinstance(made, type) and issubclass(made, torch.optim.Optimizer) and made is not torch.optim.LBFGS
+
+
+def optimizer_of(
+    make: Callable[..., torch.optim.Optimizer],
+    model: nn.Module,
+    num_classes: int,
+    apart: Collection[str] = (),
+    **options: Any,
+) -> torch.optim.Optimizer:
+    """Make an optimizer of the weights of a network that require a gradient.
+
+    Args:
+        make: a factory from parameters; or one that :func:`grouped` gives.
+        model: the network.
+        num_classes: number of outputs of its classifier.
+        apart: names of weights that form a group of their own after the others, for factories that take groups. It is
+            not fused: torch's fused SGD fails for weights that get their first gradient later than others.
+        **options: further settings of the optimizer.
+
+    Example:
+        >>> make = partial(torch.optim.SGD, lr=0.1)
+        >>> [len(group["params"]) for group in optimizer_of(make, nn.Linear(2, 3), 3, ["bias"]).param_groups]
+        [1, 1]
+    """
+    if takes_network(make):
+        return make(model, num_classes, **options)
+    trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+    if not apart:
+        return make([each for _, each in trained], **options)
+    unfused = {"fused": False} if own_settings(make).get("fused") else {}
+    others = {"params": [each for name, each in trained if name not in apart]}
+    return make([others, {"params": [each for name, each in trained if name in apart], **unfused}], **options)
 
 
 def with_groups(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from oponm.data.samplers import SAMPLERS
 from oponm.errors import InputError, check_choice, check_flag, check_int, check_real
-from oponm.losses import WEIGHTS
+from oponm.losses import WEIGHTS, class_weights
 from oponm.losses.checks import check_positive
 
 PARTS = ("all", "classifier", "scale", "scaled_classifier")
@@ -103,6 +103,15 @@ class Phase:
             check_real("max_norm", self.max_norm, 0, 1)
             if self.trainable != "classifier":
                 raise InputError("is for phases with trainable=classifier: set it, or leave max_norm out", "max_norm")
+
+    def weights(self, class_counts: Sequence[int]) -> Tensor | None:
+        """The weights of the classes in the loss, (K,); None where they are equal.
+
+        Args:
+            class_counts: training images of each class, length K.
+        """
+        options = {} if self.beta is None else {"beta": self.beta}
+        return class_weights(class_counts, self.class_weights, **options)
 
     @property
     def name(self) -> str:

@@ -7,10 +7,8 @@ has no state of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from oponm.nn.aux import AuxRoutedBatchNorm
@@ -31,34 +29,6 @@ def auxiliary_names(model: nn.Module) -> set[str]:
     layers = [name for name, layer in every if isinstance(layer, AuxRoutedBatchNorm)]
     prefixes = tuple(f"{name}.aux_" if name else "aux_" for name in layers)
     return {name for name in model.state_dict() if name.startswith(prefixes)} if layers else set()
-
-
-def parameter_groups(model: nn.Module, fused: bool) -> list[dict[str, Any]]:
-    """The trained weights; those of auxiliary batch norm form a group of their own after the others.
-
-    Args:
-        model: a network with auxiliary batch norm.
-        fused: whether the optimizer is fused; torch's fused SGD fails for weights that get their first gradient later
-            than others, so the second group is not fused.
-    """
-    names = auxiliary_names(model)
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    own = {"fused": False} if fused else {}
-    return [
-        {"params": [parameter for name, parameter in trained if name not in names]},
-        {"params": [parameter for name, parameter in trained if name in names], **own},
-    ]
-
-
-def takes_groups(make: Any) -> bool:
-    """Whether a factory of optimizers is an optimizer class, with or without settings, that takes parameter groups.
-
-    Example:
-        >>> takes_groups(partial(torch.optim.SGD, lr=0.1)), takes_groups(torch.optim.LBFGS), takes_groups(lambda p: p)
-        (True, False, False)
-    """
-    made = make.func if isinstance(make, partial) else make
-    return isinstance(made, type) and issubclass(made, torch.optim.Optimizer) and made is not torch.optim.LBFGS
 
 
 def without_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:

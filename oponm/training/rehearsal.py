@@ -15,15 +15,16 @@ from torch import nn
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_flag
-from oponm.losses import batch_loss, class_weights
+from oponm.losses import batch_loss
 from oponm.nn import convert_batchnorm, noise_routing
 from oponm.nn.kernel import chosen_kernel
 from oponm.rng import derived_randomness
 from oponm.training.distributed import world_size
 from oponm.training.features import logits_and_loss
 from oponm.training.margins import check_margins
+from oponm.training.module import Parts
 from oponm.training.noise_pass import split_obstacle
-from oponm.training.parameter_groups import takes_network
+from oponm.training.parameter_groups import optimizer_of
 from oponm.training.parts import enter_part, rehearse, set_modes
 from oponm.training.phases import Phase, PhasePlan
 
@@ -32,11 +33,7 @@ log = logging.getLogger(__name__)
 
 def try_parts(
     data: LongTailDataModule,
-    model: nn.Module,
-    plan: PhasePlan,
-    optimizer: Callable[..., torch.optim.Optimizer],
-    schedule: Callable[[int], float],
-    loss: Callable[[Sequence[int]], nn.Module],
+    parts: Parts,
     norm: Mapping[str, str],
     compile: bool = False,
     split_noise: bool | str = "auto",
@@ -45,11 +42,7 @@ def try_parts(
 
     Args:
         data: the data module, set up.
-        model: the network with its initial weights; its batch norm is converted in place where the plan has noise.
-        plan: the phases.
-        optimizer: factory of the optimizer, from the parameters.
-        schedule: factor of the learning rate for each epoch.
-        loss: factory of the loss of each row, from the class counts.
+        parts: of the module; batch norm of the network is converted in place where the plan has noise.
         norm: ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
         compile: whether the network will run through ``torch.compile``.
         split_noise: whether noise rows get a pass of their own; true raises an error where it cannot be done.
@@ -60,6 +53,7 @@ def try_parts(
     Raises:
         InputError: naming the part that cannot be used.
     """
+    plan, model, optimizer, schedule, loss, _ = parts
     classes = len(data.class_names)
     chosen_kernel()  # which raises for one that is not there
     try_part("augmentation", lambda: _augmented(data))
@@ -82,14 +76,10 @@ def try_parts(
     if split_noise is True and plan.uses_noise:
         _check_split(model, plan, data.image_shape, classes, compile)
     try_part("phases", lambda: [plan.rate(epoch, schedule) for epoch in range(plan.max_epochs)])
-    if takes_network(optimizer):  # which names the key at fault itself
-        trained: tuple[Any, ...] = (model, classes)
-        try_part("optimizer", partial(optimizer, *trained), (TypeError, ValueError, RuntimeError))
-    else:
-        trained = (list(model.parameters()),)
-        try_part("optimizer", partial(optimizer, *trained))
+    trained = partial(optimizer_of, optimizer, model, classes)
+    try_part("optimizer", trained, _MISTAKES[:-1])  # a setting of groups of weights keeps its own key
     for decay in {phase.weight_decay for phase in plan.phases if phase.weight_decay is not None}:
-        try_part("phases", partial(optimizer, *trained, weight_decay=decay))
+        try_part("phases", partial(trained, weight_decay=decay))
     return idle
 
 
@@ -213,11 +203,9 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
             f"{classes}): turn off what it adds there, such as auxiliary heads, or wrap it to return the logits alone",
             "model",
         )
-    weights = class_weights(
-        data.class_counts, phase.class_weights, **({} if phase.beta is None else {"beta": phase.beta})
-    )
     targets = torch.arange(rows) % classes
     with derived_randomness(0, "rehearsal"):
+        weights = phase.weights(data.class_counts)
         batch_loss(row_loss, logits, targets, weights, is_noise=is_noise, noise_weight=phase.noise_loss).backward()
 
 

@@ -121,8 +121,13 @@ def origin_of(model: DictConfig) -> Origin | None:
 
 
 def _resolve_precision(trainer: DictConfig) -> None:
-    if trainer.get("accelerator") in (_AUTO, "cpu", "gpu", "cuda", "mps", None):
-        device = _device(trainer.get("accelerator"))
+    asked = trainer.get("accelerator")
+    if asked in (_AUTO, "cpu", "gpu", "cuda", "mps", None):
+        device = _device(asked)
+        found = {"gpu": device != "cpu", "cuda": device == "cuda", "mps": torch.backends.mps.is_available()}
+        if not found.get(str(asked), True):
+            remedy = "take auto or cpu, or check the driver and that torch is built for the device"
+            raise InputError(f"is {asked}, and torch finds none on this machine: {remedy}", "trainer.accelerator")
         if trainer.precision == _AUTO:
             trainer.precision = "bf16-mixed" if _fast_in_bf16(device) else "32-true"
             log.info("trainer.precision=auto: %s, on %s", trainer.precision, device)

@@ -1,15 +1,12 @@
-"""The versions that a result was measured with, and the writing of JSON files such as ``result.json``."""
+"""The versions that a result was measured with."""
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from oponm.run_files import write_whole
 
 RECORDED = ("oponm", "torch", "pytorch-lightning", "torchmetrics", "kornia", "numpy")
 
@@ -46,20 +43,3 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return described.stdout.strip() or None
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all, see :func:`~oponm.run_files.write_whole`.
-
-    Args:
-        path: the file; its folder must exist.
-        content: what to write.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp(), "result.json")
-        >>> write_json(file, {"accuracy": 0.5})
-        >>> json.loads(file.read_text())
-        {'accuracy': 0.5}
-    """
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -17,24 +17,25 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
+from oponm.configs import plain
 from oponm.data.split_file import write_split
 from oponm.errors import InputError, check_choice, check_flag, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
-from oponm.run_files import CONFIG_FILE, LOG_FILE, left_of_start, logs_to, remove_unbegun
-from oponm.training.build import build, build_callbacks, build_data, build_phase_cache, with_full_keys
+from oponm.run_files import CONFIG_FILE, LOG_FILE, RESULT_FILE, left_of_start, logs_to, remove_unbegun, write_json
+from oponm.training.build import build, build_data, build_each, build_phase_cache, full_keys
 from oponm.training.callbacks.nonfinite import REACTIONS
-from oponm.training.distributed import check_number, first_says, join_for_good, only_first, rank
+from oponm.training.distributed import first_says, join_for_good, only_first, rank, world_size
 from oponm.training.launch import run_in_processes
 from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
 from oponm.training.phase_cache import PhaseCache
 from oponm.training.quiet import quiet
 from oponm.training.resolve import resolve
+from oponm.training.result import environment
 from oponm.training.run_folder import (
     begin,
     code_of_run,
-    finish,
     finished_result,
     require_same_input,
     state_to_go_on_from,
@@ -108,14 +109,11 @@ def run(
                 data = build_data(config, given)
                 require_same_input(folder, finished, data, code_of_run(config, type(data)))
             elif _starts_processes(config):
-                log = folder / LOG_FILE if _logs_to(folder / LOG_FILE) else None
-                call: dict[str, Any] = {
-                    "config": config,
-                    "choices": choices,
-                    "overrides": overrides,
-                    "loggers": loggers,
-                }
-                call |= {"callbacks": callbacks, "phase_cache": phase_cache, "started_from": started_from, **objects}
+                logged = any(logs_to(handler, folder / LOG_FILE) for handler in logging.getLogger().handlers)
+                call: dict[str, Any] = {"config": config, "choices": choices, "overrides": overrides}
+                call |= {"loggers": loggers, "callbacks": callbacks, "phase_cache": phase_cache}
+                call |= {"started_from": started_from, **objects}
+                log = folder / LOG_FILE if logged else None
                 run_in_processes(run, call, config.trainer.devices, config.trainer.max_restarts, log)
             else:
                 cache = phase_cache or build_phase_cache(config)
@@ -123,7 +121,8 @@ def run(
                 if rank() == 0:
                     identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
                     identity |= {"started_from": started_from} if started_from else {}
-                    finish(folder, identity, measured, started)
+                    identity |= measured | {"seconds": round(time.perf_counter() - started, 3), **environment()}
+                    write_json(folder / RESULT_FILE, identity)
                 first_says(None)  # so that the others wait until the result is written
     return Run.load(folder, network=given.get("model"), data=given.get("data"))
 
@@ -141,7 +140,7 @@ def _carry_out(
     """Build, train and evaluate in each process of the run; the first process writes."""
     check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     module, data, plan = build(config, given)
-    every = [*build_callbacks(config), *callbacks]
+    every = [*build_each(config, "callbacks", pl.Callback), *callbacks]
     mendable = (InputError, OSError, HydraException, OmegaConfBaseException)
     module.code = code_of_run(config, *{type(part) for part in module.model.modules()}, type(data))
     with ExitStack() as resources:
@@ -156,8 +155,10 @@ def _carry_out(
                     if not begun:
                         write_split(folder, data)
                     begin(folder, config, overrides)
-                    _tell(every, "on_run_start", opened, data, OmegaConf.to_container(config, resolve=True))
+                    _tell(every, "on_run_start", opened, data, plain(config))
 
+        with full_keys(config):
+            options = trainer_options(config, given.get("trainer"))
         minutes = config.trainer.checkpoint_every_minutes
         measured = train(
             *(module, data, plan, folder, opened, phase_cache, state),
@@ -169,7 +170,7 @@ def _carry_out(
             ),
             callbacks=every,
             ready=ready,
-            **with_full_keys(config, lambda: trainer_options(config, given.get("trainer"))),
+            **options,
         )
         if rank() == 0:
             _tell(every, "on_run_end", opened, module, data, measured, folder)
@@ -197,7 +198,9 @@ def _starts_processes(config: DictConfig) -> bool:
                 "with output_dir=... they resume",
                 "trainer.max_restarts",
             )
-        check_number(devices, nodes, "trainer.devices")
+        if devices * nodes != world_size():
+            found = f"{devices * nodes}, and {world_size()} processes were launched: make them equal"
+            raise InputError(f"times num_nodes is {found}", "trainer.devices")
         return False
     if nodes > 1:
         raise InputError(
@@ -243,20 +246,9 @@ def _look_into(config: DictConfig, folder: Path) -> bool:
 
 def _agreed(look: Callable[[], Any]) -> Any:
     """The result of a check that only the first process makes, as it soon writes the files that are looked for."""
-    found: Any = None
-    if rank() == 0:
-        try:
-            found = look()
-        except InputError as error:
-            found = error
-    found = first_says(found)
-    if isinstance(found, InputError):
-        raise found
-    return found
-
-
-def _logs_to(file: Path) -> bool:
-    return any(logs_to(handler, file) for handler in logging.getLogger().handlers)
+    with only_first():
+        found = look() if rank() == 0 else None
+    return first_says(found)
 
 
 @contextmanager

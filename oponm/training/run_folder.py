@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from oponm.configs import plain
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError
 from oponm.own_code import UnknownCode, own_code, targets
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE, write_whole
 from oponm.run_settings import determining_settings
 from oponm.training.callbacks.checkpoint import LAST
-from oponm.training.result import environment, write_json
 from oponm.training.weights import load_state
 
 log = logging.getLogger(__name__)
@@ -41,25 +40,7 @@ def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / OVERRIDES_FILE, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
-    write_whole(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(_plain(config))))
-
-
-def finish(folder: Path, identity: Mapping[str, Any], measured: Mapping[str, Any], started: float) -> dict[str, Any]:
-    """Write ``result.json``.
-
-    Args:
-        folder: the run's folder.
-        identity: what was run: ``choices``, ``overrides``, ``seed``.
-        measured: by :func:`~oponm.training.train`.
-        started: ``time.perf_counter()`` at the start of the run.
-
-    Returns:
-        Its content.
-    """
-    seconds = round(time.perf_counter() - started, 3)
-    result = {**identity, **measured, "seconds": seconds, **environment()}
-    write_json(folder / RESULT_FILE, result)
-    return result
+    write_whole(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(plain(config))))
 
 
 def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -115,7 +96,7 @@ def code_of_run(config: Mapping[str, Any], *others: type) -> dict[str, str] | No
         None where some of it is in no file.
     """
     try:
-        return own_code([*targets(_plain(config)), *(f"{kind.__module__}.{kind.__qualname__}" for kind in others)])
+        return own_code([*targets(plain(config)), *(f"{kind.__module__}.{kind.__qualname__}" for kind in others)])
     except UnknownCode:
         return None
 
@@ -161,12 +142,8 @@ def _changed_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _require_same_settings(file: Path, config: Mapping[str, Any]) -> None:
-    before = determining_settings(_plain(OmegaConf.load(file)))
-    now = determining_settings(_plain(config))
+    before = determining_settings(plain(OmegaConf.load(file)))
+    now = determining_settings(plain(config))
     for path in sorted(before.keys() | now.keys()):
         if before.get(path) != now.get(path):
             raise InputError(f"was {before.get(path)!r} when {file.parent} was begun, and is {now.get(path)!r}", path)
-
-
-def _plain(config: Any) -> Any:
-    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from oponm.errors import InputError
 from oponm.run_files import CONFIG_FILE, LOCK_FILE
-from oponm.training.distributed import first_says, rank
+from oponm.training.distributed import only_first, rank
 
 log = logging.getLogger(__name__)
 WAIT = 30.0  # seconds; processes of a killed command take up to 21 to finish a step and write a checkpoint
@@ -42,18 +42,16 @@ def sole_use(folder: Path, begun: bool) -> Iterator[None]:
         ...     pass
     """
     with ExitStack() as held:
-        refusal = None
-        if rank() == 0:
-            try:
-                held.enter_context(_locked(folder))
+        with only_first():
+            if rank() == 0:
+                try:
+                    held.enter_context(_locked(folder))
+                except OSError as error:
+                    refusal = f"{folder} cannot be used ({error.strerror}): choose another folder"
+                    raise InputError(refusal, "output_dir") from error
                 if not begun and (folder / CONFIG_FILE).is_file():
-                    raise InputError(f"{folder} now holds a run: choose another folder, or resume that one by resume")
-            except InputError as error:
-                refusal = error
-            except OSError as error:
-                refusal = InputError(f"{folder} cannot be used ({error.strerror}): choose another folder")
-        if said := first_says(refusal.message if refusal else None):
-            raise InputError(said, "output_dir") from refusal
+                    remedy = "choose another folder, or resume that one by resume"
+                    raise InputError(f"{folder} now holds a run: {remedy}", "output_dir")
         yield
 
 
@@ -83,31 +81,25 @@ def is_free(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    """Acquire the lock; wait if it is taken."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / LOCK_FILE
-    lock = FileLock(file)
+    lock = FileLock(folder / LOCK_FILE)
     try:
-        _acquire(lock, folder)
-        file.write_text(f"{os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("%s is in use by process %s: waiting up to %.0f s for its end", folder, _holder(folder), WAIT)
+            lock.acquire(timeout=WAIT)
+        (folder / LOCK_FILE).write_text(f"{os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+    except Timeout:
+        message = f"{folder} is in use by process {_holder(folder)}: wait for its end, or choose another folder"
+        raise InputError(message, "output_dir") from None
     except (OSError, NotImplementedError) as error:
         log.warning("%s cannot be locked (%s): see to it that no other run uses it", folder, error)
     try:
         yield
     finally:
         lock.release()
-
-
-def _acquire(lock: FileLock, folder: Path) -> None:
-    """Acquire the lock; wait if it is taken."""
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("%s is in use by process %s: waiting up to %.0f s for its end", folder, _holder(folder), WAIT)
-        try:
-            lock.acquire(timeout=WAIT)
-        except Timeout:
-            message = f"{folder} is in use by process {_holder(folder)}: wait for its end, or choose another folder"
-            raise InputError(message) from None
 
 
 def _holder(folder: Path) -> str:

@@ -17,7 +17,7 @@ from oponm.inference import serve_split
 from oponm.models import CosineClassifier
 from oponm.models.classifier import find_classifier
 from oponm.training.callbacks.checkpoint import save_whole
-from oponm.training.distributed import everyone_says, first_says, rank
+from oponm.training.distributed import everyone_says, first_says, rank, world_size
 
 log = logging.getLogger(__name__)
 _LARGEST = 100.0  # also 1 / the smallest
@@ -86,17 +86,18 @@ def calibrate(module: Any, data: LongTailDataModule, file: Path, make_trainer: A
     """
     served = copy.copy(data)
     serve_split(served, "val")
-    module.collected = []
-    make_trainer().test(module, datamodule=served, verbose=False, weights_only=True)
-    told = [pair for every in everyone_says(module.collected) for pair in every]
-    module.collected, module.answers, module.told = None, [], None
-    temperature = best_temperature(torch.cat([logits for logits, _ in told]), torch.cat([each for _, each in told]))
-    path, _ = find_classifier(module.model, len(module.class_counts))
+    assert served.test_set is not None
+    classes, processes = len(module.class_counts), world_size()
+    own = [torch.empty(0, classes), *make_trainer().predict(module, datamodule=served, weights_only=True)]
+    logits = torch.cat(everyone_says(torch.cat([batch.cpu() for batch in own])))
+    targets = torch.cat([served.test_set.targets.cpu()[place::processes] for place in range(processes)])
+    temperature = best_temperature(logits, targets)
+    path, _ = find_classifier(module.model, classes)
     _divide(module.model.state_dict(), path, temperature)
     if rank() == 0:
         _divide_in_file(file, path, temperature)
     first_says(None)  # so that no process reads the file before it is written
-    log.info("temperature %g, fitted on %d validation images", temperature, sum(len(each) for _, each in told))
+    log.info("temperature %g, fitted on %d validation images", temperature, len(targets))
     return temperature
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,23 +14,25 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import CheckpointIO
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError, check_choice
-from oponm.metrics import Predicted, write_confusion, write_predictions
+from oponm.metrics import write_confusion, write_predictions
 from oponm.metrics.evaluation import unmeasured
 from oponm.models import settle_classifier
 from oponm.models.classifier import NOTED
-from oponm.signals import Stop, Stopped
+from oponm.signals import Stopped
+from oponm.training.batchnorm_sync import BatchNormSync
 from oponm.training.callbacks.averaging import check_averages
-from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, WholeFiles, check_callbacks, state_of
+from oponm.training.callbacks.checkpoint import BEST, LAST, MONITOR, Checkpoints, check_callbacks, state_of
 from oponm.training.callbacks.fork import Fork
 from oponm.training.callbacks.nonfinite import REACTIONS, NonFinite
 from oponm.training.callbacks.signals import OwnSignals
-from oponm.training.distributed import largest, process_options, rank
-from oponm.training.history import History
+from oponm.training.distributed import largest, rank, world_size
 from oponm.training.module import LongTailModule, clips_mixed
 from oponm.training.noise_answers import noise_answers
 from oponm.training.phase_cache import PhaseCache
@@ -123,14 +126,11 @@ def train(
         settle_classifier(module.model, len(data.class_names), data.image_shape)
     for phase, start in zip(plan.phases, plan.starts, strict=True):
         log.info("phase %s from epoch %d", phase.name, start)
-    validating, history, stop, files = data.val != "none", History(), Stop(), WholeFiles()
+    validating = data.val != "none"
     guard = NonFinite(check_choice("on_nonfinite", on_nonfinite, REACTIONS))
-    keeper = Checkpoints(
-        *(run_dir / "checkpoints", files, history, guard),
-        *(validating, checkpoint_every, checkpoint_every_n_steps, stop),
-    )
-    guard.last_good = lambda: keeper.last_good
-    plugins = [files, *trainer_options.get("plugins", [])]
+    keeper = Checkpoints(run_dir / "checkpoints", guard, validating, checkpoint_every, checkpoint_every_n_steps)
+    history, stop = keeper.history, keeper.stop
+    plugins = [keeper.files, *trainer_options.get("plugins", [])]
     if others := [type(plugin).__name__ for plugin in plugins[1:] if isinstance(plugin, CheckpointIO)]:
         said = f"hold {others[0]}, and a run writes its checkpoints itself, whole or not at all"
         raise InputError(said, "trainer.plugins")
@@ -157,7 +157,7 @@ def train(
 
         keeper.begin = begin
         if state:
-            files.held[LAST] = dict(state)
+            keeper.files.held[LAST] = dict(state)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None)
         except Exception as error:
@@ -280,29 +280,24 @@ def make_trainer(
     """
     made: dict[str, Any] = {"num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
     made |= {"use_distributed_sampler": False, "enable_checkpointing": bool(callbacks)}
-    of_processes = process_options(parts, sync_batchnorm)
-    of_processes["plugins"] += options.pop("plugins", [])
+    size = world_size()
+    plugins: list[Any] = [LightningEnvironment()]  # not SLURM's, even if its variables are set
+    made |= {"devices": 1}
+    if size > 1:
+        made["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+        made |= {"num_nodes": size // made["devices"], "strategy": DDPStrategy(find_unused_parameters=parts)}
+        plugins = [TorchElasticEnvironment(), *([BatchNormSync()] if sync_batchnorm else [])]
     if options.get("strategy") == "auto":
         del options["strategy"]
-    made |= of_processes | options
+    made |= {**options, "plugins": [*plugins, *options.get("plugins", [])]}
     return trainer_class(callbacks=[OwnSignals(), *callbacks], logger=loggers or False, **made)
-
-
-def _predicted(module: LongTailModule, data: LongTailDataModule) -> Predicted | None:
-    """What each test image was taken for, in the order of the test set; None in all processes but the first."""
-    answers, module.answers, module.told = module.told, [], None
-    if rank() or answers is None:
-        return None
-    kind, names = data.test_names()
-    return Predicted(kind, names, data.class_names, answers)
 
 
 def _test(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> dict[str, Any]:
     if data.test_counts:
         trainer.test(module, datamodule=data, verbose=False, weights_only=True)
     else:
-        module.evaluation = unmeasured(data.class_counts)
-    module.predicted = _predicted(module, data) if data.test_counts else None
+        module.evaluation, module.predicted = unmeasured(data.class_counts), None
     crossed = {} if data.cross_validation is None else {"cross_validation": data.cross_validation}
     return {
         **crossed,

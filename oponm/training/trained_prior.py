@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from oponm.data.samplers.orders import CLASS_PROBABILITIES
-from oponm.losses import LADE, BalancedSoftmax, InfluenceBalanced, LogitAdjustment, VectorScaling, class_weights
+from oponm.losses import LADE, BalancedSoftmax, InfluenceBalanced, LogitAdjustment, VectorScaling
 from oponm.training.phases import Phase
 
 
@@ -44,9 +44,7 @@ def trained_prior(
     own = shares.clone()
     if phase.sampler != "instance":
         shares = CLASS_PROBABILITIES[phase.sampler](counts, 1.0)
-    options = {} if phase.beta is None else {"beta": phase.beta}
-    weights = class_weights(class_counts, phase.class_weights, **options)
-    if weights is not None:
+    if (weights := phase.weights(class_counts)) is not None:
         shares = shares * weights.double()
     loss = (phase.loss or make_loss)(class_counts)
     if isinstance(loss, BalancedSoftmax | LogitAdjustment | VectorScaling | LADE | InfluenceBalanced):

@@ -108,7 +108,7 @@ def test_interrupted_it_says_how_to_go_on(monkeypatch, capsys):
     def interrupt(config: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_prepare_data", interrupt)
+    monkeypatch.setattr(command, "make_data", interrupt)
     with pytest.raises(SystemExit) as stop:
         command.run(["prepare"])
     assert stop.value.code == 130

@@ -180,4 +180,4 @@ def test_a_deleted_folder_is_said(tmp_path, monkeypatch):
 
 def test_what_is_recorded_nowhere_is_nothing(tmp_path):
     assert read_recorded(tmp_path, "resume") == Recorded()
-    assert Recorded().all_choices({"method": "open", "hydra/launcher": "basic", "sweep": None}) == {"method": "open"}
+    assert Recorded().choices == {}

@@ -74,6 +74,31 @@ def test_a_killed_job_takes_no_other_with_it(tmp_path, launcher, seeds):
             assert "without a word" in job["reason"]
 
 
+STOPPING = """
+import os, signal
+from hydra_plugins.oponm.launchers import SerialLauncher
+
+
+class Stopping(SerialLauncher):
+    def _compose(self, number, *job):
+        if number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super()._compose(number, *job)
+"""
+
+
+def test_a_sweep_that_is_stopped_between_two_jobs_lists_them(tmp_path):
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins/stopping.py").write_text(STOPPING)
+    sweep = ["-m", "seed=0,1", "output_dir=sweep", "hydra.launcher._target_=hydra_plugins.stopping.Stopping"]
+    done = oponm("train", *QUICK, "method=erm", *sweep, cwd=tmp_path)
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.splitlines()[-1] == "oponm: stopped by SIGTERM"
+    jobs = json.loads((tmp_path / "sweep/sweep.json").read_text())["jobs"]
+    assert [job["status"] for job in jobs] == [DONE, NOT_RUN]
+    assert not (tmp_path / "sweep/.jobs").exists()
+
+
 def test_what_all_jobs_have_in_common_is_said_once_and_nothing_stays(tmp_path):
     done = oponm("train", *QUICK, "data.imbalance_ratio=0.5", "-m", "seed=0,1", "output_dir=out/sweep", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr

@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from oponm.cli.errors import ROOM, one_line_errors
@@ -85,6 +86,11 @@ def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
 )
 def test_settings(tmp_path, argument, words):
     check_refused(tmp_path, [argument], *words)
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is one")
+def test_an_accelerator_that_is_not_there(tmp_path):
+    check_refused(tmp_path, ["trainer.accelerator=gpu"], "trainer.accelerator is gpu", "take auto or cpu")
 
 
 def test_options_that_exclude_each_other(tmp_path):

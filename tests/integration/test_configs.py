@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from oponm.cli.configuration import fixed_keys, run_name
+from oponm.cli.run_names import fixed_keys, run_name
 from oponm.configs import groups
 from oponm.data import LongTailDataModule
 from oponm.data.statistics import Statistics
@@ -23,11 +24,11 @@ from oponm.models import SmallCNN, find_classifier
 from oponm.nn import AuxBatchNorm2d, DARBatchNorm2d, SharedBatchNorm2d, convert_batchnorm, noise_routing
 from oponm.noise import Batch
 from oponm.training import LongTailModule, make_trainer, train
-from oponm.training.build import build, build_callbacks, build_network, build_optimizer, build_plan
+from oponm.training.build import build, build_each, build_network, build_optimizer, build_plan
 from oponm.training.build import make_data as make_data_module
 from oponm.training.loggers import open_loggers
 from oponm.training.options import trainer_options
-from oponm.training.parameter_groups import takes_network
+from oponm.training.parameter_groups import optimizer_of
 from oponm.training.resolve import resolve
 from tests.cli.compose import compose_config, jobs_of, sweep_config
 
@@ -114,7 +115,7 @@ def make_norm(config: DictConfig) -> None:
 
 def make_optimizer(config: DictConfig) -> None:
     make, network = build_optimizer(config, {}), torch.nn.Linear(2, 2)
-    optimizer = make(network, 2) if takes_network(make) else make(network.parameters())
+    optimizer = optimizer_of(make, network, 2)
     assert optimizer.param_groups[0]["lr"] > 0
 
 
@@ -128,7 +129,7 @@ def make_loggers(config: DictConfig) -> None:
 
 
 def make_callbacks(config: DictConfig) -> None:
-    assert len(build_callbacks(config)) == len(config.callbacks)
+    assert len(build_each(config, "callbacks", pl.Callback)) == len(config.callbacks)
 
 
 @pytest.mark.parametrize("choices", ["[csv,wandb]", "[wandb,tensorboard]"])
@@ -158,7 +159,9 @@ MAKE: dict[str, Callable[[DictConfig], None]] = {
 
 
 @pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] not in SWEEPING], ids=str)
-def test_what_the_choice_names_is_made(group, choice, tmp_path):
+def test_what_the_choice_names_is_made(group, choice, tmp_path, monkeypatch):
+    for device in (torch.cuda, torch.backends.mps) if choice in ("gpu", "mps") else ():
+        monkeypatch.setattr(device, "is_available", lambda: True)
     config = compose_config(f"{group}={choice}", f"output_dir={tmp_path}", "seed=3", *NEEDED.get(choice, []))
     assert config.seed == 3
     resolve(config)

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from handbook.config_reference import read_config
 from hydra_plugins.oponm.rows_sweeper import RowsSweeper
-from oponm.cli.arguments import options_first, quote_paths
+from oponm.cli.config import options_first, quote_paths
 from oponm.cli.main import COMMANDS
 from oponm.cli.plugins import store_plugins
 from oponm.configs import CONF_DIR, groups

@@ -182,6 +182,14 @@ def test_files_that_cannot_be_used(content, name, words, tmp_path, capsys):
     assert "executed" not in capsys.readouterr().out
 
 
+def test_a_run_s_folder_stands_for_its_last_weights(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    trained, model = SmallCNN(7), SmallCNN(7)
+    torch.save({"state_dict": trained.state_dict()}, tmp_path / "checkpoints/last.ckpt")
+    load_initial_weights(model, tmp_path)
+    assert torch.equal(model.state_dict()["fc.weight"], trained.state_dict()["fc.weight"])
+
+
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(InputError, match="names no file"):
         read_weights(tmp_path, "weights")

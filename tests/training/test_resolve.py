@@ -41,6 +41,15 @@ def test_the_processor_chooses(monkeypatch, found, precision, last):
     assert (chosen.trainer.precision, chosen.trainer.channels_last) == (precision, last)
 
 
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda", "mps"])
+def test_an_accelerator_that_is_not_there_is_refused(monkeypatch, accelerator):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match=f"is {accelerator}, and torch finds none on this machine: take auto") as error:
+        resolve(config(accelerator=accelerator))
+    assert error.value.key == "trainer.accelerator"
+
+
 def test_a_torch_that_cannot_say_takes_float32(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     chosen = config(precision="auto")

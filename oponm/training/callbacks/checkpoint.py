@@ -133,15 +133,15 @@ class Checkpoints(Checkpoint):
 
     Args:
         folder: for the files.
-        files: stores the files.
-        history: the logged rows.
-        guard: watches the loss; it is asked before each checkpoint.
+        guard: watches the loss; it is asked before each checkpoint, and names the last one.
         validating: keep the best epoch by :data:`MONITOR`.
         every: minimum time between two writes of ``last.ckpt``.
         every_n_steps: also write it each time after this many steps; None does not.
-        stop: says whether the run is to end after the step.
 
     Attributes:
+        files: stores the files; a plugin of the trainer.
+        history: the logged rows; a logger of the trainer.
+        stop: says whether the run is to end after the step.
         best: ``{"score": ..., "epoch": ...}`` of the best epoch so far, or None.
         seconds: seconds of training before this process.
         reused: phases taken from the phase cache, for ``result.json``.
@@ -154,16 +154,15 @@ class Checkpoints(Checkpoint):
     def __init__(
         self,
         folder: Path,
-        files: WholeFiles,
-        history: History,
         guard: NonFinite,
         validating: bool = False,
         every: timedelta = timedelta(minutes=5),
         every_n_steps: int | None = None,
-        stop: Stop | None = None,
     ) -> None:
-        self.folder, self.files, self.history, self.guard, self.validating = folder, files, history, guard, validating
-        self.every, self.every_n_steps, self.stop = every, every_n_steps, stop
+        self.folder, self.guard, self.validating = folder, guard, validating
+        self.every, self.every_n_steps = every, every_n_steps
+        self.files, self.history, self.stop = WholeFiles(), History(), Stop()
+        guard.last_good = lambda: self.last_good
         self.best: dict[str, Any] | None = None
         self.reused: dict[str, Any] | None = None
         self.last_step: int | None = None
@@ -250,8 +249,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         passed = begins or time.perf_counter() - self.written >= self.every.total_seconds()
         passed |= bool(self.every_n_steps and trainer.global_step and trainer.global_step % self.every_n_steps == 0)
-        asked = (self.stop.received if self.stop else None) or 0
-        stopped, due = largest([asked, int(passed)])  # clocks of machines differ
+        stopped, due = largest([self.stop.received or 0, int(passed)])  # clocks of machines differ
         if stopped or due:
             self.guard.look(trainer, module)
             self.save_last(trainer, started)

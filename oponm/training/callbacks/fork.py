@@ -96,7 +96,7 @@ class Fork(pl.Callback):
 
     def _waiting(self) -> None:
         """Report the wait to the other processes again and again; else they would run into a timeout."""
-        received = self.keeper.stop.received if self.keeper.stop else None
+        received = self.keeper.stop.received
         first_says(_Waiting(received))
         if received is not None:
             raise Stopped(received)

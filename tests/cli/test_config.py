@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from oponm.cli.arguments import quote_paths
+from oponm.cli.config import quote_paths
 from oponm.errors import InputError
 
 

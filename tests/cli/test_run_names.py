@@ -12,8 +12,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from oponm.cli.configuration import LONGEST, fixed_keys, register_resolvers, run_name, take_folder
 from oponm.cli.plugins import store_plugins
+from oponm.cli.run_names import LONGEST, fixed_keys, run_name, take_folder
 from oponm.configs import CONF_DIR, groups
 from tests.cli.command import QUICK
 
@@ -49,7 +49,6 @@ def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, sweep):
 
 
 def test_a_folder_that_is_named_is_not_another(tmp_path):
-    register_resolvers()
     (tmp_path / "run").mkdir()
     config = OmegaConf.create({"output_dir": str(tmp_path / "run")})
     take_folder(config)

@@ -1,12 +1,20 @@
-"""Quotes paths and sorts options, so that arguments fit Hydra's grammar of overrides."""
+"""Turns the arguments of a command into a config: quotes paths for Hydra's grammar, sorts options, composes."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from oponm.errors import check_path
+from oponm.configs import CONF_DIR, read_settings
+from oponm.errors import InputError, check_path
+from oponm.run_files import checkpoint_of
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 _PATHS = (
     *("checkpoint", "folder", "data.root", "data.lists", "data.draw", "data.pack", "model.weights"),
@@ -33,18 +41,6 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
     return [_quote(argument) for argument in arguments]
 
 
-def checkpoint_of(path: str) -> str:
-    """The file that ``checkpoint=`` names; for a run's folder, its last checkpoint.
-
-    Example:
-        >>> checkpoint_of("nowhere/last.ckpt")
-        'nowhere/last.ckpt'
-    """
-    folder = Path(path).expanduser()
-    files = [folder / "checkpoints/last.ckpt", folder / "last.ckpt"]
-    return str(next(filter(Path.is_file, files), path)) if path and folder.is_dir() else path
-
-
 def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Separate Hydra's options, with their values, from overrides; its parser ends the overrides at an option.
 
@@ -66,6 +62,63 @@ def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if takes and remaining and not remaining[0].startswith("-"):
             options.append(remaining.pop(0))
     return options, overrides
+
+
+def composed(command: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose ``conf/COMMAND.yaml`` with overrides, and let the program log its warnings on the terminal.
+
+    Args:
+        command: name of the command.
+        overrides: in Hydra's grammar, but for paths, which are quoted where need be.
+    """
+    from hydra import compose, initialize_config_dir
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose(command, quote_paths(overrides))
+
+
+def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """Compose ``conf/COMMAND.yaml`` with overrides.
+
+    Args:
+        command: name of the command.
+        arguments: ``key=value`` for keys of that file, with values in Hydra's grammar, except for the paths
+            ``checkpoint`` and ``output``, which are literal; and file names, which may contain ``=`` if they exist.
+
+    Returns:
+        The config, and the file names.
+
+    Raises:
+        InputError: for an unknown setting.
+
+    Example:
+        >>> config, files = compose_command("predict", ["checkpoint=runs (new)/a=1.ckpt", "photos", "format=json"])
+        >>> config.checkpoint, config.output, files
+        ('runs (new)/a=1.ckpt', 'predictions.json', ['photos'])
+    """
+    known = read_settings(CONF_DIR / f"{command}.yaml")
+    files, overrides, paths = [], [], {}
+    for argument in arguments:
+        check_path("a file name", argument)
+        key, equals, value = argument.partition("=")
+        if not equals or (key not in known and Path(argument).exists()):
+            files.append(argument)
+        elif key in ("checkpoint", "output"):
+            if not value:
+                raise InputError("must name a file", key)
+            path = Path(value).expanduser()
+            paths[key] = str(checkpoint_of(path) if key == "checkpoint" else path)
+        else:
+            if key not in known:
+                close = get_close_matches(key, known, n=1)
+                meant = f": did you mean {close[0]}?" if close else f"; settings are {', '.join(known)}"
+                raise InputError(f"is no setting of oponm {command}{meant}", key)
+            overrides.append(argument)
+    config = composed(command, overrides)
+    for key, value in paths.items():
+        config[key] = value.replace("${", "\\${")
+    return config, files
 
 
 def _quote(argument: str) -> str:

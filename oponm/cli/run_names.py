@@ -18,6 +18,8 @@ LONGEST = 255  # bytes in the name of a folder
 _UNSAFE = r"[^A-Za-z0-9_.=+-]+"
 
 _tries = 1  # number of tries at the folder name that is taken now
+# Cached, so that a config and those of a sweep's jobs resolve it once, like the time.
+OmegaConf.register_new_resolver("again", lambda: "" if _tries == 1 else f"-{_tries}", replace=True, use_cache=True)
 
 
 def run_name(overrides: Sequence[str], fixed: Collection[str], seed: object = None) -> str:
@@ -94,12 +96,6 @@ def _digest(text: str) -> str:
 def _choices() -> Counter[str]:
     """The number of groups that have a choice of each name."""
     return Counter(choice.replace("/", "-") for choices in groups().values() for choice in choices)
-
-
-def register_resolvers() -> None:
-    """Register the resolvers of the config files with OmegaConf, in this process."""
-    # Cached, so that a config and those of a sweep's jobs resolve it once, like the time.
-    OmegaConf.register_new_resolver("again", lambda: "" if _tries == 1 else f"-{_tries}", replace=True, use_cache=True)
 
 
 def take_folder(config: DictConfig) -> None:
