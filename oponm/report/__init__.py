@@ -8,10 +8,9 @@ from oponm.report.load import collect_runs
 from oponm.report.notes import notes
 from oponm.report.page import html_page
 from oponm.report.paired import Difference, holm, paired_difference
-from oponm.report.read import Report, read_report
 from oponm.report.render import latex, markdown, spreadsheet, terminal
 from oponm.report.tables import Table, difference_table, report_tables, result_table, tail_table
-from oponm.report.write import class_tables, write_report
+from oponm.report.report import Report, class_tables, read_report, write_report
 
 __all__ = [
     "Comparison",

@@ -9,7 +9,7 @@ from typing import Any
 from oponm.errors import InputError
 from oponm.longtail import SHOTS, THIRDS, shot_groups
 from oponm.report.group import known
-from oponm.report.settings import settings_of
+from oponm.report.settings import shots_of
 from oponm.report.tables import Cell, Column, Table, percent
 from oponm.report.text import printable
 
@@ -86,8 +86,7 @@ def class_groups_of(run: Mapping[str, Any]) -> dict[int, str]:
     """
     many = few = None
     if not set(THIRDS) & run["metrics"].keys():
-        settings = settings_of(run) if "settings" in run else {}
-        many, few = (settings.get(f"shots.{key}") for key in ("many_over", "few_under"))
+        many, few = shots_of(run)
         if (many is None and few is None) or not set(SHOTS) & run["metrics"].keys():
             return {}
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oponm.data.folds import fold_split, grouped_split
+from oponm.data.split import fold_split, grouped_split
 from oponm.errors import InputError
 
 LABELS = np.repeat([0, 1, 2], [20, 10, 5])

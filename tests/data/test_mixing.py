@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from scipy.stats import beta, chisquare
 
 from oponm.data.mixing import CutMix, Mixing, Mixup, Remix, cutmix, mixup, no_mixing
-from oponm.data.mixing.draws import draw_shares, permute_natural
+from oponm.data.mixing import draw_shares, permute_natural
 from oponm.errors import InputError
 from oponm.noise import Batch
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from typing_extensions import Unpack
 
 from oponm.data.decode import RESIZES, Form, Size
-from oponm.data.folds import fold_split, grouped_split
+from oponm.data.split import fold_split, grouped_split
 from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions, check_channels, check_size
 from oponm.data.sources.base import Listed, Part, Source

@@ -21,7 +21,7 @@ from torch import Tensor
 from oponm.data.decode import Form, Size, UnusableFiles, open_rgb, read_image, sides
 from oponm.data.progress import track
 from oponm.data.sources.pack import Pack, Pixels, Stamp, UnusablePack
-from oponm.data.sources.pack_writer import PackWriter
+from oponm.data.sources.pack import PackWriter
 from oponm.errors import InputError
 
 log = logging.getLogger(__name__)

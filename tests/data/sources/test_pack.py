@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oponm.data.sources.pack import DONE, FORMAT, IMAGES, INDEX, Entry, Pack, Stamp, UnusablePack, header_line
-from oponm.data.sources.pack_writer import PackWriter
+from oponm.data.sources.pack import PackWriter
 from oponm.errors import InputError
 from tests.data.sources.packs import few_at_once
 

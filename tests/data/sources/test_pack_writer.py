@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oponm.data.sources import pack_writer
+from oponm.data.sources import pack
 from oponm.data.sources.pack import DONE, IMAGES, INDEX, Pack, Stamp, UnusablePack
-from oponm.data.sources.pack_writer import PackWriter
+from oponm.data.sources.pack import PackWriter
 from tests.data.sources.packs import content, few_at_once, fork, wait
 
 STAMPS = [Stamp(f"{index}.png", index, 5) for index in range(8)]
@@ -62,7 +62,7 @@ def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
                 os._exit(9)
             return real(*arguments)
 
-        monkeypatch.setattr(pack_writer.os, name, call)
+        monkeypatch.setattr(pack.os, name, call)
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["into an empty folder", "in place of another pack"])
@@ -143,6 +143,6 @@ def test_an_old_pack_is_no_pack_from_the_first_new_image_on_but_who_has_it_open_
 
 
 def test_many_bytes_go_to_the_disk_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(pack_writer, "AT_ONCE_BYTES", 40)
+    monkeypatch.setattr(pack, "AT_ONCE_BYTES", 40)
     write(tmp_path / "pack", last=2)
     assert write(tmp_path / "pack") == 2
