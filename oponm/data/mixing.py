@@ -11,13 +11,14 @@ batch, and neither can leave noise rows out.
 from __future__ import annotations
 
 import math
-import torch
 from abc import abstractmethod
 from collections.abc import Sequence
-from oponm.errors import InputError, check_real
-from oponm.noise import Batch
+
+import torch
 from torch import Tensor, nn
 
+from oponm.errors import InputError, check_real
+from oponm.noise import Batch
 
 __all__ = ["CutMix", "Mixing", "Mixup", "Remix", "cutmix", "mixup", "no_mixing"]
 

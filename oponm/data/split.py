@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import numpy as np
-import numpy.typing as npt
 import warnings
 from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
 from oponm.data.sources.base import Source
 from oponm.errors import InputError, check_int, check_real
 from oponm.longtail import draw_indices, fit_counts, read_indices, stratified_split
 from oponm.longtail.draws import DRAWS
-
 
 Indices = npt.NDArray[np.int64]
 
@@ -89,7 +90,6 @@ def grouped_split(labels: Indices, groups: Indices, share: float, seed: int = 0)
 
 log = logging.getLogger(__name__)
 VALIDATIONS = ("none", "split", "test")
-Indices = npt.NDArray[np.int64]
 
 
 def check_draw(draw: str, draw_seed: int, imbalance_ratio: float | None) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from oponm.markdown import markdown_text
 from oponm.report.class_table import class_table
 from oponm.report.compare import Comparison, compare
 from oponm.report.figure import recall_figure
@@ -17,8 +16,9 @@ from oponm.report.load import collect_runs
 from oponm.report.notes import notes
 from oponm.report.page import html_page
 from oponm.report.page_data import highlights
-from oponm.report.render import latex, markdown, markdown_text, spreadsheet
+from oponm.report.render import latex, markdown, spreadsheet
 from oponm.report.tables import Table, report_tables, result_table
+from oponm.run_files import new_files
 
 LINES = 10  # lines in a panel of the figure
 
@@ -118,18 +118,12 @@ def write_report(
         "report.csv": spreadsheet(tables),
         "report.html": html_page(groups, comparisons, problems),
     }
-    unfinished = folder / f".report.{os.getpid()}"
-    unfinished.mkdir()
-    try:
-        for name, text in texts.items():
-            (unfinished / name).write_text(text, encoding="utf-8", newline="\n")
-        recall_figure(highlights(groups, comparisons, LINES), unfinished / "report.png")
-        files = [*texts, "report.png"]
-        for name in files:
-            (unfinished / name).replace(folder / name)
-    finally:
-        shutil.rmtree(unfinished)
-    return [folder / name for name in files]
+    files = [folder / name for name in (*texts, "report.png")]
+    with new_files(files, overwrite=True) as (*written, figure):
+        for path, text in zip(written, texts.values(), strict=True):
+            path.write_text(text, encoding="utf-8", newline="\n")
+        recall_figure(highlights(groups, comparisons, LINES), figure)
+    return files
 
 
 def class_tables(groups: Sequence[Group], most: int | None = None) -> list[Table]:

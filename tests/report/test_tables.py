@@ -8,19 +8,8 @@ import pytest
 from rich import box
 from rich.console import Console
 
-from oponm.report import (
-    Group,
-    compare,
-    difference_table,
-    group_runs,
-    markdown,
-    notes,
-    report_tables,
-    result_table,
-    spreadsheet,
-    tail_table,
-    terminal,
-)
+from oponm.report import Group, compare, group_runs, markdown, notes, report_tables, spreadsheet, terminal
+from oponm.report.tables import difference_table, result_table, tail_table
 from tests.report.runs import accuracy, full_result, published, result
 
 METRICS = {"accuracy": 0.99, "balanced_accuracy": 0.71234, "many": 0.9, "medium": 0.6, "few": 0.3}

@@ -10,11 +10,13 @@ fixed direction.)
 from __future__ import annotations
 
 import math
-import torch
 from collections.abc import Callable
-from oponm.errors import InputError
+
+import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
+
+from oponm.errors import InputError
 
 
 def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> None:
@@ -69,6 +71,13 @@ def _warp(images: Tensor, *entries: Tensor | float) -> Tensor:
     return grid_sample(images, grid, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
+def _enhance(name: str) -> Callable[..., Tensor]:
+    """A function of kornia, whose import takes long."""
+    from kornia import enhance
+
+    return getattr(enhance, name)
+
+
 def shear_x(images: Tensor, strengths: Tensor) -> Tensor:
     """Shift each line in proportion to its distance from the top, by up to 0.3 of that."""
     slope = SHEAR * strengths * images.shape[2] / images.shape[3]
@@ -102,44 +111,32 @@ def rotate(images: Tensor, strengths: Tensor) -> Tensor:
 
 def brightness(images: Tensor, strengths: Tensor) -> Tensor:
     """Multiply by a factor in [0.1, 1.9]."""
-    from kornia.enhance import adjust_brightness_accumulative
-
-    return adjust_brightness_accumulative(images, 1 + BLEND * strengths)
+    return _enhance("adjust_brightness_accumulative")(images, 1 + BLEND * strengths)
 
 
 def color(images: Tensor, strengths: Tensor) -> Tensor:
     """Blend with the grayscale image, factor in [0.1, 1.9]."""
-    from kornia.enhance import adjust_saturation_with_gray_subtraction
-
-    return adjust_saturation_with_gray_subtraction(images, 1 + BLEND * strengths)
+    return _enhance("adjust_saturation_with_gray_subtraction")(images, 1 + BLEND * strengths)
 
 
 def contrast(images: Tensor, strengths: Tensor) -> Tensor:
     """Blend with the mean gray, factor in [0.1, 1.9]."""
-    from kornia.enhance import adjust_contrast_with_mean_subtraction
-
-    return adjust_contrast_with_mean_subtraction(images, 1 + BLEND * strengths)
+    return _enhance("adjust_contrast_with_mean_subtraction")(images, 1 + BLEND * strengths)
 
 
 def sharpness(images: Tensor, strengths: Tensor) -> Tensor:
     """Blend with the smoothed image, factor in [0.1, 1.9]."""
-    from kornia.enhance import sharpness
-
-    return sharpness(images, 1 + BLEND * strengths)
+    return _enhance("sharpness")(images, 1 + BLEND * strengths)
 
 
 def posterize(images: Tensor, strengths: Tensor) -> Tensor:
     """Keep the upper 8 down to 4 bits of each value."""
-    from kornia.enhance import posterize
-
-    return posterize(images, torch.round(8 - 4 * strengths.abs()).int())
+    return _enhance("posterize")(images, torch.round(8 - 4 * strengths.abs()).int())
 
 
 def solarize(images: Tensor, strengths: Tensor) -> Tensor:
     """Invert the values from a threshold on, 1 down to 0."""
-    from kornia.enhance import solarize
-
-    return solarize(images, 1 - strengths.abs())
+    return _enhance("solarize")(images, 1 - strengths.abs())
 
 
 def auto_contrast(images: Tensor, strengths: Tensor) -> Tensor:
@@ -151,9 +148,7 @@ def auto_contrast(images: Tensor, strengths: Tensor) -> Tensor:
 
 def equalize(images: Tensor, strengths: Tensor) -> Tensor:
     """Make each channel's histogram even."""
-    from kornia.enhance import equalize
-
-    return equalize(images)
+    return _enhance("equalize")(images)
 
 
 def invert(images: Tensor, strengths: Tensor) -> Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from oponm.data.augmentation.jitter import ColorJitter
-from oponm.errors import check_int, InputError
-from torch import nn, Tensor
+from oponm.errors import InputError, check_int
 
 
 def no_augmentation(image_size: tuple[int, int]) -> nn.Module:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import Tensor
+
 from oponm.data.samplers.orders import SAMPLERS, sample_order
 from oponm.errors import InputError, check_choice, check_real
 from oponm.rng import derive_generator
-from torch import Tensor
-from typing import NamedTuple
 
 
 class Part(NamedTuple):

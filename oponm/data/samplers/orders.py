@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from collections.abc import Callable
-from oponm.errors import check_choice, check_real
+
+import torch
 from torch import Tensor
 
+from oponm.errors import check_choice, check_real
 
 BETA = 0.9999
 

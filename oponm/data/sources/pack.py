@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import numpy as np
-import numpy.typing as npt
 import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from oponm.errors import InputError
 from pathlib import Path
-from rich.filesize import decimal
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+from rich.filesize import decimal
+
+from oponm.errors import InputError
 
 IMAGES, INDEX, DONE = "images.bin", "index.jsonl", "done"
 FORMAT = 2
