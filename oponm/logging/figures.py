@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oponm.longtail import head_to_tail
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 MOST_NAMES, MOST_NUMBERS = 30, 20
 BLUE, GREY = "#2b6cb0", "0.55"
-
-
-def head_to_tail(class_counts: Sequence[int]) -> list[int]:
-    """Sort labels by their number of training images, largest first.
-
-    Example:
-        >>> head_to_tail([5, 90, 30])
-        [1, 2, 0]
-    """
-    return np.argsort(-np.array(class_counts), kind="stable").tolist()
 
 
 def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Figure:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, features
 
-from oponm.data.decode import Form, read_image, to_rgb
+from oponm.data.decode import Form, decode_ahead, read_image, to_rgb
 from oponm.errors import InputError
 
 COLOURS = np.array([[[250, 10, 20], [30, 240, 50]], [[40, 60, 230], [245, 235, 25]]], dtype=np.uint8)
@@ -425,3 +425,19 @@ def test_crops_are_taken_from_the_shape_of_the_result():
         assert whole.size == (40, 40)
         assert np.abs(np.subtract(Form(8).fit(whole), Form(8, resize=resize).fit(halves()), dtype=int)).mean() < 6
     assert Form((4, 400), resize="stretch").shape(Image.new("RGB", (1, 500))).size == (50000, 500)
+
+
+def test_files_are_decoded_in_order_and_only_a_little_ahead():
+    begun = []
+
+    def decode(path: Path) -> str:
+        begun.append(path)
+        if path.name == "3":
+            raise InputError("3: is no image")
+        return path.name
+
+    found = decode_ahead([Path(str(number)) for number in range(20)], decode, ahead=4, threads=2)
+    assert next(found) == "0"
+    assert len(begun) <= 5
+    names = [str(result) for result in found]
+    assert names == ["1", "2", "3: is no image", *map(str, range(4, 20))]

@@ -19,7 +19,7 @@ from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions, check_channels, check_size
 from oponm.data.sources.base import Images, Pool, Source
 from oponm.errors import InputError, check_choice, check_real
-from oponm.longtail import stratified_split
+from oponm.longtail import head_to_tail, stratified_split
 
 LARGEST_DEFAULT_SIZE = 224
 
@@ -107,7 +107,7 @@ class DatasetLT(LongTailDataModule):
 
     def order_classes(self, available: list[int]) -> list[int]:
         """Classes from head to tail: most to fewest images, so that a skewed dataset keeps its head."""
-        return sorted(range(len(available)), key=lambda label: (-available[label], label))
+        return head_to_tail(available)
 
 
 def as_data_module(data: Any) -> LongTailDataModule:

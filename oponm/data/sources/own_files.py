@@ -22,7 +22,7 @@ from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
 from oponm.data.split import fold_split, grouped_split
 from oponm.data.split_file import PARTS, UNUSED, image_names, read_split
 from oponm.errors import InputError, check_choice, check_int, check_path, check_real, first_of
-from oponm.longtail import stratified_split
+from oponm.longtail import head_to_tail, stratified_split
 
 Indices = npt.NDArray[np.int64]
 
@@ -97,7 +97,7 @@ class OwnFilesLT(LongTailDataModule):
 
     def order_classes(self, available: list[int]) -> list[int]:
         """Classes from head to tail: most to fewest images, so that a skewed set keeps its head."""
-        return sorted(range(len(available)), key=lambda label: (-available[label], label))
+        return head_to_tail(available)
 
     def reader(self) -> FileReader:
         """What decodes the files."""
