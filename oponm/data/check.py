@@ -148,14 +148,13 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
 
 
 def _pack(data: LongTailDataModule) -> list[str]:
-    options = getattr(data, "pack", None)
-    if not options:
+    if (folder := getattr(data, "pack", None)) is None:
         return []
-    pack = Pack(options.folder)
+    pack = Pack(folder)
     try:
         pack.verify()
     except UnusablePack as error:
-        raise InputError(f"{options.folder}: {error}; run 'oponm data prepare' with the same settings") from error
+        raise InputError(f"{folder}: {error}; run 'oponm data prepare' with the same settings") from error
     return [f"pack: {pack.description()}: whole, all checksums right"]
 
 

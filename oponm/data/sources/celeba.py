@@ -20,7 +20,7 @@ from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.file_lists import read_lines
-from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.sources.reading import ON_ERROR, FileReader, check_pack
 from oponm.errors import InputError, check_choice, check_int, check_path
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class CelebA5(LongTailDataModule):
         self.variant = check_choice("variant", variant, VARIANTS)
         self.image_size = check_int("image_size", image_size, minimum=4)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.pack = PackOptions.checked(pack, self.root, self.in_memory)
+        self.pack, _ = check_pack(pack, None)
 
     def load_source(self) -> Source:
         """Read and split the attributes; nothing is decoded yet."""
@@ -90,7 +90,7 @@ class CelebA5(LongTailDataModule):
         variant = found.facts[0]
         if variant != _APART:
             log.warning("%s, as published: data.variant=clean has none", variant)
-        reader = FileReader(Form(self.image_size), self.on_error, _read_face, self.pack)
+        reader = FileReader(self, Form(self.image_size), _read_face)
         source = reader.source([*CLASSES], train, test, val, "published rule")
         source.facts["variant"] = f"{self.variant}; {variant}"
         return source

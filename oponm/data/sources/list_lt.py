@@ -18,7 +18,7 @@ from oponm.data.sources.base import Part, Source
 from oponm.data.sources.download import check_hash, kind_of_hash
 from oponm.data.sources.file_lists import read_list
 from oponm.data.sources.places365 import fetch
-from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.sources.reading import ON_ERROR, FileReader, check_pack
 from oponm.errors import InputError, check_choice, check_flag, check_path
 
 LISTS = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"  # of Liu et al.
@@ -99,13 +99,13 @@ class ListLT(LongTailDataModule):
         self.verify = check_flag("verify", verify)
         self.image_size = check_size("image_size", image_size)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
+        self.pack, self.pack_size = check_pack(pack, pack_size)
 
     def load_source(self) -> Source:
         """Read the lists, and check that their images exist; nothing is decoded yet."""
         found = self.survey()
         train, val, test = found.checked_parts()
-        reader = FileReader(Form(self.image_size), self.on_error, pack=self.pack)
+        reader = FileReader(self, Form(self.image_size))
         return reader.source(found.class_names, train, test, val, "published list" if val else "")
 
     def survey(self) -> DataCheck:

@@ -18,7 +18,7 @@ from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions, check_channels, check_size
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.file_names import FileNames
-from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.sources.reading import ON_ERROR, FileReader, check_pack
 from oponm.data.split import fold_split, grouped_split
 from oponm.data.split_file import PARTS, UNUSED, image_names, read_split
 from oponm.errors import InputError, check_choice, check_int, check_path, check_real, first_of
@@ -92,7 +92,7 @@ class OwnFilesLT(LongTailDataModule):
         if self.split is not None and folds is not None:
             raise InputError(f"names the parts, as {self.split} does too: leave one of them out", "folds")
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
+        self.pack, self.pack_size = check_pack(pack, pack_size)
         self.pixel_max = None if pixel_max is None else check_real("pixel_max", pixel_max, 1, 65535)
 
     def order_classes(self, available: list[int]) -> list[int]:
@@ -101,8 +101,7 @@ class OwnFilesLT(LongTailDataModule):
 
     def reader(self) -> FileReader:
         """What decodes the files."""
-        form = Form(self.image_size, self.pixel_max, self.resize, self.channels)
-        return FileReader(form, self.on_error, pack=self.pack)
+        return FileReader(self, Form(self.image_size, self.pixel_max, self.resize, self.channels))
 
     def divide(
         self,

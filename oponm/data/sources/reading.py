@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,77 +22,60 @@ from oponm.data.sources.packed import packed_pool
 from oponm.data.sources.prepare import Packing, scaled, squares
 from oponm.data.sources.sample import sample_files
 from oponm.data.stream import StreamedImages
-from oponm.errors import InputError, check_choice, check_int, check_path
+from oponm.errors import InputError, check_int, check_path
 
 log = logging.getLogger(__name__)
 ON_ERROR = ("raise", "skip")
 _EIGHT_BITS = 255
 
 
-class PackOptions(NamedTuple):
-    """The settings of a data set's pack.
+def check_pack(pack: str | Path | None, pack_size: int | None) -> tuple[Path | None, int | None]:
+    """Return the settings of a data set's pack.
 
-    Attributes:
-        folder: folder of the pack.
-        root: folder of the data set.
-        in_memory: whether images are kept in memory, and therefore packed as squares of their final size.
-        short_side: largest short side in pixels for whole images; None keeps their own size.
+    Args:
+        pack: folder of the pack; None for none.
+        pack_size: largest short side in pixels for whole images; None keeps their own size.
+
+    Raises:
+        InputError: for an empty path, or a size that is none.
+
+    Example:
+        >>> check_pack(None, 256)
+        (None, 256)
     """
-
-    folder: Path
-    root: Path
-    in_memory: bool
-    short_side: int | None = None
-
-    @classmethod
-    def checked(
-        cls, pack: str | Path | None, root: Path, in_memory: bool, pack_size: int | None = None
-    ) -> PackOptions | None:
-        """Check the options of a user; None without a pack.
-
-        Raises:
-            InputError: for an invalid ``pack_size``.
-
-        Example:
-            >>> PackOptions.checked(None, Path("photos"), in_memory=True)
-        """
-        short_side = None if pack_size is None else check_int("pack_size", pack_size, minimum=4)
-        return None if pack is None else cls(check_path("pack", pack), root, in_memory, short_side)
+    size = None if pack_size is None else check_int("pack_size", pack_size, minimum=4)
+    return None if pack is None else check_path("pack", pack), size
 
 
 class FileReader:
     """Decodes image files in threads; a file that cannot be read raises an error, or is left out and listed.
 
     Args:
+        data: a data module: its ``root``, its ``on_error`` (``"raise"`` or ``"skip"``), and its ``pack``, the folder to
+            read images from, or None to decode files. Images of a pack are of their final size for ``in_memory``, else
+            whole, with a short side of ``pack_size`` at most, see :func:`check_pack`.
         form: how the shape and color of images change. Without a size they get the median short side of a sample, and
             without ``pixel_max`` that of the training images, see :mod:`oponm.data.sources.sample`.
-        on_error: ``"raise"`` or ``"skip"``.
         decode: function from a path and a form to (C, H, W), uint8.
-        pack: the pack to read images from; None decodes files.
 
     Attributes:
         skipped: files that were left out, with the reason; see :attr:`oponm.data.sources.base.Source.skipped`.
 
     Example:
         >>> import tempfile
+        >>> from types import SimpleNamespace
         >>> from PIL import Image
         >>> file = Path(tempfile.mkdtemp(), "square.png")
         >>> Image.new("RGB", (8, 8)).save(file)
         >>> part = Part(np.array([file], dtype=object), np.array([0]))
-        >>> source = FileReader(Form(4)).source(["square"], train=part, test=part)
+        >>> data = SimpleNamespace(root=file.parent, on_error="raise", in_memory=True, pack=None)
+        >>> source = FileReader(data, Form(4)).source(["square"], train=part, test=part)
         >>> source.train.read(np.array([0])).images.shape
         torch.Size([1, 3, 4, 4])
     """
 
-    def __init__(
-        self,
-        form: Form,
-        on_error: str = "raise",
-        decode: Callable[[Path, Form], Tensor] = read_image,
-        pack: PackOptions | None = None,
-    ) -> None:
-        self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.decode, self.pack, self.form = decode, pack, form
+    def __init__(self, data: Any, form: Form, decode: Callable[[Path, Form], Tensor] = read_image) -> None:
+        self.data, self.form, self.decode = data, form, decode
         self.skipped: list[str] = []
         self._bytes = 0  # size of the images read so far
 
@@ -150,15 +133,14 @@ class FileReader:
         )
 
     def _packing(self, form: Form, files: Iterable[Path]) -> Packing | None:
-        if self.pack is None:
+        data, recipe = self.data, squares(form, self.decode)
+        if data.pack is None:
             return None
-        folder, root, in_memory, short_side = self.pack
-        recipe = squares(form, self.decode)
-        if not in_memory and self.decode is read_image:
-            least = max(form.image_shape[1:])
-            short_side = None if short_side is None else check_int("pack_size", short_side, least)
-            recipe = scaled(short_side, form.pixel_max)
-        return Packing(folder, recipe, root, files, skip=self.on_error == "skip")
+        if not data.in_memory and self.decode is read_image:
+            if data.pack_size is not None:
+                check_int("pack_size", data.pack_size, max(form.image_shape[1:]))
+            recipe = scaled(data.pack_size, form.pixel_max)
+        return Packing(data.pack, recipe, data.root, files, skip=data.on_error == "skip")
 
     def _pool(self, part: Part, form: Form, name: str) -> Pool:
         def read(wanted: npt.NDArray[np.int64]) -> Images:
@@ -169,7 +151,7 @@ class FileReader:
             return Images(StreamedImages(part.files[wanted], targets, form, training, seed), np.arange(len(wanted)))
 
         # A file that is left out changes the split and must be known before the first batch: "skip" allows no stream.
-        streamed = self.decode is read_image and self.on_error == "raise"
+        streamed = self.decode is read_image and self.data.on_error == "raise"
         return Pool(part.labels, read, stream if streamed else None, FileNames.of(part.files))
 
     def read(self, files: Files, form: Form, title: str) -> Images:
@@ -200,7 +182,7 @@ class FileReader:
 
     def refuse(self, *errors: InputError) -> None:
         """Raise one error that names all files, or list them if ``on_error`` is ``"skip"``."""
-        if errors and self.on_error == "raise":
+        if errors and self.data.on_error == "raise":
             raise UnusableFiles(errors)
         self.skipped += [error.message.removesuffix(SKIP) for error in errors]
 
