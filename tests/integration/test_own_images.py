@@ -188,7 +188,7 @@ def test_images_have_one_form_in_training_and_after(tmp_path, form):
         (root / row["path"]).rename(tmp_path / "tested" / row["path"])
     assert known.evaluate(tmp_path / "tested", accelerator="cpu")["metrics"] == run.metrics
     *_, card, file = known.export(tmp_path / "model.pt2", format="torch_export")
-    taken = Form(data.image_shape[1:], resize=form["resize"])
+    taken = Form(data.image_shape[1:], resize=form["resize"], channels=data.image_shape[0])
     pixels = torch.stack([read_image(tmp_path / "tested" / row["path"], taken) for row in told])
     logits = torch.export.load(file).module()(pixels / 255)
     assert logits.argmax(1).tolist() == [found.label for found in predicted]

@@ -149,7 +149,7 @@ class ListLT(LongTailDataModule):
                 "or set data.lists to their folder"
             )
         if verify:
-            check_hash(path, part.digest, "download it again, or set data.verify=false")
+            check_hash(path, part.digest, "it is not the published list; download it again, or set data.verify=false")
         listed = read_list(path, self.root, self.published.num_classes)
         if verify and len(listed.files) != part.num_images:
             raise InputError(
