@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from evidence.methods import BASELINE, KINDS, METHODS, READINGS, SCHEMES, TWO_STAGE, published
 from evidence.study import Study
+from oponm.markdown import markdown_rows
 from oponm.report.paired import holm
-from oponm.report.render import markdown_rows
 from oponm.report.tables import interval, percent, probability
 
 _GROUPS = ("many", "medium", "few")

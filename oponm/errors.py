@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -31,6 +31,20 @@ class InputError(ValueError):
         super().__init__(f"{key} {message}" if key else message)
         self.message = message
         self.key = key
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """The first of some names, for an error, and how many more there are.
+
+    Args:
+        names: names.
+        most: number of names that are told.
+
+    Example:
+        >>> first_of(["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
+        '1.jpg, 2.jpg, 3.jpg and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def check_int(key: str, value: object, minimum: int) -> int:

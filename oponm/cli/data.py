@@ -96,8 +96,8 @@ def _fetch_and_pack(data: LongTailDataModule, settings: DictConfig) -> None:
 
 
 def _show(config: DictConfig) -> None:
-    from oponm.inference.new_files import new_files
     from oponm.logging.sheet import data_sheet
+    from oponm.run_files import new_files
 
     file = Path(str(config.output_dir)).expanduser() / SHEET
     if file.exists():

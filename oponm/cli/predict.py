@@ -51,9 +51,9 @@ def _predict(config: DictConfig, paths: list[str]) -> None:
     from oponm.cli.trusted import network_factory
     from oponm.inference import Predictions, find_images, load_classifier
     from oponm.inference.images import true_classes
-    from oponm.inference.new_files import new_files
     from oponm.inference.predict import write_csv, write_json
     from oponm.inference.prior import adjusted, read_threshold
+    from oponm.run_files import new_files
 
     write = {"csv": write_csv, "json": write_json}[check_choice("format", config.format, ("csv", "json"))]
     output = Path(str(config.output))

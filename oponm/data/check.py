@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from oponm.data.module import LongTailDataModule
+from oponm.data.sources.base import Part
+from oponm.data.sources.file_lists import check_present
 from oponm.data.sources.pack import Pack, UnusablePack
-from oponm.data.sources.survey import Survey, Surveyed
 from oponm.data.which_method import which_method
 from oponm.errors import InputError
+from oponm.longtail.draws import DRAWS
 
 
-@dataclass(frozen=True)
+@dataclass
 class DataCheck:
-    """The result of :func:`check_data`.
+    """Findings about a data set: the result of :func:`check_data`, and of ``survey`` of sets with published files.
 
     Attributes:
         findings: a line for each file or list that was checked, good or bad; only of a set that has problems.
@@ -22,6 +26,14 @@ class DataCheck:
         counts: images of each class, by split: after the draw, or as listed where there are problems.
         facts: imbalance ratio, draw, digests, mean and standard deviation, validation, duplicates, files left out,
             pack, and the method that is suggested, with its reason.
+        parts: the files and labels of each split, of published lists.
+
+    Example:
+        >>> found = DataCheck()
+        >>> found.note("training list", "as published")
+        >>> found.refuse("test list", InputError("test.txt: is missing"))
+        >>> found.findings, len(found.problems)
+        (['training list: as published', 'test list: test.txt: is missing'], 1)
     """
 
     findings: list[str] = field(default_factory=list)
@@ -29,6 +41,35 @@ class DataCheck:
     class_names: list[str] = field(default_factory=list)
     counts: dict[str, list[int]] = field(default_factory=dict)
     facts: list[str] = field(default_factory=list)
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    def note(self, what: str, finding: str) -> None:
+        """Add a good finding."""
+        self.findings.append(f"{what}: {finding}")
+
+    def refuse(self, what: str, error: InputError) -> None:
+        """Add a bad finding."""
+        self.findings.append(f"{what}: {error.message}")
+        self.problems.append(error)
+
+    def add_part(self, name: str, part: Part, num_classes: int, archive: str, layout: str) -> None:
+        """Count the images of a split, and look for them, see :func:`~oponm.data.sources.file_lists.check_present`."""
+        self.parts[name], self.counts[name] = part, np.bincount(part.labels, minlength=num_classes).tolist()
+        try:
+            check_present(part.files, archive, layout)
+            self.note(f"{name} images", f"all {len(part.files)} are there")
+        except InputError as error:
+            self.refuse(f"{name} images", error)
+
+    def checked_parts(self) -> tuple[Part, Part | None, Part]:
+        """The training, validation and test images.
+
+        Raises:
+            InputError: the first problem, if there is one.
+        """
+        if self.problems:
+            raise self.problems[0]
+        return self.parts["training"], self.parts.get("validation"), self.parts["test"]
 
 
 def check_data(data: LongTailDataModule, measured: bool = True, max_epochs: int = 200) -> DataCheck:
@@ -51,22 +92,22 @@ def check_data(data: LongTailDataModule, measured: bool = True, max_epochs: int 
         >>> found.problems, found.counts["train"], found.facts[0]
         ([], [128, 82, 53, 34, 22, 14, 9, 6, 3, 2], 'imbalance ratio 64, draw ldam, images 8x8 of 1 channels')
     """
-    survey = data.survey() if isinstance(data, Surveyed) else Survey()
-    if not survey.problems:
+    found: DataCheck = getattr(data, "survey", DataCheck)()
+    if not found.problems:
         try:
             data.setup()
         except InputError as error:
             if error.key != "pack":
                 raise
-            survey.refuse("pack", error)
-    if survey.problems:
-        names = survey.class_names or [str(label) for label in range(len(next(iter(survey.counts.values()), [])))]
-        return DataCheck(survey.lines, survey.problems, names, survey.counts)
+            found.refuse("pack", error)
+    if found.problems:
+        of_labels = [str(label) for label in range(len(next(iter(found.counts.values()), [])))]
+        return replace(found, class_names=found.class_names or of_labels)
     counts = {"train": data.class_counts, "val": data.val_counts, "test": data.test_counts}
     settings, reason = which_method(data.class_counts, max_epochs)
     advice = [f"suggestion: {settings} (docs/which_method.md)", f"because: {reason}"]
     facts = [*describe_data(data, measured), *_pack(data), *advice]
-    return DataCheck([], [], data.class_names, counts, facts)
+    return DataCheck(class_names=data.class_names, counts=counts, facts=facts)
 
 
 def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
@@ -88,9 +129,11 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
     mean, std = _numbers(data.statistics.mean), _numbers(data.statistics.std)
     colours = f"mean {mean}, std {std} ({data.facts['normalised by']})"
     resized = "" if data.resize == "crop" else f", data.resize={data.resize}"
+    drawn = data.imbalance_ratio is not None or data.draw not in DRAWS
+    draw = f", draw {data.draw}" if drawn else ""
     return [
-        f"imbalance ratio {ratio:.4g}, draw {data.draw}, images {height}x{width} of {channels} channels{resized}",
-        f"split digest {data.digest}",
+        f"imbalance ratio {ratio:.4g}{draw}, images {height}x{width} of {channels} channels{resized}",
+        *([f"split digest {data.digest}"] if drawn or data.val == "split" else []),
         colours if measured else "mean and std: own, measured when training starts",
         f"test digest {data.test_digest}" if data.test_counts else "no test set",
         *([f"validation digest {data.val_digest}"] if data.val_digest else []),
@@ -105,14 +148,13 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
 
 
 def _pack(data: LongTailDataModule) -> list[str]:
-    options = getattr(data, "pack", None)
-    if not options:
+    if (folder := getattr(data, "pack", None)) is None:
         return []
-    pack = Pack(options.folder)
+    pack = Pack(folder)
     try:
         pack.verify()
     except UnusablePack as error:
-        raise InputError(f"{options.folder}: {error}; run 'oponm data prepare' with the same settings") from error
+        raise InputError(f"{folder}: {error}; run 'oponm data prepare' with the same settings") from error
     return [f"pack: {pack.description()}: whole, all checksums right"]
 
 

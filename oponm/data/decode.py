@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ FLOAT_WHITES = (1, 255, 1023, 4095, 16383, 65535)
 SKIP = ", or set data.on_error=skip"
 _NAMED = 100  # files in one error
 RESIZES = ("crop", "stretch", "pad")
+Decoded = TypeVar("Decoded")
 Size = int | tuple[int, int]  # side of a square, or (height, width), in pixels
 
 
@@ -27,19 +30,56 @@ class Form(NamedTuple):
     """How images of any shape and color become images of one.
 
     Attributes:
+        size: side of the square in pixels, or (height, width); None where it is not known yet.
+        pixel_max: the value that is white in images of more than 8 bits; None takes it from each image's own values.
         resize: ``"crop"`` scales an image until it covers the size and cuts its center; ``"stretch"`` scales height
             and width separately; ``"pad"`` scales the image until it fits, and fills the rest with its own mean color.
         channels: 3, or 1 for luma (ITU-R 601).
+
+    Example:
+        >>> wide = Image.new("RGB", (20, 10), "red")
+        >>> [Form((4, 6), resize=resize).fit(wide).size for resize in RESIZES]
+        [(6, 4), (6, 4), (6, 4)]
+        >>> [Form(8, resize=resize).shape(wide).size for resize in RESIZES]
+        [(20, 10), (20, 20), (20, 20)]
     """
 
+    size: Size | None = None
+    pixel_max: float | None = None
     resize: str = "crop"
     channels: int = 3
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images."""
+        assert self.size is not None
+        return (self.channels, *(self.size if isinstance(self.size, Sequence) else (self.size, self.size)))
 
-PLAIN = Form()
+    def fit(self, image: Image.Image) -> Image.Image:
+        """Bring an image in RGB, or grey, to the size."""
+        _, height, width = self.image_shape
+        if self.resize == "stretch":
+            return image.resize((width, height), Image.Resampling.BICUBIC)
+        if self.resize == "pad":
+            return ImageOps.pad(image, (width, height), Image.Resampling.BICUBIC, color=_mean_color(image))
+        return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+
+    def shape(self, image: Image.Image) -> Image.Image:
+        """Bring a whole image to the aspect ratio of the size, for random crops to be taken from it."""
+        if self.resize == "crop":
+            return image
+        _, height, width = self.image_shape
+        longer = max(image.width / width, image.height / height)
+        return self._replace(size=(max(round(longer * height), 1), max(round(longer * width), 1))).fit(image)
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """The pixels of an image in RGB, (C, H, W), uint8."""
+        if self.channels == 1:
+            return torch.from_numpy(np.array(image.convert("L")))[None]
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def read_image(path: Path, size: Size, pixel_max: float | None = None, form: Form = PLAIN) -> Tensor:
+def read_image(path: Path, form: Form) -> Tensor:
     """Decode a file, turn it upright, and bring it to one size and number of channels.
 
     EXIF rotation is applied; transparency is laid on white; values of more than 8 bits are reduced to 8, see
@@ -47,9 +87,7 @@ def read_image(path: Path, size: Size, pixel_max: float | None = None, form: For
 
     Args:
         path: an image of any format that Pillow reads.
-        size: side of the result in pixels, or (H, W).
-        pixel_max: the value that is white in images of more than 8 bits; None takes it from the image's own values.
-        form: how its shape and color change; by default the short side is scaled and the center square taken, in RGB.
+        form: what becomes of its shape and color.
 
     Returns:
         (C, H, W), uint8.
@@ -61,72 +99,46 @@ def read_image(path: Path, size: Size, pixel_max: float | None = None, form: For
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp(), "wide.png")
         >>> Image.new("L", (20, 10), 255).save(file)
-        >>> read_image(file, 8).shape
+        >>> read_image(file, Form(8)).shape
         torch.Size([3, 8, 8])
     """
-    return to_pixels(fitted(open_rgb(path, pixel_max), size, form.resize), form.channels).contiguous()
+    return form.pixels(form.fit(open_rgb(path, form.pixel_max))).contiguous()
 
 
-def sides(size: Size) -> tuple[int, int]:
-    """(height, width) of a size.
-
-    Example:
-        >>> sides(32), sides((64, 96))
-        ((32, 32), (64, 96))
-    """
-    return (size, size) if isinstance(size, int) else size
-
-
-def fitted(image: Image.Image, size: Size, resize: str = "crop") -> Image.Image:
-    """Bring an image to a size.
+def decode_ahead(
+    files: Iterable[Path], decode: Callable[[Path], Decoded], ahead: int | None = None, threads: int | None = None
+) -> Iterator[Decoded | InputError]:
+    """Decode files in threads, in order, and only a little ahead, as images may be large.
 
     Args:
-        image: in RGB, or gray.
-        size: side of the result in pixels, or (H, W).
-        resize: ``"crop"``, ``"stretch"`` or ``"pad"``, see :class:`Form`.
+        files: the files.
+        decode: function of a file.
+        ahead: number of files that are decoded before they are asked for; None is twice the number of threads.
+        threads: their number; None is four more than processors, as reading waits for the disk; 32 at most.
+
+    Yields:
+        What ``decode`` returns, or in its place the error that it raised.
 
     Example:
-        >>> wide = Image.new("RGB", (20, 10), "red")
-        >>> [fitted(wide, (4, 6), resize).size for resize in RESIZES]
-        [(6, 4), (6, 4), (6, 4)]
+        >>> list(decode_ahead([Path("a.png"), Path("b.png")], lambda path: path.stem))
+        ['a', 'b']
     """
-    height, width = sides(size)
-    if resize == "stretch":
-        return image.resize((width, height), Image.Resampling.BICUBIC)
-    if resize == "pad":
-        return ImageOps.pad(image, (width, height), Image.Resampling.BICUBIC, color=_mean_color(image))
-    return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
 
+    def attempt(path: Path) -> Decoded | InputError:
+        try:
+            return decode(path)
+        except InputError as error:
+            return error
 
-def shaped(image: Image.Image, size: Size, resize: str = "crop") -> Image.Image:
-    """Bring a whole image to the aspect ratio of a size, for random crops to be taken from it.
-
-    Args:
-        image: in RGB.
-        size: side of the crops in pixels, or (H, W).
-        resize: ``"crop"`` leaves the image as it is, see :class:`Form`.
-
-    Example:
-        >>> [shaped(Image.new("RGB", (20, 10)), 8, resize).size for resize in RESIZES]
-        [(20, 10), (20, 20), (20, 20)]
-    """
-    if resize == "crop":
-        return image
-    height, width = sides(size)
-    longer = max(image.width / width, image.height / height)
-    return fitted(image, (max(round(longer * height), 1), max(round(longer * width), 1)), resize)
-
-
-def to_pixels(image: Image.Image, channels: int = 3) -> Tensor:
-    """The pixels of an image in RGB, (C, H, W), uint8.
-
-    Args:
-        image: in RGB.
-        channels: 3, or 1 for luma.
-    """
-    if channels == 1:
-        return torch.from_numpy(np.array(image.convert("L")))[None]
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    number = min(32, (os.cpu_count() or 1) + 4) if threads is None else threads
+    waiting: deque[Future[Decoded | InputError]] = deque()
+    with ThreadPoolExecutor(number) as pool:
+        for file in files:
+            waiting.append(pool.submit(attempt, file))
+            if len(waiting) > (2 * number if ahead is None else ahead):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _mean_color(image: Image.Image) -> Any:
@@ -139,8 +151,8 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
     """Decode a file, upright and in RGB, at its own size.
 
     Args:
-        path: an image, see :func:`read_image`.
-        pixel_max: the value that is white in images of more than 8 bits, see :func:`read_image`.
+        path: an image, see :class:`Form`.
+        pixel_max: the value that is white in images of more than 8 bits, see :class:`Form`.
 
     Raises:
         InputError: as in :func:`read_image`.
@@ -179,7 +191,7 @@ def to_rgb(image: Image.Image, pixel_max: float | None = None) -> Image.Image:
 
     Args:
         image: decoded.
-        pixel_max: the value that is white in images of more than 8 bits, see :func:`read_image`.
+        pixel_max: the value that is white in images of more than 8 bits, see :class:`Form`.
 
     Raises:
         InputError: for values that :func:`eight_bits` refuses.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oponm.data.pipeline import ResidentImages
-from oponm.data.stream import ImageSet, hash_file
+from oponm.data.pipeline import ImageSet, ResidentImages
+from oponm.data.stream import hash_file
 
 Indices = npt.NDArray[np.int64]
 _END = 4096  # bytes at the end of a file which differ for most files of one length

@@ -9,9 +9,8 @@ import torch
 
 from oponm.data.loader import Batches, Loader
 from oponm.data.memory import too_large
-from oponm.data.pipeline import DevicePipeline, RawBatch, ResidentImages
+from oponm.data.pipeline import DevicePipeline, ImageSet, RawBatch, ResidentImages
 from oponm.data.samplers import EpochBatches, IndexBatch
-from oponm.data.stream import ImageSet
 from oponm.errors import InputError
 from oponm.noise import Batch
 

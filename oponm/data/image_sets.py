@@ -1,8 +1,10 @@
-"""Loads, compares and counts the training, validation and test sets."""
+"""Loads, compares, counts and measures the training, validation and test sets."""
 
 from __future__ import annotations
 
+import copy
 import logging
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,12 +13,15 @@ from torch import Tensor
 
 from oponm.data.decode import UnusableFiles
 from oponm.data.duplicates import shared_images
-from oponm.data.pipeline import ResidentImages
+from oponm.data.loader import Loader
+from oponm.data.pipeline import ImageSet, RawBatch, ResidentImages
+from oponm.data.progress import track
 from oponm.data.samplers import IndexBatch
-from oponm.data.sources.base import Listed, Pool, Source
+from oponm.data.sources.base import Part, Pool, Source
 from oponm.data.split import Indices
-from oponm.data.stream import ImageSet
-from oponm.errors import InputError
+from oponm.data.statistics import Statistics, channel_statistics, class_statistics, statistics_sample
+from oponm.data.stream import StreamedImages
+from oponm.errors import InputError, first_of
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +86,7 @@ def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memor
     return ImageSets(train, test, val, drawn, tested, validated)
 
 
-def list_parts(source: Source, sets: ImageSets) -> dict[str, list[Listed]]:
+def list_parts(source: Source, sets: ImageSets) -> dict[str, list[Part]]:
     """Which images are in which part, by what they are called where they come from.
 
     Args:
@@ -191,5 +196,64 @@ def missing_classes(counts: dict[str, list[int]], class_names: list[str]) -> dic
 
 def _absent(counts: list[int], class_names: list[str]) -> str:
     """The classes without an image; at most five are named."""
-    absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
-    return ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+    return first_of([repr(name) for name, count in zip(class_names, counts, strict=True) if not count], 5)
+
+
+def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> Statistics:
+    """Measure the statistics of all images in memory, or of the center squares of a sample of streamed images.
+
+    Args:
+        images: the training set.
+        batch_size: images that are read at once.
+        num_workers: processes that read them.
+
+    Example:
+        >>> measure(ResidentImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1])))
+        Statistics(mean=(0.0,), std=(0.0,))
+    """
+    if isinstance(images, ResidentImages):
+        return channel_statistics(images.images)
+    read = _uncropped(images, statistics_sample(len(images)), batch_size, num_workers, "colors")
+    return channel_statistics(raw.images for raw in read)
+
+
+def measure_classes(
+    images: ImageSet, num_classes: int, batch_size: int = 128, num_workers: int = 0
+) -> list[Statistics]:
+    """Measure the statistics of each class, from all its images.
+
+    Args:
+        images: the training set.
+        num_classes: K.
+        batch_size: images that are read at once.
+        num_workers: processes that read them.
+    """
+    batches: Iterable[tuple[Tensor, Tensor]]
+    if isinstance(images, ResidentImages):
+        batches = [(images.images, images.targets)]
+    else:
+        everything = torch.arange(len(images))
+        read = _uncropped(images, everything, batch_size, num_workers, "colors of classes")
+        batches = (raw[:2] for raw in read)
+    return class_statistics(batches, num_classes)
+
+
+def measured_on(images: ImageSet) -> str:
+    """The images that :func:`measure` uses, in words.
+
+    Example:
+        >>> measured_on(ResidentImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1])))
+        'own'
+    """
+    number = len(images)
+    sample = number if isinstance(images, ResidentImages) else len(statistics_sample(number))
+    return "own" if sample == number else f"own (of {sample:,} of the {number:,} training images, drawn by seed 0)"
+
+
+def _uncropped(images: ImageSet, indices: Tensor, batch_size: int, num_workers: int, title: str) -> Iterable[RawBatch]:
+    """Read training images as in evaluation, independent of any seed."""
+    assert isinstance(images, StreamedImages)
+    images = copy.copy(images)
+    images.training = False
+    batches = [IndexBatch(part, epoch=0, step=step) for step, part in enumerate(indices.split(batch_size))]
+    return track(Loader(images, num_workers).over(batches), len(batches), f"measuring {title}")

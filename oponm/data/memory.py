@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from oponm.data.decode import Size, sides
 from oponm.errors import InputError
 
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # memory limit of a container
@@ -24,14 +24,13 @@ def total_memory() -> int:
     return total
 
 
-def room_for(number: int, size: Size, taken: int = 0, channels: int = 3) -> Tensor:
+def room_for(number: int, image_shape: tuple[int, int, int], taken: int = 0) -> Tensor:
     """Allocate memory for images that are to be decoded.
 
     Args:
         number: number of images, N.
-        size: side of the images in pixels, or (H, W).
+        image_shape: (C, H, W).
         taken: bytes of other images in memory.
-        channels: C.
 
     Returns:
         (N, C, H, W), uint8, not filled.
@@ -40,14 +39,13 @@ def room_for(number: int, size: Size, taken: int = 0, channels: int = 3) -> Tens
         InputError: if the images cannot fit.
 
     Example:
-        >>> room_for(2, 8).shape
+        >>> room_for(2, (3, 8, 8)).shape
         torch.Size([2, 3, 8, 8])
     """
-    height, width = sides(size)
-    needed, there = channels * number * height * width + taken, total_memory()
+    needed, there = number * math.prod(image_shape) + taken, total_memory()
     if needed <= there:
         with suppress(RuntimeError, MemoryError):
-            return torch.empty((number, channels, height, width), dtype=torch.uint8)
+            return torch.empty((number, *image_shape), dtype=torch.uint8)
     raise too_large(needed, f"this machine has {there / 1e9:.1f} GB")
 
 

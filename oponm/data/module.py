@@ -20,11 +20,13 @@ from oponm.data.image_sets import (
     list_parts,
     load_sets,
     look_for_duplicates,
+    measure,
+    measure_classes,
+    measured_on,
     missing_classes,
 )
 from oponm.data.mixing import no_mixing
 from oponm.data.noise import NoiseFactory, make_noise, no_noise
-from oponm.data.own_statistics import measure, measure_classes, measured_on
 from oponm.data.pipeline import DevicePipeline
 from oponm.data.sources.base import Source
 from oponm.data.split import VALIDATIONS, check_draw, check_seed, describe_validation, draw_tail, hold_out
@@ -48,7 +50,7 @@ class LongTailDataModule(ImageDataModule):
     ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``:
     facts about the images, in words, for results. ``test_digest`` and ``val_digest`` are of labels and pixels, or of
     labels and the files' content, of the test and validation set. ``listed`` has the images of each part, ``"train"``,
-    ``"val"`` and ``"test"``, and those of none, see :class:`~oponm.data.sources.base.Listed`. A set without test images
+    ``"val"`` and ``"test"``, and those of none, see :class:`~oponm.data.sources.base.Part`. A set without test images
     has ``test_set`` None and empty ``test_counts``.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,54 @@ class RawBatch(NamedTuple):
     step: int
 
 
-class ResidentImages(torch.utils.data.Dataset[RawBatch]):
+class ImageSet(torch.utils.data.Dataset[RawBatch]):
+    """A set of images, read a batch at a time; what its digests cover is known once it was read.
+
+    Attributes:
+        targets: (N,), int64.
+    """
+
+    targets: Tensor
+    _contents: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @abstractmethod
+    def only(self, kept: npt.NDArray[np.int64]) -> ImageSet:
+        """The set of some of the images.
+
+        Args:
+            kept: their indices.
+        """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """SHA-256 of the labels and images, or of their files' names, in order."""
+
+    @abstractmethod
+    def hash_contents(self) -> str:
+        """SHA-256 of the labels and of the images' content, in order."""
+
+    def contents_digest(self) -> str:
+        """:meth:`hash_contents`, computed once."""
+        if self._contents is None:
+            self._contents = self.hash_contents()
+        return self._contents
+
+    def lengths_digest(self) -> str:
+        """SHA-256 of the lengths of the files; empty where :meth:`digest` covers every pixel."""
+        return ""
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what changes if pixels do; empty where :meth:`digest` covers every pixel."""
+        return ""
+
+    @abstractmethod
+    def __getitems__(self, batch: IndexBatch) -> RawBatch: ...
+
+
+class ResidentImages(ImageSet):
     """A set of images in the memory of the network's device, read a batch at a time.
 
     Args:
@@ -47,7 +95,6 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
 
     def __init__(self, images: Tensor, targets: Tensor) -> None:
         self.images, self.targets = images, targets
-        self._contents: str | None = None
 
     def to(self, device: torch.device) -> ResidentImages:
         """The set in another device's memory; the set itself if it is there already."""
@@ -58,11 +105,7 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         return moved
 
     def only(self, kept: npt.NDArray[np.int64]) -> ResidentImages:
-        """The set of some of the images.
-
-        Args:
-            kept: their indices.
-        """
+        """See :meth:`ImageSet.only`."""
         return ResidentImages(self.images[kept], self.targets[kept])
 
     def digest(self) -> str:
@@ -70,22 +113,9 @@ class ResidentImages(torch.utils.data.Dataset[RawBatch]):
         parts = (self.targets.cpu().numpy().astype("<i8"), self.images.cpu().contiguous().numpy())
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
-    def contents_digest(self) -> str:
-        """:meth:`digest`, computed once."""
-        if self._contents is None:
-            self._contents = self.digest()
-        return self._contents
-
-    def lengths_digest(self) -> str:
-        """Empty, as :meth:`digest` covers every pixel."""
-        return ""
-
-    def fingerprint(self) -> str:
-        """Empty, as :meth:`digest` covers every pixel."""
-        return ""
-
-    def __len__(self) -> int:
-        return len(self.targets)
+    def hash_contents(self) -> str:
+        """:meth:`digest`, which covers every pixel."""
+        return self.digest()
 
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
         indices = batch.indices.to(self.targets.device, non_blocking=True)

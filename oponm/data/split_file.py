@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from oponm.data.sources.base import Listed
+from oponm.data.sources.base import Part
 from oponm.data.sources.file_names import FileNames
 from oponm.errors import InputError
 from oponm.run_files import SPLIT_FILE, whole_csv
@@ -97,9 +97,9 @@ def read_rows(file: Path, columns: Iterable[str], key: str) -> Iterator[tuple[in
         raise InputError(f"{file} cannot be read ({reason}): name a CSV file", key) from error
 
 
-def kind_of_names(listed: Iterable[Listed]) -> str:
+def kind_of_names(listed: Iterable[Part]) -> str:
     """What a column of names is called: ``"path"``, or ``"index"`` for images that are not in files."""
-    return "path" if any(isinstance(each.origins, FileNames) for each in listed) else "index"
+    return "path" if any(isinstance(each.files, FileNames) for each in listed) else "index"
 
 
 def root_of(data: Any) -> Path | None:
@@ -108,7 +108,7 @@ def root_of(data: Any) -> Path | None:
     return None if root is None else Path(root)
 
 
-def image_names(listed: Iterable[Listed], root: Path | None) -> list[str]:
+def image_names(listed: Iterable[Part], root: Path | None) -> list[str]:
     """Paths relative to a folder, or indices, as text.
 
     Args:
@@ -118,14 +118,14 @@ def image_names(listed: Iterable[Listed], root: Path | None) -> list[str]:
     Example:
         >>> import numpy as np
         >>> files = FileNames.of([Path("photos/cat/1.jpg")])
-        >>> image_names([Listed(files, np.zeros(1))], Path("photos"))
+        >>> image_names([Part(files, np.zeros(1))], Path("photos"))
         ['cat/1.jpg']
     """
     above = "" if root is None or str(root) == "." else str(root).rstrip(os.sep) + os.sep
     names: list[str] = []
     for each in listed:
-        if isinstance(each.origins, FileNames):
-            names += [name.removeprefix(above) for name in each.origins.strings()]
+        if isinstance(each.files, FileNames):
+            names += [name.removeprefix(above) for name in each.files.strings()]
         else:
-            names += map(str, each.origins.tolist())
+            names += map(str, each.files.tolist())
     return names

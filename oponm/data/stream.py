@@ -15,15 +15,15 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import Self
 
-from oponm.data.decode import PLAIN, Form, Size, open_rgb, read_image, shaped, sides, to_pixels
-from oponm.data.pipeline import RawBatch, ResidentImages
+from oponm.data.decode import Form, open_rgb, read_image
+from oponm.data.pipeline import ImageSet, RawBatch
 from oponm.data.samplers import IndexBatch
 from oponm.data.sources.base import Files
 from oponm.data.sources.file_names import FileNames, Stat
 from oponm.rng import derived_randomness
 
 
-class StreamedImages(torch.utils.data.Dataset[RawBatch]):
+class StreamedImages(ImageSet):
     """A set of image files that are decoded batch by batch.
 
     For training, each image is cut by a random resized crop (8 % to 100 % of its area) before scaling, so that only
@@ -33,11 +33,9 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
     Args:
         files: paths, (N,).
         targets: (N,), int64.
-        size: side of the images in pixels, or (H, W).
+        form: how the shape and color of images change; those that are stretched or padded are so before the crop.
         training: whether to crop at random.
         seed: the run's seed.
-        pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
-        form: how the shape and color of images change; those that are stretched or padded are so before the crop.
 
     References:
         Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (the crop).
@@ -47,37 +45,22 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         >>> from PIL import Image
         >>> file = Path(tempfile.mkdtemp(), "image.png")
         >>> Image.new("RGB", (40, 30)).save(file)
-        >>> data = StreamedImages(np.array([file]), torch.tensor([7]), size=16, training=True, seed=0)
+        >>> data = StreamedImages(np.array([file]), torch.tensor([7]), Form(16), training=True, seed=0)
         >>> data.__getitems__(IndexBatch(torch.tensor([0]), epoch=0, step=0)).images.shape
         torch.Size([1, 3, 16, 16])
     """
 
-    def __init__(
-        self,
-        files: Files,
-        targets: Tensor,
-        size: Size,
-        training: bool,
-        seed: int = 0,
-        pixel_max: float | None = None,
-        form: Form = PLAIN,
-    ) -> None:
+    def __init__(self, files: Files, targets: Tensor, form: Form, training: bool, seed: int = 0) -> None:
         from torchvision.transforms.v2 import RandomResizedCrop
 
         self.files = FileNames.of(files)  # so that decoding processes need no copy
-        self.targets, self.size, self.training, self.seed, self.pixel_max = targets, size, training, seed, pixel_max
-        self.form = form
-        height, width = sides(size)
+        self.targets, self.form, self.training, self.seed = targets, form, training, seed
+        _, height, width = form.image_shape
         self.crop = RandomResizedCrop((height, width), ratio=(3 / 4 * (width / height), 4 / 3 * (width / height)))
-        self._contents: str | None = None
         self._lengths: str | None = None
 
     def only(self, kept: npt.NDArray[np.int64]) -> Self:
-        """The set of some of the images.
-
-        Args:
-            kept: their indices.
-        """
+        """See :meth:`~oponm.data.pipeline.ImageSet.only`."""
         other = copy.copy(self)
         other.files, other.targets = self.files[kept], self.targets[kept]
         other._contents = other._lengths = None
@@ -86,9 +69,9 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
     def digest(self) -> str:
         """SHA-256 of labels and the files' last two folders and names, in order, of their white value and form."""
         digest = hashlib.sha256()
-        if self.pixel_max not in (None, 255):
-            digest.update(f"white {self.pixel_max:g}\n".encode())
-        if self.form != PLAIN:
+        if self.form.pixel_max not in (None, 255):
+            digest.update(f"white {self.form.pixel_max:g}\n".encode())
+        if (self.form.resize, self.form.channels) != ("crop", 3):
             digest.update(f"{self.form.resize}, {self.form.channels} channels\n".encode())
         for label, file in zip(self.targets.tolist(), self.files.strings(), strict=True):
             name = "/".join(file.rsplit("/", 3)[-3:])
@@ -119,26 +102,18 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
             for part in threads.map(lambda files: list(files.stats()), parts):
                 yield from part
 
-    def contents_digest(self) -> str:
-        """SHA-256 of the labels and of the files' content, in order; read once."""
-        if self._contents is None:
-            self._contents = contents_digest(self.targets, self.files)
-        return self._contents
-
-    def __len__(self) -> int:
-        return len(self.targets)
+    def hash_contents(self) -> str:
+        """SHA-256 of the labels and of the files' content, in order."""
+        return contents_digest(self.targets, self.files)
 
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
         files = [self.files[index] for index in batch.indices.tolist()]
         if self.training:
             with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
-                images = [self._cropped(file) for file in files]
+                images = [self.random_crop(open_rgb(file, self.form.pixel_max)) for file in files]
         else:
-            images = [read_image(file, self.size, self.pixel_max, self.form) for file in files]
+            images = [read_image(file, self.form) for file in files]
         return RawBatch(torch.stack(images), self.targets[batch.indices], batch.epoch, batch.step)
-
-    def _cropped(self, file: Path) -> Tensor:
-        return self.random_crop(open_rgb(file, self.pixel_max))
 
     def random_crop(self, image: Image.Image) -> Tensor:
         """A crop of a whole image, by torch's global generator.
@@ -149,10 +124,7 @@ class StreamedImages(torch.utils.data.Dataset[RawBatch]):
         Returns:
             (C, H, W), uint8.
         """
-        return to_pixels(self.crop(shaped(image, self.size, self.form.resize)), self.form.channels)
-
-
-ImageSet = ResidentImages | StreamedImages
+        return self.form.pixels(self.crop(self.form.shape(image)))
 
 
 def contents_digest(labels: Tensor, files: Iterable[Path]) -> str:

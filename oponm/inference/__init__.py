@@ -1,8 +1,7 @@
 """Uses a trained network: predictions, evaluation on other images, export."""
 
 from oponm.inference.classifier import Classifier, load_classifier
-from oponm.inference.deployed import DeployedNetwork
-from oponm.inference.export import FORMATS, export_classifier
+from oponm.inference.export import FORMATS, DeployedNetwork, export_classifier
 from oponm.inference.folder import EvaluationFolder
 from oponm.inference.images import find_images
 from oponm.inference.predict import Prediction, Predictions, predict_images

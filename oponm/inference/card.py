@@ -12,6 +12,7 @@ from oponm.inference.classifier import Classifier
 from oponm.inference.run_facts import RunFacts
 from oponm.inference.usage import usage
 from oponm.longtail import THIRDS
+from oponm.markdown import markdown_rows
 
 _ROWS = 100
 _BY_THRESHOLDS = "many-shot, medium and few-shot"
@@ -90,17 +91,17 @@ def _data(classifier: Classifier, facts: RunFacts) -> str:
     names, counts = classifier.class_names, classifier.class_counts
     recall: Sequence[float | None] = facts.recall if len(facts.recall) == len(names) else [None] * len(names)
     rows = [
-        f"| {_cell(name)} | {count} | {'' if value is None else f'{100 * value:.1f}'} |"
+        (name, count, "" if value is None else f"{100 * value:.1f}")
         for name, count, value in zip(names, counts, recall, strict=True)
     ]
     more = f"\n{len(rows) - _ROWS} more classes are in `labels.txt`.\n" if len(rows) > _ROWS else ""
-    table = "\n".join(["| class | training images | accuracy in % |", "|---|---:|---:|", *rows[:_ROWS]])
+    table = markdown_rows([("class", "training images", "accuracy in %"), *rows[:_ROWS]], 1)
     return (
         "## Training data\n\n"
         f"- {sum(counts)} images, {max(counts)} in the largest class and {min(counts)} in the smallest "
         f"(imbalance ratio {max(counts) / min(counts):.4g})\n"
         f"- SHA-256 of the drawn indices: `{classifier.split_digest}`\n"
-        f"- SHA-256 of labels and images: `{classifier.content_digest}`\n\n{table}\n{more}"
+        f"- SHA-256 of labels and images: `{classifier.content_digest}`\n\n{table}{more}"
     )
 
 
@@ -120,12 +121,12 @@ def _method(facts: RunFacts) -> str:
 def _metrics(facts: RunFacts) -> str:
     if not facts.metrics:
         return "## Metrics\n\nUnknown: the checkpoint was not in its run's folder, or the run had not ended.\n"
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {100 * value:.1f} |" for name, value in facts.metrics.items())
+    rows = [(name.replace("_", " "), f"{100 * value:.1f}") for name, value in facts.metrics.items()]
     warning = "\nThe epoch was chosen on the test set, so the figures are too good.\n" if facts.tuned_on_test else ""
     words = "thirds of the classes, head, middle and tail" if set(THIRDS) & facts.metrics.keys() else _BY_THRESHOLDS
     groups = f"Groups are by training images: {words}; the figure is the mean accuracy of classes."
-    head = "## Metrics\n\nOn the run's test set, in percent.\n\n| metric | value |\n|---|---:|\n"
-    return f"{head}{rows}\n\n{groups}\n{warning}"
+    table = markdown_rows([("metric", "value"), *rows], 1)
+    return f"## Metrics\n\nOn the run's test set, in percent.\n\n{table}\n{groups}\n{warning}"
 
 
 def _license(classifier: Classifier) -> str:
@@ -154,10 +155,6 @@ def _reproduce(facts: RunFacts, command: str) -> str:
         "## Reproducing it\n\n```sh\n" + "\n".join(lines) + "\n```\n\n"
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + f".\n{commit}"
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
 
 
 _FRONT_MATTER = """---

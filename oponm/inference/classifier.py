@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from oponm.data.decode import RESIZES
+from oponm.data.decode import RESIZES, Form
 from oponm.data.pipeline import DevicePipeline, RawBatch
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError
@@ -71,6 +71,12 @@ class Classifier:
         """Digests of the run's images, by name; unknown ones are left out."""
         names = ("content_digest", "test_digest", "val_digest")
         return {name: digest for name in names if (digest := getattr(self, name))}
+
+    @property
+    def form(self) -> Form:
+        """What becomes of the shape and color of images."""
+        channels, *size = self.image_shape
+        return Form((size[0], size[1]), self.pixel_max, self.resize, channels)
 
     def pipeline(self) -> DevicePipeline:
         """The pipeline from stored pixels to the network's input, as in evaluation during training."""

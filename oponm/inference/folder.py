@@ -14,7 +14,7 @@ from oponm.data.pipeline import RawBatch
 from oponm.data.sources.class_folders import subfolders
 from oponm.data.sources.reading import ON_ERROR
 from oponm.data.stream import contents_digest
-from oponm.errors import InputError, check_choice, check_int
+from oponm.errors import InputError, check_choice, check_int, first_of
 from oponm.inference.classifier import Classifier
 from oponm.inference.images import list_folder, read_batches
 from oponm.noise import Batch
@@ -81,7 +81,7 @@ class EvaluationFolder(pl.LightningDataModule):
         self.digest, self.content_digest = classifier.split_digest, classifier.content_digest
         self.statistics, self.image_shape = classifier.statistics, classifier.image_shape
         self.pixel_max, self.resize = classifier.pixel_max, classifier.resize
-        self.pipeline = classifier.pipeline()
+        self.pipeline, self.form = classifier.pipeline(), classifier.form
         self.val_digest = self.lengths_digest = ""
         self.cross_validation: dict[str, Any] | None = None
         self.skipped: list[str] = []
@@ -97,8 +97,8 @@ class EvaluationFolder(pl.LightningDataModule):
         found = {path.name for path in subfolders(self.folder)}
         if unknown := sorted(found - set(self.class_names)):
             raise InputError(
-                f"{self.folder} has folders of classes that the checkpoint does not know: {_listed(unknown)}; it knows "
-                f"{_listed(self.class_names)}",
+                f"{self.folder} has folders of classes that the checkpoint does not know: {first_of(unknown, 5)}; it "
+                f"knows {first_of(self.class_names, 5)}",
                 "folder",
             )
         for label, name in enumerate(self.class_names):
@@ -109,7 +109,7 @@ class EvaluationFolder(pl.LightningDataModule):
         if not self.files:
             raise InputError(f"{self.folder} holds no image in a folder named as a class", "folder")
         if missing := [name for label, name in enumerate(self.class_names) if label not in self.labels]:
-            log.warning("%s has no image of %s: means over classes leave them out", self.folder, _listed(missing))
+            log.warning("%s has no image of %s: means over classes leave them out", self.folder, first_of(missing, 5))
 
     @property
     def test_digest(self) -> str:
@@ -133,7 +133,7 @@ class EvaluationFolder(pl.LightningDataModule):
     def read(self) -> Iterator[RawBatch]:
         """Stored pixels, a batch at a time, and no batch without an image."""
         labels, self._read = torch.tensor(self.labels), []
-        read = read_batches(self.files, self.image_shape, self.batch_size, self.pixel_max, self.resize)
+        read = read_batches(self.files, self.form, self.batch_size)
         for step, batch in enumerate(read):
             self._refuse(batch.refused.values())
             for position in batch.refused:
@@ -155,7 +155,3 @@ class _Reader:
 
     def __iter__(self) -> Iterator[RawBatch]:
         return self.data.read()
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

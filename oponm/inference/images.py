@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from oponm.data.decode import Form, read_image
+from oponm.data.decode import SKIP, Form, decode_ahead, read_image
 from oponm.data.sources.class_folders import list_images
 from oponm.errors import InputError
 
@@ -110,79 +109,23 @@ def list_folder(folder: Path, root: Path | None = None) -> tuple[list[Path], lis
     return images, [f"{file}: is no image" for file in others]
 
 
-def read_pixels(
-    path: Path, shape: tuple[int, int, int], pixel_max: float | None = None, resize: str = "crop"
-) -> Tensor:
-    """Decode a file to the image shape of training; see :func:`~oponm.data.decode.read_image`.
-
-    Args:
-        path: the image file.
-        shape: (C, H, W); with C = 1 colors become their luma (ITU-R 601).
-        pixel_max: the value that was white in training images of more than 8 bits, if there were any.
-        resize: how images of another shape were brought to (H, W), see :class:`~oponm.data.decode.Form`.
-
-    Returns:
-        ``shape``, uint8.
-
-    Raises:
-        InputError: naming the file, if it cannot be read.
-
-    Example:
-        >>> import tempfile
-        >>> from PIL import Image
-        >>> file = Path(tempfile.mkdtemp(), "wide.png")
-        >>> Image.new("RGB", (20, 10), (200, 200, 200)).save(file)
-        >>> read_pixels(file, (1, 2, 2)).tolist()
-        [[[200, 200], [200, 200]]]
-    """
-    return read_image(path, shape[1:], pixel_max, Form(resize, shape[0]))
-
-
-def read_batches(
-    files: Sequence[Path],
-    shape: tuple[int, int, int],
-    batch_size: int,
-    pixel_max: float | None = None,
-    resize: str = "crop",
-) -> Iterator[ReadBatch]:
+def read_batches(files: Sequence[Path], form: Form, batch_size: int) -> Iterator[ReadBatch]:
     """Decode files in threads, in order, a few batches ahead of their use.
 
     Args:
         files: paths of the files.
-        shape: shape of an image, see :func:`read_pixels`.
+        form: what becomes of their shape and color.
         batch_size: files per batch.
-        pixel_max: white of images of more than 8 bits, see :func:`read_pixels`.
-        resize: how their shape changes, see :func:`read_pixels`.
 
     Yields:
         Batches; a file that cannot be read is left out of its batch and listed there.
     """
-
-    def attempt(path: Path) -> Tensor | InputError:
-        try:
-            return read_pixels(path, shape, pixel_max, resize)
-        except InputError as error:
-            return error
-
-    waiting: deque[tuple[int, list[Future[Tensor | InputError]]]] = deque()
-    with ThreadPoolExecutor() as threads:
-        for start in range(0, len(files), batch_size):
-            waiting.append((start, [threads.submit(attempt, file) for file in files[start : start + batch_size]]))
-            if len(waiting) > _AHEAD:
-                yield _collect(*waiting.popleft(), shape)
-        while waiting:
-            yield _collect(*waiting.popleft(), shape)
-
-
-def _collect(start: int, futures: list[Future[Tensor | InputError]], shape: tuple[int, int, int]) -> ReadBatch:
-    images: list[Tensor] = []
-    kept: list[int] = []
-    refused: dict[int, str] = {}
-    for position, future in enumerate(futures, start):
-        if isinstance(result := future.result(), InputError):
-            refused[position] = result.message.removesuffix(", or set data.on_error=skip")
-        else:
-            images.append(result)
-            kept.append(position)
-    stacked = torch.stack(images) if images else torch.empty(0, *shape, dtype=torch.uint8)
-    return ReadBatch(stacked, kept, refused)
+    decoded = decode_ahead(files, lambda path: read_image(path, form), _AHEAD * batch_size)
+    for start in range(0, len(files), batch_size):
+        batch = list(enumerate(islice(decoded, batch_size), start))
+        images = [image for _, image in batch if not isinstance(image, InputError)]
+        yield ReadBatch(
+            torch.stack(images) if images else torch.empty(0, *form.image_shape, dtype=torch.uint8),
+            [position for position, image in batch if not isinstance(image, InputError)],
+            {at: error.message.removesuffix(SKIP) for at, error in batch if isinstance(error, InputError)},
+        )

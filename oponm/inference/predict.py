@@ -86,8 +86,7 @@ class Predictions:
 
     def __iter__(self) -> Iterator[Prediction]:
         self.classifier.network.to(self.device)
-        known = self.classifier
-        batches = read_batches(self.files, known.image_shape, self.batch_size, known.pixel_max, known.resize)
+        batches = read_batches(self.files, self.classifier.form, self.batch_size)
         number = -(-len(self.files) // self.batch_size)
         for images, kept, refused in track(batches, number, "classifying images"):
             self.skipped += refused.values()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from oponm.data.split_file import read_rows
 from oponm.errors import InputError, check_real
 
 _EXPECTED = "balanced, train, a CSV file with the columns class and share, or shares such as {cat: 0.2, dog: 0.8}"
@@ -131,11 +131,7 @@ def _shares_of(prior: Any, key: str) -> dict[str, Any]:
     if not isinstance(prior, str):
         raise InputError(f"must be {_EXPECTED}, got {prior!r}", key)
     if (path := Path(prior).expanduser()).is_file():
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            if not {"class", "share"} <= set(reader.fieldnames or ()):
-                raise InputError(f"{path} must have the columns class and share", key)
-            return {row["class"]: row["share"] for row in reader}
+        return {row["class"]: row["share"] for _, row in read_rows(path, ("class", "share"), key)}
     pairs = [pair.rpartition(":") for pair in prior.split(",")]
     if not all(colon for _, colon, _ in pairs):
         raise InputError(f"must be {_EXPECTED}, got {prior!r}", key)

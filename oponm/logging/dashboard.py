@@ -10,15 +10,14 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
 from oponm.data import LongTailDataModule
-from oponm.logging.charts import Chart, bar_chart, confusion_chart
-from oponm.logging.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail, noise_figure
+from oponm.logging.charts import Chart, bar_chart, confusion_chart, phase_table
+from oponm.logging.figures import accuracy_figure, confusion_figure, counts_figure, noise_figure
 from oponm.logging.guard import never_stopping
-from oponm.logging.layer_figure import COLUMNS, layer_rows, layers_figure
-from oponm.logging.measure import measure_layers
-from oponm.logging.phases import phase_table
+from oponm.logging.layers import COLUMNS, layer_rows, layers_figure, measure_layers
 from oponm.logging.sheet import sheet_figure
 from oponm.logging.tensorboard_logger import TensorBoardLogger
 from oponm.logging.wandb_logger import WandbLogger
+from oponm.longtail import head_to_tail
 from oponm.metrics import MOST_CONFUSED, read_confusion
 from oponm.training import LongTailModule
 from oponm.training.callbacks.checkpoint import BEST, LAST

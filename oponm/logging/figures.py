@@ -7,21 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oponm.longtail import head_to_tail
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 MOST_NAMES, MOST_NUMBERS = 30, 20
 BLUE, GREY = "#2b6cb0", "0.55"
-
-
-def head_to_tail(class_counts: Sequence[int]) -> list[int]:
-    """Sort labels by their number of training images, largest first.
-
-    Example:
-        >>> head_to_tail([5, 90, 30])
-        [1, 2, 0]
-    """
-    return np.argsort(-np.array(class_counts), kind="stable").tolist()
 
 
 def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Figure:
@@ -146,3 +139,24 @@ def _name_classes(axes: Any, names: Sequence[str]) -> None:
     turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     axes.set_xticks(ticks, shown, parse_math=False, **turned)
     axes.set_xlabel("class, most to fewest training images")
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """Draw a figure.
+
+    Args:
+        figure: a figure made without pyplot.
+
+    Returns:
+        (H, W, 3), uint8.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> pixels(Figure(figsize=(2, 1), dpi=100)).shape
+        (100, 200, 3)
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -12,6 +12,7 @@ from torch import Tensor
 from oponm.data import LongTailDataModule
 from oponm.data.samplers import IndexBatch
 from oponm.logging.class_labels import class_labels
+from oponm.longtail import head_to_tail
 from oponm.noise import AddNoise
 from oponm.rng import derive_generator, derived_randomness
 
@@ -54,7 +55,7 @@ def sheet_figure(data: LongTailDataModule) -> Figure:
     from matplotlib.figure import Figure
 
     counts = np.array(data.class_counts)
-    order = np.argsort(-counts, kind="stable")
+    order = np.array(head_to_tail(data.class_counts))
     shown = order[np.linspace(0, len(order) - 1, min(CLASSES, len(order))).round().astype(int)]
     named = order if len(order) <= NAMED else shown
     texts, fonts = class_labels([data.class_names[label] for label in named])

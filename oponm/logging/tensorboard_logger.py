@@ -10,7 +10,8 @@ from pytorch_lightning import loggers
 
 from oponm.errors import InputError
 from oponm.logging.charts import Chart
-from oponm.logging.pixels import pixels
+from oponm.logging.figures import pixels
+from oponm.markdown import markdown_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         for name, figure in figures.items():
             self.experiment.add_image(name, pixels(figure), self.last_step, dataformats="HWC")
         for name, lines in tables.items():
-            self.experiment.add_text(name, markdown(lines), self.last_step)
+            self.experiment.add_text(name, markdown_rows(lines, len(lines[0])), self.last_step)
 
     def summarize(self, facts: Mapping[str, Any]) -> None:
         """Log facts as text.
@@ -71,17 +72,4 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         Args:
             facts: plain values by name.
         """
-        self.experiment.add_text("facts", markdown([("fact", "value"), *facts.items()]), self.last_step)
-
-
-def markdown(lines: Sequence[Sequence[Any]]) -> str:
-    """Format a table as Markdown; its first line names the columns.
-
-    Example:
-        >>> print(markdown([("class", "images"), ("cat", 3)]))
-        | class | images |
-        | --- | --- |
-        | cat | 3 |
-    """
-    head, *body = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))
+        self.experiment.add_text("facts", markdown_rows([("fact", "value"), *facts.items()], 2), self.last_step)

@@ -3,7 +3,7 @@
 from oponm.longtail.counts import exponential_counts, fit_counts, step_counts
 from oponm.longtail.digest import split_digest
 from oponm.longtail.draws import draw_indices, read_indices
-from oponm.longtail.shots import SHOTS, THIRDS, shot_groups
+from oponm.longtail.shots import SHOTS, THIRDS, head_to_tail, shot_groups
 from oponm.longtail.split import stratified_split
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "draw_indices",
     "exponential_counts",
     "fit_counts",
+    "head_to_tail",
     "read_indices",
     "shot_groups",
     "split_digest",

@@ -55,6 +55,19 @@ def shot_groups(
     return groups
 
 
+def head_to_tail(class_counts: Sequence[int]) -> list[int]:
+    """The class labels from most to fewest images; of equally many in order of labels.
+
+    Args:
+        class_counts: images of each class.
+
+    Example:
+        >>> head_to_tail([5, 90, 5])
+        [1, 0, 2]
+    """
+    return sorted(range(len(class_counts)), key=lambda label: (-class_counts[label], label))
+
+
 def class_thirds(class_counts: Sequence[int]) -> dict[str, list[int]]:
     """Cut the classes, sorted by their number of training images, into three groups of nearly equal size.
 
@@ -74,7 +87,7 @@ def class_thirds(class_counts: Sequence[int]) -> dict[str, list[int]]:
         >>> class_thirds([5, 90])
         {'head': [1], 'middle': [], 'tail': [0]}
     """
-    order = sorted(range(len(class_counts)), key=lambda label: (-class_counts[label], label))
+    order = head_to_tail(class_counts)
     size = round(len(order) / 3)
     parts = order[:size], order[size : len(order) - size], order[len(order) - size :]
     return {name: sorted(labels) for name, labels in zip(THIRDS, parts, strict=True)}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from oponm.errors import InputError
+from oponm.noise.gaussian import check_mean
 from oponm.noise.rows import check_targets
 
 
@@ -47,6 +48,7 @@ class ClassGaussianNoise(nn.Module):
                 f"{std.tolist()} and {mean.tolist()}",
                 "std",
             )
+        check_mean(mean, clip)
         self.register_buffer("mean", mean[:, :, None, None], persistent=False)
         self.register_buffer("std", std[:, :, None, None], persistent=False)
         self.clip = clip

@@ -18,12 +18,14 @@ class GaussianNoise(nn.Module):
     Images are drawn in pixel space, before the network's input normalization.
 
     Args:
-        mean: mean of each channel over all pixels of the training images, in [0, 1].
+        mean: mean of each channel over all pixels of the training images, in [0, 1]; any number without ``clip``, for
+            images in other units.
         std: standard deviation of each channel, at least 0.
         clip: whether to clip to [0, 1], as the paper does.
 
     Raises:
-        InputError: if the two differ in length, or a deviation is negative or not finite.
+        InputError: if the two differ in length, if a deviation is negative or not finite, or for a mean outside [0, 1]
+            that is clipped.
 
     References:
         Zada, Benou, Irani, ICML 2022, Sec. 3.
@@ -48,6 +50,7 @@ class GaussianNoise(nn.Module):
                 f"{mean.flatten().tolist()}",
                 "std",
             )
+        check_mean(mean, clip)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
         self.clip = clip
@@ -76,3 +79,24 @@ class GaussianNoise(nn.Module):
     def _unit(self, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
         """Images of mean 0 and variance 1."""
         return torch.randn(shape, generator=generator, device=generator.device).to(device)
+
+
+def check_mean(mean: Tensor, clip: bool) -> None:
+    """See that clipping leaves noise of a mean: of one outside [0, 1] it would leave a plain color.
+
+    Args:
+        mean: of any shape.
+        clip: whether images are clipped to [0, 1].
+
+    Raises:
+        InputError: for a mean outside that would be clipped.
+
+    Example:
+        >>> check_mean(torch.tensor([125.3, 123.0, 113.9]), clip=False)
+    """
+    if clip and not bool(((mean >= 0) & (mean <= 1)).all()):
+        raise InputError(
+            f"must lie in [0, 1], as images do (values up to 255 divided by 255), unless clip is false; got "
+            f"{mean.squeeze().tolist()}",
+            "mean",
+        )

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from oponm.errors import InputError
-from oponm.longtail import SHOTS, THIRDS, shot_groups
+from oponm.longtail import SHOTS, THIRDS, head_to_tail, shot_groups
 from oponm.report.group import known
-from oponm.report.settings import settings_of
+from oponm.report.settings import shots_of
 from oponm.report.tables import Cell, Column, Table, percent
 from oponm.report.text import printable
 
@@ -66,7 +66,7 @@ def shown_classes(run: Mapping[str, Any], most: int | None = None) -> list[int]:
         >>> shown_classes({"class_counts": [5, 90, 30], "recall": [0.5, 0.1, None]}, most=2)
         [1, 0]
     """
-    order = sorted(range(len(run["class_counts"])), key=lambda label: (-run["class_counts"][label], label))
+    order = head_to_tail(run["class_counts"])
     if most is None or len(order) <= most:
         return order
     recalls = [recall if known(recall) else math.inf for recall in run["recall"]]
@@ -86,8 +86,7 @@ def class_groups_of(run: Mapping[str, Any]) -> dict[int, str]:
     """
     many = few = None
     if not set(THIRDS) & run["metrics"].keys():
-        settings = settings_of(run) if "settings" in run else {}
-        many, few = (settings.get(f"shots.{key}") for key in ("many_over", "few_under"))
+        many, few = shots_of(run)
         if (many is None and few is None) or not set(SHOTS) & run["metrics"].keys():
             return {}
     try:

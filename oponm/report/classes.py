@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from oponm.longtail import head_to_tail
 from oponm.metrics import class_fifths, read_confusion
 from oponm.report.compare import Comparison
 from oponm.report.group import Group, standard_error
@@ -41,7 +42,7 @@ class Classes:
 
     def bins(self, most: int) -> list[np.ndarray]:
         """Labels from head to tail; neighbors share a bin if there are more than ``most``, in the tail first."""
-        order = np.argsort(-np.array(self.counts), kind="stable")
+        order = np.array(head_to_tail(self.counts))
         return [part[::-1] for part in np.array_split(order[::-1], min(most, len(order)))][::-1]
 
     def labels(self, most: int) -> list[str]:

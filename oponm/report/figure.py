@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from oponm.longtail import head_to_tail
 from oponm.report.group import Group
 from oponm.report.text import shortened
 
@@ -52,7 +53,7 @@ def _fonts() -> list[str]:
 
 def _draw(accuracy: Any, groups: Sequence[Group]) -> None:
     counts = np.array(groups[0].runs[0]["class_counts"])
-    order = np.argsort(-counts, kind="stable")
+    order = head_to_tail(groups[0].runs[0]["class_counts"])
     names = [shortened(groups[0].runs[0]["class_names"][label], _NAME) for label in order]
     positions = np.arange(len(counts))
     bars = accuracy.twinx()

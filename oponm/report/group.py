@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,24 +41,19 @@ class Group:
     def mean_and_error(self, metric: str) -> tuple[float, float]:
         """Mean of a metric over seeds and folds and its standard error (NaN for a single run, or if no run has it)."""
         values = list(self.by_seed(metric).values())
-        if len(values) < len(self.runs):
+        if len(values) < max(len(self.runs), 1):
             return float("nan"), float("nan")
         return float(np.mean(values)), standard_error(values)
 
     def by_seed(self, metric: str) -> dict[tuple[int, int], float]:
-        """A metric, or ``"seconds"``, of each run that has it, by seed and fold."""
-        values = {
-            repeat_of(run): seconds(run) if metric == "seconds" else run["metrics"].get(metric) for run in self.runs
-        }
-        return {repeat: float(value) for repeat, value in values.items() if value is not None}
+        """A figure of each run that has it, by seed and fold.
 
-    def worst(self) -> tuple[float, float]:
-        """Mean over seeds and folds of the lowest recall of a class, and its standard error (NaN as above)."""
-        lowest = [min((recall for recall in run.get("recall", []) if known(recall)), default=None) for run in self.runs]
-        values = [value for value in lowest if value is not None]
-        if not values or len(values) < len(self.runs):
-            return float("nan"), float("nan")
-        return float(np.mean(values)), standard_error(values)
+        Args:
+            metric: a metric; ``"seconds"`` of training; or ``"worst_class"``, the lowest recall of a class.
+        """
+        of = {"seconds": seconds, "worst_class": _lowest_recall}.get(metric, lambda run: run["metrics"].get(metric))
+        values = {repeat_of(run): of(run) for run in self.runs}
+        return {repeat: float(value) for repeat, value in values.items() if value is not None}
 
     def worst_classes(self) -> list[int]:
         """The classes with the lowest recall of a single run; empty for several runs, which may differ in them."""
@@ -122,6 +117,10 @@ def seconds(run: dict[str, Any]) -> float:
         10.0
     """
     return float(run["train_seconds"] + (run.get("reused") or {}).get("seconds", 0.0))
+
+
+def _lowest_recall(run: Run) -> float | None:
+    return min((recall for recall in run.get("recall", []) if known(recall)), default=None)
 
 
 def standard_error(values: Sequence[float] | np.ndarray) -> float:
@@ -193,7 +192,7 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     labels = [label + without_batch_norm(runs[0]) for label, runs in zip(labels, groups, strict=True)]
     names = [" ".join([label, *sorted(map(printable, own - idle))]) for label, own in zip(labels, said, strict=True)]
     names = _told_apart(names, groups)
-    for more in (_split, _test, _test_images, _val_images):
+    for more in _DIGESTS:
         longer = [f"{name} {more(runs[0])}" for name, runs in zip(names, groups, strict=True)]
         if len(set(names)) < len(set(longer)):
             names = longer
@@ -236,24 +235,16 @@ def _below(name: str, key: str) -> bool:
     return name == key or name.startswith(f"{key}.")
 
 
-def _split(run: Run) -> str:
-    return f"split {printable(str(run.get('content_digest') or run.get('split_digest') or ''))[:8]}"
+def _start(digest: object, unknown: str = "unknown") -> str:
+    return printable(str(digest or unknown))[:8]
 
 
-def _test(run: Run) -> str:
-    return f"tested on {sum(run.get('test_counts') or [])} images"
-
-
-def _test_images(run: Run) -> str:
-    return f"test images {_start(run.get('test_digest'))}"
-
-
-def _val_images(run: Run) -> str:
-    return f"validation images {_start(run.get('val_digest'))}"
-
-
-def _start(digest: object) -> str:
-    return printable(str(digest or "unknown"))[:8]
+_DIGESTS: tuple[Callable[[Run], str], ...] = (  # what tells groups apart whose settings are the same
+    lambda run: f"split {_start(run.get('content_digest') or run.get('split_digest'), '')}",
+    lambda run: f"tested on {sum(run.get('test_counts') or [])} images",
+    lambda run: f"test images {_start(run.get('test_digest'))}",
+    lambda run: f"validation images {_start(run.get('val_digest'))}",
+)
 
 
 def _told_apart(names: Sequence[str], groups: Sequence[Sequence[Run]]) -> list[str]:

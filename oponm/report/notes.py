@@ -9,8 +9,8 @@ from oponm.errors import InputError
 from oponm.longtail import THIRDS, shot_groups
 from oponm.report.compare import Comparison
 from oponm.report.group import Group, known
-from oponm.report.published import difference_sources, published_fifths, published_sources, remarks
-from oponm.report.settings import settings_of
+from oponm.report.published import published_difference, published_fifths, published_figures, remarks, sources_of
+from oponm.report.settings import shots_of
 from oponm.report.text import value_text
 
 _TOLD = 3  # largest number of training splits whose counts are listed
@@ -33,9 +33,9 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
     if untested := [group.name for group in groups if not any(run["metrics"] for run in group.runs)]:
         lines.append(f"no test set, no test figures: {', '.join(untested)}")
     lines += [*third_notes(groups), *shot_notes(groups)]
-    if any(known(group.worst()[0]) for group in groups):
+    if any(known(group.mean_and_error("worst_class")[0]) for group in groups):
         lines.append("worst class: the lowest accuracy of a class, of several runs the mean of each run's lowest")
-    if sources := published_sources(groups):
+    if sources := sources_of(map(published_figures, groups)):
         lines.append(f"{', '.join(sources)}: published top-1 accuracy")
     if any(map(published_fifths, groups)):
         lines.append(
@@ -50,7 +50,7 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
             f"p: paired t-test, adjusted by Holm's method over the {len(comparisons)} rows of a column; "
             "-: fewer than two pairs, or differences without spread"
         )
-        if sources := difference_sources(comparisons):
+        if sources := sources_of(map(published_difference, comparisons)):
             lines.append(f"{', '.join(sources)} among the differences: published, in points of top-1 accuracy")
         if not any(group.folds for group in groups):
             lines.append("intervals and tests speak of other seeds, not of another draw of the training or test images")
@@ -76,8 +76,7 @@ def shot_notes(groups: Sequence[Group]) -> list[str]:
     """
     found: dict[tuple[str, str], dict[str, None]] = {}
     for run in (group.runs[0] for group in groups if group.runs):
-        settings = settings_of(run) if "settings" in run else {}
-        many, few = (settings.get(f"shots.{key}") for key in ("many_over", "few_under"))
+        many, few = shots_of(run)
         if many is None and few is None:
             continue
         try:
@@ -86,7 +85,11 @@ def shot_notes(groups: Sequence[Group]) -> list[str]:
             continue
         many, few = 100 if many is None else many, 20 if few is None else few
         found.setdefault((value_text(many), value_text(few)), {})[_sizes(run, members)] = None
-    return [_line(many, few, list(splits)) for (many, few), splits in found.items()]
+    return [
+        f"many: classes with more than {many} training images, few: with fewer than {few}, medium: the others, counted "
+        f"in the training set as drawn, without validation images{_told(list(splits))}"
+        for (many, few), splits in found.items()
+    ]
 
 
 def third_notes(groups: Sequence[Group]) -> list[str]:
@@ -117,10 +120,3 @@ def _sizes(run: dict[str, Any], members: dict[str, list[int]]) -> str:
 
 def _told(splits: Sequence[str]) -> str:
     return f" ({'; '.join(splits)})" if len(splits) <= _TOLD else ""
-
-
-def _line(many: str, few: str, splits: Sequence[str]) -> str:
-    return (
-        f"many: classes with more than {many} training images, few: with fewer than {few}, medium: the others, counted "
-        f"in the training set as drawn, without validation images{_told(splits)}"
-    )

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from importlib.resources import files
 from typing import Any
 
 from oponm.report.compare import Comparison
@@ -45,12 +42,12 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
         >>> page[:15], page.count("<table"), len(page) < 500_000
         ('<!doctype html>', 7, True)
     """
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FunctionLoader(_own_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    loader = PackageLoader("oponm.report", "")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     # Names may break after these characters, and at them if a line contains nothing else.
     environment.filters["breakable"] = lambda name: Markup("<wbr>").join(re.split(r"(?<=[_/=,.])", name))
     environment.filters["sortable"] = _sortable
@@ -58,7 +55,7 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
     environment.filters["last_part"] = lambda path: shortened(path.rpartition("/")[2], 40)
     details = run_details(groups, comparisons)
     tables = {table.name: table.chosen(table.wide) for table in report_tables(groups, comparisons)}
-    style, script = (_own_file(name) for name in ("page.css", "page.js"))
+    style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         summary=summary(groups),
         style=Markup(style),
@@ -68,17 +65,13 @@ def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], proble
         results=tables["results"],
         differences=tables.get("differences"),
         tail=tables.get("tail"),
-        details=[replace(detail, classes=detail.classes.chosen(detail.classes.wide)) for detail in details],
+        details=details,
         left_aside=sum(bool(group.runs[0]["metrics"]) for group in groups) - len(details),
         notes=notes(groups, comparisons),
         provenance=provenance(groups),
         problems=problems,
-        data=Markup(_json(figure_data(groups, comparisons))),
+        data=_finite(figure_data(groups, comparisons)),
     )
-
-
-def _own_file(name: str) -> str:
-    return files("oponm.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _sortable(value: float | str) -> float | str:
@@ -88,12 +81,6 @@ def _sortable(value: float | str) -> float | str:
 
 def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _json(content: Any) -> str:
-    """JSON that cannot end its HTML element."""
-    text = json.dumps(_finite(content), allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _finite(content: Any) -> Any:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from oponm.report.classes import BINS, MATRIX_BINS, Classes, class_series
 from oponm.report.compare import Comparison
-from oponm.report.curves import group_curves
 from oponm.report.group import Group
 from oponm.report.tables import FIRST
 from oponm.report.text import printable
 
 NUMBERED = 30  # classes of a single run whose confusion matrix is a table of numbers
+CURVES = ("train/loss", "train/accuracy", "val/balanced_accuracy", "noise_share", "lr")  # of metrics.csv
+POINTS = 80  # of a curve
 SHOWN = 5  # groups in the figures before the reader chooses
 
 
@@ -32,15 +37,15 @@ def figure_data(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> d
 
 
 def highlights(groups: Sequence[Group], comparisons: Sequence[Comparison], most: int = SHOWN) -> list[Group]:
-    """The groups to look at first: the baselines, then the best by balanced accuracy.
+    """The groups to look at first: of each split the baselines, then the best by balanced accuracy.
 
     Args:
-        groups: groups of one split.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
-        most: largest number of groups.
+        most: largest number of groups of a split.
 
     Returns:
-        At most ``most`` groups, in the order of ``groups``.
+        Groups split by split, otherwise in the order of ``groups``.
     """
     bases = {id(comparison.baseline) for comparison in comparisons}
 
@@ -48,8 +53,9 @@ def highlights(groups: Sequence[Group], comparisons: Sequence[Comparison], most:
         score = group.mean_and_error(FIRST)[0]
         return (id(group) not in bases, math.isnan(score), -score)
 
-    chosen = {id(group) for group in sorted(groups, key=rank)[:most]}
-    return [group for group in groups if id(group) in chosen]
+    members = [[groups[place] for place in places] for places in _splits(groups)]
+    chosen = {id(group) for own in members for group in sorted(own, key=rank)[:most]}
+    return [group for own in members for group in own if id(group) in chosen]
 
 
 def _splits(groups: Sequence[Group]) -> list[list[int]]:
@@ -134,3 +140,58 @@ def _scaled(name: str, values: Sequence[float]) -> list[float]:
     """Values with four digits; shares in percent."""
     factor = 1 if name in ("train/loss", "lr") else 100
     return [float(f"{factor * value:.4g}") for value in values]
+
+
+def read_curves(path: Path) -> dict[str, dict[int, float]]:
+    """Read the curves of a run: value by epoch, by name.
+
+    Args:
+        path: a ``metrics.csv``. Cells that are no numbers are left out; a missing file has no curves.
+
+    Example:
+        >>> read_curves(Path("nowhere.csv"))
+        {}
+    """
+    curves: dict[str, dict[int, float]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                epoch = _number(row.get("epoch"))
+                for name in CURVES:
+                    if epoch is not None and (value := _number(row.get(name))) is not None:
+                        curves.setdefault(name, {})[int(epoch)] = value
+    except (OSError, ValueError, csv.Error):
+        return {}
+    return curves
+
+
+def group_curves(group: Group) -> dict[str, list[list[Any]]]:
+    """The mean curves of a group, over the epochs that all runs with the curve have, thinned.
+
+    Args:
+        group: runs of one setting, with their ``folder``.
+
+    Returns:
+        ``{name: [epochs, values]}``, at most :data:`POINTS` each, first and last epoch included.
+    """
+    runs = [read_curves(run["folder"] / "metrics.csv") for run in group.runs if "folder" in run]
+    curves: dict[str, list[list[Any]]] = {}
+    for name in CURVES:
+        having = [run[name] for run in runs if name in run]
+        if having and (epochs := sorted(set.intersection(*(set(curve) for curve in having)))):
+            chosen = _thinned(epochs)
+            curves[name] = [chosen, [float(np.mean([curve[epoch] for curve in having])) for epoch in chosen]]
+    return curves
+
+
+def _thinned(epochs: Sequence[int]) -> list[int]:
+    places = np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).round().astype(int)
+    return [epochs[place] for place in places]
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,22 +31,6 @@ class Predictions(NamedTuple):
     targets: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
-
-
-class Reliability(NamedTuple):
-    """Accuracy by confidence.
-
-    Attributes:
-        images: images of each bin, (15,).
-        confidence: mean probability of the predicted class in each bin, (15,); NaN in an empty one.
-        accuracy: share of correct images in each bin, (15,); NaN in an empty one.
-        error: the expected calibration error, see :class:`~oponm.metrics.ExpectedCalibrationError`.
-    """
-
-    images: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    error: float
 
 
 def read_predictions(folder: Path, class_names: Sequence[str]) -> Predictions:
@@ -113,21 +98,39 @@ def worst_errors(predictions: Predictions, label: int, most: int) -> list[int]:
     return [int(place) for place in wrong[order]]
 
 
-def reliability(predictions: Predictions) -> Reliability:
-    """Accuracy and mean confidence in bins of equal width, those of the metric ``ece``.
+def reliability(predictions: Predictions) -> SimpleNamespace:
+    """A reliability diagram: accuracy and mean confidence in bins of equal width, those of the metric ``ece``.
 
     Args:
         predictions: of a run, at least one.
 
+    Returns:
+        ``told``, its meaning in words; ``error``, the expected calibration error in percent, see
+        :class:`~oponm.metrics.ExpectedCalibrationError`; ``bars``, by place of the bin, with ``images``, and in percent
+        ``confidence`` and ``accuracy``, those that hold images; ``most`` images of one bin; and the number of ``bins``.
+
     Example:
         >>> found = Predictions("index", ["a", "b"], np.array([0, 0]), np.array([0, 1]), np.array([0.9, 0.9]))
-        >>> round(reliability(found).error, 3)
-        0.4
+        >>> round(reliability(found).error, 1)
+        40.0
     """
     correct = (predictions.targets == predictions.predicted).astype(float)
     bins = np.minimum((predictions.confidence * BINS).astype(int), BINS - 1)
-    images, right, sure = (
-        np.bincount(bins, weights=weights, minlength=BINS) for weights in (None, correct, predictions.confidence)
-    )
-    share = [np.divide(sums, images, out=np.full(BINS, np.nan), where=images > 0) for sums in (sure, right)]
-    return Reliability(images, share[0], share[1], float(np.abs(right - sure).sum() / len(correct)))
+    weights = (None, correct, predictions.confidence)
+    images, right, sure = (np.bincount(bins, weights=each, minlength=BINS) for each in weights)
+    error, known = 100 * float(np.abs(right - sure).sum() / len(correct)), np.flatnonzero(images).tolist()
+    bars = {
+        place: SimpleNamespace(
+            images=int(images[place]),
+            confidence=100 * float(sure[place] / images[place]),
+            accuracy=100 * float(right[place] / images[place]),
+        )
+        for place in known
+    }
+    confident, accurate = 100 * float(predictions.confidence.mean()), 100 * float(correct.mean())
+    verdict = ""
+    if abs(confident - accurate) > 1:
+        verdict = f": {'surer' if confident > accurate else 'less sure'} than it is right"
+    told = f"On average the network is {confident:.1f} % sure and {accurate:.1f} % right{verdict}."
+    told += f" Expected calibration error (ECE): {error:.1f} %."
+    return SimpleNamespace(told=told, error=error, bars=bars, most=int(images.max()), bins=BINS)

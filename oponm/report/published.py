@@ -9,7 +9,7 @@ empty cell matches every run.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,17 @@ def published_figures(group: Group) -> dict[str, float]:
     return {line["source"]: float(line["value"]) for line in _lines(group, "accuracy")}
 
 
-def published_sources(groups: Sequence[Group]) -> list[str]:
-    """The sources of published figures for these runs, in order of appearance.
+def sources_of(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The sources that have published something, in order of appearance.
 
     Args:
-        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+        found: of several groups or comparisons, each by source.
+
+    Example:
+        >>> sources_of([{"paper": 71.0}, {"authors": 70.0, "paper": 60.0}])
+        ['paper', 'authors']
     """
-    return list(dict.fromkeys(source for group in groups for source in published_figures(group)))
+    return list(dict.fromkeys(source for each in found for source in each))
 
 
 def published_difference(comparison: Comparison) -> dict[str, tuple[float, float]]:
@@ -99,15 +103,6 @@ def published_difference(comparison: Comparison) -> dict[str, tuple[float, float
             bounds = [float(bound) for bound in line["value"].split()]
             found[line["source"]] = (bounds[0], bounds[-1])
     return found
-
-
-def difference_sources(comparisons: Sequence[Comparison]) -> list[str]:
-    """The sources of such published differences, in order of appearance.
-
-    Args:
-        comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
-    """
-    return list(dict.fromkeys(source for comparison in comparisons for source in published_difference(comparison)))
 
 
 def lead(bounds: tuple[float, float] | None) -> str:

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from oponm.markdown import markdown_rows
 from oponm.report.tables import Table
 
 _SPECIAL = {
@@ -61,34 +62,6 @@ def markdown(table: Table) -> str:
     """
     rows, texts = _texts(table)
     return markdown_rows(rows, texts)
-
-
-def markdown_rows(rows: Sequence[Sequence[str]], texts: int) -> str:
-    """Render rows as a Markdown table with numbers aligned right.
-
-    Args:
-        rows: rows of cells, the header first.
-        texts: number of text columns, which come first.
-
-    Example:
-        >>> print(markdown_rows([["method", "seeds"], ["erm", "3"]], texts=1), end="")
-        | method | seeds |
-        | --- | ---: |
-        | erm | 3 |
-    """
-    alignment = ["---"] * texts + ["---:"] * (len(rows[0]) - texts)
-    escaped = [[markdown_text(cell) for cell in row] for row in rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (escaped[0], alignment, *escaped[1:]))
-
-
-def markdown_text(text: str) -> str:
-    r"""Escape text for Markdown: no column borders, no HTML.
-
-    Example:
-        >>> markdown_text("<b>|x")
-        '&lt;b>\\|x'
-    """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 def latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:

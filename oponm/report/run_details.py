@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +13,8 @@ from oponm.report.classes import matrix_of
 from oponm.report.compare import Comparison
 from oponm.report.group import Group
 from oponm.report.page_data import NUMBERED, highlights
-from oponm.report.predictions import BINS, Predictions, Reliability, read_predictions, reliability, worst_errors
+from oponm.report.predictions import Predictions, read_predictions, reliability, worst_errors
 from oponm.report.settings import fold_of
-from oponm.report.tables import Table
 from oponm.report.text import printable
 from oponm.report.thumbnails import data_uris, pictures
 from oponm.run_files import PREDICTIONS_FILE
@@ -28,127 +26,44 @@ PICTURES = 2_500_000  # characters of all pictures of a page
 _ERRORS, _OF_CLASS = 240, 6  # largest number of pictures on a page, and of a class
 _PAIRS = 20
 _DEPTHS = 10  # of color in a matrix
-log = logging.getLogger(__name__)
 
 
-class MatrixRow(NamedTuple):
-    """A true class.
-
-    Attributes:
-        name: of the class.
-        cells: the number of images taken for each class, and the depth of its color, 0 to 10.
-    """
-
-    name: str
-    cells: list[tuple[int, int]]
-
-
-class Pair(NamedTuple):
-    """What is often taken for what: the true and the predicted class, images, and percent of the true class."""
-
-    true: str
-    taken: str
-    images: int
-    share: float
-
-
-class PicturedError(NamedTuple):
-    """A wrong prediction: the predicted class, its probability in percent, the image's name, and a data URI or ""."""
-
-    taken: str
-    percent: float
-    image: str
-    uri: str
-
-
-class ClassErrors(NamedTuple):
-    """The worst errors on a class; ``told`` says how many there are."""
-
-    name: str
-    told: str
-    errors: list[PicturedError]
-
-
-class Bar(NamedTuple):
-    """A bin of a reliability diagram: images, and in percent its mean confidence and accuracy."""
-
-    images: int
-    confidence: float
-    accuracy: float
-
-
-class Diagram(NamedTuple):
-    """A reliability diagram.
-
-    Attributes:
-        told: its meaning in words.
-        error: the expected calibration error in percent.
-        bars: by place of the bin, those that hold images.
-        most: images of the fullest bin.
-        bins: number of bins.
-    """
-
-    told: str
-    error: float
-    bars: dict[int, Bar]
-    most: int
-    bins: int
-
-
-@dataclass(frozen=True)
-class RunDetail:
-    """A run in detail; what is unknown is empty, and ``remarks`` say why.
-
-    Attributes:
-        name: the group and the seed.
-        classes: see :func:`~oponm.report.class_table.class_table`.
-        matrix: the confusion matrix, head to tail, for up to 30 classes.
-        pairs: the most frequent confusions, for more classes.
-        errors: the worst errors of each class, head to tail.
-        diagram: the reliability diagram.
-        remarks: what is not shown, and why.
-    """
-
-    name: str
-    classes: Table
-    matrix: list[MatrixRow] = field(default_factory=list)
-    pairs: list[Pair] = field(default_factory=list)
-    errors: list[ClassErrors] = field(default_factory=list)
-    diagram: Diagram | None = None
-    remarks: list[str] = field(default_factory=list)
-
-
-def run_details(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list[RunDetail]:
-    """The first run of the groups to look at first, in detail.
+def run_details(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list[SimpleNamespace]:
+    """The first run of the groups to look at first, in detail, as ``page.html`` shows it.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
 
     Returns:
-        At most :data:`MOST_RUNS`; a run without test images has no detail.
+        At most :data:`MOST_RUNS`; a run without test images has no detail. Each has ``name``, of the group and the
+        seed; ``classes``, see :func:`~oponm.report.class_table.class_table`; ``matrix``, the confusion matrix, head to
+        tail, or for more than 30 classes ``pairs``, the most frequent confusions; ``errors``, the worst of each class;
+        ``diagram``, see :func:`~oponm.report.predictions.reliability`; and ``remarks``: what is not shown, and why.
+        What is unknown is empty.
     """
-    splits = dict.fromkeys(group.split for group in groups)
-    members = [highlights([group for group in groups if group.split == split], comparisons) for split in splits]
-    tested = [group for split in members for group in split if group.runs[0]["metrics"]][:MOST_RUNS]
+    tested = [group for group in highlights(groups, comparisons) if group.runs[0]["metrics"]][:MOST_RUNS]
     return [_detail(group, PICTURES // len(tested), _ERRORS // len(tested)) for group in tested]
 
 
-def _detail(group: Group, budget: int, most: int) -> RunDetail:
-    run, remarks = group.runs[0], []
+def _detail(group: Group, budget: int, most: int) -> SimpleNamespace:
+    run, remarks = group.runs[0], list[str]()
+    table = class_table(run, MOST_ROWS)
+    detail = SimpleNamespace(name=_name(group), classes=table.chosen(table.wide), remarks=remarks)
+    detail.matrix, detail.pairs, detail.errors, detail.diagram = [], [], [], None
     if len(run["class_names"]) > MOST_ROWS:
         remarks.append(f"the table has the {MOST_ROWS} classes with the lowest recall, of {len(run['class_names'])}")
     matrix, few = matrix_of(run), len(run["class_names"]) <= NUMBERED
     if matrix is None:
         remarks.append("the run has no confusion matrix")
-    detail: dict[str, Any] = {"name": _name(group), "classes": class_table(run, MOST_ROWS), "remarks": remarks}
-    if matrix is not None:
-        detail |= {"matrix": _matrix_rows(run, matrix)} if few else {"pairs": worst_pairs(run, matrix)}
-    predictions = _predictions(run, remarks)
-    if predictions is not None:
-        detail["errors"] = _errors(run, predictions, budget, most, remarks)
-        detail["diagram"] = _diagram(reliability(predictions), predictions)
-    return RunDetail(**detail)
+    elif few:
+        detail.matrix = _matrix_rows(run, matrix)
+    else:
+        detail.pairs = worst_pairs(run, matrix)
+    if (predictions := _predictions(run, remarks)) is not None:
+        detail.errors = _errors(run, predictions, budget, most, remarks)
+        detail.diagram = reliability(predictions)
+    return detail
 
 
 def _name(group: Group) -> str:
@@ -170,7 +85,8 @@ def _predictions(run: Mapping[str, Any], remarks: list[str]) -> Predictions | No
     return None
 
 
-def _matrix_rows(run: Mapping[str, Any], matrix: Any) -> list[MatrixRow]:
+def _matrix_rows(run: Mapping[str, Any], matrix: Any) -> list[SimpleNamespace]:
+    """The classes, each with the images taken for every class, and the depth of their color, 0 to 10."""
     from scipy.sparse import csr_array
 
     order = shown_classes(run)
@@ -178,11 +94,11 @@ def _matrix_rows(run: Mapping[str, Any], matrix: Any) -> list[MatrixRow]:
     depths = np.ceil(_DEPTHS * counts / np.maximum(counts.sum(1, keepdims=True), 1)).astype(int)
     names = [printable(run["class_names"][label]) for label in order]
     rows = zip(names, counts.astype(int).tolist(), depths.tolist(), strict=True)
-    return [MatrixRow(name, list(zip(own, depth, strict=True))) for name, own, depth in rows]
+    return [SimpleNamespace(name=name, cells=list(zip(own, depth, strict=True))) for name, own, depth in rows]
 
 
-def worst_pairs(run: Mapping[str, Any], matrix: Any) -> list[Pair]:
-    """The most frequent confusions of a run, by their share of the true class.
+def worst_pairs(run: Mapping[str, Any], matrix: Any) -> list[SimpleNamespace]:
+    """The most frequent confusions of a run, by their share of the true class in percent.
 
     Args:
         run: content of its ``result.json``.
@@ -190,7 +106,7 @@ def worst_pairs(run: Mapping[str, Any], matrix: Any) -> list[Pair]:
 
     Example:
         >>> worst_pairs({"class_names": ["cat", "dog"]}, [[6, 2], [0, 5]])
-        [Pair(true='cat', taken='dog', images=2, share=25.0)]
+        [namespace(true='cat', taken='dog', images=2, share=25.0)]
     """
     from scipy.sparse import coo_array, csr_array
 
@@ -199,16 +115,17 @@ def worst_pairs(run: Mapping[str, Any], matrix: Any) -> list[Pair]:
     wrong = np.flatnonzero((counts.row != counts.col) & (counts.data > 0))
     shares = counts.data[wrong] / sums[counts.row[wrong]]
     order = wrong[np.lexsort((counts.col[wrong], counts.row[wrong], -counts.data[wrong], -shares))[:_PAIRS]]
-    names = run["class_names"]
+    names = [printable(name) for name in run["class_names"]]
+    found = zip(counts.row[order], counts.col[order], counts.data[order], strict=True)
     return [
-        Pair(printable(names[true]), printable(names[taken]), int(images), round(float(100 * images / sums[true]), 1))
-        for true, taken, images in zip(counts.row[order], counts.col[order], counts.data[order], strict=True)
+        SimpleNamespace(true=names[i], taken=names[j], images=int(n), share=round(float(100 * n / sums[i]), 1))
+        for i, j, n in found
     ]
 
 
 def _errors(
     run: Mapping[str, Any], predictions: Predictions, budget: int, most: int, remarks: list[str]
-) -> list[ClassErrors]:
+) -> list[SimpleNamespace]:
     """The worst errors of each class, with pictures in the budget; of many classes those with the lowest recall."""
     wrong = predictions.targets != predictions.predicted
     missed = np.bincount(predictions.targets[wrong], minlength=len(run["class_names"]))
@@ -228,35 +145,18 @@ def _errors(
     if reason:
         remarks.append(printable(reason))
 
-    def pictured(place: int) -> PicturedError:
-        taken = printable(run["class_names"][predictions.predicted[place]])
+    classes_shown = [printable(name) for name in run["class_names"]]
+
+    def pictured(place: int) -> SimpleNamespace:
+        taken, image = classes_shown[predictions.predicted[place]], printable(predictions.images[place])
         percent = round(100 * float(predictions.confidence[place]), 1)
-        return PicturedError(taken, percent, printable(predictions.images[place]), uris[place])
+        return SimpleNamespace(taken=taken, percent=percent, image=image, uri=uris[place])
 
     return [
-        ClassErrors(
-            printable(run["class_names"][label]),
-            f"{missed[label]} of {tested[label]} wrong",
-            [pictured(place) for place in places[label]],
+        SimpleNamespace(
+            name=classes_shown[label],
+            told=f"{missed[label]} of {tested[label]} wrong",
+            errors=[pictured(place) for place in places[label]],
         )
         for label in classes
     ]
-
-
-def _diagram(found: Reliability, predictions: Predictions) -> Diagram:
-    sure = 100 * float(predictions.confidence.mean())
-    right = 100 * float((predictions.targets == predictions.predicted).mean())
-    verdict = "surer than it is right" if sure > right + 1 else "less sure than it is right" if sure < right - 1 else ""
-    bars = {
-        place: Bar(int(found.images[place]), *(100 * float(part[place]) for part in (found.confidence, found.accuracy)))
-        for place in range(BINS)
-        if found.images[place]
-    }
-    told = f"On average the network is {sure:.1f} % sure and {right:.1f} % right"
-    return Diagram(
-        f"{told}{f': {verdict}' if verdict else ''}. Expected calibration error (ECE): {100 * found.error:.1f} %.",
-        100 * found.error,
-        bars,
-        int(found.images.max()),
-        BINS,
-    )

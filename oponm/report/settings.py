@@ -91,6 +91,20 @@ def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def shots_of(run: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The thresholds of many and few, ``shots.many_over`` and ``shots.few_under``; None where they are not known.
+
+    Args:
+        run: content of its ``result.json``, with ``settings`` where the config is known.
+
+    Example:
+        >>> shots_of({"settings": {"shots.many_over": 100}})
+        (100, None)
+    """
+    settings = run.get("settings") or {}
+    return settings.get("shots.many_over"), settings.get("shots.few_under")
+
+
 def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
     """What runs of a group share: all settings but the seed and the fold, and what was trained and tested on.
 

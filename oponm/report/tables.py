@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oponm.longtail import SHOTS, THIRDS
 from oponm.report.classes import fifths
@@ -13,13 +13,12 @@ from oponm.report.group import Group, known
 from oponm.report.paired import Difference
 from oponm.report.published import (
     FIFTHS,
-    difference_sources,
     lead,
     published_difference,
     published_fifths,
     published_figures,
-    published_sources,
     remark,
+    sources_of,
 )
 from oponm.report.text import printable, shortened
 
@@ -27,8 +26,9 @@ FIRST = "balanced_accuracy"
 RAREST = (SHOTS[-1], THIRDS[-1])
 PLOT_WIDTH = 120  # width of the intervals drawn in the page, as in page.html
 _EDGE = 4.0
+_OF_TWO = ("roc_auc", "average_precision")  # which depend on no threshold, for sets of two classes
 _FURTHER = ("accuracy", "top5_accuracy", "macro_f1", "geometric_mean", "ece")
-_NAMES = {"top5_accuracy": "top-5", "macro_f1": "macro F1", "geometric_mean": "geometric mean", "ece": "ECE"}
+_NAMES = {"top5_accuracy": "top-5", "macro_f1": "macro F1", "roc_auc": "ROC-AUC", "ece": "ECE"}
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ def result_table(groups: Sequence[Group]) -> Table:
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
     """
-    sources = published_sources(groups)
+    sources = sources_of(map(published_figures, groups))
     measured = list(dict.fromkeys(name for group in groups for run in group.runs for name in run["metrics"]))
     parts = class_groups(groups)
     metrics = [*measured, *(name for name in (FIRST, *parts) if name not in measured)]
     columns = [Column("method", "method", "text"), Column("seeds", "seeds"), *map(_metric, metrics)]
     columns.append(Column("worst_class", "worst class"))
-    worst = ["worst_class"] if any(known(group.worst()[0]) for group in groups) else []
+    worst = ["worst_class"] if any(known(group.mean_and_error("worst_class")[0]) for group in groups) else []
     columns += [Column("seconds", "seconds"), *(Column(f"published {name}", printable(name)) for name in sources)]
     rows = []
     for group in groups:
@@ -145,8 +145,11 @@ def result_table(groups: Sequence[Group]) -> Table:
         rows.append(row)
     beside = [f"published {source}" for source in sources]
     further = [name for name in _FURTHER if name in measured]
-    wide = ["method", FIRST, *beside, *parts, *worst, *further, "seeds", "seconds"]
-    return Table("results", columns, rows, ["method", "seeds", FIRST, *parts, *worst, *beside, "seconds"], wide)
+    two = any(len(run.get("class_counts", [])) == 2 for group in groups for run in group.runs)
+    ranked = [name for name in _OF_TWO if two and name in measured]
+    brief = ["method", "seeds", FIRST, *parts, *worst, *ranked, *beside, "seconds"]
+    wide = ["method", FIRST, *beside, *parts, *worst, *ranked, *further, "seeds", "seconds"]
+    return Table("results", columns, rows, brief, wide)
 
 
 def difference_table(comparisons: Sequence[Comparison]) -> Table:
@@ -156,7 +159,7 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
     """
     first, *parts = compared = (FIRST, *class_groups([comparison.group for comparison in comparisons]))
-    sources = difference_sources(comparisons)
+    sources = sources_of(map(published_difference, comparisons))
     columns = [Column("method", "method", "text"), Column("minus", "minus", "text"), Column("pairs", "pairs")]
     columns.append(Column("interval", "95 % interval", "plot"))
     columns += [Column(f"published {source} difference", printable(source)) for source in sources]
@@ -267,11 +270,10 @@ def _measured(group: Group, metric: str, known: bool) -> Cell:
 
 
 def _worst(group: Group) -> Cell:
-    mean, error = group.worst()
-    exact: dict[str, float | str] = {"worst_class": mean, "worst_class_error": error} if known(mean) else {}
+    cell = _measured(group, "worst_class", known(group.mean_and_error("worst_class")[0]))
     lowest = [shortened(group.runs[0]["class_names"][label]) for label in group.worst_classes()]
     more = f" and {len(lowest) - 1} more" if len(lowest) > 1 else ""
-    return Cell(percent(mean, error) + (f" ({lowest[0]}{more})" if lowest else ""), mean, exact=exact)
+    return replace(cell, text=f"{cell.text} ({lowest[0]}{more})") if lowest else cell
 
 
 def _published(group: Group, source: str) -> Cell:

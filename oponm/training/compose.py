@@ -17,7 +17,6 @@ from oponm.data import LongTailDataModule
 from oponm.data.noise import make_noise
 from oponm.data.options import DataOptions, FileOptions
 from oponm.data.sources.own_files import OwnFilesLT
-from oponm.data.sources.reading import PackOptions
 from oponm.data.statistics import Statistics
 from oponm.errors import InputError, check_choice
 from oponm.models.build import HEAD_KEYS
@@ -126,8 +125,6 @@ def _data_node(data: LongTailDataModule) -> dict[str, Any]:
     values = {name: getattr(data, name) for name in names if name not in _APART and hasattr(data, name)}
     choice = data.statistics_choice
     values["statistics"] = choice._asdict() if isinstance(choice, Statistics) else choice
-    if isinstance(pack := values.get("pack"), PackOptions):
-        values |= {"pack": pack.folder, "pack_size": pack.short_side}
     return {"_target_": public_name(type(data)), **as_settings(values)}
 
 

@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric
 
 from oponm.data import LongTailDataModule
 from oponm.data.image_data import EpochInput
-from oponm.data.samplers.parts import Part
+from oponm.data.samplers.batches import Part
 from oponm.errors import InputError, check_choice
 from oponm.inference.classifier import network_of_checkpoint
 from oponm.inference.factory import known_factory

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from oponm.data.decode import read_image
+from oponm.data.decode import Form, read_image
 from tests.cli.command import oponm
 from tests.cli.runs import CHECKPOINT, NAMES, confusions, make_run, refusal
 from tests.inference.without_oponm import run_without
@@ -21,7 +21,7 @@ def folder(tmp_path_factory) -> Path:
     done = oponm("predict", f"checkpoint={CHECKPOINT}", "photos/test", cwd=folder)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((folder / "predictions.csv").open()))
-    images = torch.stack([read_image(folder / row["path"], 8) for row in rows]).float() / 255
+    images = torch.stack([read_image(folder / row["path"], Form(8)) for row in rows]).float() / 255
     np.save(folder / "images.npy", images.numpy())
     np.save(folder / "labels.npy", np.array([NAMES.index(Path(row["path"]).parent.name) for row in rows]))
     evaluated = oponm("eval", f"checkpoint={CHECKPOINT}", "folder=photos/test", "output_dir=evaluated", cwd=folder)

@@ -29,3 +29,13 @@ def test_a_method_is_suggested_with_its_reason():
     assert settings == "suggestion: method=erm loss=balanced_softmax (docs/which_method.md)"
     assert reason.startswith("because: the rarest class has 2 images; class-balanced sampling draws each 17.6 times an")
     assert "353 times in the deferred phase of 100 epochs" in reason
+
+
+def test_of_images_as_they_are_no_draw_is_told():
+    drawn, whole = (check_data(DigitsLT(imbalance_ratio=ratio)).facts for ratio in (10, None))
+    assert [", draw ldam," in drawn[0], drawn[1].startswith("split digest ")] == [True, True]
+    assert "draw" not in whole[0]
+    assert not any(line.startswith("split digest") for line in whole)
+    assert any(line.startswith("test digest ") for line in whole)
+    held_out = check_data(DigitsLT(imbalance_ratio=None, val="split")).facts
+    assert held_out[1].startswith("split digest ")  # of what is left to train on

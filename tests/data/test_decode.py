@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, features
 
-from oponm.data.decode import Form, fitted, read_image, shaped, to_rgb
+from oponm.data.decode import Form, decode_ahead, read_image, to_rgb
 from oponm.errors import InputError
 
 COLOURS = np.array([[[250, 10, 20], [30, 240, 50]], [[40, 60, 230], [245, 235, 25]]], dtype=np.uint8)
@@ -40,7 +40,7 @@ def written(folder: Path, name: str, content: bytes) -> Path:
 
 def assert_refused(path: Path) -> InputError:
     with pytest.raises(InputError) as error:
-        read_image(path, 8)
+        read_image(path, Form(8))
     assert str(path) in error.value.message
     assert "\n" not in error.value.message
     return error.value
@@ -60,7 +60,7 @@ def assert_refused(path: Path) -> InputError:
     ],
 )
 def test_lossless_files_are_read_to_the_bit(tmp_path, name, options):
-    image = read_image(saved(tmp_path, Image.fromarray(QUARTERS), name, **options), 32)
+    image = read_image(saved(tmp_path, Image.fromarray(QUARTERS), name, **options), Form(32))
     assert image.dtype == torch.uint8
     assert image.shape == (3, 32, 32)
     assert image.is_contiguous()
@@ -72,7 +72,7 @@ def test_lossless_files_are_read_to_the_bit(tmp_path, name, options):
     [("a.jpg", {"quality": 95, "subsampling": 0}), ("a.JPEG", {"progressive": True}), ("a.webp", {"quality": 95})],
 )
 def test_lossy_files_are_read_closely(tmp_path, name, options):
-    image = channels_last(read_image(saved(tmp_path, Image.fromarray(QUARTERS), name, **options), 32))
+    image = channels_last(read_image(saved(tmp_path, Image.fromarray(QUARTERS), name, **options), Form(32)))
     assert np.abs(image - QUARTERS.astype(int))[4:12, 4:12].max() <= 12
     assert np.abs(image - QUARTERS.astype(int)).mean() <= 8
 
@@ -80,7 +80,7 @@ def test_lossy_files_are_read_closely(tmp_path, name, options):
 def test_an_animation_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
     path = saved(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
-    assert (channels_last(read_image(path, 8)) == (255, 0, 0)).all()
+    assert (channels_last(read_image(path, Form(8))) == (255, 0, 0)).all()
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tiff", "a.webp"])
@@ -93,7 +93,7 @@ def test_transparency_is_laid_on_white(tmp_path, mode, name):
     pixels[:4, :, -1], pixels[4:8, :, -1] = 0, 255
     path = saved(tmp_path, Image.fromarray(pixels, mode), name, **({"lossless": True} if "webp" in name else {}))
     colour, alpha = pixels[..., :-1].astype(float), pixels[..., -1:].astype(float) / 255
-    result = channels_last(read_image(path, 16))
+    result = channels_last(read_image(path, Form(16)))
     assert np.abs(result - (colour * alpha + 255 * (1 - alpha))).max() <= 1
     assert (result[:4] == 255).all()
 
@@ -102,7 +102,7 @@ def test_transparency_is_laid_on_white(tmp_path, mode, name):
 def test_a_transparent_palette_entry_is_white(tmp_path, name):
     image = Image.fromarray(np.arange(4, dtype=np.uint8).repeat(16).reshape(8, 8), "P")
     image.putpalette([10, 20, 30, 200, 0, 0, 0, 150, 0, 0, 0, 90])
-    result = channels_last(read_image(saved(tmp_path, image, name, transparency=1), 8))
+    result = channels_last(read_image(saved(tmp_path, image, name, transparency=1), Form(8)))
     expected = np.array([[10, 20, 30], [255, 255, 255], [0, 150, 0], [0, 0, 90]]).repeat(16, 0).reshape(8, 8, 3)
     assert np.array_equal(result, expected)
 
@@ -111,7 +111,7 @@ def test_a_transparent_palette_entry_is_white(tmp_path, name):
 def test_a_transparent_colour_is_white(tmp_path, mode, transparent):
     image = Image.new(mode, (8, 8), 0)
     image.paste(transparent, (0, 0, 8, 4))
-    result = channels_last(read_image(saved(tmp_path, image, "a.png", transparency=transparent), 8))
+    result = channels_last(read_image(saved(tmp_path, image, "a.png", transparency=transparent), Form(8)))
     assert (result[:4] == 255).all()
     assert (result[4:] == 0).all()
 
@@ -119,7 +119,7 @@ def test_a_transparent_colour_is_white(tmp_path, mode, transparent):
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tiff"])
 def test_grey_is_the_same_in_every_channel(tmp_path, name):
     values = np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)
-    result = channels_last(read_image(saved(tmp_path, Image.fromarray(values), name), 8))
+    result = channels_last(read_image(saved(tmp_path, Image.fromarray(values), name), Form(8)))
     assert np.abs(result - values[..., None].astype(int)).max() <= (4 if name == "a.jpg" else 0)
 
 
@@ -128,7 +128,7 @@ def test_sixteen_bit_grey_keeps_its_shades(tmp_path, name, dtype):
     values = np.array([0, 255, 256, 4096, 32768, 40000, 65279, 65535], dtype=np.uint16)
     image = Image.fromarray(values.repeat(8).reshape(8, 8).astype(dtype))
     assert image.mode.startswith("I;16")
-    result = channels_last(read_image(saved(tmp_path, image, name), 8))
+    result = channels_last(read_image(saved(tmp_path, image, name), Form(8)))
     expected = (values // 256).repeat(8).reshape(8, 8, 1).repeat(3, 2)
     assert np.array_equal(result, expected)
 
@@ -136,7 +136,7 @@ def test_sixteen_bit_grey_keeps_its_shades(tmp_path, name, dtype):
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tiff"])
 def test_one_bit_is_black_and_white(tmp_path, name):
     bits = np.arange(64).reshape(8, 8) % 3 == 0
-    result = channels_last(read_image(saved(tmp_path, Image.fromarray(bits), name), 8))
+    result = channels_last(read_image(saved(tmp_path, Image.fromarray(bits), name), Form(8)))
     assert np.array_equal(result, 255 * bits[..., None].repeat(3, 2))
 
 
@@ -151,7 +151,7 @@ def test_one_bit_is_black_and_white(tmp_path, name):
     ],
 )
 def test_cmyk_is_turned_to_rgb(tmp_path, name, ink, colour):
-    result = channels_last(read_image(saved(tmp_path, Image.new("CMYK", (8, 8), ink), name), 8))
+    result = channels_last(read_image(saved(tmp_path, Image.new("CMYK", (8, 8), ink), name), Form(8)))
     assert np.abs(result - np.array(colour)).max() <= 3
 
 
@@ -176,7 +176,7 @@ def test_pictures_stand_upright(tmp_path, orientation, name):
     options = {"exif": exif, "lossless": True} if name == "a.webp" else {"exif": exif}
     stored = Image.fromarray(np.ascontiguousarray(TURNED[orientation](upright)))
     assert stored.size == ((40, 32) if orientation < 5 else (32, 40))
-    result = channels_last(read_image(saved(tmp_path, stored, name, **options), 32))
+    result = channels_last(read_image(saved(tmp_path, stored, name, **options), Form(32)))
     difference = np.abs(result - upright[:, 4:36].astype(int))
     assert difference.mean() < 12 if name == "a.jpg" else difference.max() == 0
 
@@ -185,7 +185,7 @@ def test_pictures_stand_upright(tmp_path, orientation, name):
 def test_an_orientation_that_means_nothing_turns_nothing(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    result = read_image(saved(tmp_path, Image.fromarray(QUARTERS), "a.png", exif=exif), 32)
+    result = read_image(saved(tmp_path, Image.fromarray(QUARTERS), "a.png", exif=exif), Form(32))
     assert np.array_equal(channels_last(result), QUARTERS)
 
 
@@ -196,7 +196,7 @@ def test_the_centre_square_is_cut(tmp_path, size, tall):
     pixels[:, :20, 0], pixels[:, 20:40, 1], pixels[:, 40:, 2] = 255, 255, 255
     if tall:
         pixels = pixels.swapaxes(0, 1)
-    result = channels_last(read_image(saved(tmp_path, Image.fromarray(pixels), "a.png"), size))
+    result = channels_last(read_image(saved(tmp_path, Image.fromarray(pixels), "a.png"), Form(size)))
     assert (result.argmax(2) == 1).all()
     blurred = 0 if size == 20 else size // 5
     inside = slice(blurred, size - blurred)
@@ -206,14 +206,14 @@ def test_the_centre_square_is_cut(tmp_path, size, tall):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (7, 5), (100, 33)], ids=str)
 @pytest.mark.parametrize("size", [4, 32])
 def test_the_size_is_always_the_one_asked_for(tmp_path, shape, size):
-    result = read_image(saved(tmp_path, Image.new("RGB", shape, "teal"), "a.png"), size)
+    result = read_image(saved(tmp_path, Image.new("RGB", shape, "teal"), "a.png"), Form(size))
     assert result.shape == (3, size, size)
     assert (channels_last(result) == (0, 128, 128)).all()
 
 
 def test_scaling_averages(tmp_path):
     checks = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    result = channels_last(read_image(saved(tmp_path, Image.fromarray(checks), "a.png"), 8))
+    result = channels_last(read_image(saved(tmp_path, Image.fromarray(checks), "a.png"), Form(8)))
     assert np.abs(result - 127).max() <= 4
 
 
@@ -277,7 +277,7 @@ def test_broken_exif_beside_an_orientation_does_no_harm(tmp_path, entry):
     exif = b"Exif\0\0" + tiff_directory((0x0112, 3, 1, b"\0\3\0\0"), entry)
     path = written(tmp_path, "a.jpg", encoded("JPEG", exif=exif, quality=95, subsampling=0))
     try:
-        result = channels_last(read_image(path, 32))
+        result = channels_last(read_image(path, Form(32)))
     except InputError as error:
         assert str(path) in error.message  # noqa: PT017
     else:
@@ -292,7 +292,7 @@ def tiff_with_offset_of_type(kind: int) -> bytes:
 
 
 def test_the_handmade_tiff_is_sound(tmp_path):
-    result = read_image(written(tmp_path, "a.tiff", tiff_with_offset_of_type(4)), 8)
+    result = read_image(written(tmp_path, "a.tiff", tiff_with_offset_of_type(4)), Form(8))
     assert result[0].flatten().tolist() == list(range(64))
 
 
@@ -305,7 +305,7 @@ def test_a_tiff_whose_offset_is_no_number_is_named(tmp_path, kind):
 @pytest.mark.parametrize("damage", ["cut", "half written", "lost table"])
 def test_a_damaged_avif_is_named(tmp_path, damage):
     content = encoded("AVIF")
-    assert read_image(written(tmp_path, "whole.avif", content), 8).shape == (3, 8, 8)
+    assert read_image(written(tmp_path, "whole.avif", content), Form(8)).shape == (3, 8, 8)
     payload = content.index(b"mdat") + 4
     content = {
         "cut": content[: payload + 4],
@@ -327,7 +327,7 @@ def test_a_damaged_avif_is_named(tmp_path, damage):
 def test_brightness_does_not_depend_on_the_depth(tmp_path, name, dtype, white, pixel_max):
     values = np.random.default_rng(0).random((64, 64)) * white
     path = saved(tmp_path, Image.fromarray(values.astype(dtype)), name)
-    result = read_image(path, 64, None if pixel_max is None else white).float()
+    result = read_image(path, Form(64, None if pixel_max is None else white)).float()
     assert abs(result.mean().item() - 127.5) < 2
     assert np.abs(channels_last(result)[..., 0] - values * (255 / white)).max() <= 1.1
 
@@ -345,7 +345,7 @@ def test_brightness_does_not_depend_on_the_depth(tmp_path, name, dtype, white, p
 def test_values_that_would_come_out_wrong_are_refused(tmp_path, dtype, values, words):
     path = saved(tmp_path, Image.fromarray(np.array([values], dtype=dtype)), "a.tiff")
     with pytest.raises(InputError, match=words) as error:
-        read_image(path, 8, 4095)
+        read_image(path, Form(8, 4095))
     assert str(path) in error.value.message
 
 
@@ -388,14 +388,14 @@ def halves(width: int = 40, height: int = 20) -> Image.Image:
 
 
 def test_a_stretched_image_is_there_to_its_edges(tmp_path):
-    pixels = channels_last(read_image(saved(tmp_path, halves(), "a.png"), 8, form=Form("stretch")))
+    pixels = channels_last(read_image(saved(tmp_path, halves(), "a.png"), Form(8, resize="stretch")))
     assert pixels.shape == (8, 8, 3)
     assert (pixels[:, :2] == (240, 0, 0)).all()
     assert (pixels[:, 6:] == (0, 0, 200)).all()
 
 
 def test_a_padded_image_lies_on_its_mean_color(tmp_path):
-    pixels = channels_last(read_image(saved(tmp_path, halves(), "a.png"), 8, form=Form("pad")))
+    pixels = channels_last(read_image(saved(tmp_path, halves(), "a.png"), Form(8, resize="pad")))
     assert (pixels[:2] == (120, 0, 100)).all()
     assert (pixels[-2:] == (120, 0, 100)).all()
     assert (pixels[2:6, :2] == (240, 0, 0)).all()
@@ -405,23 +405,39 @@ def test_a_padded_image_lies_on_its_mean_color(tmp_path):
 def test_a_rectangle_is_height_and_width(tmp_path):
     file = saved(tmp_path, halves(), "a.png")
     for resize in ("crop", "stretch", "pad"):  # which are one, as the image has the rectangle's shape
-        pixels = channels_last(read_image(file, (8, 16), form=Form(resize)))
+        pixels = channels_last(read_image(file, Form((8, 16), resize=resize)))
         assert pixels.shape == (8, 16, 3)
         assert (pixels[:, :6] == (240, 0, 0)).all()
         assert (pixels[:, 10:] == (0, 0, 200)).all()
 
 
 def test_one_channel_is_luma(tmp_path):
-    pixels = read_image(saved(tmp_path, Image.new("RGB", (8, 8), (255, 0, 0)), "a.png"), 4, form=Form(channels=1))
+    pixels = read_image(saved(tmp_path, Image.new("RGB", (8, 8), (255, 0, 0)), "a.png"), Form(4, channels=1))
     assert (tuple(pixels.shape), pixels.unique().tolist()) == ((1, 4, 4), [76])
     values = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
-    assert read_image(saved(tmp_path, values, "b.png"), 8, form=Form(channels=1)).flatten().tolist() == [*range(64)]
+    assert read_image(saved(tmp_path, values, "b.png"), Form(8, channels=1)).flatten().tolist() == [*range(64)]
 
 
 def test_crops_are_taken_from_the_shape_of_the_result():
-    assert shaped(halves(), (8, 16), "pad").size == (40, 20)
+    assert Form((8, 16), resize="pad").shape(halves()).size == (40, 20)
     for resize in ("stretch", "pad"):
-        whole = shaped(halves(), 8, resize)
+        whole = Form(8, resize=resize).shape(halves())
         assert whole.size == (40, 40)
-        assert np.abs(np.subtract(fitted(whole, 8), fitted(halves(), 8, resize), dtype=int)).mean() < 6
-    assert shaped(Image.new("RGB", (1, 500)), (4, 400), "stretch").size == (50000, 500)
+        assert np.abs(np.subtract(Form(8).fit(whole), Form(8, resize=resize).fit(halves()), dtype=int)).mean() < 6
+    assert Form((4, 400), resize="stretch").shape(Image.new("RGB", (1, 500))).size == (50000, 500)
+
+
+def test_files_are_decoded_in_order_and_only_a_little_ahead():
+    begun = []
+
+    def decode(path: Path) -> str:
+        begun.append(path)
+        if path.name == "3":
+            raise InputError("3: is no image")
+        return path.name
+
+    found = decode_ahead([Path(str(number)) for number in range(20)], decode, ahead=4, threads=2)
+    assert next(found) == "0"
+    assert len(begun) <= 5
+    names = [str(result) for result in found]
+    assert names == ["1", "2", "3: is no image", *map(str, range(4, 20))]

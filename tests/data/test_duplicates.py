@@ -9,6 +9,7 @@ from PIL import Image
 
 from oponm.data import DigitsLT, ImageFolderLT
 from oponm.data.check import check_data
+from oponm.data.decode import Form
 from oponm.data.duplicates import shared_images
 from oponm.data.sources.packed import PackedImages
 from oponm.data.sources.prepare import Packing, scaled
@@ -78,7 +79,8 @@ def test_files_of_one_length_and_end_are_read_whole(tmp_path):
     files = [tmp_path / f"{number}" for number in range(4)]
     for file, content in zip(files, contents, strict=True):
         file.write_bytes(content)
-    one, other = (StreamedImages(np.array(part), torch.zeros(2), 8, training=False) for part in (files[:2], files[2:]))
+    parts = (np.array(files[:2]), np.array(files[2:]))
+    one, other = (StreamedImages(part, torch.zeros(2), Form(8), training=False) for part in parts)
     assert [mask.tolist() for mask in shared_images(one, other)] == [[True, False], [True, False]]
 
 
@@ -114,7 +116,7 @@ def test_packed_pixels_have_a_digest(tmp_path):
     def digest(at: list[int]) -> str:
         labels = torch.zeros(len(at), dtype=torch.int64)
         return PackedImages(
-            packing.pack, packing.rows(files[at]), files[at], labels, 8, False, 0, True
+            packing.pack, packing.rows(files[at]), files[at], labels, Form(8), False, 0, True
         ).contents_digest()
 
     assert digest([0, 1]) == digest([0, 1]) != digest([0, 2])

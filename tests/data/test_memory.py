@@ -24,7 +24,7 @@ def test_images_too_large_for_memory_are_refused_before_they_are_decoded(tmp_pat
 
 def test_what_no_machine_has_is_refused():
     with pytest.raises(InputError, match=r"take 3000000000.0 GB"):
-        memory.room_for(10**12, 1000)
+        memory.room_for(10**12, (3, 1000, 1000))
 
 
 def test_the_memory_is_that_of_the_machine_or_less():

@@ -10,8 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from scipy.stats import beta, chisquare
 
-from oponm.data.mixing import CutMix, Mixing, Mixup, Remix, cutmix, mixup, no_mixing
-from oponm.data.mixing.draws import draw_shares, permute_natural
+from oponm.data.mixing import CutMix, Mixing, Mixup, Remix, cutmix, draw_shares, mixup, no_mixing, permute_natural
 from oponm.errors import InputError
 from oponm.noise import Batch
 

@@ -7,9 +7,19 @@ import torch
 from scipy.stats import chisquare
 
 from oponm.data.samplers import SAMPLERS, EpochBatches, IndexBatch
-from oponm.data.samplers.classes import class_balanced, effective_number, progressively_balanced, square_root
-from oponm.data.samplers.orders import CHUNK, CLASS_PROBABILITIES, PIECE, draw_order, group_by_class, sample_order
-from oponm.data.samplers.parts import part_of_batch
+from oponm.data.samplers.batches import part_of_batch
+from oponm.data.samplers.orders import (
+    CHUNK,
+    CLASS_PROBABILITIES,
+    PIECE,
+    class_balanced,
+    draw_order,
+    effective_number,
+    group_by_class,
+    progressively_balanced,
+    sample_order,
+    square_root,
+)
 from oponm.errors import InputError
 from oponm.rng import derive_generator
 

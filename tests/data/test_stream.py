@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from oponm.data import DigitsLT, ImageFolderLT, statistics
-from oponm.data.decode import read_image
+from oponm.data.decode import Form, read_image
 from oponm.data.image_data import EpochInput
 from oponm.data.noise import make_noise, no_noise
 from oponm.data.pipeline import RawBatch
@@ -43,7 +43,7 @@ def photos(tmp_path_factory) -> Path:
 
 def stream(photos: Path, training: bool, seed: int = 0) -> StreamedImages:
     files = np.array(sorted(photos.rglob("*.png")), dtype=object)
-    return StreamedImages(files, torch.arange(len(files)), 16, training, seed)
+    return StreamedImages(files, torch.arange(len(files)), Form(16), training, seed)
 
 
 def first(data: StreamedImages, epoch: int = 0, step: int = 0, rank: int = 0) -> torch.Tensor:
@@ -52,7 +52,7 @@ def first(data: StreamedImages, epoch: int = 0, step: int = 0, rank: int = 0) ->
 
 def test_evaluation_decodes_as_a_set_in_memory_does(photos):
     data = stream(photos, training=False)
-    assert torch.equal(first(data), torch.stack([read_image(data.files[index], 16) for index in (3, 1, 3)]))
+    assert torch.equal(first(data), torch.stack([read_image(data.files[index], Form(16)) for index in (3, 1, 3)]))
 
 
 def test_crops_are_a_function_of_seed_epoch_step_and_rank(photos):
@@ -244,5 +244,5 @@ def test_other_pixels_change_the_fingerprint_and_not_the_digest(photos, tmp_path
 def test_the_digest_is_what_it_was():
     files = np.array([Path("/sets/photos/ants/1.png"), Path("photos/bees/é.png"), Path("2.png")], dtype=object)
     lines = "7\tphotos/ants/1.png\n0\tphotos/bees/é.png\n1\t2.png\n"
-    data = StreamedImages(files, torch.tensor([7, 0, 1]), 16, training=False)
+    data = StreamedImages(files, torch.tensor([7, 0, 1]), Form(16), training=False)
     assert data.digest() == hashlib.sha256(lines.encode()).hexdigest()

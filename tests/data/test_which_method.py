@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from oponm.data.samplers.classes import class_balanced
+from oponm.data.samplers.orders import class_balanced
 from oponm.data.which_method import draws, which_method
 from oponm.longtail import exponential_counts
 

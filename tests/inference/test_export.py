@@ -1,5 +1,3 @@
-"""What is exported runs by the code that its model card shows, graphs where oponm cannot be imported."""
-
 from __future__ import annotations
 
 import re
@@ -9,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from oponm.data.pipeline import RawBatch
 from oponm.errors import InputError
-from oponm.inference import FORMATS, Classifier, export_classifier, load_classifier
-from oponm.inference.deployed import DeployedNetwork
+from oponm.inference import FORMATS, Classifier, DeployedNetwork, export_classifier, load_classifier
 from oponm.inference.formats import check_in_place
 from oponm.models import ResNetCifar, WideResNet, resnet20, resnet32, timm_model, torchvision_model, with_head
 from tests.cli.command import files_below
@@ -290,3 +289,19 @@ def test_data_that_is_not_what_was_written_is_noticed(tmp_path, monkeypatch):
     data.write_bytes(b"")
     with pytest.raises(InputError, match="cannot be read from its place"):
         check_in_place(network, classifier.image_shape, "unit", file)
+
+
+def test_each_input_gives_the_logits_of_the_evaluation(tmp_path):
+    classifier = load_classifier(save(tmp_path))
+    pixels = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    normalised = classifier.pipeline()(RawBatch(pixels, torch.zeros(5), 0, 0), training=False).images
+    expected = classifier.network(normalised)
+    for takes, images in (("uint8", pixels), ("unit", pixels.float() / 255), ("normalised", normalised)):
+        deployed = DeployedNetwork(classifier.network, classifier.statistics, takes)
+        assert torch.equal(deployed(images), expected), takes
+
+
+def test_other_inputs(tmp_path):
+    classifier = load_classifier(save(tmp_path))
+    with pytest.raises(InputError, match="input must be one of unit, uint8, normalised"):
+        DeployedNetwork(nn.Identity(), classifier.statistics, "percent")

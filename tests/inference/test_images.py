@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from oponm.data.decode import read_image
+from oponm.data.decode import Form, read_image
 from oponm.errors import InputError
-from oponm.inference.images import find_images, read_batches, read_pixels
+from oponm.inference.images import find_images, read_batches
 from tests.inference.small import photos
 
 
@@ -43,15 +43,10 @@ def test_nothing_to_read(tmp_path):
         find_images([tmp_path / "gone.jpg"])
 
 
-def test_pixels_are_those_of_training(tmp_path):
-    folder = photos(tmp_path / "photos", ["ants"], number=1, size=(20, 14))
-    assert torch.equal(read_pixels(folder / "ants/0.png", (3, 8, 8)), read_image(folder / "ants/0.png", 8))
-
-
 def test_a_grey_network_sees_grey_images_unchanged(tmp_path):
     pixels = np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)
     Image.fromarray(pixels).save(tmp_path / "grey.png")
-    assert torch.equal(read_pixels(tmp_path / "grey.png", (1, 8, 8))[0], torch.from_numpy(pixels))
+    assert torch.equal(read_image(tmp_path / "grey.png", Form(8, channels=1))[0], torch.from_numpy(pixels))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
@@ -59,10 +54,10 @@ def test_batches_keep_order_and_name_what_cannot_be_read(tmp_path, batch_size):
     folder = photos(tmp_path / "photos", ["ants"], number=11)
     files, _ = find_images([folder])
     files[4].write_text("no image at all")
-    batches = list(read_batches(files, (3, 8, 8), batch_size))
+    batches = list(read_batches(files, Form((8, 8)), batch_size))
     assert [position for batch in batches for position in batch.kept] == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
     images = torch.cat([batch.images for batch in batches])
-    expected = torch.stack([read_image(file, 8) for file in files if file != files[4]])
+    expected = torch.stack([read_image(file, Form(8)) for file in files if file != files[4]])
     assert torch.equal(images, expected)
     refused = {position: line for batch in batches for position, line in batch.refused.items()}
     assert refused == {4: f"{files[4]}: is no image; remove it"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from oponm.data.decode import read_image
+from oponm.data.decode import Form, read_image
 from oponm.inference import Predictions, find_images, load_classifier
 from oponm.inference.images import true_classes
 from oponm.inference.predict import write_csv, write_json
@@ -26,7 +26,7 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_predictions_do_not_depend_on_the_batches(classifier, files, batch_size):
-    expected = torch.cat([classifier.probabilities(read_image(file, 8)[None]) for file in files])
+    expected = torch.cat([classifier.probabilities(read_image(file, Form(8))[None]) for file in files])
     found = list(Predictions(classifier, files, batch_size))
     assert [prediction.path for prediction in found] == files
     assert [prediction.label for prediction in found] == expected.argmax(1).tolist()

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from oponm.data.samplers.parts import part_of_batch
+from oponm.data.samplers.batches import part_of_batch
 from oponm.models import CosineClassifier
 from oponm.noise import Batch
 from oponm.training import LongTailModule, Phase

@@ -52,7 +52,7 @@ def test_a_run_on_lists(places, tmp_path):
 
 
 def test_lists_other_than_those_published(places):
-    words = ["Places_LT_train.txt", "e7795ab1bf428a89f900854127b1e556 expected", "data.verify=false"]
+    words = ["Places_LT_train.txt", "expected md5 e7795ab1bf428a89f900854127b1e556", "data.verify=false"]
     check_refused(places, TRAIN, *words)
 
 
@@ -112,13 +112,13 @@ def test_check_tells_all_that_is_missing(places, tmp_path):
     finally:
         (places / "aside.jpg").rename(places / "places/val/scene_7/test_0.jpg")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "Places_LT_train.txt: is not the published list" in done.stderr
+    assert "Places_LT_train.txt: expected md5" in done.stderr
     assert "(and 3 more, above)" in done.stderr
     for words in (
-        "training list: lists/Places_LT_train.txt: is not the published list: md5 e7795ab1bf428a89f900854127b1e556",
+        "training list: lists/Places_LT_train.txt: expected md5 e7795ab1bf428a89f900854127b1e556",
         "training images: all 375 are there",
         "validation list: lists/Places_LT_val.txt: is missing",
-        "test list: lists/Places_LT_test.txt: is not the published list",
+        "test list: lists/Places_LT_test.txt: expected md5",
         "test images: 1 of 365 images are missing",
     ):
         assert words in done.stdout

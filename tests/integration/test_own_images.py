@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from oponm.data import DatasetLT, DigitsLT, ImageFolderLT, TableLT
+from oponm.data.decode import Form, read_image
 from oponm.errors import InputError
-from oponm.inference.images import read_pixels
 from oponm.logging import TensorBoardLogger
 from oponm.longtail import SHOTS, THIRDS
 from oponm.report import html_page, read_report
@@ -188,9 +188,8 @@ def test_images_have_one_form_in_training_and_after(tmp_path, form):
         (root / row["path"]).rename(tmp_path / "tested" / row["path"])
     assert known.evaluate(tmp_path / "tested", accelerator="cpu")["metrics"] == run.metrics
     *_, card, file = known.export(tmp_path / "model.pt2", format="torch_export")
-    pixels = torch.stack(
-        [read_pixels(tmp_path / "tested" / row["path"], data.image_shape, resize=form["resize"]) for row in told]
-    )
+    taken = Form(data.image_shape[1:], resize=form["resize"], channels=data.image_shape[0])
+    pixels = torch.stack([read_image(tmp_path / "tested" / row["path"], taken) for row in told])
     logits = torch.export.load(file).module()(pixels / 255)
     assert logits.argmax(1).tolist() == [found.label for found in predicted]
     words = {"stretch": "stretched to 8 pixels wide and 8 high", "pad": "fit into 12 pixels wide and 8 high"}

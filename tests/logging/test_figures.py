@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from oponm.logging.figures import accuracy_figure, confusion_figure, counts_figure, head_to_tail, noise_figure
-from oponm.logging.layer_figure import layer_rows, layers_figure
-from oponm.logging.layers import LayerStatistics
-from oponm.logging.pixels import pixels
+from oponm.logging.figures import accuracy_figure, confusion_figure, counts_figure, noise_figure, pixels
+from oponm.logging.layers import LayerStatistics, layer_rows, layers_figure
+from oponm.longtail import head_to_tail
 
 COUNTS = [5, 500, 50]
 NAMES = ["owl", "cat", "dog"]

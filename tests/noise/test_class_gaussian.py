@@ -65,3 +65,9 @@ def test_bad_statistics_are_refused(mean, std):
     with pytest.raises(InputError, match="std and mean must have one row for each class") as error:
         ClassGaussianNoise(mean, std)
     assert error.value.key == "std"
+
+
+def test_a_mean_that_clipping_would_leave_plain_is_refused():
+    with pytest.raises(InputError, match=r"mean must lie in \[0, 1\]"):
+        ClassGaussianNoise([[0.5], [125.3]], [[0.2], [0.2]])
+    ClassGaussianNoise([[0.5], [125.3]], [[0.2], [0.2]], clip=False)

@@ -142,3 +142,17 @@ def test_the_seed_of_a_cuda_generator_decides():
     images = [noise(labels, (3, 8, 8), generator(seed, "cuda")) for seed in (1, 1, 2)]
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
+
+
+@pytest.mark.parametrize("mean", [[125.3], [-0.1], [0.5, 1.01]])
+def test_a_mean_that_clipping_would_leave_plain_is_refused(mean):
+    std = [0.2] * len(mean)
+    with pytest.raises(InputError, match=r"mean must lie in \[0, 1\].* divided by 255"):
+        GaussianNoise(mean, std)
+    noise = GaussianNoise(mean, std, clip=False)  # such as for images that are normalized already
+    images = noise(torch.zeros(50, dtype=torch.int64), (len(mean), 8, 8), torch.Generator().manual_seed(0))
+    assert images.mean((0, 2, 3)).tolist() == pytest.approx(mean, abs=0.05)
+
+
+def test_the_ends_of_the_range_are_means():
+    assert GaussianNoise([0.0, 1.0], [0.2, 0.2]).clip

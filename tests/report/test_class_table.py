@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from oponm.report import class_table, collect_runs, markdown
-from oponm.report.class_table import class_groups_of
+from oponm.report import collect_runs, markdown
+from oponm.report.class_table import class_groups_of, class_table
 from tests.report.runs import full_result, result, store
 
 COUNTS = [5, 500, 50, 20]

@@ -272,3 +272,13 @@ def test_nesting_without_end_is_listed(tmp_path):
     store(tmp_path / "odd", "[" * 200_000)
     runs, problems = collect_runs([tmp_path])
     assert (told(runs), len(problems)) == ([result()], 1)
+
+
+def test_an_evaluation_says_which_folder_to_give_instead(tmp_path):
+    store(tmp_path / "eval", {**result(), "checkpoint": "/runs/open/checkpoints/last.ckpt", "evaluated": "test"})
+    with pytest.raises(InputError, match=r"written by 'oponm eval'.* name its checkpoint's, /runs/open\)"):
+        collect_runs([tmp_path / "eval"])
+    store(tmp_path / "run", result())
+    runs, problems = collect_runs([tmp_path])
+    assert len(runs) == 1
+    assert [line.partition(":")[0] for line in problems] == [str(tmp_path / "eval/result.json")]

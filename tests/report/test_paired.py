@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from oponm.report import holm, paired_difference
+from oponm.report.paired import holm, paired_difference
 
 
 def by_seed(values) -> dict[int, float]:

@@ -68,14 +68,14 @@ def test_the_surest_errors_of_a_class_come_first():
 
 def test_the_calibration_error_is_the_metric(digits_run):
     found = reliability(read_predictions(digits_run["folder"], digits_run["class_names"]))
-    assert found.error == pytest.approx(digits_run["metrics"]["ece"], abs=1e-4)
-    assert found.images.sum() == sum(digits_run["test_counts"])
-    right = np.nansum(found.images * found.accuracy) / found.images.sum()
-    assert right == pytest.approx(digits_run["metrics"]["accuracy"])
+    assert found.error / 100 == pytest.approx(digits_run["metrics"]["ece"], abs=1e-4)
+    images = sum(bar.images for bar in found.bars.values())
+    assert images == sum(digits_run["test_counts"])
+    right = sum(bar.images * bar.accuracy for bar in found.bars.values()) / images
+    assert right / 100 == pytest.approx(digits_run["metrics"]["accuracy"])
 
 
-def test_certainty_is_in_the_last_bin_and_empty_bins_are_unknown():
+def test_certainty_is_in_the_last_bin_and_empty_bins_have_no_bar():
     found = reliability(Predictions("index", ["a"], np.array([0]), np.array([0]), np.array([1.0])))
-    assert found.images.tolist() == [0] * 14 + [1]
-    assert np.isnan(found.accuracy).sum() == 14
-    assert found.error == 0
+    assert [(place, bar.images) for place, bar in found.bars.items()] == [(14, 1)]
+    assert (found.error, found.most, found.bins) == (0, 1, 15)

@@ -12,9 +12,10 @@ import pytest
 
 from oponm.configs import groups as config_groups
 from oponm.errors import InputError
-from oponm.report import compare, difference_table, group_runs, latex, markdown, notes, read_report, report_tables
+from oponm.report import compare, group_runs, latex, markdown, notes, read_report, report_tables
 from oponm.report.published import FILE, published_difference, published_figures, published_lines, published_of
 from oponm.report.settings import result_settings
+from oponm.report.tables import difference_table
 from tests.cli.command import ROOT
 from tests.cli.compose import compose_with_choices, jobs_of
 from tests.report.runs import accuracy, full_result, published, store_full

@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 from PIL import Image
 
 from oponm.report import collect_runs, compare, group_runs, html_page
-from oponm.report.run_details import MOST_ROWS, MOST_RUNS, PICTURES, RunDetail, run_details
+from oponm.report.run_details import MOST_ROWS, MOST_RUNS, PICTURES, run_details
 from tests.report.runs import full_result, store
 
 
-def detail(*runs: dict[str, Any]) -> list[RunDetail]:
+def detail(*runs: dict[str, Any]) -> list[SimpleNamespace]:
     groups = group_runs(runs)
     return run_details(groups, compare(groups))
 

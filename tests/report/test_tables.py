@@ -8,19 +8,8 @@ import pytest
 from rich import box
 from rich.console import Console
 
-from oponm.report import (
-    Group,
-    compare,
-    difference_table,
-    group_runs,
-    markdown,
-    notes,
-    report_tables,
-    result_table,
-    spreadsheet,
-    tail_table,
-    terminal,
-)
+from oponm.report import Group, compare, group_runs, markdown, notes, report_tables, spreadsheet, terminal
+from oponm.report.tables import difference_table, result_table, tail_table
 from tests.report.runs import accuracy, full_result, published, result
 
 METRICS = {"accuracy": 0.99, "balanced_accuracy": 0.71234, "many": 0.9, "medium": 0.6, "few": 0.3}
@@ -228,3 +217,14 @@ def test_runs_of_both_kinds_have_both_columns():
     table = result_table([Group("erm", [result()]), Group("open", [thirds("open")])])
     cells = {column.key: [row[place].text for row in table.rows] for place, column in enumerate(table.columns)}
     assert (cells["few"], cells["tail"]) == (["30.0", "-"], ["-", "30.0"])
+
+
+def test_of_two_classes_the_tables_show_what_depends_on_no_threshold():
+    metrics = {"balanced_accuracy": 0.7, "roc_auc": 0.95, "average_precision": 0.9}
+    two = result_table(group_runs([result("erm", metrics=metrics)]))
+    for keys in (two.brief, two.wide):
+        shown = two.chosen(keys)
+        texts = {column.name: cell.text for column, cell in zip(shown.columns, shown.rows[0], strict=True)}
+        assert (texts["ROC-AUC"], texts["average precision"]) == ("95.0", "90.0")
+    three = result("erm", metrics=metrics, recall=[0.5] * 3, class_counts=[9, 9, 9], class_names=["a", "b", "c"])
+    assert "roc_auc" not in result_table(group_runs([three])).brief

@@ -5,12 +5,9 @@ A choice of the config group ``augmentation`` is a function from the image size 
 device, so no accelerator is waited for, and its draws are those of the CPU.
 """
 
-from oponm.data.augmentation.cutout import Cutout, cutout
-from oponm.data.augmentation.flip_crop import flip_crop, no_augmentation
-from oponm.data.augmentation.imagenet import imagenet
 from oponm.data.augmentation.jitter import ColorJitter, adjust_hue
 from oponm.data.augmentation.policies import AutoAugment, RandAugment, autoaugment, randaugment
-from oponm.data.augmentation.simclr import simclr
+from oponm.data.augmentation.recipes import Cutout, cutout, flip_crop, imagenet, no_augmentation, simclr
 
 __all__ = [
     "AutoAugment",

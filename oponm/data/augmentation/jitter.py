@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from oponm.data.augmentation.rows import apply_to_rows, check_color
+from oponm.data.augmentation.operations import apply_to_rows, check_color
 from oponm.errors import check_real
 
 

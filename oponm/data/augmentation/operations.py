@@ -16,6 +16,49 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from oponm.errors import InputError
+
+
+def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> None:
+    """Replace some images of a batch by a function of them, in place.
+
+    Args:
+        images: (N, C, H, W).
+        rows: indices of the images, int64, on the CPU, so that their number is known without waiting for the device.
+        function: from (R, C, H, W) and (R,) to (R, C, H, W).
+        values: one for each image, (N,), on the images' device.
+
+    Example:
+        >>> import torch
+        >>> images = torch.ones(3, 1, 1, 1)
+        >>> apply_to_rows(images, torch.tensor([2]), lambda x, v: x + v[:, None, None, None], torch.arange(3))
+        >>> images.flatten()
+        tensor([1., 1., 3.])
+    """
+    if len(rows):
+        rows = rows.to(images.device, non_blocking=True)
+        images.index_copy_(0, rows, function(images[rows], values[rows]))
+
+
+def check_color(images: Tensor) -> None:
+    """Refuse images that have no colors.
+
+    Raises:
+        InputError: for other than three channels.
+
+    Example:
+        >>> import torch
+        >>> check_color(torch.zeros(2, 1, 8, 8))
+        Traceback (most recent call last):
+        oponm.errors.InputError: augmentation needs color images of 3 channels, got 1; choose none, flip_crop or cutout
+    """
+    if images.shape[1] != 3:
+        raise InputError(
+            f"needs color images of 3 channels, got {images.shape[1]}; choose none, flip_crop or cutout",
+            "augmentation",
+        )
+
+
 SHEAR, TRANSLATE, ROTATE, BLEND = 0.3, 150 / 331, math.radians(30), 0.9
 
 
@@ -26,6 +69,13 @@ def _warp(images: Tensor, *entries: Tensor | float) -> Tensor:
         matrix[:, column] = entry
     grid = affine_grid(matrix.view(-1, 2, 3), list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+
+
+def _enhance(name: str) -> Callable[..., Tensor]:
+    """A function of kornia, whose import takes long."""
+    from kornia import enhance
+
+    return getattr(enhance, name)
 
 
 def shear_x(images: Tensor, strengths: Tensor) -> Tensor:
@@ -61,44 +111,32 @@ def rotate(images: Tensor, strengths: Tensor) -> Tensor:
 
 def brightness(images: Tensor, strengths: Tensor) -> Tensor:
     """Multiply by a factor in [0.1, 1.9]."""
-    from kornia.enhance import adjust_brightness_accumulative
-
-    return adjust_brightness_accumulative(images, 1 + BLEND * strengths)
+    return _enhance("adjust_brightness_accumulative")(images, 1 + BLEND * strengths)
 
 
 def color(images: Tensor, strengths: Tensor) -> Tensor:
     """Blend with the grayscale image, factor in [0.1, 1.9]."""
-    from kornia.enhance import adjust_saturation_with_gray_subtraction
-
-    return adjust_saturation_with_gray_subtraction(images, 1 + BLEND * strengths)
+    return _enhance("adjust_saturation_with_gray_subtraction")(images, 1 + BLEND * strengths)
 
 
 def contrast(images: Tensor, strengths: Tensor) -> Tensor:
     """Blend with the mean gray, factor in [0.1, 1.9]."""
-    from kornia.enhance import adjust_contrast_with_mean_subtraction
-
-    return adjust_contrast_with_mean_subtraction(images, 1 + BLEND * strengths)
+    return _enhance("adjust_contrast_with_mean_subtraction")(images, 1 + BLEND * strengths)
 
 
 def sharpness(images: Tensor, strengths: Tensor) -> Tensor:
     """Blend with the smoothed image, factor in [0.1, 1.9]."""
-    from kornia.enhance import sharpness
-
-    return sharpness(images, 1 + BLEND * strengths)
+    return _enhance("sharpness")(images, 1 + BLEND * strengths)
 
 
 def posterize(images: Tensor, strengths: Tensor) -> Tensor:
     """Keep the upper 8 down to 4 bits of each value."""
-    from kornia.enhance import posterize
-
-    return posterize(images, torch.round(8 - 4 * strengths.abs()).int())
+    return _enhance("posterize")(images, torch.round(8 - 4 * strengths.abs()).int())
 
 
 def solarize(images: Tensor, strengths: Tensor) -> Tensor:
     """Invert the values from a threshold on, 1 down to 0."""
-    from kornia.enhance import solarize
-
-    return solarize(images, 1 - strengths.abs())
+    return _enhance("solarize")(images, 1 - strengths.abs())
 
 
 def auto_contrast(images: Tensor, strengths: Tensor) -> Tensor:
@@ -110,9 +148,7 @@ def auto_contrast(images: Tensor, strengths: Tensor) -> Tensor:
 
 def equalize(images: Tensor, strengths: Tensor) -> Tensor:
     """Make each channel's histogram even."""
-    from kornia.enhance import equalize
-
-    return equalize(images)
+    return _enhance("equalize")(images)
 
 
 def invert(images: Tensor, strengths: Tensor) -> Tensor:

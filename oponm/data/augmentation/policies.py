@@ -10,10 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from oponm.data.augmentation.cutout import fitting_cutout
-from oponm.data.augmentation.flip_crop import flip_crop
-from oponm.data.augmentation.operations import OPERATIONS
-from oponm.data.augmentation.rows import apply_to_rows, check_color
+from oponm.data.augmentation.operations import OPERATIONS, apply_to_rows, check_color
+from oponm.data.augmentation.recipes import fitting_cutout, flip_crop
 from oponm.errors import InputError, check_int
 
 LEVELS = 10  # of AutoAugment, 0 to 9

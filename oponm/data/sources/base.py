@@ -14,16 +14,16 @@ from oponm.data.sources.file_names import FileNames
 
 if TYPE_CHECKING:
     from oponm.data.sources.prepare import Packing
-    from oponm.data.stream import StreamedImages
 
-Files = FileNames | npt.NDArray[np.object_]
+Files = FileNames | npt.NDArray[Any]
 
 
 class Part(NamedTuple):
-    """Files of images and their labels.
+    """Images by what they are called where they come from, and their labels.
 
     Attributes:
-        files: paths, (M,), in dataset order; as an array, or as :class:`~oponm.data.sources.file_names.FileNames`.
+        files: paths, (M,), in dataset order, as an array, or as :class:`~oponm.data.sources.file_names.FileNames`; or
+            indices in the source.
         labels: (M,), int64.
     """
 
@@ -32,39 +32,15 @@ class Part(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Decoded images.
+    """Images as they were asked for.
 
     Attributes:
-        images: (N, C, H, W), uint8.
+        images: decoded, (N, C, H, W), uint8; or :class:`~oponm.data.stream.StreamedImages`.
         kept: positions, in the request, of the images that could be read; (N,).
     """
 
-    images: Tensor
+    images: Any
     kept: npt.NDArray[np.int64]
-
-
-class Stream(NamedTuple):
-    """Images that are read a batch at a time.
-
-    Attributes:
-        images: the images.
-        kept: positions, in the request, of the images that could be read; (N,).
-    """
-
-    images: StreamedImages
-    kept: npt.NDArray[np.int64]
-
-
-class Listed(NamedTuple):
-    """Images by what they are called where they come from.
-
-    Attributes:
-        origins: files, or indices in the source, (N,).
-        labels: (N,), int64.
-    """
-
-    origins: FileNames | npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
 
 
 class Pool(NamedTuple):
@@ -80,16 +56,34 @@ class Pool(NamedTuple):
 
     labels: npt.NDArray[np.int64]
     read: Callable[[npt.NDArray[np.int64]], Images]
-    stream: Callable[[npt.NDArray[np.int64], bool, int], Stream] | None = None
-    origins: FileNames | npt.NDArray[np.int64] | None = None
+    stream: Callable[[npt.NDArray[np.int64], bool, int], Images] | None = None
+    origins: Files | None = None
 
-    def listed(self, wanted: npt.NDArray[np.int64]) -> Listed:
+    @classmethod
+    def of(cls, images: Tensor, labels: npt.NDArray[np.int64], members: npt.NDArray[np.int64] | None = None) -> Pool:
+        """A pool of images in memory.
+
+        Args:
+            images: (M, C, H, W), uint8.
+            labels: (M,), int64.
+            members: indices of those that are in the pool; None for all.
+
+        Example:
+            >>> import torch
+            >>> pool = Pool.of(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), np.arange(4), members=np.array([3, 1]))
+            >>> pool.labels, pool.read(np.array([0])).images.shape
+            (array([3, 1]), torch.Size([1, 1, 8, 8]))
+        """
+        own = np.arange(len(labels)) if members is None else members
+        return cls(labels[own], lambda wanted: Images(images[own[wanted]], np.arange(len(wanted))), origins=own)
+
+    def listed(self, wanted: npt.NDArray[np.int64]) -> Part:
         """Origins and labels of some images.
 
         Args:
             wanted: indices into the pool.
         """
-        return Listed(wanted if self.origins is None else self.origins[wanted], self.labels[wanted])
+        return Part(wanted if self.origins is None else self.origins[wanted], self.labels[wanted])
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from torch import Tensor
 from typing_extensions import Unpack
 
-from oponm.data.decode import read_image
+from oponm.data.check import DataCheck
+from oponm.data.decode import Form, read_image
 from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions
 from oponm.data.sources.base import Part, Source
-from oponm.data.sources.file_lists import check_present, read_lines
-from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
-from oponm.data.sources.survey import Survey
+from oponm.data.sources.file_lists import read_lines
+from oponm.data.sources.reading import ON_ERROR, FileReader, check_pack
 from oponm.errors import InputError, check_choice, check_int, check_path
 
 log = logging.getLogger(__name__)
@@ -29,27 +29,16 @@ TRAIN_COUNTS = (424, 2423, 1499, 2078, 227)
 VAL_COUNT, TEST_COUNT = 50, 100  # of each class
 ARCHIVE, LAYOUT = "img_align_celeba.zip", "img_align_celeba/*.jpg below data.root"
 VARIANTS = ("published", "clean")
+_APART = "no image is in two parts or has two labels"
 _FILE_NAME = re.compile(r"[0-9]+\.jpg")
 
 
-class Members(NamedTuple):
-    """Images of one split, class by class.
-
-    Attributes:
-        images: positions in the attribute file; (N,), int64.
-        labels: (N,), int64.
-    """
-
-    images: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-
-
 class Split(NamedTuple):
-    """The three parts of CelebA-5."""
+    """The three parts of CelebA-5: positions in the attribute file, and labels."""
 
-    train: Members
-    val: Members
-    test: Members
+    train: Part
+    val: Part
+    test: Part
 
 
 class CelebA5(LongTailDataModule):
@@ -91,47 +80,39 @@ class CelebA5(LongTailDataModule):
         self.variant = check_choice("variant", variant, VARIANTS)
         self.image_size = check_int("image_size", image_size, minimum=4)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.pack = PackOptions.checked(pack, self.root, self.in_memory)
+        self.pack, _ = check_pack(pack, None)
 
     def load_source(self) -> Source:
         """Read and split the attributes; nothing is decoded yet."""
-        if not self.root.is_dir():
-            raise InputError(f"names no folder: {self.root}", "root")
-        names, split = self._split()
+        found = self.survey()
+        train, val, test = found.checked_parts()
         log.info("CelebA-5, variant %s", self.variant)
-        if overlap := _overlap(split):
-            log.warning("%s, as published: data.variant=clean has none", overlap)
-        files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
-        check_present(files[np.unique(np.concatenate([part.images for part in split]))], ARCHIVE, LAYOUT)
-        train, val, test = (Part(files[part.images], part.labels) for part in split)
-        reader = FileReader(self.on_error, _read_face, self.pack)
-        source = reader.source([*CLASSES], self.image_size, train, test, val, "published rule")
-        source.facts["variant"] = f"{self.variant}; {overlap or 'no image is in two parts or has two labels'}"
+        variant = found.facts[0]
+        if variant != _APART:
+            log.warning("%s, as published: data.variant=clean has none", variant)
+        reader = FileReader(self, Form(self.image_size), _read_face)
+        source = reader.source([*CLASSES], train, test, val, "published rule")
+        source.facts["variant"] = f"{self.variant}; {variant}"
         return source
 
-    def survey(self) -> Survey:
-        """See :class:`~oponm.data.sources.survey.Surveyed`."""
-        survey = Survey()
-        survey.class_names = [*CLASSES]
+    def survey(self) -> DataCheck:
+        """Check the attribute file, and look for each of the images."""
+        found = DataCheck(class_names=[*CLASSES])
         if not self.root.is_dir():
-            survey.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
-            return survey
+            found.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
+            return found
         try:
-            names, split = self._split()
+            names, attributes = read_attributes(self.root / "list_attr_celeba.txt")
+            split = celeba5_split(attributes, self.variant)
         except InputError as error:
-            survey.refuse("attributes", error)
-            return survey
-        overlap = _overlap(split) or "no image is in two parts or has two labels"
-        survey.note("attributes", f"of {len(names)} images; split {self.variant}, {overlap}")
+            found.refuse("attributes", error)
+            return found
+        found.facts.append(_overlap(split) or _APART)
+        found.note("attributes", f"of {len(names)} images; split {self.variant}, {found.facts[0]}")
         files = np.array([self.root / "img_align_celeba" / name for name in names], dtype=object)
         for name, part in zip(("training", "validation", "test"), split, strict=True):
-            survey.counts[name] = np.bincount(part.labels, minlength=len(CLASSES)).tolist()
-            survey.look_for(name, files[np.unique(part.images)], ARCHIVE, LAYOUT)
-        return survey
-
-    def _split(self) -> tuple[list[str], Split]:
-        names, attributes = read_attributes(self.root / "list_attr_celeba.txt")
-        return names, celeba5_split(attributes, self.variant)
+            found.add_part(name, Part(files[np.asarray(part.files)], part.labels), len(CLASSES), ARCHIVE, LAYOUT)
+        return found
 
 
 def celeba5_split(
@@ -157,7 +138,7 @@ def celeba5_split(
 
     Example:
         >>> split = celeba5_split(np.tile(np.eye(5, dtype=bool), (152, 1)), train_counts=[2, 1, 2, 2, 1])
-        >>> len(split.val.labels), len(split.test.labels), split.train.images, split.train.labels
+        >>> len(split.val.labels), len(split.test.labels), split.train.files, split.train.labels
         (250, 500, array([750, 755, 751, 752, 757, 753, 758, 754]), array([0, 0, 1, 2, 2, 3, 3, 4]))
     """
     check_choice("variant", variant, VARIANTS)
@@ -176,7 +157,7 @@ def celeba5_split(
         for part, taken in zip(parts, np.split(having, bounds)[:3], strict=True):
             part.append(taken)
     val, test, train = (
-        Members(np.concatenate(part), np.repeat(np.arange(len(part)), [len(taken) for taken in part])) for part in parts
+        Part(np.concatenate(part), np.repeat(np.arange(len(part)), [len(taken) for taken in part])) for part in parts
     )
     return Split(train, val, test)
 
@@ -220,15 +201,18 @@ def _overlap(split: Split) -> str:
     """The number of images that are in two parts or have several labels, in words; empty if there are none."""
     lines = []
     for (name, one), (other_name, other) in combinations(split._asdict().items(), 2):
-        if shared := len(np.intersect1d(one.images, other.images)):
+        if shared := len(np.intersect1d(one.files, other.files)):
             lines.append(f"{shared} are both in {name} and {other_name}")
-    pairs = np.unique(np.concatenate([np.stack(part, axis=1) for part in split]), axis=0)
+    pairs = np.unique(
+        np.concatenate([np.stack((np.asarray(part.files), part.labels), axis=1) for part in split]), axis=0
+    )
     if repeated := int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum()):
         lines.append(f"{repeated} have several labels")
     return f"of the images {', '.join(lines)}" if lines else ""
 
 
-def _read_face(path: Path, size: int) -> Tensor:
+def _read_face(path: Path, form: Form) -> Tensor:
     """Scale to twice the size, then to the mean of each 2x2 pixels."""
-    doubled = read_image(path, 2 * size)
+    size = form.image_shape[1]
+    doubled = read_image(path, Form(2 * size))
     return doubled.unflatten(2, (size, 2)).unflatten(1, (size, 2)).float().mean((2, 4)).round().to(doubled.dtype)

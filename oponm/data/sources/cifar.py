@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import tarfile
 import zlib
 from pathlib import Path
@@ -21,12 +20,12 @@ import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 from typing_extensions import Unpack
 
+from oponm.data.check import DataCheck
 from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions
-from oponm.data.sources.base import Images, Pool, Source
-from oponm.data.sources.download import check_md5, download, scratch_folder
-from oponm.data.sources.survey import Survey
-from oponm.errors import InputError, check_path
+from oponm.data.sources.base import Pool, Source
+from oponm.data.sources.download import check_hash, download, scratch_folder
+from oponm.errors import InputError, check_flag, check_path
 
 PUBLISHED: dict[int, Any] = {10: CIFAR10, 100: CIFAR100}  # for their addresses, file names and checksums
 REPLACE = "delete it and download it again, or set data.verify=false to use it as it is"
@@ -84,11 +83,8 @@ class CifarLT(LongTailDataModule):
         super().__init__(**options)
         if isinstance(num_classes, bool) or num_classes not in PUBLISHED:
             raise InputError(f"must be 10 or 100, got {num_classes!r}", "num_classes")
-        for key, value in (("download", download), ("verify", verify)):
-            if not isinstance(value, bool):
-                raise InputError(f"must be true or false, got {value!r}", key)
-        self.root = check_path("root", root)
-        self.num_classes, self.download, self.verify = num_classes, download, verify
+        self.root, self.num_classes = check_path("root", root), num_classes
+        self.download, self.verify = check_flag("download", download), check_flag("verify", verify)
 
     def prepare_data(self) -> None:
         """Download the files, or unpack their archive, unless they exist."""
@@ -105,16 +101,16 @@ class CifarLT(LongTailDataModule):
             raise InputError(f"{self.root} lacks {missing[0]}: set data.download=true, or {by_hand}", "root")
         fetch(published, self.root, self.verify)
 
-    def survey(self) -> Survey:
-        """List present and missing files, see :class:`~oponm.data.sources.survey.Surveyed`; nothing is downloaded."""
-        survey, published = Survey(), PUBLISHED[self.num_classes]
+    def survey(self) -> DataCheck:
+        """List present and missing files; nothing is downloaded."""
+        survey, published = DataCheck(), PUBLISHED[self.num_classes]
         folder = self.root / published.base_folder
         for name, md5 in _checksums(published):
             if not (folder / name).is_file():
                 continue
             try:
                 if self.verify:
-                    check_md5(folder / name, md5, REPLACE)
+                    check_hash(folder / name, md5, REPLACE)
                 survey.note(name, f"md5 {md5}, as published" if self.verify else "not compared with the published")
             except InputError as error:
                 survey.refuse(name, error)
@@ -143,7 +139,7 @@ class CifarLT(LongTailDataModule):
         folder = self.root / published.base_folder
         if self.verify:
             for name, md5 in _checksums(published):
-                check_md5(folder / name, md5, REPLACE)
+                check_hash(folder / name, md5, REPLACE)
 
         key = published.meta["key"]
         names_file, label_key = folder / published.meta["filename"], key.replace("label_names", "labels")
@@ -151,7 +147,7 @@ class CifarLT(LongTailDataModule):
         def pool(files: list[tuple[str, str]]) -> Pool:
             batches = [_read_batch(folder / name, label_key, self.num_classes) for name, _ in files]
             images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-            return Pool(labels, lambda wanted: Images(torch.from_numpy(images[wanted]), np.arange(len(wanted))))
+            return Pool.of(torch.from_numpy(images), labels)
 
         if names_file.is_file() or self.verify:
             names = _read_names(names_file, key, self.num_classes)
@@ -183,7 +179,7 @@ def fetch(published: Any, root: Path, verify: bool = True) -> None:
             remedy = f"it was cut short or altered on its way; run again, or {_by_hand(published, root)}"
             download(published.url, archive, _by_hand(published, root))
         if verify:
-            check_md5(archive, published.tgz_md5, remedy, origin)
+            check_hash(archive, published.tgz_md5, remedy, origin)
         try:
             with tarfile.open(archive, "r:gz") as opened:
                 opened.extractall(scratch, filter="data")
@@ -196,16 +192,11 @@ def fetch(published: Any, root: Path, verify: bool = True) -> None:
             raise InputError(f"{origin}: lacks {published.base_folder}/{absent[0]}; {_by_hand(published, root)}")
         if verify:
             for name, md5 in _checksums(published):
-                check_md5(unpacked / name, md5, remedy, f"{origin}, {published.base_folder}/{name}")
-        for other in set(unpacked.iterdir()) - {unpacked / name for name in names}:
-            shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
-        try:
-            unpacked.rename(folder)
-        except OSError:  # the folder exists: complete it
-            folder.mkdir(exist_ok=True)
-            for name in names:
-                if not (folder / name).exists():
-                    os.replace(unpacked / name, folder / name)
+                check_hash(unpacked / name, md5, remedy, f"{origin}, {published.base_folder}/{name}")
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            if not (folder / name).exists():
+                os.replace(unpacked / name, folder / name)
 
 
 def _checksums(published: Any) -> list[tuple[str, str]]:

@@ -95,11 +95,10 @@ def check_inside(folder: Path, root: str | Path) -> None:
     Raises:
         InputError: naming the folder, if it does.
     """
-    real, real_root = os.path.realpath(folder), os.path.realpath(root)
-    if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
+    if not is_inside(folder, os.path.realpath(root)):
         raise InputError(
-            f"{folder}: is a link that leaves {root} (to {real}), and is not followed: move the images there, or "
-            "remove it"
+            f"{folder}: is a link that leaves {root} (to {os.path.realpath(folder)}), and is not followed: move the "
+            "images there, or remove it"
         )
 
 
@@ -171,3 +170,14 @@ def _holds_image(folder: Path) -> bool:
 
 def _is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
+
+
+def is_inside(path: str | Path, real_root: str) -> bool:
+    """Whether a path, its links followed, does not leave a folder.
+
+    Args:
+        path: the path, which need not exist.
+        real_root: the folder, its own links followed.
+    """
+    real = os.path.realpath(path)
+    return real == real_root or real.startswith(real_root.rstrip(os.sep) + os.sep)

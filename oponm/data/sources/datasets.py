@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import Unpack
 
-from oponm.data.decode import RESIZES, Form, Size, fitted, sides, to_pixels
+from oponm.data.decode import RESIZES, Form, Size
 from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions, check_channels, check_size
 from oponm.data.sources.base import Images, Pool, Source
 from oponm.errors import InputError, check_choice, check_real
-from oponm.longtail import stratified_split
+from oponm.longtail import head_to_tail, stratified_split
 
 LARGEST_DEFAULT_SIZE = 224
 
@@ -86,8 +86,8 @@ class DatasetLT(LongTailDataModule):
         labels = _labels(dataset, "dataset")
         names = [str(name) for name in getattr(dataset, "classes", range(int(labels.max()) + 1))]
         first = _pixels(dataset[0][0], "dataset")
-        form = Form(self.resize, self.channels or (1 if first.ndim == 2 else 3))
         size = self.image_size or min(*first.shape[:2], LARGEST_DEFAULT_SIZE)
+        form = Form(size, resize=self.resize, channels=self.channels or (1 if first.ndim == 2 else 3))
 
         def pool(key: str, members: npt.NDArray[np.int64] | None = None) -> Pool:
             images = self._given[key]
@@ -95,7 +95,7 @@ class DatasetLT(LongTailDataModule):
             if found.max() >= len(names) or found.min() < 0:
                 raise InputError(f"has labels from {found.min()} to {found.max()} for {len(names)} classes", key)
             kept = np.arange(len(found)) if members is None else members
-            return Pool(found[kept], lambda wanted: _read(images, kept[wanted], size, form, key), origins=kept)
+            return Pool(found[kept], lambda wanted: _read(images, kept[wanted], form, key), origins=kept)
 
         val = None if self._given["val_dataset"] is None else pool("val_dataset")
         if self._given["test_dataset"] is not None:
@@ -107,7 +107,7 @@ class DatasetLT(LongTailDataModule):
 
     def order_classes(self, available: list[int]) -> list[int]:
         """Classes from head to tail: most to fewest images, so that a skewed dataset keeps its head."""
-        return sorted(range(len(available)), key=lambda label: (-available[label], label))
+        return head_to_tail(available)
 
 
 def as_data_module(data: Any) -> LongTailDataModule:
@@ -162,14 +162,14 @@ def _labels(dataset: Any, key: str) -> npt.NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _read(dataset: Any, indices: Sequence[int] | npt.NDArray[np.int64], size: Size, form: Form, key: str) -> Images:
-    height, width = sides(size)
-    images = torch.empty(len(indices), form.channels, height, width, dtype=torch.uint8)
+def _read(dataset: Any, indices: Sequence[int] | npt.NDArray[np.int64], form: Form, key: str) -> Images:
+    _, height, width = form.image_shape
+    images = torch.empty(len(indices), *form.image_shape, dtype=torch.uint8)
     for place, index in enumerate(indices):
         picture = Image.fromarray(_pixels(dataset[int(index)][0], key)).convert("L" if form.channels == 1 else "RGB")
         if picture.size != (width, height):
-            picture = fitted(picture, size, form.resize)
-        images[place] = to_pixels(picture, form.channels)
+            picture = form.fit(picture)
+        images[place] = form.pixels(picture)
     return Images(images, np.arange(len(indices)))
 
 

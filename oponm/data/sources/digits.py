@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions
-from oponm.data.sources.base import Images, Pool, Source
+from oponm.data.sources.base import Pool, Source
 from oponm.errors import InputError, check_int
 from oponm.longtail import stratified_split
 
@@ -49,15 +49,9 @@ class DigitsLT(LongTailDataModule):
         """Split the digits into a pool to draw from and a balanced test set."""
         pixels, labels = read_digits()
         images = torch.from_numpy((pixels * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
-
-        def pool(members: npt.NDArray[np.int64]) -> Pool:
-            def read(wanted: npt.NDArray[np.int64]) -> Images:
-                return Images(images[members[wanted]], np.arange(len(wanted)))
-
-            return Pool(labels[members], read, origins=members)
-
         train, test = stratified_split(labels, self.test_per_class, seed=self.split_seed or 0)
-        return Source([str(digit) for digit in range(10)], pool(train), pool(test))
+        names = [str(digit) for digit in range(10)]
+        return Source(names, Pool.of(images, labels, train), Pool.of(images, labels, test))
 
 
 def read_digits() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import math
 import shutil
@@ -64,7 +65,7 @@ def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
 
 
 def download(url: str, file: Path, by_hand: str) -> None:
-    """Download an address to a file, with a progress bar; the file may be truncated, see :func:`check_md5`.
+    """Download an address to a file, with a progress bar; the file may be truncated, see :func:`check_hash`.
 
     Args:
         url: the address.
@@ -92,24 +93,40 @@ def download(url: str, file: Path, by_hand: str) -> None:
         raise InputError(f"{url}: cannot be downloaded ({error or type(error).__name__}); {by_hand}") from error
 
 
-def check_md5(file: Path, expected: str, remedy: str, origin: str | None = None) -> None:
-    """Compare a file with its published checksum.
+def check_hash(file: Path, expected: str, remedy: str, origin: str | None = None) -> None:
+    r"""Compare a file with its published hash.
 
     Args:
         file: the file.
-        expected: the checksum in hexadecimal digits.
+        expected: the hash in hexadecimal digits: an MD5; of 40 digits the SHA-1 that Git gives a file, of
+            ``blob <length>\0`` and its content.
         remedy: remedy if it differs, for the error.
         origin: origin of the file, for the error; None is the file itself.
 
     Raises:
-        InputError: naming both checksums, if they differ.
+        InputError: naming both hashes, if they differ; or if the file cannot be read.
 
     Example:
         >>> file = Path(tempfile.mkdtemp(), "empty")
         >>> file.touch()
-        >>> check_md5(file, "d41d8cd98f00b204e9800998ecf8427e", "get it again")
+        >>> check_hash(file, "d41d8cd98f00b204e9800998ecf8427e", "get it again")
+        >>> check_hash(file, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "get it again")
     """
     from torchvision.datasets.utils import calculate_md5  # slow, as it imports all of torchvision's data sets
 
-    if (found := calculate_md5(file)) != expected:
-        raise InputError(f"{origin or file}: expected md5 {expected}, found {found}: {remedy}")
+    try:
+        if kind_of_hash(expected) == "md5":
+            found = calculate_md5(file)
+        else:
+            found = hashlib.sha1(
+                b"blob %d\0" % file.stat().st_size + file.read_bytes(), usedforsecurity=False
+            ).hexdigest()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); download it again") from error
+    if found != expected:
+        raise InputError(f"{origin or file}: expected {kind_of_hash(expected)} {expected}, found {found}: {remedy}")
+
+
+def kind_of_hash(digits: str) -> str:
+    """``"md5"``, or of 40 digits ``"git blob sha1"``."""
+    return "git blob sha1" if len(digits) == 40 else "md5"

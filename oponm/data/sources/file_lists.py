@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -12,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from oponm.data.sources.base import Files, Part
+from oponm.data.sources.class_folders import is_inside
 from oponm.data.sources.file_names import FileNames
-from oponm.errors import InputError, check_choice
+from oponm.errors import InputError
 
-HASHES = ("md5", "git")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -107,42 +106,6 @@ def read_lines(path: Path) -> list[str]:
     return read_text(path).decode().removesuffix("\n").split("\n")
 
 
-def check_hash(path: Path, expected: str, kind: str) -> None:
-    r"""Compare a file with its published hash.
-
-    Args:
-        path: the file.
-        expected: the published hash in hexadecimal digits.
-        kind: ``"md5"`` of the content, or ``"git"``, the SHA-1 that Git gives it: of ``blob <length>\0`` and the
-            content.
-
-    Raises:
-        InputError: naming both hashes, if they differ.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp(), "empty.txt")
-        >>> file.touch()
-        >>> check_hash(file, "d41d8cd98f00b204e9800998ecf8427e", "md5")
-        >>> check_hash(file, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "git")
-    """
-    check_choice("kind", kind, HASHES)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); download it again") from error
-    if kind == "md5":
-        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    else:
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    if found != expected:
-        name = "md5" if kind == "md5" else "git blob sha1"
-        raise InputError(
-            f"{path}: is not the published list: {name} {expected} expected, {found} found; "
-            "download it again, or set data.verify=false"
-        )
-
-
 def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> None:
     """Check that all images exist before the first is decoded.
 
@@ -211,18 +174,13 @@ class _Links:
         if folder not in self.known:
             self.known[folder] = self._links_in(os.path.join(self.root, folder))
         links = self.known[folder]
-        return links is None or (file in links and not _is_inside(os.path.join(self.root, name), self.real_root))
+        return links is None or (file in links and not is_inside(os.path.join(self.root, name), self.real_root))
 
     def _links_in(self, folder: str) -> set[str] | None:
-        if not _is_inside(folder, self.real_root):
+        if not is_inside(folder, self.real_root):
             return None
         try:
             with os.scandir(folder) as entries:
                 return {entry.name for entry in entries if entry.is_symlink()}
         except OSError:  # it is missing, which check_present reports
             return set()
-
-
-def _is_inside(path: str, real_root: str) -> bool:
-    real = os.path.realpath(path)
-    return real == real_root or real.startswith(real_root.rstrip(os.sep) + os.sep)

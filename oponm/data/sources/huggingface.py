@@ -20,9 +20,8 @@ from oponm.data.progress import shows_bars
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.class_folders import ROLES
 from oponm.data.sources.file_names import FileNames, Stat
-from oponm.data.sources.own_files import OwnFilesLT, named
-from oponm.data.sources.table import in_order
-from oponm.errors import InputError, check_path
+from oponm.data.sources.own_files import OwnFilesLT, number_labels
+from oponm.errors import InputError, check_path, first_of
 
 log = logging.getLogger(__name__)
 _BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}  # of single files
@@ -88,10 +87,17 @@ class HuggingFaceLT(OwnFilesLT):
         labels = {name: self._labels(split, name) for name, split in loaded.items()}
         chosen = self._choose(labels)
         splits = [ArrowSplit(name, loaded[name], self.image_column) for name in chosen]
-        names, numbers = _numbered({name: labels[name] for name in chosen}, loaded, self.label_column)
-        lengths = [len(numbers[name]) for name in chosen]
+        for name in chosen:
+            _check_filled(name, labels[name], self.label_column)
+        known = _class_names(loaded[next(iter(chosen))], self.label_column) or ()
+        names, numbers = number_labels([str(label) for name in chosen for label in labels[name]], known)
+        if len(names) < 2:
+            raise InputError(
+                f"has {len(names)} classes in {self.label_column}: at least two are needed", "label_column"
+            )
+        lengths = [len(labels[name]) for name in chosen]
         of, rows = np.repeat(np.arange(len(splits)), lengths), np.concatenate([np.arange(each) for each in lengths])
-        images = Part(ArrowRows(splits, of, rows), np.concatenate([numbers[name] for name in chosen]))
+        images = Part(ArrowRows(splits, of, rows), numbers)
         roles = None
         if len(chosen) > 1:
             roles = [role for (_, role), length in zip(chosen.items(), lengths, strict=True) for _ in range(length)]
@@ -302,24 +308,6 @@ def import_datasets() -> ModuleType:
     return datasets
 
 
-def _numbered(
-    labels: Mapping[str, list[str | None]], loaded: Mapping[str, Any], column: str
-) -> tuple[list[str], dict[str, npt.NDArray[np.int64]]]:
-    """Class names, and the labels of each split as numbers of them."""
-    for name, own in labels.items():
-        _check_filled(name, own, column)
-    present = {label for own in labels.values() for label in own if label is not None}
-    if len(present) < 2:
-        raise InputError(f"has {len(present)} classes in {column}: at least two are needed", "label_column")
-    known = _class_names(loaded[next(iter(labels))], column) or []
-    others = present.difference(known)
-    names = [name for name in known if name in present] + sorted(others, key=in_order(sorted(others)))
-    number = {name: label for label, name in enumerate(names)}
-    return names, {
-        name: np.array([number[str(label)] for label in own], dtype=np.int64) for name, own in labels.items()
-    }
-
-
 def _class_names(split: Any, column: str) -> list[str] | None:
     """The names of a column's ``ClassLabel``; None where it is something else."""
     return getattr(split.features[column], "names", None)
@@ -328,7 +316,7 @@ def _class_names(split: Any, column: str) -> list[str] | None:
 def _check_filled(name: str, cells: Sequence[Any], column: str) -> None:
     """Check that each row of a split has something in a column."""
     if empty := [f"{name}/{row}" for row, cell in enumerate(cells) if cell is None]:
-        told = f"{len(empty)} of {len(cells)} rows of {name} have no {column}: {named(empty)}"
+        told = f"{len(empty)} of {len(cells)} rows of {name} have no {column}: {first_of(empty)}"
         raise InputError(f"{told}; leave them out of the data set, or name another column")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from typing_extensions import Unpack
 
+from oponm.data.decode import SKIP
 from oponm.data.options import FileOptions
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.class_folders import find_splits, list_images, meant_below, subfolders
@@ -78,33 +80,34 @@ class ImageFolderLT(OwnFilesLT):
         parts, others = find_splits(self.root)
         if not parts:
             return self._split_here(reader)
+        named = ", ".join(folder.name for folder in parts.values())
         if key := "folds" if self.folds is not None else "split" if self.split is not None else None:
-            named = ", ".join(map(_name, parts.values()))
-            raise InputError(
-                f"says which images test, as the folders {named} do: leave it out, or take root/<class>/*", key
-            )
+            told = f"says which images test, as the folders {named} do: leave it out, or take root/<class>/*"
+            raise InputError(told, key)
         if len(parts) == 1 and self.test_fraction:
             train, remedy = parts["train"].name, "add one, or set data.test_fraction=0 to train without a test set"
             raise InputError(f"{self.root} has a folder {train} but neither test nor val: {remedy}", "root")
         for folder in others:
-            log.warning("%s is not used: beside %s it is no split", folder, ", ".join(map(_name, parts.values())))
+            log.warning("%s is not used: beside %s it is no split", folder, named)
         names = _class_names(parts["train"])
         for role, folder in parts.items():
             self._compare(names, parts["train"], folder, role)
-        listed = {
-            role: self._list_files(folder, names, reader, may_miss=role != "train") for role, folder in parts.items()
-        }
+        refused: list[InputError] = []
+        listed = {role: self._list_files(folder, names, refused, role != "train") for role, folder in parts.items()}
+        reader.refuse(*refused)
+        facts = {}
         if "test" not in parts and self.test_fraction:
             log.info("%s: there is no folder test, so %s is the test set", self.root, parts["val"].name)
             listed["test"] = listed.pop("val")
         elif "val" in parts and self.val != "split":
-            used = (self.root, parts["val"].name, self.val)
-            log.info("%s: the folder %s is not used by data.val=%s, but by data.val=split", *used)
-        reader.finish_listing()
-        origin = "own folder" if "val" in listed else ""
-        test, val = listed.get("test"), listed.get("val")
-        source = reader.source(names, self.image_size, listed["train"], test, val, origin)
-        return self.with_groups(source, listed)
+            unused = f"the folder {parts['val'].name} is not used by data.val={self.val}, but by data.val=split"
+            log.info("%s: %s", self.root, unused)
+            facts = {"folders": unused}
+        files = FileNames.of(file for part in listed.values() for file in part.files)
+        images = Part(files, np.concatenate([part.labels for part in listed.values()]))
+        roles = [role for role, part in listed.items() for _ in part.files]
+        source = self.divide(reader, names, images, roles)
+        return replace(source, val_origin="own folder" if "val" in listed else "", facts=source.facts | facts)
 
     def _compare(self, names: list[str], train: Path, folder: Path, role: str) -> None:
         """Refuse a split of other classes; some may be missing where ``on_missing_class`` allows it."""
@@ -127,22 +130,24 @@ class ImageFolderLT(OwnFilesLT):
                 "root",
             )
         names = _class_names(self.root)
-        images = self._list_files(self.root, names, reader)
-        reader.finish_listing()
+        refused: list[InputError] = []
+        images = self._list_files(self.root, names, refused)
+        reader.refuse(*refused)
         return self.divide(reader, names, images)
 
-    def _list_files(self, folder: Path, names: list[str], reader: FileReader, may_miss: bool = False) -> Part:
+    def _list_files(self, folder: Path, names: list[str], refused: list[InputError], may_miss: bool = False) -> Part:
         files: list[Path] = []
         labels: list[int] = []
         for label, name in enumerate(names):
             images, others = list_images(folder / name, self.root)
-            for other in others:
-                reader.refuse_listed(InputError(f"{other}: is no image; remove it, or set data.on_error=skip"))
+            refused += [InputError(f"{other}: is no image; remove it{SKIP}") for other in others]
             if not images and not (may_miss and self.on_missing_class == "warn"):
                 remedy = "set data.on_missing_class=warn" if may_miss else "remove it"
                 raise InputError(f"{folder / name}: holds no image; fill the class folder, or {remedy}")
             files += images
             labels += [label] * len(images)
+        if not files:
+            raise InputError(f"{folder}: holds no image in any class folder; fill them, or remove it")
         return Part(FileNames.of(files), np.array(labels, dtype=np.int64))
 
 
@@ -154,7 +159,3 @@ def _class_names(folder: Path, least: int = 2) -> list[str]:
     if odd := [name for name in names if not name.isprintable()]:
         raise InputError(f"{folder} has a class folder whose name cannot be printed: {odd[0]!a}; rename it", "root")
     return names
-
-
-def _name(path: Path) -> str:
-    return path.name

@@ -10,14 +10,16 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import Unpack
 
+from oponm.data.check import DataCheck
+from oponm.data.decode import Form
 from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions, check_size
 from oponm.data.sources.base import Part, Source
-from oponm.data.sources.file_lists import check_hash, check_present, read_list
+from oponm.data.sources.download import check_hash, kind_of_hash
+from oponm.data.sources.file_lists import read_list
 from oponm.data.sources.places365 import fetch
-from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
-from oponm.data.sources.survey import Survey
-from oponm.errors import InputError, check_choice, check_path
+from oponm.data.sources.reading import ON_ERROR, FileReader, check_pack
+from oponm.errors import InputError, check_choice, check_flag, check_path
 
 LISTS = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"  # of Liu et al.
 _OF_KANG = "https://github.com/facebookresearch/classifier-balancing"
@@ -28,11 +30,10 @@ _PLACES = "Places365-Standard small (places365standard_easyformat.tar)"
 
 @dataclass(frozen=True)
 class PublishedList:
-    """One list: its file, the number of its images, the kind and value of its hash, the archive of the images."""
+    """One list: its file, the number of its images, its hash, the archive of the images."""
 
     file: str
     num_images: int
-    kind: str
     digest: str
     archive: str
 
@@ -95,53 +96,46 @@ class ListLT(LongTailDataModule):
         super().__init__(**options)
         self.root = check_path("root", root)
         self.lists = self.root if lists is None else check_path("lists", lists)
-        if not isinstance(verify, bool):
-            raise InputError(f"must be true or false, got {verify!r}", "verify")
-        self.verify = verify
+        self.verify = check_flag("verify", verify)
         self.image_size = check_size("image_size", image_size)
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
+        self.pack, self.pack_size = check_pack(pack, pack_size)
 
     def load_source(self) -> Source:
         """Read the lists, and check that their images exist; nothing is decoded yet."""
-        for key, folder in (("root", self.root), ("lists", self.lists)):
-            if not folder.is_dir():
-                raise InputError(f"names no folder: {folder}", key)
-        listed = {name: self._read(part, self.verify) for name, part in self._lists().items()}
-        for name, part in self._lists().items():
-            check_present(listed[name].files, part.archive, self.published.layout)
-        reader = FileReader(self.on_error, pack=self.pack)
-        names = self._class_names(listed["training"])
-        train, val, test = (listed.get(name) for name in ("training", "validation", "test"))
-        assert train is not None
-        return reader.source(names, self.image_size, train, test, val, "published list" if val else "")
+        found = self.survey()
+        train, val, test = found.checked_parts()
+        reader = FileReader(self, Form(self.image_size))
+        return reader.source(found.class_names, train, test, val, "published list" if val else "")
 
-    def survey(self) -> Survey:
-        """See :class:`~oponm.data.sources.survey.Surveyed`."""
-        survey = Survey()
-        if not self.root.is_dir():
-            survey.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
+    def survey(self) -> DataCheck:
+        """Check the lists, and look for each of their images."""
+        found, classes = DataCheck(), self.published.num_classes
+        for key, folder in {"root": self.root, "lists": self.lists}.items():
+            if not folder.is_dir() and (key == "root" or folder != self.root):
+                found.refuse("folder", InputError(f"names no folder: {folder}", key))
         for name, part in self._lists().items():
             try:
                 listed = self._read(part, self.verify)
-                state = f"{part.kind} {part.digest}, as published" if self.verify else "not compared with the published"
-                survey.note(f"{name} list", f"{self.lists / part.file}, {state}")
+                state = "not compared with the published"
+                if self.verify:
+                    state = f"{kind_of_hash(part.digest)} {part.digest}, as published"
+                found.note(f"{name} list", f"{self.lists / part.file}, {state}")
             except InputError as error:
-                survey.refuse(f"{name} list", error)
+                found.refuse(f"{name} list", error)
                 try:
                     listed = self._read(part, verify=False)
                 except InputError as other:
                     if str(other) != str(error):
-                        survey.refuse(f"{name} list", other)
+                        found.refuse(f"{name} list", other)
                     continue
-            survey.counts[name] = np.bincount(listed.labels, minlength=self.published.num_classes).tolist()
-            survey.look_for(name, listed.files, part.archive, self.published.layout)
+            found.add_part(name, listed, classes, part.archive, self.published.layout)
             if name == "training":
                 try:
-                    survey.class_names = self._class_names(listed)
+                    found.class_names = self._class_names(listed)
                 except InputError as error:
-                    survey.refuse("classes", error)
-        return survey
+                    found.refuse("classes", error)
+        return found
 
     def _lists(self) -> dict[str, PublishedList]:
         lists = {"training": self.published.train, "validation": self.published.val, "test": self.published.test}
@@ -155,7 +149,7 @@ class ListLT(LongTailDataModule):
                 "or set data.lists to their folder"
             )
         if verify:
-            check_hash(path, part.digest, part.kind)
+            check_hash(path, part.digest, "it is not the published list; download it again, or set data.verify=false")
         listed = read_list(path, self.root, self.published.num_classes)
         if verify and len(listed.files) != part.num_images:
             raise InputError(
@@ -189,10 +183,10 @@ class ImageNetLT(ListLT):
         num_classes=1000,
         layout="train/<wnid>/*.JPEG and val/<wnid>/*.JPEG below data.root, val sorted into class folders",
         train=PublishedList(
-            "ImageNet_LT_train.txt", 115_846, "git", "a063f095fcd475db4cf8b0658c4b73955535bbf9", _IMAGENET_TRAIN
+            "ImageNet_LT_train.txt", 115_846, "a063f095fcd475db4cf8b0658c4b73955535bbf9", _IMAGENET_TRAIN
         ),
-        val=PublishedList("ImageNet_LT_val.txt", 20_000, "md5", "ef44f8e43fbc904809a77216042e7498", _IMAGENET_TRAIN),
-        test=PublishedList("ImageNet_LT_test.txt", 50_000, "md5", "5f5f97c738923e877c5c78accce6744f", _IMAGENET_VAL),
+        val=PublishedList("ImageNet_LT_val.txt", 20_000, "ef44f8e43fbc904809a77216042e7498", _IMAGENET_TRAIN),
+        test=PublishedList("ImageNet_LT_test.txt", 50_000, "5f5f97c738923e877c5c78accce6744f", _IMAGENET_VAL),
     )
 
 
@@ -213,9 +207,9 @@ class PlacesLT(ListLT):
         num_classes=365,
         layout="train/<category>/*.jpg and val/<category>/*.jpg below data.root, val sorted into class folders, "
         "or run 'oponm data prepare' with the same settings to download them",
-        train=PublishedList("Places_LT_train.txt", 62_500, "md5", "e7795ab1bf428a89f900854127b1e556", _PLACES),
-        val=PublishedList("Places_LT_val.txt", 7_300, "md5", "2f6e727cd6c99c7b7fdecc9876875b1b", _PLACES),
-        test=PublishedList("Places_LT_test.txt", 36_500, "md5", "1347af35b053bd31cf782256306affe7", _PLACES),
+        train=PublishedList("Places_LT_train.txt", 62_500, "e7795ab1bf428a89f900854127b1e556", _PLACES),
+        val=PublishedList("Places_LT_val.txt", 7_300, "2f6e727cd6c99c7b7fdecc9876875b1b", _PLACES),
+        test=PublishedList("Places_LT_test.txt", 36_500, "1347af35b053bd31cf782256306affe7", _PLACES),
     )
 
     def fetch(self, tell: Callable[[str], None]) -> None:
@@ -251,11 +245,9 @@ class INaturalist2018(ListLT):
         num_classes=8142,
         layout="train_val2018/<kingdom>/<category>/*.jpg below data.root",
         train=PublishedList(
-            "iNaturalist18_train.txt", 437_513, "git", "4accdb7584d2f0a5106c40a33ed6afa392189bcc", _INATURALIST
+            "iNaturalist18_train.txt", 437_513, "4accdb7584d2f0a5106c40a33ed6afa392189bcc", _INATURALIST
         ),
         val=None,
-        test=PublishedList(
-            "iNaturalist18_val.txt", 24_426, "git", "4c23900857fd0f5adcd4cc0dffef345039eeb05f", _INATURALIST
-        ),
+        test=PublishedList("iNaturalist18_val.txt", 24_426, "4c23900857fd0f5adcd4cc0dffef345039eeb05f", _INATURALIST),
         origin=_OF_KANG,
     )

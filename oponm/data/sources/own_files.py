@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,17 @@ import numpy.typing as npt
 from typing_extensions import Unpack
 
 from oponm.data.decode import RESIZES, Form, Size
-from oponm.data.folds import fold_split, grouped_split
 from oponm.data.module import LongTailDataModule
 from oponm.data.options import DataOptions, check_channels, check_size
-from oponm.data.sources.base import Listed, Part, Source
+from oponm.data.sources.base import Part, Source
 from oponm.data.sources.file_names import FileNames
-from oponm.data.sources.reading import ON_ERROR, FileReader, PackOptions
+from oponm.data.sources.reading import ON_ERROR, FileReader, check_pack
+from oponm.data.split import fold_split, grouped_split
 from oponm.data.split_file import PARTS, UNUSED, image_names, read_split
-from oponm.errors import InputError, check_choice, check_int, check_path, check_real
-from oponm.longtail import stratified_split
+from oponm.errors import InputError, check_choice, check_int, check_path, check_real, first_of
+from oponm.longtail import head_to_tail, stratified_split
 
 Indices = npt.NDArray[np.int64]
-_NAMED = 3  # paths in an error
 
 
 class OwnFilesLT(LongTailDataModule):
@@ -93,17 +92,16 @@ class OwnFilesLT(LongTailDataModule):
         if self.split is not None and folds is not None:
             raise InputError(f"names the parts, as {self.split} does too: leave one of them out", "folds")
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.pack = PackOptions.checked(pack, self.root, self.in_memory, pack_size)
+        self.pack, self.pack_size = check_pack(pack, pack_size)
         self.pixel_max = None if pixel_max is None else check_real("pixel_max", pixel_max, 1, 65535)
 
     def order_classes(self, available: list[int]) -> list[int]:
         """Classes from head to tail: most to fewest images, so that a skewed set keeps its head."""
-        return sorted(range(len(available)), key=lambda label: (-available[label], label))
+        return head_to_tail(available)
 
     def reader(self) -> FileReader:
         """What decodes the files."""
-        form = Form(self.resize, self.channels)
-        return FileReader(self.on_error, pack=self.pack, pixel_max=self.pixel_max, form=form)
+        return FileReader(self, Form(self.image_size, self.pixel_max, self.resize, self.channels))
 
     def divide(
         self,
@@ -127,7 +125,8 @@ class OwnFilesLT(LongTailDataModule):
             InputError: for a class, a group or a split that the images do not allow.
         """
         files, labels = FileNames.of(images.files), images.labels
-        paths = image_names([Listed(files, labels)], self.root)
+        named_by_path = (self.split, self.groups, self.folds, groups) != (None,) * 4
+        paths = image_names([Part(files, labels)], self.root) if named_by_path else []
         if self.split is not None:
             roles = _roles_of(paths, read_split(self.split), self.split)
         numbers = self._groups(paths, groups)
@@ -144,32 +143,9 @@ class OwnFilesLT(LongTailDataModule):
                 cross_validation = {"folds": self.folds, "fold": self.fold, "digest": digest}
         parts = {part: Part(files[own], labels[own]) for part, own in members.items()}
         origin = "own images" if "val" in parts else ""
-        source = reader.source(names, self.image_size, parts["train"], parts.get("test"), parts.get("val"), origin)
+        source = reader.source(names, parts["train"], parts.get("test"), parts.get("val"), origin)
         of_train = None if numbers is None else numbers[members["train"]]
         return replace(source, groups=of_train, cross_validation=cross_validation)
-
-    def with_groups(self, source: Source, listed: dict[str, Part]) -> Source:
-        """Add groups to a source whose parts are given.
-
-        Args:
-            source: of these parts.
-            listed: files and labels of each.
-
-        Raises:
-            InputError: naming a group that is in two parts.
-        """
-        if self.groups is None:
-            return source
-        lengths = np.cumsum([0, *(len(part.labels) for part in listed.values())])
-        paths = [path for part in listed.values() for path in self._relative(part)]
-        numbers = self._groups(paths, None)
-        members = {part: np.arange(*lengths[place : place + 2]) for place, part in enumerate(listed)}
-        _check_apart(members, numbers, paths, self._group_names)
-        assert numbers is not None
-        return replace(source, groups=numbers[members["train"]])
-
-    def _relative(self, part: Part) -> list[str]:
-        return image_names([Listed(FileNames.of(part.files), part.labels)], self.root)
 
     def _groups(self, paths: list[str], given: Sequence[str] | None) -> Indices | None:
         """The number of each image's group."""
@@ -236,11 +212,11 @@ def _check_pattern(pattern: str) -> str:
 def _roles_of(paths: list[str], parts: dict[str, str], file: Path) -> list[str]:
     """The part of each image by a split file that names these and no others."""
     if unknown := sorted(parts.keys() - set(paths)):
-        raise InputError(f"{file} names {named(unknown)}: no such image below data.root; correct the file", "split")
+        raise InputError(f"{file} names {first_of(unknown)}: no such image below data.root; correct the file", "split")
     if missing := [path for path in paths if path not in parts]:
         raise InputError(
-            f"{file} does not name {named(missing)}, which data.root holds: add a line for each; part none leaves an "
-            "image out",
+            f"{file} does not name {first_of(missing)}, which data.root holds: add a line for each; part none leaves "
+            "an image out",
             "split",
         )
     return [parts[path] for path in paths]
@@ -251,12 +227,9 @@ def _members(roles: Sequence[str]) -> dict[str, Indices]:
     listed = np.array(roles, dtype=object)
     found = {part: np.flatnonzero(listed == part) for part in PARTS}
     if not len(found["train"]):
-        raise InputError(f"there is no image to train on: name some for the part train, not for {_others(roles)}")
+        others = ", ".join(sorted(set(roles))) or UNUSED
+        raise InputError(f"there is no image to train on: name some for the part train, not for {others}")
     return {part: own for part, own in found.items() if len(own)}
-
-
-def _others(roles: Iterable[str]) -> str:
-    return ", ".join(sorted(set(roles))) or UNUSED
 
 
 def _check_apart(
@@ -289,12 +262,21 @@ def _digest(paths: list[str], labels: Indices, files: FileNames) -> str:
     return digest.hexdigest()
 
 
-def named(paths: list[str]) -> str:
-    """The first three of some paths, for an error, and how many more there are.
+def number_labels(labels: Sequence[str], known: Sequence[str] = ()) -> tuple[list[str], Indices]:
+    """Class names, and labels as numbers of them.
+
+    Args:
+        labels: of the images, (M,).
+        known: names in order, of which those without an image are left out; other labels follow in order of numbers
+            where all of these are whole numbers, else of the alphabet.
 
     Example:
-        >>> named(["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
-        '1.jpg, 2.jpg, 3.jpg and 1 more'
+        >>> number_labels(["10", "9", "10"])
+        (['9', '10'], array([1, 0, 1]))
     """
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return ", ".join(paths[:_NAMED]) + more
+    present = set(labels)
+    others = present.difference(known)
+    whole = all(label.removeprefix("-").isdecimal() for label in others)
+    names = [*(name for name in known if name in present), *sorted(others, key=int if whole else str)]
+    number = {name: label for label, name in enumerate(names)}
+    return names, np.array([number[label] for label in labels], dtype=np.int64)

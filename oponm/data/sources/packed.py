@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import Self
 
-from oponm.data.decode import PLAIN, Form, Size, fitted, to_pixels
+from oponm.data.decode import Form
 from oponm.data.memory import room_for
 from oponm.data.pipeline import RawBatch
 from oponm.data.samplers import IndexBatch
-from oponm.data.sources.base import Files, Images, Part, Pool, Stream
+from oponm.data.sources.base import Files, Images, Part, Pool
 from oponm.data.sources.file_names import FileNames
 from oponm.data.sources.pack import Pack
 from oponm.data.sources.prepare import Packing
@@ -36,11 +36,10 @@ class PackedImages(StreamedImages):
         rows: row of each image in the pack, (N,).
         files: paths, (N,).
         targets: (N,), int64.
-        size: side of the images in pixels, or (H, W).
+        form: how the shape and color of whole images change.
         training: whether to crop at random.
         seed: the run's seed.
-        cropped: whether the pack contains whole images; else such of ``size``.
-        form: how the shape and color of whole images change.
+        cropped: whether the pack contains whole images; else such of the form's size.
 
     Example:
         >>> import tempfile
@@ -51,7 +50,7 @@ class PackedImages(StreamedImages):
         >>> files = np.array([root / "image.png"])
         >>> packing = Packing(root / "pack", scaled(20), root, files)
         >>> pack, rows = packing.make(), packing.rows(files)
-        >>> data = PackedImages(pack, rows, files, torch.tensor([7]), 16, training=True, seed=0, cropped=True)
+        >>> data = PackedImages(pack, rows, files, torch.tensor([7]), Form(16), True, seed=0, cropped=True)
         >>> data.__getitems__(IndexBatch(torch.tensor([0]), epoch=0, step=0)).images.shape
         torch.Size([1, 3, 16, 16])
     """
@@ -62,13 +61,12 @@ class PackedImages(StreamedImages):
         rows: npt.NDArray[np.int64],
         files: Files,
         targets: Tensor,
-        size: Size,
+        form: Form,
         training: bool,
         seed: int,
         cropped: bool,
-        form: Form = PLAIN,
     ) -> None:
-        super().__init__(files, targets, size, training, seed, form=form)
+        super().__init__(files, targets, form._replace(pixel_max=None), training, seed)  # the recipe tells the white
         self.pack, self.rows, self.cropped = pack, rows, cropped
 
     def only(self, kept: npt.NDArray[np.int64]) -> Self:
@@ -81,15 +79,13 @@ class PackedImages(StreamedImages):
         """SHA-256 of the labels and the files' last two folders and names, in order, and of the recipe of the pack."""
         return hashlib.sha256(f"{super().digest()} {self.pack.recipe}".encode()).hexdigest()
 
-    def contents_digest(self) -> str:
-        """SHA-256 of the labels and of the packed pixels, in order; read once."""
-        if self._contents is None:
-            digest = hashlib.sha256(self.targets.numpy().astype("<i8").tobytes())
-            for row in self.rows:
-                image = self.pack.image(row)
-                digest.update(str(image.shape).encode() + image.tobytes())
-            self._contents = digest.hexdigest()
-        return self._contents
+    def hash_contents(self) -> str:
+        """SHA-256 of the labels and of the packed pixels, in order."""
+        digest = hashlib.sha256(self.targets.numpy().astype("<i8").tobytes())
+        for row in self.rows:
+            image = self.pack.image(row)
+            digest.update(str(image.shape).encode() + image.tobytes())
+        return digest.hexdigest()
 
     def lengths_digest(self) -> str:
         """Empty, as a pack is checked against its images when it is opened."""
@@ -106,20 +102,19 @@ class PackedImages(StreamedImages):
                 pixels = [self.random_crop(image) for image in images]
         else:
             if self.cropped:
-                images = [fitted(image, self.size, self.form.resize) for image in images]
-            pixels = [to_pixels(image, self.form.channels) for image in images]
+                images = [self.form.fit(image) for image in images]
+            pixels = [self.form.pixels(image) for image in images]
         return RawBatch(torch.stack(pixels).contiguous(), self.targets[batch.indices], batch.epoch, batch.step)
 
 
-def packed_pool(packing: Packing, part: Part, size: Size, refuse: Callable[..., None], form: Form = PLAIN) -> Pool:
+def packed_pool(packing: Packing, part: Part, form: Form, refuse: Callable[..., None]) -> Pool:
     """Make a pool that reads from a pack, which is opened at the first read.
 
     Args:
         packing: the pack.
         part: files and labels.
-        size: side of the images in pixels, or (H, W).
-        refuse: called with the errors of requested files that could not be decoded; they are left out if it returns.
         form: how the shape and color of images change.
+        refuse: called with the errors of requested files that could not be decoded; they are left out if it returns.
     """
 
     def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -136,15 +131,15 @@ def packed_pool(packing: Packing, part: Part, size: Size, refuse: Callable[..., 
     def read(wanted: npt.NDArray[np.int64]) -> Images:
         rows, kept = readable(wanted)
         packing.verify(rows)
-        pixels = room_for(len(rows), size, channels=form.channels)
+        pixels = room_for(len(rows), form.image_shape)
         for position, row in enumerate(rows):
-            pixels[position] = to_pixels(Image.fromarray(packing.pack.image(row)), form.channels)
+            pixels[position] = form.pixels(Image.fromarray(packing.pack.image(row)))
         return Images(pixels, kept)
 
-    def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Stream:
+    def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Images:
         rows, kept = readable(wanted)
         files, targets = part.files[wanted[kept]], torch.from_numpy(part.labels[wanted[kept]])
-        cropped = packing.recipe.cropped
-        return Stream(PackedImages(packing.pack, rows, files, targets, size, training, seed, cropped, form), kept)
+        images = PackedImages(packing.pack, rows, files, targets, form, training, seed, packing.recipe.cropped)
+        return Images(images, kept)
 
     return Pool(part.labels, read, stream, FileNames.of(part.files))

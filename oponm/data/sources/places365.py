@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from oponm.data.progress import track
-from oponm.data.sources.download import check_md5, download, scratch_folder
+from oponm.data.sources.download import check_hash, download, scratch_folder
 from oponm.data.sources.prepare import alone
 from oponm.errors import InputError
 
@@ -171,14 +171,14 @@ def _obtain(archive: Archive, root: Path, verify: bool, tell: Callable[[str], No
     if file.is_file():
         if verify:
             tell(f"comparing {file} with its published checksum")
-            check_md5(file, archive.md5, f"{_REPLACE}, or set data.verify=false to use it as it is")
+            check_hash(file, archive.md5, f"{_REPLACE}, or set data.verify=false to use it as it is")
         return file
     by_hand = f"put {archive.file} into {root} by hand"
     tell(f"downloading {url}: {_size(archive.gigabytes)}")
     with scratch_folder(root, _PREFIX) as scratch:
         download(url, scratch / archive.file, by_hand)
         remedy = f"it was cut short or altered on its way; run again, or {by_hand}"
-        check_md5(scratch / archive.file, archive.md5, remedy, url)
+        check_hash(scratch / archive.file, archive.md5, remedy, url)
         os.replace(scratch / archive.file, file)
     return file
 

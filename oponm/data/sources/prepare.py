@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +16,9 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 
-from oponm.data.decode import Form, Size, UnusableFiles, open_rgb, read_image, sides
+from oponm.data.decode import Form, UnusableFiles, decode_ahead, open_rgb, read_image
 from oponm.data.progress import track
-from oponm.data.sources.pack import Pack, Pixels, Stamp, UnusablePack
-from oponm.data.sources.pack_writer import PackWriter
+from oponm.data.sources.pack import Pack, PackWriter, Pixels, Stamp, UnusablePack
 from oponm.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -42,39 +39,31 @@ class Recipe(NamedTuple):
     cropped: bool
 
 
-def squares(
-    size: Size,
-    decode: Callable[[Path, Any], Tensor] = read_image,
-    pixel_max: float = 255,
-    resize: str = "crop",
-) -> Recipe:
+def squares(form: Form, decode: Callable[[Path, Form], Tensor] = read_image) -> Recipe:
     """The recipe of images at the network's size, which most often is a square.
 
     Args:
-        size: side in pixels, or (H, W).
-        decode: function from a path and a size to (3, H, W).
-        pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
-        resize: how their shape changes, see :class:`~oponm.data.decode.Form`. They are packed in color in any case.
+        form: of the images; they are packed in color in any case.
+        decode: function from a path and a form to (3, H, W).
 
     Example:
-        >>> squares(32).name
+        >>> squares(Form(32)).name
         'squares of 32 pixels, by read_image'
     """
-    height, width = sides(size)
+    form = form._replace(channels=3)
+    _, height, width = form.image_shape
     what = f"squares of {height}" if height == width else f"{height}x{width}"
-    how = "" if resize == "crop" else f", data.resize={resize}"
-    name = f"{what} pixels, by {decode.__name__.lstrip('_')}{_white(pixel_max)}{how}"
-    if decode is read_image:
-        decode = partial(read_image, pixel_max=pixel_max, form=Form(resize))
-    return Recipe(name, lambda path: decode(path, size).permute(1, 2, 0).numpy(), cropped=False)
+    how = "" if form.resize == "crop" else f", data.resize={form.resize}"
+    name = f"{what} pixels, by {decode.__name__.lstrip('_')}{_white(form.pixel_max)}{how}"
+    return Recipe(name, lambda path: decode(path, form).permute(1, 2, 0).numpy(), cropped=False)
 
 
-def scaled(short_side: int | None, pixel_max: float = 255) -> Recipe:
+def scaled(short_side: int | None, pixel_max: float | None = None) -> Recipe:
     """The recipe of whole images, scaled down to a short side; smaller ones, and all for None, keep their size.
 
     Args:
         short_side: short side in pixels.
-        pixel_max: white of images of more than 8 bits, see :func:`~oponm.data.decode.read_image`.
+        pixel_max: white of images of more than 8 bits, see :class:`~oponm.data.decode.Form`.
 
     Example:
         >>> scaled(256).name, scaled(None).name
@@ -92,8 +81,8 @@ def scaled(short_side: int | None, pixel_max: float = 255) -> Recipe:
     return Recipe(f"whole images{limit}{_white(pixel_max)}", decode, cropped=True)
 
 
-def _white(pixel_max: float) -> str:
-    return "" if pixel_max == 255 else f", white at {pixel_max:g}"
+def _white(pixel_max: float | None) -> str:
+    return "" if pixel_max in (None, 255) else f", white at {pixel_max:g}"
 
 
 class Packing:
@@ -113,7 +102,7 @@ class Packing:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> Image.new("RGB", (40, 20)).save(folder / "one.png")
-        >>> packing = Packing(folder / "pack", squares(8), folder, [folder / "one.png"])
+        >>> packing = Packing(folder / "pack", squares(Form(8)), folder, [folder / "one.png"])
         >>> packing.make().num_bytes
         192
         >>> packing.pack.image(0).shape
@@ -213,7 +202,8 @@ class Packing:
         left = self.files[writer.done :]
         if writer.done:
             log.warning("continuing after %d of %d images in %s", writer.done, len(self.files), self.folder)
-        for file, result in zip(left, track(self._decoded(left), len(left), "packing images"), strict=True):
+        decoded = decode_ahead(left, self.recipe.decode, threads=os.cpu_count() or 1)  # whole images may be large
+        for file, result in zip(left, track(decoded, len(left), "packing images"), strict=True):
             if not isinstance(result, InputError):
                 writer.add(result)
             elif self.skip:
@@ -221,25 +211,6 @@ class Packing:
             else:
                 raise result
         writer.finish()
-
-    def _decoded(self, files: list[Path]) -> Iterator[Pixels | InputError]:
-        """Images in order, decoded in threads that run only a little ahead, as images may be large."""
-
-        def attempt(path: Path) -> Pixels | InputError:
-            try:
-                return self.recipe.decode(path)
-            except InputError as error:
-                return error
-
-        ahead: deque[Future[Pixels | InputError]] = deque()
-        num_threads = os.cpu_count() or 1
-        with ThreadPoolExecutor(num_threads) as threads:
-            for file in files:
-                ahead.append(threads.submit(attempt, file))
-                if len(ahead) > 2 * num_threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
 
     def _stamps(self) -> list[Stamp]:
         stamps = []

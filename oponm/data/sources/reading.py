@@ -4,107 +4,84 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from oponm.data.decode import PLAIN, SKIP, Form, Size, UnusableFiles, read_image, sides
+from oponm.data.decode import SKIP, Form, UnusableFiles, decode_ahead, read_image
 from oponm.data.memory import room_for
 from oponm.data.progress import track
-from oponm.data.sources.base import Files, Images, Part, Pool, Source, Stream
+from oponm.data.sources.base import Files, Images, Part, Pool, Source
 from oponm.data.sources.file_names import FileNames
 from oponm.data.sources.packed import packed_pool
 from oponm.data.sources.prepare import Packing, scaled, squares
 from oponm.data.sources.sample import sample_files
 from oponm.data.stream import StreamedImages
-from oponm.errors import InputError, check_choice, check_int, check_path
+from oponm.errors import InputError, check_int, check_path
 
 log = logging.getLogger(__name__)
 ON_ERROR = ("raise", "skip")
 _EIGHT_BITS = 255
 
 
-class PackOptions(NamedTuple):
-    """The settings of a data set's pack.
+def check_pack(pack: str | Path | None, pack_size: int | None) -> tuple[Path | None, int | None]:
+    """Return the settings of a data set's pack.
 
-    Attributes:
-        folder: folder of the pack.
-        root: folder of the data set.
-        in_memory: whether images are kept in memory, and therefore packed as squares of their final size.
-        short_side: largest short side in pixels for whole images; None keeps their own size.
+    Args:
+        pack: folder of the pack; None for none.
+        pack_size: largest short side in pixels for whole images; None keeps their own size.
+
+    Raises:
+        InputError: for an empty path, or a size that is none.
+
+    Example:
+        >>> check_pack(None, 256)
+        (None, 256)
     """
-
-    folder: Path
-    root: Path
-    in_memory: bool
-    short_side: int | None = None
-
-    @classmethod
-    def checked(
-        cls, pack: str | Path | None, root: Path, in_memory: bool, pack_size: int | None = None
-    ) -> PackOptions | None:
-        """Check the options of a user; None without a pack.
-
-        Raises:
-            InputError: for an invalid ``pack_size``.
-
-        Example:
-            >>> PackOptions.checked(None, Path("photos"), in_memory=True)
-        """
-        short_side = None if pack_size is None else check_int("pack_size", pack_size, minimum=4)
-        return None if pack is None else cls(check_path("pack", pack), root, in_memory, short_side)
+    size = None if pack_size is None else check_int("pack_size", pack_size, minimum=4)
+    return None if pack is None else check_path("pack", pack), size
 
 
 class FileReader:
     """Decodes image files in threads; a file that cannot be read raises an error, or is left out and listed.
 
     Args:
-        on_error: ``"raise"`` or ``"skip"``.
-        decode: function from a path and a size in pixels to (C, H, W), uint8.
-        pack: the pack to read images from; None decodes files.
-        pixel_max: the value that is white in images of more than 8 bits; None takes it from a sample of the training
-            images, see :func:`~oponm.data.sources.sample.sample_files`.
-        form: how the shape and color of images change, for the default ``decode``.
+        data: a data module: its ``root``, its ``on_error`` (``"raise"`` or ``"skip"``), and its ``pack``, the folder to
+            read images from, or None to decode files. Images of a pack are of their final size for ``in_memory``, else
+            whole, with a short side of ``pack_size`` at most, see :func:`check_pack`.
+        form: how the shape and color of images change. Without a size they get the median short side of a sample, and
+            without ``pixel_max`` that of the training images, see :mod:`oponm.data.sources.sample`.
+        decode: function from a path and a form to (C, H, W), uint8.
 
     Attributes:
         skipped: files that were left out, with the reason; see :attr:`oponm.data.sources.base.Source.skipped`.
 
     Example:
         >>> import tempfile
+        >>> from types import SimpleNamespace
         >>> from PIL import Image
         >>> file = Path(tempfile.mkdtemp(), "square.png")
         >>> Image.new("RGB", (8, 8)).save(file)
         >>> part = Part(np.array([file], dtype=object), np.array([0]))
-        >>> source = FileReader().source(["square"], 4, train=part, test=part)
+        >>> data = SimpleNamespace(root=file.parent, on_error="raise", in_memory=True, pack=None)
+        >>> source = FileReader(data, Form(4)).source(["square"], train=part, test=part)
         >>> source.train.read(np.array([0])).images.shape
         torch.Size([1, 3, 4, 4])
     """
 
-    def __init__(
-        self,
-        on_error: str = "raise",
-        decode: Callable[[Path, Any], Tensor] = read_image,
-        pack: PackOptions | None = None,
-        pixel_max: float | None = None,
-        form: Form = PLAIN,
-    ) -> None:
-        self.on_error = check_choice("on_error", on_error, ON_ERROR)
-        self.decode, self.pack, self.pixel_max, self.form = decode, pack, pixel_max, form
+    def __init__(self, data: Any, form: Form, decode: Callable[[Path, Form], Tensor] = read_image) -> None:
+        self.data, self.form, self.decode = data, form, decode
         self.skipped: list[str] = []
-        self._listed: list[InputError] = []
         self._bytes = 0  # size of the images read so far
 
     def source(
         self,
         class_names: list[str],
-        size: Size | None,
         train: Part,
         test: Part | None,
         val: Part | None = None,
@@ -114,126 +91,103 @@ class FileReader:
 
         Args:
             class_names: names in label order.
-            size: side in pixels, or (H, W); None takes the median short side of a sample, see
-                :mod:`oponm.data.sources.sample`.
             train: images to draw the training set from.
             test: the test set; None for a set without one.
             val: the validation set, for data sets that define one.
             val_origin: origin of ``val``; see :attr:`oponm.data.sources.base.Source.val_origin`.
 
         Raises:
-            InputError: if images are to be packed smaller than ``size``, or for values that cannot be reduced to 8
+            InputError: if images are to be packed smaller than the form, or for values that cannot be reduced to 8
                 bits.
         """
         facts: dict[str, str] = {}
+        form = self.form
         if self.decode is read_image:
-            sample = sample_files(train.files, self.pixel_max)
-            self.pixel_max = sample.pixel_max
+            sample = sample_files(train.files, form.pixel_max)
+            form = form._replace(pixel_max=sample.pixel_max)
             if sample.pixels:
                 facts["pixels"] = sample.pixels
                 log.warning("images %s", sample.pixels)
-            if size is None:
-                size = sample.default_size()
-                facts["image size"] = f"{size}, the median short side" + ("" if size < 224 else ", 224 at most")
+            if form.size is None:
+                form = form._replace(size=(side := sample.default_size()))
+                facts["image size"] = f"{side}, the median short side" + ("" if side < 224 else ", 224 at most")
                 log.info("image size %s", facts["image size"])
             if apart := sample.apart():
-                log.warning("%s: all are brought to %s", apart, _brought_to(size, self.form.resize))
-        if not size:
+                log.warning("%s: all are brought to %s", apart, _brought_to(form))
+        if not form.size:
             raise InputError(f"{train.files[0]}: no file beside it can be read as an image either")
+        pixel_max = form.pixel_max
+        if pixel_max is None:  # a set whose sample has no image of more than 8 bits may have none
+            form = form._replace(pixel_max=_EIGHT_BITS)
         given = {"training": train, "test": test, "validation": val}
         parts = {name: Part(FileNames.of(part.files), part.labels) for name, part in given.items() if part is not None}
-        packing = self._packing(size, chain.from_iterable(part.files for part in parts.values()))
+        packing = self._packing(form, chain.from_iterable(part.files for part in parts.values()))
         pools = {
-            name: packed_pool(packing, part, size, self.refuse, self.form) if packing else self._pool(part, size, name)
+            name: packed_pool(packing, part, form, self.refuse) if packing else self._pool(part, form, name)
             for name, part in parts.items()
         }
         val_pool, test_pool = pools.get("validation"), pools.get("test")
         return Source(
             *(class_names, pools["training"], test_pool, val_pool, self.skipped, packing, val_origin, facts),
-            pixel_max=self.pixel_max,
+            pixel_max=pixel_max,
         )
 
-    @property
-    def _white(self) -> float:
-        """White in images of more than 8 bits; a set whose sample has none may have no such image."""
-        return _EIGHT_BITS if self.pixel_max is None else self.pixel_max
-
-    def _packing(self, size: Size, files: Iterable[Path]) -> Packing | None:
-        if self.pack is None:
+    def _packing(self, form: Form, files: Iterable[Path]) -> Packing | None:
+        data, recipe = self.data, squares(form, self.decode)
+        if data.pack is None:
             return None
-        folder, root, in_memory, short_side = self.pack
-        recipe = squares(size, self.decode, self._white, self.form.resize)
-        if not in_memory and self.decode is read_image:
-            short_side = None if short_side is None else check_int("pack_size", short_side, max(sides(size)))
-            recipe = scaled(short_side, self._white)
-        return Packing(folder, recipe, root, files, skip=self.on_error == "skip")
+        if not data.in_memory and self.decode is read_image:
+            if data.pack_size is not None:
+                check_int("pack_size", data.pack_size, max(form.image_shape[1:]))
+            recipe = scaled(data.pack_size, form.pixel_max)
+        return Packing(data.pack, recipe, data.root, files, skip=data.on_error == "skip")
 
-    def _pool(self, part: Part, size: Size, name: str) -> Pool:
+    def _pool(self, part: Part, form: Form, name: str) -> Pool:
         def read(wanted: npt.NDArray[np.int64]) -> Images:
-            return self.read(part.files[wanted], size, f"reading {name} images")
+            return self.read(part.files[wanted], form, f"reading {name} images")
 
-        def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Stream:
+        def stream(wanted: npt.NDArray[np.int64], training: bool, seed: int) -> Images:
             targets = torch.from_numpy(part.labels[wanted])
-            images = StreamedImages(part.files[wanted], targets, size, training, seed, self._white, self.form)
-            return Stream(images, np.arange(len(wanted)))
+            return Images(StreamedImages(part.files[wanted], targets, form, training, seed), np.arange(len(wanted)))
 
         # A file that is left out changes the split and must be known before the first batch: "skip" allows no stream.
-        streamed = self.decode is read_image and self.on_error == "raise"
+        streamed = self.decode is read_image and self.data.on_error == "raise"
         return Pool(part.labels, read, stream if streamed else None, FileNames.of(part.files))
 
-    def read(self, files: Files, size: Size, title: str) -> Images:
-        """Decode files to one size.
+    def read(self, files: Files, form: Form, title: str) -> Images:
+        """Decode files to one form.
 
         Args:
             files: paths, (N,).
-            size: side in pixels, or (H, W).
+            form: of the images.
             title: title of the progress bar.
 
         Raises:
             InputError: naming all unreadable files, if ``on_error`` is ``"raise"``; or if the images do not fit
                 in memory.
         """
-        decode = self.decode
-        if decode is read_image:
-            decode = partial(read_image, pixel_max=self._white, form=self.form)
-
-        def attempt(path: Path) -> Tensor | InputError:
-            try:
-                return decode(path, size)
-            except InputError as error:
-                return error
-
-        pixels = room_for(len(files), size, self._bytes, self.form.channels)
+        pixels = room_for(len(files), form.image_shape, self._bytes)
         self._bytes += pixels.nbytes
         kept: list[int] = []
         refused: list[InputError] = []
-        with ThreadPoolExecutor() as threads:
-            for position, result in enumerate(track(threads.map(attempt, files), len(files), title)):
-                if isinstance(result, InputError):
-                    refused.append(result)
-                else:
-                    pixels[len(kept)] = result
-                    kept.append(position)
+        decoded = decode_ahead(files, lambda path: self.decode(path, form))
+        for position, result in enumerate(track(decoded, len(files), title)):
+            if isinstance(result, InputError):
+                refused.append(result)
+            else:
+                pixels[len(kept)] = result
+                kept.append(position)
         self.refuse(*refused)
         return Images(pixels[: len(kept)], np.array(kept, dtype=np.int64))
 
     def refuse(self, *errors: InputError) -> None:
         """Raise one error that names all files, or list them if ``on_error`` is ``"skip"``."""
-        if errors and self.on_error == "raise":
+        if errors and self.data.on_error == "raise":
             raise UnusableFiles(errors)
         self.skipped += [error.message.removesuffix(SKIP) for error in errors]
 
-    def refuse_listed(self, error: InputError) -> None:
-        """Store the error of a file for :meth:`finish_listing`."""
-        self._listed.append(error)
 
-    def finish_listing(self) -> None:
-        """Raise one error for all files with stored errors, or list them."""
-        errors, self._listed = self._listed, []
-        self.refuse(*errors)
-
-
-def _brought_to(size: Size, resize: str) -> str:
-    height, width = sides(size)
-    how = {"crop": "cut to the center", "stretch": "stretched", "pad": "padded"}[resize]
-    return f"{height}x{width} pixels, {how} (data.resize={resize})"
+def _brought_to(form: Form) -> str:
+    _, height, width = form.image_shape
+    how = {"crop": "cut to the center", "stretch": "stretched", "pad": "padded"}[form.resize]
+    return f"{height}x{width} pixels, {how} (data.resize={form.resize})"

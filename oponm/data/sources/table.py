@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from typing_extensions import Unpack
 
 from oponm.data.options import FileOptions
 from oponm.data.sources.base import Part, Source
 from oponm.data.sources.file_lists import check_relative
 from oponm.data.sources.file_names import FileNames
-from oponm.data.sources.own_files import OwnFilesLT, named
+from oponm.data.sources.own_files import OwnFilesLT, number_labels
 from oponm.data.split_file import PARTS, UNUSED, read_rows
-from oponm.errors import InputError, check_path
+from oponm.errors import InputError, check_path, first_of
 
 Row = tuple[str, Mapping[str, Any]]  # where it stands, for errors, and its cells
 
@@ -89,14 +88,12 @@ class TableLT(OwnFilesLT):
         labels, paths = self._cells(rows, "label_column"), self._paths(rows)
         files = FileNames.of(map(Path, paths), self.root)
         if missing := [path for path, file in zip(paths, files.strings(), strict=True) if not os.path.isfile(file)]:
-            told = f"{len(missing)} of {len(paths)} images are missing below {self.root}: {named(missing)}"
+            told = f"{len(missing)} of {len(paths)} images are missing below {self.root}: {first_of(missing)}"
             raise InputError(f"{told}; correct the table, or set data.root")
-        names = sorted(set(labels), key=in_order(labels))
+        names, numbers = number_labels(labels)
         if len(names) < 2:
             raise InputError(f"has a single label, {names[0]!r}: at least two classes are needed", "table")
-        number = {name: label for label, name in enumerate(names)}
-        images = Part(files, np.array([number[label] for label in labels], dtype=np.int64))
-        return self.divide(self.reader(), names, images, self._roles(rows), self._given_groups(rows))
+        return self.divide(self.reader(), names, Part(files, numbers), self._roles(rows), self._given_groups(rows))
 
     def _read(self) -> Iterator[Row]:
         assert self.table is not None
@@ -158,13 +155,3 @@ def _numbered(table: Any) -> Iterator[Row]:
 def _text(cell: Any) -> str:
     """A cell as text; empty for None and for NaN, by which pandas says that there is nothing."""
     return "" if cell is None or cell != cell else str(cell).strip()
-
-
-def in_order(labels: list[str]) -> Any:
-    """The key that sorts labels: by number, if all are whole numbers.
-
-    Example:
-        >>> sorted(["10", "9"], key=in_order(["10", "9"]))
-        ['9', '10']
-    """
-    return int if all(label.removeprefix("-").isdecimal() for label in labels) else str

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oponm.data.sources import pack_writer
+from oponm.data.sources import pack
 from oponm.data.sources.pack import DONE, IMAGES, INDEX
 from oponm.data.sources.prepare import Packing, Recipe, scaled
 
@@ -30,7 +30,7 @@ def pictures(root: Path, number: int = 14, damaged: tuple[int, ...] = ()) -> lis
 
 
 def few_at_once(monkeypatch: pytest.MonkeyPatch, images: int = 3) -> None:
-    monkeypatch.setattr(pack_writer, "AT_ONCE_IMAGES", images)
+    monkeypatch.setattr(pack, "AT_ONCE_IMAGES", images)
 
 
 def packing(root: Path, folder: Path, recipe: Recipe | None = None, skip: bool = True) -> Packing:

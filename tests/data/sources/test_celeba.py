@@ -84,7 +84,7 @@ def shades(images: torch.Tensor) -> list[int]:
 
 
 def by_class(part: celeba.Part) -> list[list[int]]:
-    return [part.images[part.labels == label].tolist() for label in range(5)]
+    return [part.files[part.labels == label].tolist() for label in range(5)]
 
 
 def test_the_official_counts():
@@ -105,7 +105,7 @@ def test_first_validation_then_test_then_training(variant):
         assert by_class(split.train)[label] == having[150 : 150 + count]
     for part in split:
         assert part.labels.tolist() == sorted(part.labels)
-        assert part.images.dtype == part.labels.dtype == np.int64
+        assert part.files.dtype == part.labels.dtype == np.int64
 
 
 def test_published_repeats_images_of_several_labels():
@@ -118,23 +118,23 @@ def test_published_repeats_images_of_several_labels():
 def test_clean_takes_the_next_ids_in_their_place():
     attributes = with_twins()
     split = celeba5_split(attributes, "clean", COUNTS)
-    everything = np.concatenate([part.images for part in split])
+    everything = np.concatenate([part.files for part in split])
     assert len(np.unique(everything)) == len(everything) == 750 + sum(COUNTS)
     assert (attributes[everything].sum(1) == 1).all()
     attributes[:2] = False
     for ours, expected in zip(split, celeba5_split(attributes, "published", COUNTS), strict=True):
-        assert ours.images.tolist() == expected.images.tolist()
+        assert ours.files.tolist() == expected.files.tolist()
         assert ours.labels.tolist() == expected.labels.tolist()
 
 
 def test_clean_is_clean_whatever_the_attributes():
     attributes = np.random.default_rng(0).random((3000, 5)) < 0.2
     published, clean = (celeba5_split(attributes, variant, COUNTS) for variant in celeba.VARIANTS)
-    assert len(np.intersect1d(published.train.images, published.test.images)) > 0
-    everything = np.concatenate([part.images for part in clean])
+    assert len(np.intersect1d(published.train.files, published.test.files)) > 0
+    everything = np.concatenate([part.files for part in clean])
     assert len(np.unique(everything)) == len(everything)
     for part in (*published, *clean):
-        assert attributes[part.images, part.labels].all()
+        assert attributes[part.files, part.labels].all()
 
 
 @pytest.mark.parametrize("label", range(5))
@@ -176,7 +176,7 @@ def test_the_data_module(tmp_path, caplog):
         (split.val, data.val_set.images),
         (split.test, data.test_set.images),
     ):
-        assert shades(images) == (part.images % 256).tolist()
+        assert shades(images) == (part.files % 256).tolist()
     assert not [record for record in caplog.records if "both in train and test" in record.message]
 
 
@@ -200,7 +200,7 @@ def test_overlaps_are_counted_warned_of_and_recorded(tmp_path, caplog):
     assert f"{told}, as published: data.variant=clean has none" in caplog.text
     assert "CelebA-5, variant published" in caplog.text
     assert data.facts["variant"] == f"published; {told}"
-    assert any(told in line for line in CelebA5(tmp_path).survey().lines)
+    assert any(told in line for line in CelebA5(tmp_path).survey().findings)
 
 
 @pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test")], ids=" and ".join)
@@ -208,8 +208,8 @@ def test_each_pair_of_parts_is_looked_at(pair):
     split = celeba5_split(members(), "published", COUNTS)
     assert celeba._overlap(split) == ""
     one, other = (getattr(split, name) for name in pair)
-    images = np.append(one.images[:1], other.images[1:])  # both are bald
-    mixed = split._replace(**{pair[1]: celeba.Members(images, other.labels)})
+    images = np.append(one.files[:1], other.files[1:])  # both are bald
+    mixed = split._replace(**{pair[1]: celeba.Part(images, other.labels)})
     assert celeba._overlap(mixed) == f"of the images 1 are both in {pair[0]} and {pair[1]}"
 
 
@@ -242,7 +242,7 @@ def test_missing_images_are_named(tmp_path):
     for number in (1, 3, 5, 7):
         (root / f"img_align_celeba/{number:06}.jpg").unlink()
     message = refusal(root).message
-    assert message.startswith(f"4 of {750 + sum(COUNTS)} images are missing: {root}/img_align_celeba/000001.jpg, ")
+    assert message.startswith(f"4 of 250 images are missing: {root}/img_align_celeba/000001.jpg, ")
     assert "unpack img_align_celeba.zip as img_align_celeba/*.jpg below data.root" in message
 
 
@@ -258,7 +258,7 @@ def test_images_of_no_part_may_be_missing(tmp_path):
 def test_a_damaged_image_is_named_or_skipped(tmp_path, on_error):
     attributes = members()
     root = write(tmp_path, attributes)
-    path = root / f"img_align_celeba/{celeba5_split(attributes, 'published', COUNTS).train.images[0] + 1:06}.jpg"
+    path = root / f"img_align_celeba/{celeba5_split(attributes, 'published', COUNTS).train.files[0] + 1:06}.jpg"
     path.write_text("no pixels")
     if on_error == "raise":
         assert refusal(root).message.startswith(str(path))
@@ -321,7 +321,7 @@ def test_a_pack_gives_the_pixels_of_the_files(tmp_path, in_memory):
     source = CelebA5(root, pack=tmp_path / "pack", in_memory=in_memory).load_source()
     pack = source.packing.make()
     split = celeba5_split(attributes, "published", COUNTS)
-    assert len(pack.entries) == len(np.unique(np.concatenate([part.images for part in split])))
+    assert len(pack.entries) == len(np.unique(np.concatenate([part.files for part in split])))
     direct = load(root, val="split")
     packed = load(root, val="split", pack=tmp_path / "pack", in_memory=in_memory)
     for name in ("train_set", "val_set", "test_set"):
@@ -341,13 +341,13 @@ def test_a_survey_of_what_is_complete(tmp_path):
     assert survey.problems == []
     assert survey.class_names == list(CLASSES)
     assert survey.counts == {"training": list(COUNTS), "validation": [50] * 5, "test": [100] * 5}
-    assert "test images: all 500 are there" in survey.lines
+    assert "test images: all 500 are there" in survey.findings
 
 
 def test_a_survey_tells_all_that_is_wrong(tmp_path):
     root = write(tmp_path, members())
     split = celeba5_split(members(), "published", COUNTS)
-    for image in (*split.train.images[:3], *split.test.images[:2]):
+    for image in (*split.train.files[:3], *split.test.files[:2]):
         (root / f"img_align_celeba/{image + 1:06}.jpg").unlink()
     survey = CelebA5(root).survey()
     found = [error.message.split(":")[0] for error in survey.problems]

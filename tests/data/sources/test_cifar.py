@@ -631,12 +631,12 @@ def test_a_survey_tells_what_is_there_and_what_is_wrong(tmp_path, monkeypatch):
     publish(monkeypatch, None)
     folder = write(tmp_path)
     assert CifarLT(tmp_path).survey().problems == []
-    assert sum("as published" in line for line in CifarLT(tmp_path).survey().lines) == 7
+    assert sum("as published" in line for line in CifarLT(tmp_path).survey().findings) == 7
     (folder / "data_batch_2").write_bytes(b"other")
     (folder / "data_batch_4").unlink()
     (folder / "batches.meta").unlink()
     survey = CifarLT(tmp_path).survey()
-    assert len(survey.lines) == 6
+    assert len(survey.findings) == 6
     wrong, missing = (error.message for error in survey.problems)
     assert wrong.startswith(f"{folder / 'data_batch_2'}: expected md5")
     assert missing.startswith(f"{folder} lacks 2 of 7 files, data_batch_4, batches.meta: run 'oponm data prepare'")

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from oponm.data.sources.file_lists import check_hash, check_present, read_list
+from oponm.data.sources.file_lists import check_present, read_list
 from oponm.errors import InputError
 
 
@@ -126,8 +125,6 @@ def test_what_is_no_list_is_refused(tmp_path, content, words):
 def test_a_missing_list_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
         read_list(tmp_path / "none.txt", tmp_path, 1)
-    with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
-        check_hash(tmp_path / "none.txt", "0", "md5")
 
 
 def test_a_long_list_is_read_quickly(tmp_path):
@@ -140,29 +137,6 @@ def test_a_long_list_is_read_quickly(tmp_path):
     assert time.perf_counter() - started < 20
     assert len(files) == number
     assert np.bincount(labels).tolist() == [116] * 846 + [115] * 154
-
-
-@pytest.mark.parametrize("content", [b"", b"train/cat/1.jpg 0\n", bytes(range(256)) * 400])
-def test_hashes(tmp_path, content):
-    path = written(tmp_path, content)
-    md5 = hashlib.md5(content).hexdigest()
-    git = hashlib.sha1(b"blob " + str(len(content)).encode() + b"\0" + content).hexdigest()
-    check_hash(path, md5, "md5")
-    check_hash(path, git, "git")
-    for kind, name, found in (("md5", "md5", md5), ("git", "git blob sha1", git)):
-        with pytest.raises(InputError) as error:
-            check_hash(path, "0" * len(found), kind)
-        assert error.value.message.startswith(f"{path}: is not the published list: {name} ")
-        assert all(word in error.value.message for word in ("0" * len(found), found, "data.verify=false"))
-
-
-def test_the_hash_is_git_s(tmp_path):
-    check_hash(written(tmp_path, "hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a", "git")
-
-
-def test_an_unknown_hash_is_refused(tmp_path):
-    with pytest.raises(InputError, match="kind must be one of md5, git"):
-        check_hash(written(tmp_path, ""), "0", "sha256")
 
 
 @pytest.mark.parametrize("missing", [1, 3, 5])

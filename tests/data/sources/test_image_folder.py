@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from oponm.data import ImageFolderLT
+from oponm.data.check import check_data
 from oponm.data.samplers import IndexBatch
 from oponm.errors import InputError
 
@@ -722,3 +723,19 @@ def test_a_class_may_be_missing_from_the_test_set_where_that_is_said(tmp_path, c
     assert data.facts["missing classes"] == "no test images of 'dog'"
     fill(tmp_path / "test", {"hound": 1})
     assert "hound" in refusal(tmp_path, on_missing_class="warn").message
+
+
+@pytest.mark.parametrize("name", ["validation", "val"])
+def test_the_check_of_data_tells_of_a_folder_that_is_not_used(tmp_path, name):
+    fill(split_in_two(tmp_path) / name, dict.fromkeys(COUNTS, 2), first=100)
+    told = f"folders: the folder {name} is not used by data.val=none, but by data.val=split"
+    assert told in check_data(ImageFolderLT(tmp_path)).facts
+    assert told not in check_data(ImageFolderLT(tmp_path, val="split")).facts
+
+
+def test_a_folder_without_any_image_is_refused_though_classes_may_miss(tmp_path):
+    split_in_two(tmp_path)
+    for name in COUNTS:
+        (tmp_path / "val" / name).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"val: holds no image in any class folder"):
+        load(tmp_path, val="split", on_missing_class="warn")

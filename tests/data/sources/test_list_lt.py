@@ -34,7 +34,7 @@ def shrunk(published: PublishedLists, folder: Path) -> PublishedLists:
     for name in ("train", "val", "test"):
         part = getattr(published, name)
         content = (folder / part.file).read_bytes()
-        prefix = b"blob %d\0" % len(content) if part.kind == "git" else b""
+        prefix = b"blob %d\0" % len(content) if len(part.digest) == 40 else b""
         digest = hashlib.new("sha1" if prefix else "md5", prefix + content).hexdigest()
         parts[name] = replace(part, digest=digest, num_images=sum(COUNTS[name]))
     return replace(published, num_classes=3, **parts)
@@ -70,18 +70,18 @@ def refusal(kind: type[ListLT], root: Path, **options) -> InputError:
 
 def test_what_was_published():
     facts = {
-        kind: [(part.file, part.num_images, part.kind, part.digest) for part in (lists.train, lists.val, lists.test)]
+        kind: [(part.file, part.num_images, part.digest) for part in (lists.train, lists.val, lists.test)]
         for kind, lists in ((kind, kind.published) for kind in KINDS)
     }
     assert facts[ImageNetLT] == [
-        ("ImageNet_LT_train.txt", 115_846, "git", "a063f095fcd475db4cf8b0658c4b73955535bbf9"),
-        ("ImageNet_LT_val.txt", 20_000, "md5", "ef44f8e43fbc904809a77216042e7498"),
-        ("ImageNet_LT_test.txt", 50_000, "md5", "5f5f97c738923e877c5c78accce6744f"),
+        ("ImageNet_LT_train.txt", 115_846, "a063f095fcd475db4cf8b0658c4b73955535bbf9"),
+        ("ImageNet_LT_val.txt", 20_000, "ef44f8e43fbc904809a77216042e7498"),
+        ("ImageNet_LT_test.txt", 50_000, "5f5f97c738923e877c5c78accce6744f"),
     ]
     assert facts[PlacesLT] == [
-        ("Places_LT_train.txt", 62_500, "md5", "e7795ab1bf428a89f900854127b1e556"),
-        ("Places_LT_val.txt", 7_300, "md5", "2f6e727cd6c99c7b7fdecc9876875b1b"),
-        ("Places_LT_test.txt", 36_500, "md5", "1347af35b053bd31cf782256306affe7"),
+        ("Places_LT_train.txt", 62_500, "e7795ab1bf428a89f900854127b1e556"),
+        ("Places_LT_val.txt", 7_300, "2f6e727cd6c99c7b7fdecc9876875b1b"),
+        ("Places_LT_test.txt", 36_500, "1347af35b053bd31cf782256306affe7"),
     ]
     assert [kind.published.num_classes for kind in KINDS] == [1000, 365]
     assert [kind("nowhere").image_size for kind in KINDS] == [224, 224]
@@ -136,7 +136,7 @@ def test_a_changed_list_is_refused_unless_told(kind, tmp_path, part):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[::-1]))
     message = refusal(kind, tmp_path).message
-    assert message.startswith(f"{path}: is not the published list")
+    assert message.startswith(f"{path}: expected ")
     assert getattr(kind.published, part).digest in message
     assert "data.verify=false" in message
     assert load(kind, tmp_path, verify=False).class_counts == COUNTS["train"]
@@ -242,9 +242,10 @@ def test_a_survey_of_what_is_complete(kind, tmp_path):
     assert survey.counts == {"training": COUNTS["train"], "validation": COUNTS["val"], "test": COUNTS["test"]}
     assert survey.class_names == load(kind, tmp_path).class_names
     for part in (kind.published.train, kind.published.val, kind.published.test):
-        assert any(f"{tmp_path / part.file}, {part.kind} {part.digest}, as published" in line for line in survey.lines)
-    assert "test images: all 9 are there" in survey.lines
-    assert not any("as published" in line for line in kind(tmp_path, verify=False).survey().lines)
+        told = f" {part.digest}, as published"
+        assert any(f"{tmp_path / part.file}, " in line and told in line for line in survey.findings)
+    assert "test images: all 9 are there" in survey.findings
+    assert not any("as published" in line for line in kind(tmp_path, verify=False).survey().findings)
 
 
 def test_a_survey_tells_all_that_is_wrong(kind, tmp_path):
@@ -260,9 +261,9 @@ def test_a_survey_tells_all_that_is_wrong(kind, tmp_path):
     assert len(messages) == 4
     assert messages[0].startswith("4 of 10 images are missing: ")
     assert messages[1].startswith(f"{tmp_path / lists.val.file}: is missing")
-    assert f"{lists.test.digest} expected" in messages[2]
+    assert f"expected md5 {lists.test.digest}" in messages[2]
     assert messages[3].startswith("3 of 7 images are missing: ")
-    assert [line for line in survey.lines if line.startswith("training list: ") and "as published" in line]
+    assert [line for line in survey.findings if line.startswith("training list: ") and "as published" in line]
 
 
 def test_a_survey_without_a_folder_or_classes(kind, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oponm.data.decode import open_rgb, read_image
+from oponm.data.decode import Form, open_rgb, read_image
 from oponm.data.sources.pack import DONE, IMAGES, INDEX, Pack, UnusablePack
 from oponm.data.sources.prepare import Packing, Recipe, scaled, squares
 from oponm.errors import InputError
@@ -45,10 +45,10 @@ def refusal(job: Packing, what: str = "pack") -> InputError:
 @pytest.mark.parametrize("size", [4, 12, 30])
 def test_squares_are_what_reading_gives(tmp_path, size):
     files = pictures(tmp_path / "set")
-    job = packing(tmp_path / "set", tmp_path / "pack", squares(size))
+    job = packing(tmp_path / "set", tmp_path / "pack", squares(Form(size)))
     job.make()
     for file, row in zip(files, job.rows(files), strict=True):
-        assert np.array_equal(job.pack.image(row).transpose(2, 0, 1), read_image(file, size).numpy())
+        assert np.array_equal(job.pack.image(row).transpose(2, 0, 1), read_image(file, Form(size)).numpy())
 
 
 def test_whole_images_are_what_the_files_hold(tmp_path):
@@ -167,9 +167,9 @@ def test_a_data_set_may_be_moved_with_its_pack(tmp_path):
 def test_another_recipe_is_named_and_packed_again(tmp_path):
     pictures(tmp_path / "set", 3)
     packing(tmp_path / "set", tmp_path / "pack").make()
-    job = packing(tmp_path / "set", tmp_path / "pack", squares(8))
+    job = packing(tmp_path / "set", tmp_path / "pack", squares(Form(8)))
     assert "it holds whole images, short side at most 12 pixels, wanted are squares of 8 pixels" in refusal(job).message
-    assert job.make().recipe == squares(8).name
+    assert job.make().recipe == squares(Form(8)).name
 
 
 @pytest.mark.parametrize("torn", [INDEX, DONE])

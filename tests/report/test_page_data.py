@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from oponm.report import Group
-from oponm.report.curves import POINTS, group_curves, read_curves
+from oponm.report.page_data import POINTS, group_curves, read_curves
 from tests.report.runs import result, store_full
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from oponm.errors import InputError
-from oponm.inference.new_files import new_files
+from oponm.run_files import new_files
 from tests.cli.command import files_below
 
 
