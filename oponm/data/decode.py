@@ -56,7 +56,7 @@ class Form(NamedTuple):
         return (self.channels, *(self.size if isinstance(self.size, Sequence) else (self.size, self.size)))
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """Bring an image in RGB, or grey, to the size."""
+        """Bring an image in RGB, or gray, to the size."""
         _, height, width = self.image_shape
         if self.resize == "stretch":
             return image.resize((width, height), Image.Resampling.BICUBIC)
@@ -159,7 +159,7 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
 
     Example:
         >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp(), "grey.png")
+        >>> file = Path(tempfile.mkdtemp(), "gray.png")
         >>> Image.new("L", (20, 10)).save(file)
         >>> open_rgb(file).mode, open_rgb(file).size
         ('RGB', (20, 10))

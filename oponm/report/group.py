@@ -239,7 +239,7 @@ def _start(digest: object, unknown: str = "unknown") -> str:
     return printable(str(digest or unknown))[:8]
 
 
-_DIGESTS: tuple[Callable[[Run], str], ...] = (  # what tells groups apart whose settings are the same
+_DIGESTS: tuple[Callable[[Run], str], ...] = (  # what separates groups with the same settings
     lambda run: f"split {_start(run.get('content_digest') or run.get('split_digest'), '')}",
     lambda run: f"tested on {sum(run.get('test_counts') or [])} images",
     lambda run: f"test images {_start(run.get('test_digest'))}",

@@ -100,7 +100,8 @@ def spreadsheet(tables: Sequence[Table]) -> str:
         published differences in points, from least to most.
 
     Example:
-        >>> from oponm.report import Group, result_table
+        >>> from oponm.report import Group
+        >>> from oponm.report.tables import result_table
         >>> run = {"seed": 0, "metrics": {"accuracy": 0.5}, "train_seconds": 2.0}
         >>> print(spreadsheet([result_table([Group("erm", [run])])]))
         method,seeds,baseline,pairs,accuracy,accuracy_error,seconds,seconds_error

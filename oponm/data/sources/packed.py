@@ -66,7 +66,7 @@ class PackedImages(StreamedImages):
         seed: int,
         cropped: bool,
     ) -> None:
-        super().__init__(files, targets, form._replace(pixel_max=None), training, seed)  # the recipe tells the white
+        super().__init__(files, targets, form._replace(pixel_max=None), training, seed)  # the recipe names white
         self.pack, self.rows, self.cropped = pack, rows, cropped
 
     def only(self, kept: npt.NDArray[np.int64]) -> Self:
