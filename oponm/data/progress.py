@@ -20,7 +20,7 @@ def track(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
         3
     """
     console = Console(stderr=True)
-    yield from rich_track(items, title, total, console=console, transient=True, disable=not shows_bars(console))
+    yield from rich_track(items, title, total, console=console, transient=True) if shows_bars(console) else items
 
 
 def shows_bars(console: Console) -> bool:

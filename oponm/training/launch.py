@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -88,6 +89,9 @@ def _launch(job: Path, devices: int, max_restarts: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    grace: dict[str, Any] = {"shutdown_timeout": GRACE}
+    if "shutdown_timeout" not in {each.name for each in fields(LaunchConfig)}:
+        grace = {}  # torch 2.10 kills processes 30 seconds after a signal
     launch = LaunchConfig(
         *(1, 1, devices),
         run_id=job.name,
@@ -96,8 +100,8 @@ def _launch(job: Path, devices: int, max_restarts: int) -> None:
         max_restarts=max_restarts,
         monitor_interval=0.2,
         signals_to_handle=",".join(number.name for number in heeded()),  # the agent passes these signals on and waits
-        shutdown_timeout=GRACE,
         logs_specs=DefaultLogsSpecs(str(job)),
+        **grace,
     )
     for name in list(logging.root.manager.loggerDict):  # each logger has its own level
         if name.startswith("torch.distributed.elastic"):

@@ -108,7 +108,8 @@ def test_srun(tmp_path, arguments, codes, words):
     ]
     (out, first), (other_out, second) = (task.communicate(timeout=100) for task in tasks)
     assert tuple(task.returncode for task in tasks) == codes, first + second
-    assert (other_out, second) == ("", "")  # the first process speaks for all
+    said = [line for line in (other_out + second).splitlines() if not line.startswith("[Gloo]")]  # of torch 2.10
+    assert said == []  # the first process speaks for all
     assert words in first
     if words:
         assert first.count("\n") == 1

@@ -81,7 +81,7 @@ def test_under_torchrun(command, tmp_path):
 def test_in_processes_of_its_own(command, tmp_path):
     done = script(tmp_path, max_restarts=1)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 1
+    assert len([line for line in done.stdout.splitlines() if not line.startswith("[Gloo]")]) == 1  # of torch 2.10
     assert_same_run(tmp_path / "run", command)
 
 

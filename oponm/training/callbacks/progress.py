@@ -88,7 +88,12 @@ class TrainingProgress(pl.Callback):
         """Show the metrics of the last epoch over all processes, and remove the bar."""
         logged = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
         self._show({name: logged[name] for name in ("loss", "accuracy", "noise_share") if name in logged})
-        self.bar.stop()
+        self._stop()
+
+    def _stop(self) -> None:
+        """Remove the bar; some versions of rich print an empty line for one that is disabled."""
+        if not self.bar.disable:
+            self.bar.stop()
 
     def _show(self, measured: Mapping[str, float], **fields: Any) -> None:
         """Update the metrics that are shown; without new ones the old ones stay."""
@@ -99,7 +104,7 @@ class TrainingProgress(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         """Remove the bar, so that the error stands on a line of its own."""
-        self.bar.stop()
+        self._stop()
 
 
 class EpochLines(pl.Callback):
