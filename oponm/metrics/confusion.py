@@ -143,7 +143,7 @@ def read_confusion(folder: Path, said: Any) -> csr_array | None:
     if isinstance(said, str) and said != CONFUSION_FILE:
         raise ValueError(f"must name {CONFUSION_FILE}, got {said!r}")
     try:
-        matrix = csr_array(load_npz(folder / said) if isinstance(said, str) else np.array(said))
+        matrix = csr_array(load_npz(folder / said) if isinstance(said, str) else np.array([*said]))
     except OSError:
         raise
     except Exception as error:  # a damaged file can raise anything in zipfile, numpy and scipy

@@ -151,4 +151,5 @@ def test_points_of_many_groups_stay_with_their_class():
 def test_any_name_leaves_room_for_the_figure(tmp_path, name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module="pyparsing|matplotlib", category=DeprecationWarning)  # of each other
         draw(tmp_path, group(names=[name, *"bcdefghij"]))
