@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from omegaconf import OmegaConf
+from packaging.version import Version
 from safetensors.torch import save_file
 
 from oponm.inference import load_classifier, read_run_facts
@@ -24,6 +25,8 @@ NETWORKS = {"resnet18": "fc.weight", "vit_tiny_patch16_224": "head.weight"}
 def trained(request, tmp_path_factory):
     """The network's name, its published weights and the folder of a run that was fine-tuned from them."""
     folder, name = tmp_path_factory.mktemp("finetune"), request.param
+    if name.startswith("vit") and Version(timm.__version__) < Version("1.0.31"):
+        pytest.skip("this timm reads these weights in a form that the stand-in below does not have")
     torch.manual_seed(0)
     published = timm.create_model(name)
     for each, tensor in published.named_buffers():
