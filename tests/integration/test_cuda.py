@@ -51,6 +51,7 @@ def test_layers_do_not_wait_for_the_device(kernel, kind):
                 model(x).square().mean().backward()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
 def test_a_step_does_not_wait_for_the_device(kernel):

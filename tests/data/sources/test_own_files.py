@@ -120,7 +120,7 @@ def test_folders_that_say_what_tests_leave_no_room_for_folds(tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"folds": 3, "fold": 1}, {"test_fraction": 0}])
 def test_no_patient_is_in_two_parts(tmp_path, options):
-    options["on_missing_class"] = "warn"  # versions of scikit-learn draw groups differently
+    options = {**options, "on_missing_class": "warn"}  # versions of scikit-learn draw groups differently
     data = load(by_patient(tmp_path / "photos"), groups=GROUPS, val="split", val_size=0.25, **options)
     split = parts(data, tmp_path)
     sides = [patients(members(split, part)) for part in ("train", "val", "test")]
