@@ -113,33 +113,6 @@ def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str
     return dict(chosen), copy.deepcopy(settings)
 
 
-def default_choices() -> dict[str, str]:
-    """The choices of ``oponm train`` without arguments, in the order of its defaults list.
-
-    Example:
-        >>> default_choices()["method"]
-        'open'
-    """
-    return {group: choice for group, choice in _listed() if choice is not None}
-
-
-def also_chosen(chosen: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Add to choices those that their files make in other groups; a choice without a file makes none.
-
-    Args:
-        chosen: a choice for some of the groups.
-        given: choices that other choices do not change.
-
-    Example:
-        >>> also_chosen({"loss": "focal", "method": "ldam_drw"}, {"method": "ldam_drw"})
-        {'loss': 'ldam', 'method': 'ldam_drw'}
-    """
-    found = dict(chosen)
-    for group in (group for group, _ in reversed(_listed()) if group in found):  # a group may choose in groups above it
-        found |= {other: to for other, to in _chooses(group, found[group]).items() if other not in given}
-    return found
-
-
 def chosen(group: str, choice: Any) -> Any:
     """The factory that a choice of a config group names; anything but a name is returned as it is.
 
@@ -190,22 +163,3 @@ def _contents(group: str, choice: str) -> Any:
     for item in defaults if "_self_" in defaults else [*defaults, "_self_"]:
         content.merge_with((body if everywhere else {group: body}) if item == "_self_" else _contents(group, item))
     return content
-
-
-def _listed() -> list[tuple[str, str | None]]:
-    """The groups in the order of the defaults list, each with its default."""
-    defaults = read_settings(CONF_DIR / "train.yaml")["defaults"]
-    return [next(iter(item.items())) for item in defaults if isinstance(item, dict)]
-
-
-def _chooses(group: str, choice: str) -> dict[str, str]:
-    """The choices that a choice, or its defaults from the same group, makes in other groups except Hydra's own."""
-    file = CONF_DIR / group / f"{choice}.yaml"
-    found: dict[str, str] = {}
-    own: dict[str, str] = {}
-    for item in read_settings(file).get("defaults", []) if file.is_file() else []:
-        if isinstance(item, dict):
-            own |= {key.removeprefix("override /"): value for key, value in item.items()}
-        else:
-            found |= _chooses(group, item.partition("@")[0])
-    return {key: value for key, value in {**found, **own}.items() if "/" not in key}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from oponm.configs import also_chosen, compose_choices, default_choices
+from oponm.configs import compose_choices
 from oponm.errors import InputError
 from tests.cli.compose import compose_config, compose_with_choices
 
@@ -35,9 +35,9 @@ def test_choices_are_what_the_command_line_makes_of_them(given):
     ],
     ids=str,
 )
-def test_what_files_choose_that_a_file_is_made_from(given):
+def test_what_a_file_chooses_in_other_groups(given):
     chosen, _ = compose_with_choices(*(f"{group}={choice}" for group, choice in given.items()))
-    assert also_chosen({**default_choices(), **given}, given) == chosen
+    assert compose_choices(given)[0] == chosen
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def launch(
     Raises:
         InputError: for a config group set to null, or for Hydra options that exclude each other.
     """
+    store_plugins()
     for group, choices in groups().items():
         if {f"{group}=null", f"+{group}=null", f"{group}=", f"+{group}="} & set(arguments):
             if group in ("sweep", "experiment", "hparams_search"):
@@ -91,7 +92,6 @@ def launch(
     sys.argv = [f"oponm {command}", *options, *overrides]
 
     Sweep.folder = None
-    store_plugins()
     with AtOnce():  # a signal between two jobs ends the sweep like one in a job
         try:
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(Task(job, full))()

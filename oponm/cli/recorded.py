@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from oponm.configs import CONF_DIR, also_chosen, default_choices, groups, read_settings
+from oponm.configs import CONF_DIR, compose_choices, groups, read_settings
 from oponm.errors import InputError
 from oponm.renamed import with_new_names
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
@@ -41,8 +41,7 @@ class Recorded:
     @property
     def choices(self) -> dict[str, str]:
         """The choice in each config group, from the overrides and from what they choose in turn."""
-        given = _choices(self.overrides)
-        return also_chosen(default_choices() | given, given) if self.config else {}
+        return _composed(_choices(self.overrides)) if self.config else {}
 
     def identify(self, config: DictConfig) -> dict[str, Any]:
         """A description of the run that Hydra has composed: the choice in each config group, the overrides, the seed.
@@ -112,7 +111,7 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
         The arguments, without choices that equal the run's.
     """
     train = read_settings(CONF_DIR / "train.yaml")
-    del train["defaults"]
+    in_order = [group for item in train.pop("defaults") if isinstance(item, dict) for group in item]
     node = {**train, **recorded.config}
     trainer = recorded.config.get("trainer")
     node["trainer"] = read_settings(CONF_DIR / "trainer/default.yaml") | (trainer if isinstance(trainer, dict) else {})
@@ -122,8 +121,9 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
         node |= {"logger": {}, **read_settings(CONF_DIR / f"{command}.yaml")}
     arguments = [one for one in arguments if not (_choices([one]).items() & own_choices.items())]
     given = _choices(arguments)
-    again = also_chosen(given, given).keys()
-    before = [{group: None} for group in default_choices() if group in again and group not in _WITHIN]
+    default = compose_choices({})[0]
+    again = given.keys() | {group for group, choice in _composed(given).items() if choice != default.get(group)}
+    before = [{group: None} for group in in_order if group in again and group not in _WITHIN]
     for group in again:
         node.pop(group, None)
     order_of_groups = [*before, "_self_", *({group: None} for group in _WITHIN)]
@@ -135,6 +135,12 @@ def _choices(overrides: Sequence[str]) -> dict[str, str]:
     """The overrides that choose in a config group."""
     pairs = [override.partition("=") for override in overrides]
     return {key: value for key, _, value in pairs if key in groups() and value not in ("", "null")}
+
+
+def _composed(given: Mapping[str, str]) -> dict[str, str]:
+    """The choice in each config group when some are given; one that is not of this project's files chooses no other."""
+    known = {group: choice for group, choice in given.items() if choice in groups()[group]}
+    return {**compose_choices(known)[0], **given}
 
 
 def _load(file: Path, key: str, kind: type) -> Any:
