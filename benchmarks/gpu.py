@@ -142,7 +142,7 @@ class Report:
             self.row(*cells, text.replace("|", "\\|"))
 
 
-def synchronised_clock(device: str) -> Callable[[], float]:
+def synchronized_clock(device: str) -> Callable[[], float]:
     """Seconds of the wall, read when the device has finished."""
 
     def clock() -> float:
@@ -157,7 +157,7 @@ def timed(size: Size, runs: dict[str, Callable[[], Any]]) -> dict[str, Timing]:
     """Time candidates in turn, for as long as a line may take."""
     for run in runs.values():
         run()  # compiles
-    clock = synchronised_clock(size.device)
+    clock = synchronized_clock(size.device)
     clock()
     return interleave(runs, rounds_within(size.seconds, runs, least=5, most=100), clock=clock)
 
@@ -373,7 +373,7 @@ def work(size: Size, seconds: float) -> None:
     torch.set_num_threads(1)
     network = next(iter(size.networks.values()))
     setting = Setting(network.batch_size, size.device, torch.bfloat16, channels_last=True)
-    step, clock = make_step(network.make, "open", setting), synchronised_clock(size.device)
+    step, clock = make_step(network.make, "open", setting), synchronized_clock(size.device)
     for _ in range(3):
         step()
     clock()

@@ -93,8 +93,8 @@ def measure(shape: tuple[int, int, int], steps: int, batch_size: int) -> tuple[T
     data.train_set.__getitems__ = parts.timed(reading, data.train_set.__getitems__)  # type: ignore[method-assign]
     trainer = make_trainer(accelerator="cpu", max_epochs=1, limit_val_batches=0)
     # What a run has beside the model: its checkpoints, at their usual times, and the history of what is logged.
-    keeper = Checkpoints(Path(trainer.default_root_dir), NonFinite())
-    trainer.callbacks += [keeper, after]  # type: ignore[attr-defined]
+    checkpoints = Checkpoints(Path(trainer.default_root_dir), NonFinite())
+    trainer.callbacks += [checkpoints, after]  # type: ignore[attr-defined]
     trainer.fit(module, datamodule=data)
     taken = {part: seconds / trainer.global_step for part, seconds in parts.seconds.items()}
     return Timing(tuple(after.ours)), Timing(tuple(after.bare)), taken

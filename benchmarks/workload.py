@@ -86,12 +86,12 @@ def make_step(make_network: Callable[[], nn.Module], method: str, setting: Setti
             batch_images, batch_targets, is_noise = transform(images, targets, generator).natural_first()[:3]
         else:
             batch_images, batch_targets, is_noise = images, targets, None
-        normalised = ((batch_images - mean) / std).contiguous(memory_format=memory_format)
+        normalized = ((batch_images - mean) / std).contiguous(memory_format=memory_format)
         with torch.autocast(device.type, setting.dtype, enabled=setting.dtype is not None), noise_routing(is_noise):
             if setting.split_noise and is_noise is not None:
-                logits = split_logits(forward, classifier, normalised, natural=int((~is_noise).sum()))
+                logits = split_logits(forward, classifier, normalized, natural=int((~is_noise).sum()))
             else:
-                logits = forward(normalised)
+                logits = forward(normalized)
         loss = functional.cross_entropy(logits.float(), batch_targets)
         optimizer.zero_grad()
         loss.backward()

@@ -12,7 +12,7 @@ from evidence.study import Study
 from evidence.tables import label
 from oponm.report.figure import recall_figure
 
-COLOURS = {"open_dar": "C0", "open_": "C1", "noise_": "C1", "": "0.4"}  # by the beginning of a method's name
+COLORS = {"open_dar": "C0", "open_": "C1", "noise_": "C1", "": "0.4"}  # by the beginning of a method's name
 LEGEND = {"C0": "OPeN with DAR-BN, by reading", "C1": "others with noise images", "0.4": "without noise images"}
 
 
@@ -122,13 +122,13 @@ def differences(study: Study, path: Path) -> Any:
             found = study.difference(method, condition=condition)
             if method == BASELINE or math.isnan(found.mean):
                 continue
-            colour = COLOURS[next(prefix for prefix in COLOURS if method.startswith(prefix))]
+            color = COLORS[next(prefix for prefix in COLORS if method.startswith(prefix))]
             ends = [] if math.isnan(found.low) else [found.mean - found.low, found.high - found.mean]
             panel.errorbar(
                 100 * found.mean,
                 places[method],
                 xerr=[[100 * end] for end in ends] or None,
-                color=colour,
+                color=color,
                 marker="o",
                 ms=4,
                 capsize=2,
@@ -139,7 +139,7 @@ def differences(study: Study, path: Path) -> Any:
         panel.grid(axis="x", color="0.9", lw=0.6)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(list(places.values()), [METHODS[method].replace("`", "") for method in places])
-    handles = [Line2D([], [], color=colour, marker="o", ms=4, label=name) for colour, name in LEGEND.items()]
+    handles = [Line2D([], [], color=color, marker="o", ms=4, label=name) for color, name in LEGEND.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.savefig(path, dpi=110)
     return figure

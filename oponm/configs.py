@@ -16,6 +16,7 @@ _PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
 
 
+@cache
 def groups() -> dict[str, list[str]]:
     """The config groups and the choices of each, read from the folders of config files.
 

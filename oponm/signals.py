@@ -7,7 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALLED = (
+SIGNALED = (
     128  # plus the signal's number: 129 for SIGHUP, 130 for SIGINT, 138 for SIGUSR1, 140 for SIGUSR2, 143 for SIGTERM
 )
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)

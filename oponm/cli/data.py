@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oponm.cli.config import composed
-from oponm.cli.errors import SIGNALLED
+from oponm.cli.errors import SIGNALED
 from oponm.data import LongTailDataModule
 from oponm.data.check import DataCheck, check_data, describe_data
 from oponm.data.noise import no_noise
@@ -75,7 +75,7 @@ def _prepare(config: DictConfig) -> None:
             _fetch_and_pack(make_data(config), config.data)
     except KeyboardInterrupt:
         print("oponm: interrupted; run again, and it continues from there", file=sys.stderr)
-        sys.exit(SIGNALLED + signal.SIGINT)
+        sys.exit(SIGNALED + signal.SIGINT)
 
 
 def _fetch_and_pack(data: LongTailDataModule, settings: DictConfig) -> None:

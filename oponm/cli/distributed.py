@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from oponm.cli.errors import BAD_INPUT, SIGNALLED, is_bad_input, one_line_errors
+from oponm.cli.errors import BAD_INPUT, SIGNALED, is_bad_input, one_line_errors
 from oponm.launched import launched_elsewhere
 from oponm.signals import AtOnce, Stopped
 
@@ -93,7 +93,7 @@ def _follow() -> NoReturn:
             if isinstance(error, ChildProcessError):  # the first process gives the reason
                 code = 1
             elif isinstance(error, Stopped):
-                code = SIGNALLED + error.signal
+                code = SIGNALED + error.signal
             elif is_bad_input(error):
                 code = BAD_INPUT
             else:

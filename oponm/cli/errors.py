@@ -20,9 +20,9 @@ from oponm.errors import BAD_INPUT, InputError
 from oponm.known_settings import lightnings_options
 from oponm.nearest import did_you_mean
 from oponm.renamed import SETTINGS
-from oponm.signals import SIGNALLED, Stopped
+from oponm.signals import SIGNALED, Stopped
 
-__all__ = ["BAD_INPUT", "SIGNALLED", "explain", "is_bad_input", "one_line_errors"]
+__all__ = ["BAD_INPUT", "SIGNALED", "explain", "is_bad_input", "one_line_errors"]
 
 ROOM = "make room, and run the command again"
 
@@ -42,7 +42,7 @@ def one_line_errors(full: str = ROOM) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         print("oponm: interrupted", file=sys.stderr)
-        sys.exit(SIGNALLED + signal.SIGINT)
+        sys.exit(SIGNALED + signal.SIGINT)
     except ChildProcessError as error:
         print(f"oponm: {error}", file=sys.stderr)
         sys.exit(1)
@@ -54,7 +54,7 @@ def one_line_errors(full: str = ROOM) -> Iterator[None]:
     except Stopped as stopped:
         print(f"oponm: {stopped}{_kept(stopped.step)}", file=sys.stderr)
         requeue(stopped.signal)
-        sys.exit(SIGNALLED + stopped.signal)
+        sys.exit(SIGNALED + stopped.signal)
 
 
 def _kept(step: int | None) -> str:

@@ -114,7 +114,7 @@ def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, lis
     serve_split(data, config.split)
     check_split(trained_on, data, config.split)
     if "statistics" in known:
-        data.normalise_as(Statistics(*(tuple(known["statistics"][name]) for name in ("mean", "std"))))
+        data.normalize_as(Statistics(*(tuple(known["statistics"][name]) for name in ("mean", "std"))))
         module.class_counts = data.class_counts = list(known["class_counts"])  # which define many- and few-shot classes
     return module, data, known.get("prior")
 

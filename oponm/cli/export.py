@@ -16,7 +16,7 @@ HELP = """oponm export checkpoint=RUN/checkpoints/last.ckpt [key=value ...]
 
   format=onnx          or torchscript, torch_export, state_dict (weights; the model card has code for the network)
   output=FILE          file of the network, with labels.txt and MODEL_CARD.md beside it; exported/FORMAT/model.EXTENSION
-  input=unit           images as floats in [0, 1]; uint8: as bytes; normalised: normalized already
+  input=unit           images as floats in [0, 1]; uint8: as bytes; normalized: normalized already
   overwrite=true       replace files that exist
   trust=true           import a network that is not part of oponm, by the name in the checkpoint"""
 

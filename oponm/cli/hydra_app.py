@@ -20,7 +20,7 @@ from oponm.cli.sweep import Sweep, conclude
 from oponm.configs import CONF_DIR, groups
 from oponm.errors import InputError
 from oponm.output import unfailing_output
-from oponm.signals import SIGNALLED, AtOnce, Stopped
+from oponm.signals import SIGNALED, AtOnce, Stopped
 
 SWEEPING = ("sweep=", "hparams_search=")  # choices that make a command a sweep
 
@@ -101,7 +101,7 @@ def launch(
                 if isinstance(error, Stopped):
                     print(f"oponm: {error}", file=sys.stderr)
                     requeue(error.signal)
-                    sys.exit(SIGNALLED + error.signal)
+                    sys.exit(SIGNALED + error.signal)
             if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra has no class for it
                 raise InputError(str(error)) from None
             raise

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 import oponm.cli.run_names  # noqa: F401 (registers the resolvers of a job's config)
 from oponm.cli.outcomes import LOST, Outcomes
 from oponm.cli.requeue import resume_if_run_again
-from oponm.signals import SIGNALLED, Stopped
+from oponm.signals import SIGNALED, Stopped
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Job:
         try:
             return run_job(self.task, self.config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
         except BaseException as error:
-            code = SIGNALLED + error.signal if isinstance(error, Stopped) else getattr(error, "code", 0)
+            code = SIGNALED + error.signal if isinstance(error, Stopped) else getattr(error, "code", 0)
             self.outcomes.lose(self.number, how_it_ended(code if isinstance(code, int) else 0))
             raise
 

@@ -127,21 +127,21 @@ def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
     ratio = max(data.class_counts) / min(data.class_counts)
     channels, height, width = data.image_shape
     mean, std = _numbers(data.statistics.mean), _numbers(data.statistics.std)
-    colours = f"mean {mean}, std {std} ({data.facts['normalised by']})"
+    colors = f"mean {mean}, std {std} ({data.facts['normalized by']})"
     resized = "" if data.resize == "crop" else f", data.resize={data.resize}"
     drawn = data.imbalance_ratio is not None or data.draw not in DRAWS
     draw = f", draw {data.draw}" if drawn else ""
     return [
         f"imbalance ratio {ratio:.4g}{draw}, images {height}x{width} of {channels} channels{resized}",
         *([f"split digest {data.digest}"] if drawn or data.val == "split" else []),
-        colours if measured else "mean and std: own, measured when training starts",
+        colors if measured else "mean and std: own, measured when training starts",
         f"test digest {data.test_digest}" if data.test_counts else "no test set",
         *([f"validation digest {data.val_digest}"] if data.val_digest else []),
         f"validation: {data.val}" + (f", which is {data.facts['validation']}" if data.val != "none" else ""),
         *(
             f"{name}: {fact}"
             for name, fact in data.facts.items()
-            if name not in ("validation", "test", "normalised by")
+            if name not in ("validation", "test", "normalized by")
         ),
         *(f"left out: {line}" for line in data.skipped),
     ]

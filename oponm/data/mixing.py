@@ -269,9 +269,9 @@ def cutmix(class_counts: Sequence[int], alpha: float = 1.0, probability: float =
 def _side(size: int, shares: Tensor, generator: torch.Generator) -> Tensor:
     """One side of each image's box: whether it covers each of the (N, size) rows or columns."""
     half = (0.5 * size * (1 - shares).sqrt()).long()[:, None]
-    centre = torch.randint(size, shares.shape, generator=generator, device=generator.device).to(shares.device)[:, None]
+    center = torch.randint(size, shares.shape, generator=generator, device=generator.device).to(shares.device)[:, None]
     pixels = torch.arange(size, device=shares.device)
-    return (pixels >= centre - half) & (pixels < centre + half)
+    return (pixels >= center - half) & (pixels < center + half)
 
 
 class Remix(Mixup):

@@ -207,13 +207,13 @@ class LongTailDataModule(ImageDataModule):
         self.facts |= missing_classes({"test": self.test_counts, "validation": self.val_counts}, names)
         self.facts |= {"test": "no test set"} if tests is None else {}
         published = f"published {choice}" if isinstance(choice, str) else "given"
-        self.facts["normalised by"] = own if choice == "own" else published
+        self.facts["normalized by"] = own if choice == "own" else published
         log.info(
             "training set: %d images of %d classes, %d to %d a class, draw %s, digest %s",
             *(len(self.train_set), len(self.class_names), max(self.class_counts), min(self.class_counts)),
             *(self.draw, self.digest[:16]),
         )
-        log.info("normalized by %s statistics: %s", self.facts["normalised by"], self.statistics)
+        log.info("normalized by %s statistics: %s", self.facts["normalized by"], self.statistics)
         if self._own_statistics not in (None, self.statistics):
             log.info("colors of noise, unless given: %s statistics: %s", own, self._own_statistics)
 
@@ -262,7 +262,7 @@ class LongTailDataModule(ImageDataModule):
     def _class_statistics(self) -> list[Statistics]:
         return measure_classes(self.train_set, len(self.class_names), self.batch_size, self.num_workers)
 
-    def normalise_as(self, statistics: Statistics) -> None:
+    def normalize_as(self, statistics: Statistics) -> None:
         """Normalize by the statistics that a network was trained with, not by those of this training set.
 
         Args:

@@ -31,8 +31,8 @@ DISTRIBUTIONS = ("gaussian", "uniform", "class_gaussian", "spectrum")
 MODES = ("replace", "append", "add")
 # Modes and distributions that use an option; with any other it would be ignored.
 _MODES_OF = {"delta": ("replace", "add"), "ratio": ("append",), "labels": ("replace",), "mean": ("replace", "append")}
-_COLOURED = ("gaussian", "class_gaussian", "spectrum")
-_DISTRIBUTIONS_OF = {"mean": _COLOURED, "std": _COLOURED, "clip": _COLOURED, "exponent": ("spectrum",)}
+_COLORED = ("gaussian", "class_gaussian", "spectrum")
+_DISTRIBUTIONS_OF = {"mean": _COLORED, "std": _COLORED, "clip": _COLORED, "exponent": ("spectrum",)}
 
 
 def make_noise(

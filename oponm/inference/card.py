@@ -20,7 +20,7 @@ _ASIDE = {"logger", "trainer"}  # choices without influence on the weights
 _TAKES = {
     "unit": "float32 in [0, 1] (8-bit values divided by 255); normalization is inside",
     "uint8": "uint8, 0 to 255, as decoded; scaling and normalization are inside",
-    "normalised": "float32, normalized: ((x / 255) - mean) / std for each channel, with the values below",
+    "normalized": "float32, normalized: ((x / 255) - mean) / std for each channel, with the values below",
 }
 
 

@@ -15,7 +15,7 @@ from oponm.inference.formats import FORMATS, check_in_place, write_format
 from oponm.inference.run_facts import RunFacts
 from oponm.run_files import new_files
 
-INPUTS = ("unit", "uint8", "normalised")
+INPUTS = ("unit", "uint8", "normalized")
 
 
 class DeployedNetwork(nn.Module):
@@ -27,7 +27,7 @@ class DeployedNetwork(nn.Module):
     Args:
         network: (N, C, H, W), normalized -> logits (N, K).
         statistics: statistics of the training images.
-        takes: ``"unit"`` for floats in [0, 1]; ``"uint8"`` for bytes; ``"normalised"`` for images normalized already.
+        takes: ``"unit"`` for floats in [0, 1]; ``"uint8"`` for bytes; ``"normalized"`` for images normalized already.
 
     Raises:
         InputError: for an unknown ``takes``.
@@ -52,7 +52,7 @@ class DeployedNetwork(nn.Module):
         images = images.float()  # floats stay as they are; torch.export refuses other types than the example's
         if self.takes == "uint8":
             images = images / 255
-        if self.takes != "normalised":
+        if self.takes != "normalized":
             images = (images - self.mean) / self.std
         return self.network(images)
 
@@ -80,7 +80,7 @@ def export_classifier(
         path: the file to write.
         format: one of :data:`FORMATS`. ``"state_dict"`` is weights alone, and the model card says how to make the
             network from oponm, timm or torchvision; the others hold the computation too and run without oponm.
-        takes: kind of input, see :class:`DeployedNetwork`; None is ``"unit"``, but ``"normalised"`` for a state dict,
+        takes: kind of input, see :class:`DeployedNetwork`; None is ``"unit"``, but ``"normalized"`` for a state dict,
             which allows nothing else.
         facts: facts of the run for the model card.
         command: the command that writes the file again, for the model card.
@@ -107,10 +107,10 @@ def export_classifier(
         torch.Size([4, 2])
     """
     check_choice("format", format, FORMATS)
-    takes = takes or ("unit" if FORMATS[format].is_graph else "normalised")
+    takes = takes or ("unit" if FORMATS[format].is_graph else "normalized")
     check_choice("input", takes, INPUTS)
-    if not FORMATS[format].is_graph and takes != "normalised":
-        raise InputError(f"must be normalised for {format}, which is weights alone, got {takes!r}", "input")
+    if not FORMATS[format].is_graph and takes != "normalized":
+        raise InputError(f"must be normalized for {format}, which is weights alone, got {takes!r}", "input")
     if (reserved := path.name) in (LABELS_FILE, CARD_FILE):
         raise InputError(f"must not be named {reserved}, as a file beside it is", "output")
     files = [path.parent / LABELS_FILE, path.parent / CARD_FILE, path]

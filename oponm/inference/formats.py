@@ -146,7 +146,7 @@ def check_in_place(network: nn.Module, shape: tuple[int, ...], takes: str, path:
     Args:
         network: the network that was written.
         shape: shape of an image, (C, H, W).
-        takes: how pixels are given: ``"unit"``, ``"uint8"`` or ``"normalised"``.
+        takes: how pixels are given: ``"unit"``, ``"uint8"`` or ``"normalized"``.
         path: the file in its final place.
 
     Raises:

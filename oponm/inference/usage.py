@@ -15,7 +15,7 @@ from oponm.models import CosineClassifier, find_classifier
 
 _LIBRARIES = {"oponm.models.timm_model": "timm", "oponm.models.torchvision_model": "torchvision"}
 _SIDE_BRANCHES = ("googlenet", "inception_v3")  # made without side branches, which takes more than their name
-_IMAGES = {"unit": "numpy float32, in [0, 1]", "uint8": "numpy uint8", "normalised": "numpy float32, normalized"}
+_IMAGES = {"unit": "numpy float32, in [0, 1]", "uint8": "numpy uint8", "normalized": "numpy float32, normalized"}
 
 
 def usage(classifier: Classifier, file: str, format: str, takes: str) -> str:

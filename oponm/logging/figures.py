@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 MOST_NAMES, MOST_NUMBERS = 30, 20
-BLUE, GREY = "#2b6cb0", "0.55"
+BLUE, GRAY = "#2b6cb0", "0.55"
 
 
 def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Figure:
@@ -54,7 +54,7 @@ def accuracy_figure(class_names: Sequence[str], class_counts: Sequence[int], rec
     figure, axes = _axes(max(6, min(14, 0.55 * len(order) + 2)), 3.8)
     axes.bar(np.arange(len(order)), percent, color=BLUE, width=0.75)
     mean = float(np.nanmean(percent))
-    axes.axhline(mean, color=GREY, lw=1, ls="--")
+    axes.axhline(mean, color=GRAY, lw=1, ls="--")
     axes.set(ylim=(0, 108), ylabel="accuracy on the test set (%)", yticks=range(0, 101, 20))
     axes.set_title(f"mean over classes {mean:.1f} % (dashed)", loc="left", fontsize=10)
     if len(order) <= MOST_NUMBERS:
@@ -80,7 +80,7 @@ def noise_figure(class_names: Sequence[str], class_counts: Sequence[int], histog
     percent = 100 * counts / max(counts.sum(), 1)
     figure, axes = _axes(max(6, min(14, 0.55 * len(order) + 2)), 3.8)
     axes.bar(np.arange(len(order)), percent, color=BLUE, width=0.75)
-    axes.axhline(100 / len(order), color=GREY, lw=1, ls="--")
+    axes.axhline(100 / len(order), color=GRAY, lw=1, ls="--")
     axes.set(ylim=(0, 1.1 * max(percent.max(), 100 / len(order))), ylabel="pure noise images (%)")
     axes.set_title(f"what {counts.sum():,.0f} pure noise images are taken for (dashed: all alike)", loc="left", size=10)
     _name_classes(axes, [class_names[label] for label in order])

@@ -11,7 +11,7 @@ from oponm.metrics.class_counts import (
     mean_recall,
 )
 from oponm.metrics.confusion import Confusions, read_confusion, write_confusion
-from oponm.metrics.evaluation import MOST_CONFUSED, Evaluation, evaluation_metrics, summarise
+from oponm.metrics.evaluation import MOST_CONFUSED, Evaluation, evaluation_metrics, summarize
 from oponm.metrics.fifths import class_fifths
 from oponm.metrics.noise import noise_histogram
 from oponm.metrics.ranking import ranking_scores
@@ -36,7 +36,7 @@ __all__ = [
     "noise_histogram",
     "ranking_scores",
     "read_confusion",
-    "summarise",
+    "summarize",
     "write_confusion",
     "write_predictions",
 ]

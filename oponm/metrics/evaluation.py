@@ -54,7 +54,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluation_metrics(num_classes: int, confusions: bool = False) -> MetricCollection:
-    """Make the metrics that :func:`summarise` needs; their size grows with the classes K, not with their square.
+    """Make the metrics that :func:`summarize` needs; their size grows with the classes K, not with their square.
 
     Their size is 7 K + 16 numbers for any number of images, and one per image for confusions. They are summed over
     processes.
@@ -84,7 +84,7 @@ def evaluation_metrics(num_classes: int, confusions: bool = False) -> MetricColl
     return MetricCollection(metrics, compute_groups=False)  # type: ignore[arg-type]
 
 
-def summarise(
+def summarize(
     values: Mapping[str, Tensor], class_counts: Sequence[int], many_over: int | None = 100, few_under: int | None = 20
 ) -> Evaluation:
     """Reduce the result of :func:`evaluation_metrics` to the reported numbers.
@@ -104,7 +104,7 @@ def summarise(
     Example:
         >>> import torch
         >>> values = {"class_counts": torch.tensor([[4, 1], [4, 2], [5, 1]]), "ece": torch.tensor(0.25)}
-        >>> summary = summarise(values, class_counts=[200, 5])
+        >>> summary = summarize(values, class_counts=[200, 5])
         >>> summary.recall, summary.precision
         ([1.0, 0.5], [0.8, 1.0])
         >>> {name: summary.scalars[name] for name in ("accuracy", "balanced_accuracy", "many", "few", "ece")}

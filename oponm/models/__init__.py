@@ -12,7 +12,7 @@ from oponm.models.two_stage import (
     fold_scale,
     reset_classifier,
     set_trainable,
-    tau_normalise,
+    tau_normalize,
     wrap_scale,
 )
 from oponm.models.weights import load_initial_weights, read_weights
@@ -37,7 +37,7 @@ __all__ = [
     "resnet56",
     "set_trainable",
     "settle_classifier",
-    "tau_normalise",
+    "tau_normalize",
     "timm_model",
     "torchvision_model",
     "trace_classifier",

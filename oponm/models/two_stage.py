@@ -121,7 +121,7 @@ def fold_scale(model: nn.Module) -> None:
         layer.register_parameter("bias", layer._parameters.pop("bias"))
 
 
-def tau_normalise(model: nn.Module, tau: float, num_classes: int | None = None) -> None:
+def tau_normalize(model: nn.Module, tau: float, num_classes: int | None = None) -> None:
     """Normalize the weight rows of the linear classifier, ``w_i / ||w_i||^tau``, and drop its bias, in place.
 
     tau = 0 keeps the weights, tau = 1 gives all rows the same length. The published classifier has no bias; here the
@@ -141,7 +141,7 @@ def tau_normalise(model: nn.Module, tau: float, num_classes: int | None = None) 
 
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 10))
-        >>> tau_normalise(model, 1.0)
+        >>> tau_normalize(model, 1.0)
         >>> bool(torch.allclose(model[0].weight.norm(dim=1), torch.ones(10)))
         True
     """

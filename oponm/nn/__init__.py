@@ -6,7 +6,7 @@ from oponm.nn.dar import DARBatchNorm1d, DARBatchNorm2d, DARBatchNorm3d
 from oponm.nn.functional import routed_batch_norm
 from oponm.nn.routing import noise_routing
 from oponm.nn.shared import SharedBatchNorm1d, SharedBatchNorm2d, SharedBatchNorm3d
-from oponm.nn.synchronise import desynchronise_batchnorm, synchronise_batchnorm
+from oponm.nn.synchronize import desynchronize_batchnorm, synchronize_batchnorm
 
 __all__ = [
     "AuxBatchNorm1d",
@@ -19,9 +19,9 @@ __all__ = [
     "SharedBatchNorm2d",
     "SharedBatchNorm3d",
     "convert_batchnorm",
-    "desynchronise_batchnorm",
+    "desynchronize_batchnorm",
     "noise_routing",
     "revert_batchnorm",
     "routed_batch_norm",
-    "synchronise_batchnorm",
+    "synchronize_batchnorm",
 ]

@@ -46,7 +46,7 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
         for name in (*_AFFINE, *_BUFFERS):
             delattr(self, f"aux_{name}")
 
-    def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+    def _normalize(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
         # Outside a block there is no noise, and the second set gets no gradient.
         of_noise = (self.aux_weight, self.aux_bias) if route.of_block else (None, None)
         affine = (weight, bias, *of_noise)

@@ -32,9 +32,9 @@ class RoutedBatchNorm(_BatchNorm):
     """
 
     prefix = "DAR"  # prefix of the names of classes made by conversion
-    tells_noise_apart = True
+    separates_noise = True
     noise_grad: str = "none"
-    synchronised: bool = False  # set by synchronise_batchnorm
+    synchronized: bool = False  # set by synchronize_batchnorm
 
     def __init__(self, *args: Any, noise_grad: str = "none", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,14 +48,14 @@ class RoutedBatchNorm(_BatchNorm):
     def tear_down_routing(self) -> None:
         """Remove what :meth:`set_up_routing` added."""
         del self.noise_grad
-        self.__dict__.pop("synchronised", None)
+        self.__dict__.pop("synchronized", None)
 
     def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Normalize (N, C, *) ``input``, in the shapes of the plain layer."""
         route, recomputing = current_route() if self.training else (None, False)
         if route is not None:
             check_mask(route.is_noise, input)
-            route = route if self.tells_noise_apart else None
+            route = route if self.separates_noise else None
         if self.training and self._shares_statistics:
             if route is None or not route.has_noise_anywhere():
                 route = natural_route(input)
@@ -69,12 +69,12 @@ class RoutedBatchNorm(_BatchNorm):
 
     @property
     def _shares_statistics(self) -> bool:
-        return self.synchronised and several_processes()
+        return self.synchronized and several_processes()
 
     def _routed(
         self, route: Route, recomputing: bool, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> Tensor:
-        routed = self._normalise(x, route, weight, bias, eps)
+        routed = self._normalize(x, route, weight, bias, eps)
         if not recomputing:
             if route.tracked:
                 self._track(routed)
@@ -82,7 +82,7 @@ class RoutedBatchNorm(_BatchNorm):
                 route.await_backward(routed.output)
         return routed.output
 
-    def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+    def _normalize(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
         output_alone = not route.tracked and not torch.is_grad_enabled() and not self._shares_statistics
         # Without gamma, torch rounds statistics to bfloat16.
         if output_alone and weight is not None and suits_slices(x, route.natural_first):

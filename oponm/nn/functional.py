@@ -101,7 +101,7 @@ def grouped_batch_norm(
     noise_bias: Tensor | None,
     eps: float,
     noise_grad: str,
-    synchronised: bool = False,
+    synchronized: bool = False,
     natural_first: int | None = None,
 ) -> Routed:
     """Compute :func:`routed_batch_norm` for groups that are made once for many layers.
@@ -115,7 +115,7 @@ def grouped_batch_norm(
         noise_bias: beta of the noise rows; None shares ``bias``.
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
-        synchronised: whether the groups are those of all processes of ``torch.distributed``'s default group together,
+        synchronized: whether the groups are those of all processes of ``torch.distributed``'s default group together,
             in the forward and in the backward pass. Every process must call the function with its own rows; it may
             have no row of a group. Gradients of gamma and beta are those of the process's own rows, which the
             data-parallel wrapper reduces.
@@ -137,10 +137,10 @@ def grouped_batch_norm(
     if runs_on_triton(x):
         from oponm.nn.triton_kernels import fused_batch_norm
 
-        return Routed(*fused_batch_norm(x, groups.of_row, *affine, eps, noise_grad, False, synchronised))
-    if natural_first is not None and not synchronised and suits_slices(x, natural_first):
+        return Routed(*fused_batch_norm(x, groups.of_row, *affine, eps, noise_grad, False, synchronized))
+    if natural_first is not None and not synchronized and suits_slices(x, natural_first):
         return Routed(*sliced_batch_norm(x, natural_first, *affine, eps, noise_grad))
-    return Routed(*_RoutedBatchNorm.apply(x, *groups, *affine, eps, noise_grad, synchronised))
+    return Routed(*_RoutedBatchNorm.apply(x, *groups, *affine, eps, noise_grad, synchronized))
 
 
 def check_mask(is_noise: Tensor, x: Tensor) -> None:
@@ -177,7 +177,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         noise_bias: Tensor | None,
         eps: float,
         noise_grad: str,
-        synchronised: bool,
+        synchronized: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         groups = Groups(of_row, rows, divisor, member)
         values = x.to(statistics_dtype(x))
@@ -188,7 +188,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         var = groups.sums(torch.addcmul(row_var, offset, offset)) / divisor
         map_size = x.numel() // max(row_mean.numel(), 1)
         numel = rows * map_size
-        if synchronised:
+        if synchronized:
             mean, var, numel = merge_over_processes(mean, var, numel)
         rstd = (var + eps).rsqrt()
         if map_size == 1:
@@ -200,7 +200,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
         scale_and_shift(values, as_map(groups.lines(scale), x), as_map(groups.lines(shift), x), out=output)
 
         ctx.save_for_backward(x, *groups, weight, noise_weight, mean, rstd, numel)
-        ctx.noise_grad, ctx.synchronised = noise_grad, synchronised
+        ctx.noise_grad, ctx.synchronized = noise_grad, synchronized
         count = numel.squeeze(1)
         ctx.mark_non_differentiable(mean, var, count)
         return output.to(x.dtype), mean, var, count
@@ -223,7 +223,7 @@ class _RoutedBatchNorm(torch.autograd.Function):
                 a = torch.stack([a[0], torch.zeros_like(a[1])])
             share = a / -numel.clamp(min=1)
             sums = (grad_weight, grad_bias)
-            of_weight, of_bias = add_over_processes(*sums) if ctx.synchronised else sums
+            of_weight, of_bias = add_over_processes(*sums) if ctx.synchronized else sums
             b = share * rstd * of_weight
             c = torch.addcmul(share * of_bias, b, mean, value=-1)
             a, b, c = (as_map(groups.lines(table), x) for table in (a, b, c))

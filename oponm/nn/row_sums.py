@@ -39,13 +39,13 @@ def row_moments(values: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
     return mean.flatten(1), scratch.mean(dims)
 
 
-def twice_row_products(grad: Tensor, values: Tensor, centre: Tensor, scratch: Tensor) -> Tensor:
-    """Compute twice the sum of ``grad * (values - centre)`` over each row's map.
+def twice_row_products(grad: Tensor, values: Tensor, center: Tensor, scratch: Tensor) -> Tensor:
+    """Compute twice the sum of ``grad * (values - center)`` over each row's map.
 
     Args:
         grad: (N, C) or (N, C, *).
         values: like ``grad``.
-        centre: (N, C).
+        center: (N, C).
         scratch: like ``grad``; its content is lost.
 
     Returns:
@@ -56,10 +56,10 @@ def twice_row_products(grad: Tensor, values: Tensor, centre: Tensor, scratch: Te
         >>> twice_row_products(2 * ones, 5 * ones, torch.ones(1, 1), torch.empty(1, 1, 2)).item()
         32.0
     """
-    centre = as_map(centre, values)
+    center = as_map(center, values)
     if not on_eager_cpu(values):
-        return row_sums(2 * grad * (values - centre))
-    torch.ops.aten.mse_loss_backward.grad_input(grad, values, centre, _PER_ELEMENT, grad_input=scratch)
+        return row_sums(2 * grad * (values - center))
+    torch.ops.aten.mse_loss_backward.grad_input(grad, values, center, _PER_ELEMENT, grad_input=scratch)
     return row_sums(scratch)
 
 

@@ -23,9 +23,9 @@ class SharedRoutedBatchNorm(RoutedBatchNorm):
 
     prefix = "Shared"
 
-    def _normalise(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
+    def _normalize(self, x: Tensor, route: Route, weight: Tensor | None, bias: Tensor | None, eps: float) -> Routed:
         if not route.of_block:  # no process has noise: equal to the other kinds to the bit
-            return super()._normalise(x, route, weight, bias, eps)
+            return super()._normalize(x, route, weight, bias, eps)
         if runs_on_triton(x):
             from oponm.nn.triton_kernels import fused_batch_norm
 

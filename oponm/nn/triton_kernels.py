@@ -180,13 +180,13 @@ def _normalize_kernel(
         noise_gamma = _line(noise_weight, channel, known, 1.0)
     if noise_bias is not None:
         noise_beta = _line(noise_bias, channel, known, 0.0)
-    centre, noise_centre = _line(mean, channel, known, 0.0), _line(mean + channels, channel, known, 0.0)
+    center, noise_center = _line(mean, channel, known, 0.0), _line(mean + channels, channel, known, 0.0)
     scale = gamma * _reciprocal_deviation(_line(var, channel, known, 0.0), tl.load(count), eps)
     noise_var = _line(var + channels, channel, known, 0.0)
     noise_scale = noise_gamma * _reciprocal_deviation(noise_var, tl.load(count + 1), eps)
 
-    centred = value - tl.where(noise, noise_centre[None, :], centre[None, :])
-    scaled = centred * tl.where(noise, noise_scale[None, :], scale[None, :])
+    centered = value - tl.where(noise, noise_center[None, :], center[None, :])
+    scaled = centered * tl.where(noise, noise_scale[None, :], scale[None, :])
     shifted = scaled + tl.where(noise, noise_beta[None, :], beta[None, :])
     tl.store(output + offset, shifted.to(output.dtype.element_ty), mask)
 
@@ -203,7 +203,7 @@ def _sums_kernel(
     split, block = tl.program_id(0), tl.program_id(1)
     channel = block * CHANNELS + tl.arange(0, CHANNELS)
     known = channel < channels
-    centre, noise_centre = _line(mean, channel, known, 0.0), _line(mean + channels, channel, known, 0.0)
+    center, noise_center = _line(mean, channel, known, 0.0), _line(mean + channels, channel, known, 0.0)
     products = tl.zeros([VALUES, CHANNELS], tl.float32)
     grads = tl.zeros([VALUES, CHANNELS], tl.float32)
     noise_products = tl.zeros([VALUES, CHANNELS], tl.float32)
@@ -215,7 +215,7 @@ def _sums_kernel(
             mask = mask & (noise == 0)
         value = tl.load(x + offset, mask, other=0.0).to(tl.float32)
         of_output = tl.load(grad + offset, mask, other=0.0).to(tl.float32)
-        product = of_output * (value - tl.where(noise, noise_centre[None, :], centre[None, :]))
+        product = of_output * (value - tl.where(noise, noise_center[None, :], center[None, :]))
         products += tl.where(noise, 0.0, product)
         grads += tl.where(noise, 0.0, of_output)
         if not STOPS:
@@ -292,11 +292,11 @@ def _input_gradient_kernel(
     level = share * _line(sums + 2 * channels, channel, known, 0.0)
     noise_level = noise_share * _line(sums + 3 * channels, channel, known, 0.0)
     scale, noise_scale = gamma * rstd, noise_gamma * noise_rstd
-    centre, noise_centre = _line(mean, channel, known, 0.0), _line(mean + channels, channel, known, 0.0)
+    center, noise_center = _line(mean, channel, known, 0.0), _line(mean + channels, channel, known, 0.0)
 
-    centred = value - tl.where(noise, noise_centre[None, :], centre[None, :])
+    centered = value - tl.where(noise, noise_center[None, :], center[None, :])
     rest = of_output - tl.where(noise, noise_level[None, :], level[None, :])
-    rest -= centred * tl.where(noise, noise_slope[None, :], slope[None, :])
+    rest -= centered * tl.where(noise, noise_slope[None, :], slope[None, :])
     of_input = rest * tl.where(noise, noise_scale[None, :], scale[None, :])
     if STOPS:
         of_input = tl.where(noise, 0.0, of_input)
@@ -374,7 +374,7 @@ def fused_batch_norm(
     eps: float,
     noise_grad: str,
     shared: bool,
-    synchronised: bool,
+    synchronized: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Compute :func:`~oponm.nn.routed_batch_norm`, or plain batch norm with a limit to gradients of noise rows.
 
@@ -389,7 +389,7 @@ def fused_batch_norm(
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
         shared: whether both groups have the statistics of all rows, see :class:`~oponm.nn.shared.SharedBatchNorm2d`.
-        synchronised: whether the groups are those of all processes.
+        synchronized: whether the groups are those of all processes.
 
     Returns:
         Output, means, variances and values per channel, as in :class:`~oponm.nn.functional.Routed`.
@@ -410,7 +410,7 @@ def fused_batch_norm(
             ROWS=min(triton.next_power_of_2(layout.rows), 1024),
             SHARED=shared,
         )
-        if synchronised:
+        if synchronized:
             mean, var, numel = merge_over_processes(mean, var, count.unsqueeze(1))
             count = numel.squeeze(1)
         _normalize_kernel[layout.tiles, layout.blocks](
@@ -439,7 +439,7 @@ def _fused_backward(
     noise_grad: str,
     own_affine: bool,
     shared: bool,
-    synchronised: bool,
+    synchronized: bool,
     wanted: bool,
 ) -> tuple[Tensor, Tensor]:
     x = _dense(x)
@@ -462,7 +462,7 @@ def _fused_backward(
         )
         if not wanted:
             return x.new_empty(0), affine
-        if synchronised:
+        if synchronized:
             (sums,) = add_over_processes(sums)
         grad_x = torch.empty_like(x)
         _input_gradient_kernel[layout.tiles, layout.blocks](
@@ -481,7 +481,7 @@ def _(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
 
 
 def _set_up(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, of_row, weight, bias, noise_weight, noise_bias, ctx.eps, ctx.noise_grad, ctx.shared, ctx.synchronised = inputs
+    x, of_row, weight, bias, noise_weight, noise_bias, ctx.eps, ctx.noise_grad, ctx.shared, ctx.synchronized = inputs
     _, mean, var, count = output
     ctx.mark_non_differentiable(mean, var, count)
     ctx.save_for_backward(x, of_row, weight, noise_weight, mean, var, count)
@@ -493,7 +493,7 @@ def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     wanted, own_affine = ctx.needs_input_grad, ctx.dtypes[2:] != [None, None]
     grad_x, affine = _fused_backward(
         *(grad, x, of_row, weight, noise_weight, mean, var, count, ctx.eps, ctx.noise_grad, own_affine),
-        *(ctx.shared, ctx.synchronised, wanted[0]),
+        *(ctx.shared, ctx.synchronized, wanted[0]),
     )
     of_affine = [
         part.to(dtype) if needed else None

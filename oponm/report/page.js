@@ -239,7 +239,7 @@ function matrixFigure(split, shown) {
   figure.hidden = having.length === 0;
   if (figure.hidden) return;
   find("p", figure).textContent = "A row is a true class, a column what it is taken for, both from most (top, left) to fewest training images; the stronger the color, the more (its strength is the square root of the share). Point at or tap a cell for its share.";
-  const colour = getComputedStyle(document.documentElement).getPropertyValue("--cell").split(",").map(Number);
+  const color = getComputedStyle(document.documentElement).getPropertyValue("--cell").split(",").map(Number);
   const names = split.bins, size = names.length;
   find(".matrices", figure).replaceChildren(...having.map(group => {
     const cells = Uint8Array.from(atob(group.confusion.cells), letter => letter.charCodeAt(0));
@@ -247,7 +247,7 @@ function matrixFigure(split, shown) {
     const told = worst ? `Most often mistaken: ${worst}` : "Nothing is mistaken";
     const canvas = node("canvas", {width: size, height: size, role: "img", "aria-label": `Confusion matrix of ${group.name}. ${told}`});
     const context = canvas.getContext("2d"), image = context.createImageData(size, size);
-    cells.forEach((cell, i) => image.data.set([...colour, Math.sqrt(255 * cell)], 4 * i));
+    cells.forEach((cell, i) => image.data.set([...color, Math.sqrt(255 * cell)], 4 * i));
     context.putImageData(image, 0, 0);
     const line = node("p", {}, told);
     const matrix = withAxes(canvas, names);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import nn
 
-from oponm.nn import desynchronise_batchnorm, synchronise_batchnorm
+from oponm.nn import desynchronize_batchnorm, synchronize_batchnorm
 
 
 class BatchNormSync(LayerSync):
@@ -16,13 +16,13 @@ class BatchNormSync(LayerSync):
     Example:
         >>> model = BatchNormSync().apply(nn.Sequential(nn.BatchNorm2d(3)))
         >>> type(model[0]).__name__
-        'SynchronisedBatchNorm2d'
+        'SynchronizedBatchNorm2d'
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Synchronize the batch norms of a model by :func:`~oponm.nn.synchronise_batchnorm`."""
-        return synchronise_batchnorm(model)
+        """Synchronize the batch norms of a model by :func:`~oponm.nn.synchronize_batchnorm`."""
+        return synchronize_batchnorm(model)
 
     def revert(self, model: nn.Module) -> nn.Module:
         """Undo it."""
-        return desynchronise_batchnorm(model)
+        return desynchronize_batchnorm(model)

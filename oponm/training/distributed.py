@@ -86,14 +86,14 @@ def everyone_says(said: Any) -> list[Any]:
 
 
 @contextmanager
-def only_first(mendable: tuple[type[BaseException], ...] = (InputError, OSError)) -> Iterator[None]:
+def only_first(correctable: tuple[type[BaseException], ...] = (InputError, OSError)) -> Iterator[None]:
     """Run a block of work in the first process of the run only; all processes must enter it, and all leave it alike.
 
     Args:
-        mendable: errors that the user can correct.
+        correctable: errors that the user can correct.
 
     Raises:
-        InputError: in the other processes, with its message, where the first one raises one of ``mendable``.
+        InputError: in the other processes, with its message, where the first one raises one of ``correctable``.
         Stopped: in the other processes, where a signal ends the first one.
         ChildProcessError: in the other processes, where the first one fails otherwise.
 
@@ -114,7 +114,7 @@ def only_first(mendable: tuple[type[BaseException], ...] = (InputError, OSError)
         if isinstance(failure, Stopped):
             told = ("stopped", int(failure.signal))
         elif failure:
-            told = ("mendable" if isinstance(failure, mendable) else "defect", str(failure))
+            told = ("correctable" if isinstance(failure, correctable) else "defect", str(failure))
         told = first_says(told)
         if told and failure is None:
             raise _of_first(*told)
@@ -123,7 +123,7 @@ def only_first(mendable: tuple[type[BaseException], ...] = (InputError, OSError)
 def _of_first(kind: str, what: Any) -> BaseException:
     if kind == "stopped":
         return Stopped(what)
-    return InputError(what) if kind == "mendable" else ChildProcessError(f"the first process failed: {what}")
+    return InputError(what) if kind == "correctable" else ChildProcessError(f"the first process failed: {what}")
 
 
 def all_came(place: str, seconds: float = 10.0) -> bool:

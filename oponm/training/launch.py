@@ -24,7 +24,7 @@ from oponm.launched import OWN_JOB, restarted
 from oponm.output import unfailing_output
 from oponm.parent import end_with_parent
 from oponm.run_files import write_json
-from oponm.signals import SIGNALLED, AtOnce, Stopped, heeded
+from oponm.signals import SIGNALED, AtOnce, Stopped, heeded
 from oponm.training.distributed import join, leave
 from oponm.training.quiet import first_alone_speaks, quiet
 
@@ -33,7 +33,7 @@ _CALL = "call.pickle"
 _REASON = "reason-{}.json"
 _TO_BE_TOLD = 2.0  # seconds that a process has to write its reason for leaving the others
 _TO_BE_ASKED = 1.0  # seconds that the agent has to collect the return value of a process
-_PASSING = (SIGNALLED + signal.SIGTERM, SIGNALLED + signal.SIGINT)  # also end the others when one has died
+_PASSING = (SIGNALED + signal.SIGTERM, SIGNALED + signal.SIGINT)  # also end the others when one has died
 _TORCHRUN = "launch the script itself in as many, torchrun --nproc-per-node={devices} script.py"
 
 
@@ -133,7 +133,7 @@ def _take_part(scratch: str) -> None:
             with quiet():
                 run(**arguments)
     except Stopped as stopped:
-        tell(job, this, SIGNALLED + stopped.signal, str(stopped), stopped.step)
+        tell(job, this, SIGNALED + stopped.signal, str(stopped), stopped.step)
         _end_soon()
     except InputError as error:
         tell(job, this, BAD_INPUT, error.message, key=error.key)
@@ -181,7 +181,7 @@ def explain(job: Path, error: Any = None) -> NoReturn:
         raise InputError(reason["message"], reason["key"]) from error
     failures = getattr(error, "failures", None)  # of processes that died; the agent then ends the others by a signal
     if reason and not (failures and reason["code"] in _PASSING):
-        raise Stopped(reason["code"] - SIGNALLED, reason["step"]) from error
+        raise Stopped(reason["code"] - SIGNALED, reason["step"]) from error
     if received := getattr(error, "sigval", None):
         raise Stopped(int(received)) from error
     how = "a process of the run ended without a result"

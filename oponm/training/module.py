@@ -35,7 +35,7 @@ from oponm.metrics import (
     RowMetrics,
     evaluation_metrics,
     ranking_scores,
-    summarise,
+    summarize,
 )
 from oponm.models import LearnableScale
 from oponm.models.classifier import find_classifier
@@ -648,7 +648,7 @@ class LongTailModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Reduce the counts of the validation set and log its scalars."""
         self.model.load_state_dict(self._unfinished, strict=False)
-        measured = summarise(self.val_metrics.compute(), self.class_counts, **self.shots)
+        measured = summarize(self.val_metrics.compute(), self.class_counts, **self.shots)
         self.val_metrics.reset()
         self.log_dict({f"val/{name}": value for name, value in measured.scalars.items()})
 
@@ -680,7 +680,7 @@ class LongTailModule(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Reduce the counts of the test set into ``evaluation`` and log the scalars."""
-        self.evaluation = summarise(self.test_metrics.compute(), self.class_counts, **self.shots)
+        self.evaluation = summarize(self.test_metrics.compute(), self.class_counts, **self.shots)
         self.test_metrics.reset()
         # Process r of n has the images r, r + n, r + 2 n and so on.
         answers = Answers.interleaved(everyone_says(Answers.joined(self._answers)))

@@ -14,7 +14,7 @@ from oponm.models.two_stage import (
     fold_scale,
     reset_classifier,
     set_trainable,
-    tau_normalise,
+    tau_normalize,
     wrap_scale,
 )
 from oponm.rng import derived_randomness
@@ -71,7 +71,7 @@ def finish_classifier(model: nn.Module, tau: float | None, num_classes: int) -> 
         return {}
     name, classifier = find_classifier(model, num_classes)
     before = {f"{name}.{key}": tensor.clone() for key, tensor in classifier.state_dict().items()}
-    tau_normalise(model, tau, num_classes)
+    tau_normalize(model, tau, num_classes)
     return before
 
 

@@ -141,7 +141,7 @@ class PhasePlan:
         phases: the phases, in order.
         max_epochs: number of epochs of the run.
         tau: normalize the classifier's weights by this power of their norms when training is over, see
-            :func:`~oponm.models.two_stage.tau_normalise`; None leaves them.
+            :func:`~oponm.models.two_stage.tau_normalize`; None leaves them.
 
     Raises:
         InputError: if there is no phase, fewer epochs than phases, or a negative ``tau``.

@@ -38,7 +38,7 @@ from oponm.training.run_folder import (
     code_of_run,
     finished_result,
     require_same_input,
-    state_to_go_on_from,
+    state_to_resume,
 )
 from oponm.training.run_lock import is_free, sole_use
 from oponm.training.runs import Run
@@ -141,13 +141,13 @@ def _carry_out(
     check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     module, data, plan = build(config, given)
     every = [*build_each(config, "callbacks", pl.Callback), *callbacks]
-    mendable = (InputError, OSError, HydraException, OmegaConfBaseException)
+    correctable = (InputError, OSError, HydraException, OmegaConfBaseException)
     module.code = code_of_run(config, *{type(part) for part in module.model.modules()}, type(data))
     with ExitStack() as resources:
-        with only_first(mendable):
+        with only_first(correctable):
             opened = resources.enter_context(open_loggers(config, loggers)) if rank() == 0 else []
         resources.enter_context(sole_use(folder, begun))
-        state = state_to_go_on_from(folder, data, module.code) if begun else None
+        state = state_to_resume(folder, data, module.code) if begun else None
 
         def ready() -> None:
             with only_first():

@@ -62,9 +62,7 @@ def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] |
         return None
 
 
-def state_to_go_on_from(
-    folder: Path, data: LongTailDataModule, code: Mapping[str, str] | None
-) -> dict[str, Any] | None:
+def state_to_resume(folder: Path, data: LongTailDataModule, code: Mapping[str, str] | None) -> dict[str, Any] | None:
     """The state in a run's last checkpoint; None if it wrote none.
 
     Args:

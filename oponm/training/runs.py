@@ -258,7 +258,7 @@ class Run:
             known = self.classifier
             described = {name: getattr(known, name) for name in ("class_names", "image_shape", "resize")}
             check_split(known.digests | described, served, split)
-            served.normalise_as(known.statistics)
+            served.normalize_as(known.statistics)
             served.class_counts = known.class_counts
         elif split != "test":
             raise InputError(f"is {split}, a part of a data module: leave it out for a folder", "split")

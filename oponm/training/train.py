@@ -128,9 +128,9 @@ def train(
         log.info("phase %s from epoch %d", phase.name, start)
     validating = data.val != "none"
     guard = NonFinite(check_choice("on_nonfinite", on_nonfinite, REACTIONS))
-    keeper = Checkpoints(run_dir / "checkpoints", guard, validating, checkpoint_every, checkpoint_every_n_steps)
-    history, stop = keeper.history, keeper.stop
-    plugins = [keeper.files, *trainer_options.get("plugins", [])]
+    checkpoints = Checkpoints(run_dir / "checkpoints", guard, validating, checkpoint_every, checkpoint_every_n_steps)
+    history, stop = checkpoints.history, checkpoints.stop
+    plugins = [checkpoints.files, *trainer_options.get("plugins", [])]
     if others := [type(plugin).__name__ for plugin in plugins[1:] if isinstance(plugin, CheckpointIO)]:
         said = f"hold {others[0]}, and a run writes its checkpoints itself, whole or not at all"
         raise InputError(said, "trainer.plugins")
@@ -138,7 +138,7 @@ def train(
     parts = module.trains_parts or module.has_idle_weights
     own: dict[str, Any] = {"max_epochs": plan.max_epochs, "default_root_dir": run_dir, "parts": parts}
     trainer = try_part(
-        "trainer", lambda: make_trainer([*callbacks, guard, keeper], [*(loggers or []), history], **own, **options)
+        "trainer", lambda: make_trainer([*callbacks, guard, checkpoints], [*(loggers or []), history], **own, **options)
     )
     module.scales_loss = getattr(trainer.precision_plugin, "scaler", None) is not None
     module.clips_mixed = clips_mixed(trainer)
@@ -146,7 +146,7 @@ def train(
         state = resume
         if phase_cache:
             key: dict[str, Any] = {"options": trainer_options, "callbacks": callbacks}
-            fork = Fork(phase_cache, module, data, trainer, keeper, resume["epoch"] if resume else 0, **key)
+            fork = Fork(phase_cache, module, data, trainer, checkpoints, resume["epoch"] if resume else 0, **key)
             state = resources.enter_context(fork).state or resume
             trainer.callbacks.insert(0, fork)
         rows = state_of(state)["history"] if state else []
@@ -155,26 +155,30 @@ def train(
             ready()
             history.replay(rows, loggers or [])
 
-        keeper.begin = begin
+        checkpoints.begin = begin
         if state:
-            keeper.files.held[LAST] = dict(state)
+            checkpoints.files.held[LAST] = dict(state)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=LAST if state else None)
         except Exception as error:
             refusing = "callbacks" if _in_file_of(error, "pytorch_lightning/callbacks/") else "trainer"
-            if isinstance(error, InputError) or not _of_lightning(error) or (keeper.begun and refusing == "trainer"):
+            if (
+                isinstance(error, InputError)
+                or not _of_lightning(error)
+                or (checkpoints.begun and refusing == "trainer")
+            ):
                 raise
             raise InputError(f"cannot be used: {' '.join(str(error).split())}", refusing) from error
-        if not keeper.begun:  # training was over already
+        if not checkpoints.begun:  # training was over already
             begin()
-        if not keeper.ended:
-            keeper.ended = True
-            keeper.save_last(trainer)
+        if not checkpoints.ended:
+            checkpoints.ended = True
+            checkpoints.save_last(trainer)
         (received,) = largest([stop.received or 0])  # a signal after the last check between steps
         if received:
             raise Stopped(received, trainer.global_step)
     module.finish()
-    result = {"train_seconds": round(keeper.elapsed, 3), "epochs": trainer.current_epoch, "validation": data.val}
+    result = {"train_seconds": round(checkpoints.elapsed, 3), "epochs": trainer.current_epoch, "validation": data.val}
     result["data_facts"] = data.facts
     result["phases"] = [
         {"name": phase.name, "start": start} for phase, start in zip(plan.phases, plan.starts, strict=True)
@@ -183,15 +187,17 @@ def train(
         result["no_batch_norm"] = True
     result["validation_metrics"] = history.last("val/")
     if temperature_scaling:
-        result["temperature"] = calibrate(module, data, keeper.folder / LAST, lambda: make_trainer(**trainer_options))
+        result["temperature"] = calibrate(
+            module, data, checkpoints.folder / LAST, lambda: make_trainer(**trainer_options)
+        )
     tested = _test(trainer, module, data)
     matrix = tested.pop("confusion_matrix")
     tested["confusion_matrix"] = write_confusion(run_dir, matrix) if rank() == 0 else None
     if rank() == 0:
         write_predictions(run_dir, module.predicted)
-    result["reused"], result["skipped_steps"] = keeper.reused, guard.skipped
-    if keeper.best:
-        result["best"] = _test_best(module, data, keeper, temperature_scaling, **trainer_options)
+    result["reused"], result["skipped_steps"] = checkpoints.reused, guard.skipped
+    if checkpoints.best:
+        result["best"] = _test_best(module, data, checkpoints, temperature_scaling, **trainer_options)
     return {**tested, **result}
 
 
@@ -208,19 +214,19 @@ def _in_file_of(error: Exception, part: str) -> bool:
 
 
 def _test_best(
-    module: LongTailModule, data: LongTailDataModule, keeper: Checkpoints, calibrates: bool, **trainer_options: Any
+    module: LongTailModule, data: LongTailDataModule, checkpoints: Checkpoints, calibrates: bool, **trainer_options: Any
 ) -> dict[str, Any]:
     """Evaluate the weights of the best validation epoch, and restore the last ones."""
-    assert keeper.best
+    assert checkpoints.best
     last = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
-    load_weights(module.model, keeper.folder / BEST)
-    if calibrates and temperature_of(keeper.folder / BEST) is None:
-        calibrate(module, data, keeper.folder / BEST, lambda: make_trainer(**trainer_options))
+    load_weights(module.model, checkpoints.folder / BEST)
+    if calibrates and temperature_of(checkpoints.folder / BEST) is None:
+        calibrate(module, data, checkpoints.folder / BEST, lambda: make_trainer(**trainer_options))
     tested = evaluate(module, data, **trainer_options)
     module.model.load_state_dict(last)
     return {
-        "epoch": keeper.best["epoch"],
-        MONITOR: round(keeper.best["score"], 6),
+        "epoch": checkpoints.best["epoch"],
+        MONITOR: round(checkpoints.best["score"], 6),
         "metrics": tested["metrics"],
         "recall": tested["recall"],
     }

@@ -97,8 +97,8 @@ def test_streaming(capsys):
 
 @pytest.mark.slow
 def test_ranks(capsys, monkeypatch):
-    alone, *_, synchronised = ranks.SETTINGS
-    monkeypatch.setattr(ranks, "SETTINGS", {name: ranks.SETTINGS[name] for name in (alone, synchronised)})
+    alone, *_, synchronized = ranks.SETTINGS
+    monkeypatch.setattr(ranks, "SETTINGS", {name: ranks.SETTINGS[name] for name in (alone, synchronized)})
     ranks.main(steps=3, batch_size=8, epochs=1, rounds=1)
     header, *settings = rows(capsys.readouterr().out)
     assert [line[0] for line in settings] == list(ranks.SETTINGS)

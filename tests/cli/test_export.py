@@ -97,8 +97,8 @@ def test_files_are_replaced_on_demand_alone(folder, monkeypatch, capsys):
     ("arguments", "words"),
     [
         (["format=tflite"], "format must be one of state_dict, torchscript, torch_export, onnx"),
-        (["input=percent"], "input must be one of unit, uint8, normalised"),
-        (["format=state_dict", "input=unit"], "input must be normalised for state_dict"),
+        (["input=percent"], "input must be one of unit, uint8, normalized"),
+        (["format=state_dict", "input=unit"], "input must be normalized for state_dict"),
         (["checkpoint=nowhere.ckpt"], "checkpoint names no file"),
         (["checkpoint=images.npy"], "images.npy is no checkpoint"),
         (["photos"], "export takes key=value alone"),

@@ -14,8 +14,8 @@ from PIL import Image, features
 from oponm.data.decode import Form, decode_ahead, read_image, to_rgb
 from oponm.errors import InputError
 
-COLOURS = np.array([[[250, 10, 20], [30, 240, 50]], [[40, 60, 230], [245, 235, 25]]], dtype=np.uint8)
-QUARTERS = COLOURS.repeat(16, 0).repeat(16, 1)
+COLORS = np.array([[[250, 10, 20], [30, 240, 50]], [[40, 60, 230], [245, 235, 25]]], dtype=np.uint8)
+QUARTERS = COLORS.repeat(16, 0).repeat(16, 1)
 
 
 def channels_last(images: torch.Tensor) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_lossy_files_are_read_closely(tmp_path, name, options):
 
 
 def test_an_animation_gives_its_first_frame(tmp_path):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
     path = saved(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
     assert (channels_last(read_image(path, Form(8))) == (255, 0, 0)).all()
 
@@ -92,9 +92,9 @@ def test_transparency_is_laid_on_white(tmp_path, mode, name):
     pixels = rng.integers(0, 256, (16, 16, len(mode)), dtype=np.uint8)
     pixels[:4, :, -1], pixels[4:8, :, -1] = 0, 255
     path = saved(tmp_path, Image.fromarray(pixels, mode), name, **({"lossless": True} if "webp" in name else {}))
-    colour, alpha = pixels[..., :-1].astype(float), pixels[..., -1:].astype(float) / 255
+    color, alpha = pixels[..., :-1].astype(float), pixels[..., -1:].astype(float) / 255
     result = channels_last(read_image(path, Form(16)))
-    assert np.abs(result - (colour * alpha + 255 * (1 - alpha))).max() <= 1
+    assert np.abs(result - (color * alpha + 255 * (1 - alpha))).max() <= 1
     assert (result[:4] == 255).all()
 
 
@@ -108,7 +108,7 @@ def test_a_transparent_palette_entry_is_white(tmp_path, name):
 
 
 @pytest.mark.parametrize(("mode", "transparent"), [("L", 100), ("RGB", (100, 0, 0))])
-def test_a_transparent_colour_is_white(tmp_path, mode, transparent):
+def test_a_transparent_color_is_white(tmp_path, mode, transparent):
     image = Image.new(mode, (8, 8), 0)
     image.paste(transparent, (0, 0, 8, 4))
     result = channels_last(read_image(saved(tmp_path, image, "a.png", transparency=transparent), Form(8)))
@@ -142,7 +142,7 @@ def test_one_bit_is_black_and_white(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tiff"])
 @pytest.mark.parametrize(
-    ("ink", "colour"),
+    ("ink", "color"),
     [
         ((0, 0, 0, 0), (255, 255, 255)),
         ((0, 0, 0, 255), (0, 0, 0)),
@@ -150,9 +150,9 @@ def test_one_bit_is_black_and_white(tmp_path, name):
         ((255, 0, 0, 0), (0, 255, 255)),
     ],
 )
-def test_cmyk_is_turned_to_rgb(tmp_path, name, ink, colour):
+def test_cmyk_is_turned_to_rgb(tmp_path, name, ink, color):
     result = channels_last(read_image(saved(tmp_path, Image.new("CMYK", (8, 8), ink), name), Form(8)))
-    assert np.abs(result - np.array(colour)).max() <= 3
+    assert np.abs(result - np.array(color)).max() <= 3
 
 
 TURNED = {
@@ -191,7 +191,7 @@ def test_an_orientation_that_means_nothing_turns_nothing(tmp_path, orientation):
 
 @pytest.mark.parametrize("size", [20, 10, 40])
 @pytest.mark.parametrize("tall", [False, True])
-def test_the_centre_square_is_cut(tmp_path, size, tall):
+def test_the_center_square_is_cut(tmp_path, size, tall):
     pixels = np.zeros((20, 60, 3), dtype=np.uint8)
     pixels[:, :20, 0], pixels[:, 20:40, 1], pixels[:, 40:, 2] = 255, 255, 255
     if tall:
@@ -357,11 +357,11 @@ def test_white_and_black_are_so_in_every_mode(mode):
     values |= {"LAB": [(255, 128, 128), (0, 128, 128)], "HSV": [(0, 0, 255), (0, 0, 0)]}
     black = (*[0] * (many - 1), 255) if mode in ("LA", "La", "PA", "RGBA", "RGBa") else (0,) * many
     white, black = values.get(mode, [(level,) * many, black])
-    for colour, expected in ((white, 255), (black, 0)):
+    for color, expected in ((white, 255), (black, 0)):
         image = Image.new(mode, (2, 2))
         if mode in ("P", "PA"):
             image.putpalette([value for value in range(256) for _ in range(3)])
-        image.paste(colour if many > 1 else colour[0], (0, 0, 2, 2))
+        image.paste(color if many > 1 else color[0], (0, 0, 2, 2))
         found = np.asarray(to_rgb(image, level if mode[0] in "IF" else None)).astype(int)
         assert found.shape == (2, 2, 3)
         assert np.abs(found - expected).max() <= 1

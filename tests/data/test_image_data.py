@@ -94,7 +94,7 @@ def test_noise_falls_on_rare_classes_alone():
 
 
 @pytest.mark.parametrize("given", [PLAIN, OPEN], ids=["plain", "open"])
-def test_evaluation_only_normalises(given):
+def test_evaluation_only_normalizes(given):
     data = digits()
     raw = epoch_of(data, given=given)[0]
     batch = data.make_batch(raw, training=False)

@@ -120,8 +120,8 @@ def test_cutmix_boxes_are_drawn_as_published():
     mixed = CutMix(probability=1.0)(row_numbers(draws, size=(size, size)), generator())
     source = np.random.default_rng(0)
     sides = (size * np.sqrt(1 - source.beta(1.0, 1.0, draws))).astype(int)
-    centres = source.integers(size, size=(2, draws))
-    low, high = np.clip(centres - sides // 2, 0, size), np.clip(centres + sides // 2, 0, size)
+    centers = source.integers(size, size=(2, draws))
+    low, high = np.clip(centers - sides // 2, 0, size), np.clip(centers + sides // 2, 0, size)
     expected = 1 - (high - low).prod(0) / size**2
     ours = mixed.shares.numpy()
     places = np.linspace(0, 1, 50)

@@ -122,14 +122,14 @@ def test_a_deviation_given_is_the_one_added():
     assert make(mode="add", std=[0.1, 0.2, 0.3]).noise.std.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
-def test_classes_have_colours_of_their_own():
+def test_classes_have_colors_of_their_own():
     noise = make(distribution="class_gaussian").noise
     expected = torch.tensor([of.mean for of in OF_CLASSES]), torch.tensor([of.std for of in OF_CLASSES])
     assert torch.equal(noise.mean[:, :, 0, 0], expected[0])
     assert torch.equal(noise.std[:, :, 0, 0], expected[1])
 
 
-def test_colours_of_classes_may_be_given():
+def test_colors_of_classes_may_be_given():
     mean, std = torch.rand(3, 3).tolist(), torch.rand(3, 3).tolist()
     noise = make_noise(STATISTICS, COUNTS, never_called, "class_gaussian", mean=mean, std=std).noise
     assert torch.equal(noise.mean[:, :, 0, 0], torch.tensor(mean))
@@ -329,11 +329,11 @@ def test_a_data_module_measures_its_classes():
 
 
 def test_a_data_module_that_streams_measures_its_classes_too(tmp_path):
-    for name, colour in (("ants", (51, 0, 255)), ("bees", (102, 204, 0))):
+    for name, color in (("ants", (51, 0, 255)), ("bees", (102, 204, 0))):
         for part in ("train", "test"):
             (tmp_path / part / name).mkdir(parents=True)
             for number in range(3):
-                Image.new("RGB", (12, 10), colour).save(tmp_path / part / name / f"{number}.png")
+                Image.new("RGB", (12, 10), color).save(tmp_path / part / name / f"{number}.png")
     noise = partial(make_noise, distribution="class_gaussian")
     data = ImageFolderLT(tmp_path, image_size=8, in_memory=False, batch_size=2, noise=noise)
     data.setup()

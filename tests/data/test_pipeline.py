@@ -54,7 +54,7 @@ def serve(augmentation: nn.Module, noise: bool, seed: int, epoch: int, step: int
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_pixels_are_scaled_and_normalised_by_channel(training):
+def test_pixels_are_scaled_and_normalized_by_channel(training):
     raw = raw_batch()
     batch = pipeline()(raw, training)
     expected = raw.images.numpy().astype(np.float64) / 255
@@ -66,7 +66,7 @@ def test_pixels_are_scaled_and_normalised_by_channel(training):
     assert batch.is_noise is None
 
 
-def test_a_channel_of_one_colour_stays_finite():
+def test_a_channel_of_one_color_stays_finite():
     raw = RawBatch(torch.full((2, 1, 4, 4), 51, dtype=torch.uint8), torch.tensor([0, 1]), 0, 0)
     batch = DevicePipeline(nn.Identity(), None, Statistics((0.2,), (0.0,)), seed=0)(raw, training=True)
     assert torch.isfinite(batch.images).all()
@@ -83,7 +83,7 @@ def test_noise_rows_are_gaussian_in_pixel_space():
     torch.testing.assert_close(noise.std((0, 2, 3)), torch.tensor(STATISTICS.std), atol=3e-3, rtol=0)
 
 
-def test_noise_rows_are_clipped_before_the_normalisation():
+def test_noise_rows_are_clipped_before_the_normalization():
     statistics = Statistics((0.1, 0.5, 0.9), (0.5, 0.5, 0.5))
     replace = make_noise(statistics, COUNTS, list, delta=1.0)
     batch = DevicePipeline(nn.Identity(), replace, statistics, seed=0)(raw_batch(), training=True, noise=True)

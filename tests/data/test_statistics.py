@@ -35,7 +35,7 @@ def test_channels_are_apart():
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 255])
-def test_one_colour_has_no_deviation(value):
+def test_one_color_has_no_deviation(value):
     result = channel_statistics(torch.full((3, 1, 4, 4), value, dtype=torch.uint8))
     assert result.mean == (value / 255,)
     assert result.std == (0.0,)
@@ -54,7 +54,7 @@ def test_they_are_plain_numbers():
     assert all(type(value) is float for value in (*result.mean, *result.std))
 
 
-def labelled(
+def labeled(
     shape: tuple[int, ...] = (40, 3, 6, 5), num_classes: int = 4, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     targets = torch.arange(shape[0]) % num_classes
@@ -65,7 +65,7 @@ def labelled(
 @pytest.mark.parametrize("shape", [(12, 1, 8, 8), (40, 3, 6, 5), (9, 4, 3, 1), (300, 3, 32, 32)], ids=str)
 @pytest.mark.parametrize("num_classes", [1, 4])
 def test_those_of_classes_are_those_of_numpy_in_float64(shape, num_classes):
-    images, targets = labelled(shape, num_classes)
+    images, targets = labeled(shape, num_classes)
     result = class_statistics([(images, targets)], num_classes)
     assert len(result) == num_classes
     for label, of_class in enumerate(result):
@@ -75,7 +75,7 @@ def test_those_of_classes_are_those_of_numpy_in_float64(shape, num_classes):
 
 
 def test_a_class_has_the_statistics_of_its_images_to_the_bit():
-    images, targets = labelled()
+    images, targets = labeled()
     result = class_statistics([(images, targets)], 4)
     assert result == [channel_statistics(images[targets == label]) for label in range(4)]
     assert all(type(value) is float for of_class in result for value in (*of_class.mean, *of_class.std))
@@ -83,14 +83,14 @@ def test_a_class_has_the_statistics_of_its_images_to_the_bit():
 
 @pytest.mark.parametrize("size", [1, 7, 40])
 def test_batches_one_by_one_give_those_of_the_whole(size):
-    images, targets = labelled()
+    images, targets = labeled()
     streamed = zip(images.split(size), targets.split(size), strict=True)
     assert class_statistics(streamed, 4) == class_statistics([(images, targets)], 4)
 
 
 @pytest.mark.parametrize("chunk", [1, 90, 200, 10**9])
 def test_the_chunks_have_no_part_in_it(chunk, monkeypatch):
-    images, targets = labelled()
+    images, targets = labeled()
     expected = class_statistics([(images, targets)], 4)
     monkeypatch.setattr(module, "CHUNK", chunk)
     assert class_statistics([(images, targets)], 4) == expected
@@ -104,13 +104,13 @@ def test_a_class_of_one_image():
 
 
 def test_an_empty_batch_counts_nothing():
-    images, targets = labelled()
+    images, targets = labeled()
     assert class_statistics([(images[:0], targets[:0]), (images, targets)], 4) == class_statistics(
         [(images, targets)], 4
     )
 
 
-@pytest.mark.parametrize("batches", [[], [labelled(num_classes=3)]], ids=["nothing", "one class missing"])
+@pytest.mark.parametrize("batches", [[], [labeled(num_classes=3)]], ids=["nothing", "one class missing"])
 def test_a_class_without_an_image_is_refused(batches):
     with pytest.raises(InputError, match=f"class {3 if batches else 0} has no image"):
         class_statistics(batches, 4)

@@ -177,7 +177,7 @@ def test_a_trained_run_does_not_depend_on_the_workers(photos, tmp_path):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_noise_has_the_own_colours_whatever_images_are_normalised_by(photos, in_memory, caplog):
+def test_noise_has_the_own_colors_whatever_images_are_normalized_by(photos, in_memory, caplog):
     loaded = {}
     for name in ("own", "imagenet"):
         with caplog.at_level(logging.INFO):
@@ -187,7 +187,7 @@ def test_noise_has_the_own_colours_whatever_images_are_normalised_by(photos, in_
     assert published.statistics == PUBLISHED["imagenet"] != own.statistics
     assert torch.equal(published.pipeline.noise_transform.noise.mean.flatten(), torch.tensor(own.statistics.mean))
     assert torch.equal(own.pipeline.noise_transform.noise.std, published.pipeline.noise_transform.noise.std)
-    assert [data.facts["normalised by"] for data in (own, published)] == ["own", "published imagenet"]
+    assert [data.facts["normalized by"] for data in (own, published)] == ["own", "published imagenet"]
     assert f"normalized by own statistics: {own.statistics}" in caplog.text
     assert f"colors of noise, unless given: own statistics: {own.statistics}" in caplog.text
 
@@ -209,8 +209,8 @@ def test_own_statistics_of_a_stream_are_those_of_a_sample_for_every_seed(photos,
     sample = statistics_sample(len(whole.train_set))
     assert len(sample) == 7
     assert found == [channel_statistics(whole.train_set.images[sample])] * 2
-    assert data.facts["normalised by"] == "own (of 7 of the 24 training images, drawn by seed 0)"
-    assert data.facts["normalised by"] in caplog.text
+    assert data.facts["normalized by"] == "own (of 7 of the 24 training images, drawn by seed 0)"
+    assert data.facts["normalized by"] in caplog.text
 
 
 def test_the_sample_is_fixed():
@@ -220,7 +220,7 @@ def test_the_sample_is_fixed():
     assert statistics_sample(10_000).tolist() == list(range(10_000))
 
 
-def test_colours_of_classes_do_not_depend_on_the_seed(photos):
+def test_colors_of_classes_do_not_depend_on_the_seed(photos):
     made = []
     for options in ({"in_memory": True}, {"in_memory": False}, {"in_memory": False, "seed": 3}):
         data = ImageFolderLT(photos, image_size=16, noise=partial(make_noise, distribution="class_gaussian"), **options)

@@ -17,7 +17,7 @@ MODEL = {"_target_": "oponm.models.SmallCNN", "width": 4, "weights": None, "head
 
 
 def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Give batch norm statistics that a wrong order or a missing normalisation would show by."""
+    """Give batch norm statistics that a wrong order or a missing normalization would show by."""
     generator = torch.Generator().manual_seed(seed)
     for layer in network.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):

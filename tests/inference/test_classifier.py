@@ -40,7 +40,7 @@ def test_a_cosine_head_and_the_options_of_a_network_are_found_again(tmp_path):
     assert torch.equal(load_classifier(save(tmp_path, content)).network(images), network(images))
 
 
-def test_probabilities_follow_the_training_s_normalisation(tmp_path):
+def test_probabilities_follow_the_training_s_normalization(tmp_path):
     classifier = load_classifier(save(tmp_path))
     pixels = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.25]))

@@ -37,13 +37,13 @@ def check_by_its_card(classifier: Classifier, file: Path, pixels: torch.Tensor, 
     images = {
         "uint8": pixels,
         "unit": pixels.float() / 255,
-        "normalised": (pixels.float() / 255 - classifier.pipeline().mean) / classifier.pipeline().std,
+        "normalized": (pixels.float() / 255 - classifier.pipeline().mean) / classifier.pipeline().std,
     }
     np.save(file.parent / "images.npy", images[takes].numpy())
     start = "import sys\nsys.path.insert(0, '.')\nimport numpy as np\nimages = np.load('images.npy')"
     code = f"{start}\n{code_of(file.parent / 'MODEL_CARD.md')}"
     run_without(f"{code}\nnp.save('logits.npy', np.asarray(logits.tolist()))", file.parent, *blocked)
-    expected = classifier.network(images["normalised"])
+    expected = classifier.network(images["normalized"])
     found = torch.from_numpy(np.load(file.parent / "logits.npy")).float()
     torch.testing.assert_close(found, expected, atol=1e-4 * max(1.0, float(expected.abs().max())), rtol=0)
 
@@ -54,7 +54,7 @@ def pixels_for(classifier: Classifier, number: int = 5) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("format", "takes"),
-    [("onnx", "unit"), ("onnx", "uint8"), ("onnx", "normalised"), ("torchscript", "uint8"), ("torch_export", "unit")],
+    [("onnx", "unit"), ("onnx", "uint8"), ("onnx", "normalized"), ("torchscript", "uint8"), ("torch_export", "unit")],
 )
 def test_graphs_run_without_oponm(tmp_path, format, takes):
     classifier = make(tmp_path)
@@ -113,7 +113,7 @@ def test_every_kind_of_network_leaves_as_a_graph(tmp_path, network, format):
 def test_weights_of_a_library_s_network_load_without_oponm(tmp_path, build, config, channels):
     classifier = make(tmp_path, build(), config, channels, size=32)
     file = export_classifier(classifier, tmp_path / "out/model.pt", "state_dict")[-1]
-    check_by_its_card(classifier, file, pixels_for(classifier), "normalised")
+    check_by_its_card(classifier, file, pixels_for(classifier), "normalized")
 
 
 OWN = "oponm.models."
@@ -191,7 +191,7 @@ def test_onnx_knows_its_labels_and_takes_any_batch(tmp_path):
         assert logits.shape == (number, 3)
 
 
-@pytest.mark.parametrize("takes", ["unit", "uint8", "normalised"])
+@pytest.mark.parametrize("takes", ["unit", "uint8", "normalized"])
 @pytest.mark.parametrize("format", ["onnx", "torchscript", "torch_export"])
 def test_graphs_refuse_what_they_were_not_made_for(tmp_path, format, takes):
     file = export_classifier(make(tmp_path), tmp_path / f"out/model{FORMATS[format].extension}", format, takes)[-1]
@@ -246,8 +246,8 @@ def test_without_onnx_the_remedy_is_named(tmp_path, monkeypatch, module):
     ("arguments", "words"),
     [
         ({"format": "tflite"}, "format must be one of state_dict, torchscript, torch_export, onnx"),
-        ({"takes": "percent"}, "input must be one of unit, uint8, normalised"),
-        ({"format": "state_dict", "takes": "uint8"}, "input must be normalised for state_dict"),
+        ({"takes": "percent"}, "input must be one of unit, uint8, normalized"),
+        ({"format": "state_dict", "takes": "uint8"}, "input must be normalized for state_dict"),
         ({"path": "labels.txt"}, "output must not be named"),
         ({"path": "MODEL_CARD.md"}, "output must not be named"),
         ({"path": "last.ckpt"}, "exists"),
@@ -294,14 +294,14 @@ def test_data_that_is_not_what_was_written_is_noticed(tmp_path, monkeypatch):
 def test_each_input_gives_the_logits_of_the_evaluation(tmp_path):
     classifier = load_classifier(save(tmp_path))
     pixels = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
-    normalised = classifier.pipeline()(RawBatch(pixels, torch.zeros(5), 0, 0), training=False).images
-    expected = classifier.network(normalised)
-    for takes, images in (("uint8", pixels), ("unit", pixels.float() / 255), ("normalised", normalised)):
+    normalized = classifier.pipeline()(RawBatch(pixels, torch.zeros(5), 0, 0), training=False).images
+    expected = classifier.network(normalized)
+    for takes, images in (("uint8", pixels), ("unit", pixels.float() / 255), ("normalized", normalized)):
         deployed = DeployedNetwork(classifier.network, classifier.statistics, takes)
         assert torch.equal(deployed(images), expected), takes
 
 
 def test_other_inputs(tmp_path):
     classifier = load_classifier(save(tmp_path))
-    with pytest.raises(InputError, match="input must be one of unit, uint8, normalised"):
+    with pytest.raises(InputError, match="input must be one of unit, uint8, normalized"):
         DeployedNetwork(nn.Identity(), classifier.statistics, "percent")

@@ -9,8 +9,8 @@ from oponm.data.augmentation import autoaugment, cutout, flip_crop, imagenet, no
 from oponm.errors import InputError
 from oponm.rng import derived_randomness
 
-GREY = [no_augmentation, flip_crop, partial(cutout, cutout=4)]
-COLOUR = [
+GRAY = [no_augmentation, flip_crop, partial(cutout, cutout=4)]
+COLOR = [
     partial(simclr, cutout=4),
     partial(autoaugment, cutout=4),
     randaugment,
@@ -26,7 +26,7 @@ def drawn(module: torch.nn.Module, images: torch.Tensor, step: int = 0) -> torch
 
 @pytest.mark.parametrize("size", [(8, 8), (8, 12), (33, 20)], ids=str)
 @pytest.mark.parametrize(
-    ("factory", "channels"), [*((choice, 1) for choice in GREY), *((choice, 3) for choice in GREY + COLOUR)]
+    ("factory", "channels"), [*((choice, 1) for choice in GRAY), *((choice, 3) for choice in GRAY + COLOR)]
 )
 def test_every_choice_keeps_shape_type_and_range_and_is_reproducible(factory, channels, size):
     module, images = factory(size), torch.rand(9, channels, *size, generator=torch.Generator().manual_seed(0))
@@ -40,9 +40,9 @@ def test_every_choice_keeps_shape_type_and_range_and_is_reproducible(factory, ch
         assert not torch.equal(drawn(module, images, step=1), result)
 
 
-@pytest.mark.parametrize("factory", COLOUR)
+@pytest.mark.parametrize("factory", COLOR)
 @pytest.mark.parametrize("channels", [1, 4])
-def test_colour_augmentation_of_other_images_is_refused(factory, channels):
+def test_color_augmentation_of_other_images_is_refused(factory, channels):
     message = f"augmentation needs color images of 3 channels, got {channels}; choose none, flip_crop or cutout"
     with pytest.raises(InputError, match=message) as raised:
         factory((8, 8))(torch.rand(2, channels, 8, 8))
@@ -65,17 +65,17 @@ def test_cutout_flips_half_shifts_and_blacks_out():
     rising = (values.diff(dim=1).nan_to_num().view(2000, -1).sum(1) > 0).float().mean()
     assert 0.46 < rising < 0.54
     black = (result[:, 0] == 0).flatten(1).sum(1).float()
-    # A centre that is uniform over 32 positions leaves 14 of 16 lines and of 16 columns inside, on average.
+    # A center that is uniform over 32 positions leaves 14 of 16 lines and of 16 columns inside, on average.
     assert black.max() == 256
     assert 190 < black.mean() < 202
     assert torch.equal(result[:, 0] == 0, result[:, 2] == 0)
 
 
-def test_imagenet_flips_half_and_changes_every_images_colours():
+def test_imagenet_flips_half_and_changes_every_images_colors():
     images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).expand(2000, -1, -1, -1)
     result = drawn(imagenet((8, 8)), images)
-    centred = result - result.mean((2, 3), keepdim=True)
-    likeness = [(centred * other).sum((1, 2, 3)) for other in (images[0], images[0].flip(2))]
+    centered = result - result.mean((2, 3), keepdim=True)
+    likeness = [(centered * other).sum((1, 2, 3)) for other in (images[0], images[0].flip(2))]
     assert 0.46 < (likeness[1] > likeness[0]).float().mean() < 0.54
     assert (result != images).flatten(1).any(1).all()
     assert len(result.flatten(1).unique(dim=0)) == 2000

@@ -253,7 +253,7 @@ def test_what_is_missing_is_sorted_last_either_way(tmp_path):
         assert ask(Path(f"{page}#sort=results/published%20paper/{order}"), tmp_path, ORDER) == expected
 
 
-def test_methods_are_shown_by_choice_and_keep_their_colour(page, tmp_path):
+def test_methods_are_shown_by_choice_and_keep_their_color(page, tmp_path):
     script = """
         page.querySelector('#methods input').click();
         return ['recall', 'difference'].map(id => [...page.querySelectorAll(`#${id} .legend span`)].map(one =>
@@ -287,14 +287,14 @@ def test_nothing_is_wider_than_the_screen(tmp_path, width):
 @pytest.mark.parametrize("flags", [[], [DARK]], ids=["light", "dark"])
 def test_text_stands_out_from_the_page(page, tmp_path, flags):
     script = """
-        const luminance = colour => { const part = colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+        const luminance = color => { const part = color.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
           .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
           return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2]; };
         const paper = luminance(view.getComputedStyle(page.body).backgroundColor);
         const all = [...page.querySelectorAll('body, caption, figcaption p, a, th button, .chart text')]
           .map(one => view.getComputedStyle(one)[one.tagName === 'text' ? 'fill' : 'color']);
         const lines = [...page.querySelectorAll('.line')].map(one => view.getComputedStyle(one).stroke);
-        const contrast = colours => Math.min(...colours.map(luminance)
+        const contrast = colors => Math.min(...colors.map(luminance)
           .map(ink => (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05)));
         return [paper, contrast(all), contrast(lines)]"""
     paper, text, lines = ask(page, tmp_path, script, 1280, *flags)
@@ -353,9 +353,9 @@ def test_a_run_in_detail_is_no_wider_than_the_screen(digits, tmp_path, width):
 @pytest.mark.parametrize("flags", [[], [DARK]], ids=["light", "dark"])
 def test_numbers_stand_out_from_the_cells_of_a_matrix(digits, tmp_path, flags):
     script = """
-        const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+        const parts = color => color.match(/[\\d.]+/g).map(Number);
         const paper = parts(view.getComputedStyle(page.body).backgroundColor);
-        const light = colour => { const [r, g, b] = colour.map(v => v / 255)
+        const light = color => { const [r, g, b] = color.map(v => v / 255)
           .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
           return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
         return [...page.querySelectorAll('.counts td')].map(cell => {

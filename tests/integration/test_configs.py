@@ -87,8 +87,8 @@ def make_loss(config: DictConfig) -> None:
 
 
 def make_noise(config: DictConfig) -> None:
-    colours = Statistics((0.5,) * 3, (0.2,) * 3)
-    transform = instantiate(config.noise)(colours, COUNTS, lambda: [colours] * 10)
+    colors = Statistics((0.5,) * 3, (0.2,) * 3)
+    transform = instantiate(config.noise)(colors, COUNTS, lambda: [colors] * 10)
     batch = transform(torch.rand(4, 3, 8, 8), torch.arange(4), torch.Generator().manual_seed(0), 1.0)
     assert batch.images.shape[1:] == (3, 8, 8)
 

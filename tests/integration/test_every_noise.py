@@ -53,10 +53,10 @@ def test_a_generator_moves_on(noise):
 @EVERY
 def test_rows_and_channels_are_drawn_apart(noise):
     images = noise(torch.zeros(600, dtype=torch.long), (3, 8, 8), torch.Generator().manual_seed(0)).double()
-    centred = images - images.mean((0, 2, 3), keepdim=True)
-    scale = centred.square().mean()
-    assert abs((centred[:-1] * centred[1:]).mean() / scale) < 0.03
-    assert abs((centred[:, 0] * centred[:, 1]).mean() / scale) < 0.05
+    centered = images - images.mean((0, 2, 3), keepdim=True)
+    scale = centered.square().mean()
+    assert abs((centered[:-1] * centered[1:]).mean() / scale) < 0.03
+    assert abs((centered[:, 0] * centered[:, 1]).mean() / scale) < 0.05
 
 
 @EVERY

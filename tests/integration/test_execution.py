@@ -1,4 +1,4 @@
-"""How a run is executed: memory format, torch.compile, synchronised batch norm."""
+"""How a run is executed: memory format, torch.compile, synchronized batch norm."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_unknown_mode_of_the_compiler_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_lightnings_own_synchronisation_is_refused():
+def test_lightnings_own_synchronization_is_refused():
     for sync in (TorchSyncBatchNorm(), BatchNormSync()):
         module = make_module(make_data())
         module.plan = PhasePlan(OPEN, 2)

@@ -1,4 +1,4 @@
-"""Pages, notebooks, config comments, docstrings and messages are in US spelling and in the field's words."""
+"""Pages, notebooks, config comments, docstrings, messages and names are in US spelling and in the field's words."""
 
 from __future__ import annotations
 
@@ -39,16 +39,15 @@ MOODS = re.compile(
     r"|\b(?:go|goes|going|went|gone)\s+on\b(?! (?:standard|stderr|the)\b)",
     re.IGNORECASE,
 )
-NAMES = re.compile(
-    r"normalised(?= by|: normalized| \(the default| for $)|aria-labelledby|\bCOLOURS\b|(?<=\*)centre|centre(?= - half)"
-)
+NAMES = re.compile("aria-labelledby")
 
 
 def prose(path: Path) -> Iterator[str]:
-    """The sentences of a file, without code."""
+    """The sentences of a file without its code, and the words of the code's names."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         yield from (token.string for token in _tokens(text) if token.type == tokenize.COMMENT)
+        yield " ".join(token.string.replace("_", " ") for token in _tokens(text) if token.type == tokenize.NAME)
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
                 lines = (line for line in node.value.splitlines() if not re.match(r" *(>>>|\.\.\. )", line))

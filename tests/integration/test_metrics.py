@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torchmetrics import MetricCollection
 
-from oponm.metrics import RowMetrics, evaluation_metrics, summarise
+from oponm.metrics import RowMetrics, evaluation_metrics, summarize
 from tests.metrics.answers import answers
 from tests.processes import spawn
 
@@ -44,10 +44,10 @@ def work(rank: int, folder: Path, shares: tuple[list[int], list[int]]) -> None:
 def test_two_processes_measure_what_one_does(tmp_path, shares):
     spawn(work, (tmp_path, shares), 2)
     metrics, rows = count([slice(0, 200)])
-    expected, expected_rows = summarise(metrics.compute(), COUNTS), rows.compute()
+    expected, expected_rows = summarize(metrics.compute(), COUNTS), rows.compute()
     for rank in range(2):
         values, row_values = torch.load(tmp_path / f"{rank}.pt")
-        measured = summarise(values, COUNTS)
+        measured = summarize(values, COUNTS)
         assert measured.scalars == pytest.approx(expected.scalars, abs=2e-6)
         assert measured[1:4] == expected[1:4]
         assert (measured.confusion_matrix != expected.confusion_matrix).nnz == 0

@@ -135,7 +135,7 @@ def test_no_convolution_has_a_bias(make):
 
 
 @every_model
-def test_initialisation_comes_from_the_global_generator(make):
+def test_initialization_comes_from_the_global_generator(make):
     states = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)

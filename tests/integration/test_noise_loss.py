@@ -43,7 +43,7 @@ def module_and_batch(name: str, place: int) -> tuple[LongTailModule, Batch]:
 
 
 @pytest.mark.parametrize(("name", "place"), CASES)
-def test_one_process_minimises_the_formula(name, place):
+def test_one_process_minimizes_the_formula(name, place):
     module, batch = module_and_batch(name, place)
     phase, loss = PHASES[place], module.training_step(batch, 0).detach()
     weighing = (batch.targets, module.class_weights, None, None, batch.is_noise, phase.noise_loss)

@@ -112,7 +112,7 @@ def test_what_cannot_be_used_is_named_before_training(options, words):
         trainer.fit(module, datamodule=DigitsLT(imbalance_ratio=50))
 
 
-def test_a_normalised_classifier_is_normalised_once(tmp_path):
+def test_a_normalized_classifier_is_normalized_once(tmp_path):
     data, trainer = make_data(val="split", val_size=5), pl.Trainer(max_epochs=1, logger=False, **OPTIONS)
     module = LongTailModule("small_cnn", method="tau_norm", tau=0.7)
     trainer.fit(module, datamodule=data)

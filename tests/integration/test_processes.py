@@ -45,7 +45,7 @@ def test_a_sweep_trains_one_job_after_another(tmp_path):
 
 
 @pytest.mark.slow
-def test_synchronised_they_train_what_one_process_does(tmp_path):
+def test_synchronized_they_train_what_one_process_does(tmp_path):
     plain = [
         "method=erm",
         "norm=dar",

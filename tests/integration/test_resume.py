@@ -286,7 +286,7 @@ def test_a_folder_that_is_a_file(tmp_path):
         save_whole({}, tmp_path / "checkpoints/last.ckpt")
 
 
-def test_weights_alone_are_nothing_to_go_on_from(tmp_path):
+def test_weights_alone_are_nothing_to_resume_from(tmp_path):
     torch.save({"weight": torch.ones(2)}, tmp_path / "last.ckpt")
     with pytest.raises(InputError, match="no state of training"):
         load_state(tmp_path / "last.ckpt")

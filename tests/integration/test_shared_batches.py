@@ -1,4 +1,4 @@
-"""What several processes minimise together is what one minimises: every quotient of sums is formed over all rows."""
+"""What several processes minimize together is what one minimizes: every quotient of sums is formed over all rows."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Waits(TorchDispatchMode):
 
 
 class Watch(pl.Callback):
-    """Watches from the end of a step to the end of the next: data, hooks, logging and optimiser included."""
+    """Watches from the end of a step to the end of the next: data, hooks, logging and optimizer included."""
 
     def __init__(self) -> None:
         self.mode, self.steps = Waits(), []

@@ -11,7 +11,7 @@ from oponm.losses import WEIGHTS, class_weights
 from tests.losses.batches import COUNTS
 
 
-def normalised(weights: list[Fraction]) -> torch.Tensor:
+def normalized(weights: list[Fraction]) -> torch.Tensor:
     return torch.tensor([float(weight * len(weights) / sum(weights)) for weight in weights])
 
 
@@ -24,14 +24,14 @@ def test_no_weights():
 def test_inverse_frequency(counts):
     weights = class_weights(counts, "inverse_frequency")
     assert weights.dtype == torch.float32
-    torch.testing.assert_close(weights, normalised([Fraction(1, count) for count in counts]), rtol=1e-6, atol=0)
+    torch.testing.assert_close(weights, normalized([Fraction(1, count) for count in counts]), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("beta", [0, 0.5, 0.9, 0.999, 0.9999, 1 - 1e-6, 1 - 1e-9, 1 - 2**-53])
 @pytest.mark.parametrize("counts", [COUNTS, [7, 7, 7], [1, 2, 1000], [3]], ids=str)
 def test_effective_number(counts, beta):
     exact = Fraction(beta)
-    expected = normalised([(1 - exact) / (1 - exact**count) for count in counts])
+    expected = normalized([(1 - exact) / (1 - exact**count) for count in counts])
     torch.testing.assert_close(class_weights(counts, "effective_number", beta), expected, rtol=1e-6, atol=0)
 
 

@@ -16,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from oponm.errors import InputError
-from oponm.metrics import Evaluation, evaluation_metrics, summarise
+from oponm.metrics import Evaluation, evaluation_metrics, summarize
 from tests.metrics.answers import answers, confusion_of, logits_of
 
 TAIL = [1000, 600, 300, 150, 90, 50, 30, 15, 8, 4]
@@ -30,7 +30,7 @@ def measure(num_classes: int, *batches: tuple[torch.Tensor, torch.Tensor]) -> di
 
 
 def evaluate(logits: torch.Tensor, targets: torch.Tensor, counts: list[int]) -> Evaluation:
-    return summarise(measure(logits.shape[1], (logits, targets)), counts)
+    return summarize(measure(logits.shape[1], (logits, targets)), counts)
 
 
 def assert_as_scikit_learn_has_it(logits: torch.Tensor, targets: torch.Tensor) -> None:
@@ -101,7 +101,7 @@ def test_five_guesses_are_counted_where_they_can_be_wrong(num_classes):
 def test_top_5_does_not_become_top_1_after_a_batch_in_which_they_agree():
     agree = logits_of([0, 1, 2], 10), torch.tensor([0, 1, 2])
     differ = torch.arange(10.0)[None].expand(4, 10), torch.tensor([5, 6, 7, 8])
-    scalars = summarise(measure(10, agree, differ), [50] * 10).scalars
+    scalars = summarize(measure(10, agree, differ), [50] * 10).scalars
     assert scalars["top5_accuracy"] == 1
     assert scalars["accuracy"] == pytest.approx(3 / 7, abs=1e-6)
 
@@ -112,7 +112,7 @@ def test_batches_add_up_to_the_whole(sizes, num_classes):
     logits, targets = answers(num_classes, rows=60)
     parts = zip(logits.split(sizes), targets.split(sizes), strict=True)
     counts = [50] * num_classes
-    summed, whole = summarise(measure(num_classes, *parts), counts), evaluate(logits, targets, counts)
+    summed, whole = summarize(measure(num_classes, *parts), counts), evaluate(logits, targets, counts)
     assert summed.scalars == pytest.approx(whole.scalars, abs=2e-6)
     assert summed[1:4] == whole[1:4]
     assert (summed.confusion_matrix != whole.confusion_matrix).nnz == 0
@@ -142,13 +142,13 @@ def test_confusions_take_a_number_an_image_whatever_the_classes():
     states = [state for metric in metrics.values() for state in metric.metric_state.values()]
     parts = [part for state in states for part in (state if isinstance(state, list) else [state])]
     assert sum(part.numel() for part in parts) < 8 * classes
-    matrix = summarise(metrics.compute(), [1] * classes, many_over=1, few_under=1).confusion_matrix
+    matrix = summarize(metrics.compute(), [1] * classes, many_over=1, few_under=1).confusion_matrix
     assert matrix.shape == (classes, classes)
     assert (matrix[7, 7], matrix[0, 7], matrix[19_999, 19_999], matrix.nnz) == (1, 1, 1, 3)
 
 
 def test_confusions_are_counted_where_that_is_asked_for():
-    assert summarise(evaluate_alone(), TAIL).confusion_matrix is None
+    assert summarize(evaluate_alone(), TAIL).confusion_matrix is None
 
 
 def evaluate_alone() -> dict[str, torch.Tensor]:
@@ -162,13 +162,13 @@ def test_a_reset_forgets():
     metrics.update(-logits, targets)
     metrics.reset()
     metrics.update(logits, targets)
-    assert summarise(metrics.compute(), [50] * 6) == evaluate(logits, targets, [50] * 6)._replace(confusion_matrix=None)
+    assert summarize(metrics.compute(), [50] * 6) == evaluate(logits, targets, [50] * 6)._replace(confusion_matrix=None)
 
 
 def summary(recall: list[float], counts: list[int], **thresholds: int) -> Evaluation:
     right = torch.tensor([round(10 * value) for value in recall])
     counted = torch.stack([right, torch.full_like(right, 10), right + (10 - right).roll(1)])
-    result = summarise({"class_counts": counted, "ece": torch.tensor(0.5)}, counts, **thresholds)
+    result = summarize({"class_counts": counted, "ece": torch.tensor(0.5)}, counts, **thresholds)
     assert result.recall == pytest.approx(recall)
     return result
 
@@ -226,7 +226,7 @@ def test_overlapping_shots_are_refused():
 def test_nothing_to_evaluate_on_is_refused():
     values = {"class_counts": torch.zeros(3, 2, dtype=torch.int64), "ece": torch.tensor(float("nan"))}
     with pytest.raises(InputError, match="no image to evaluate on"):
-        summarise(values, [10, 5])
+        summarize(values, [10, 5])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -234,6 +234,6 @@ def test_they_are_the_same_on_cuda():
     logits, targets = answers(10)
     metrics = evaluation_metrics(10).cuda()
     metrics.update(logits.cuda(), targets.cuda())
-    there, here = summarise(metrics.compute(), TAIL), evaluate(logits, targets, TAIL)
+    there, here = summarize(metrics.compute(), TAIL), evaluate(logits, targets, TAIL)
     assert there.scalars == pytest.approx(here.scalars, abs=2e-6)
     assert there[1:] == here[1:]

@@ -1,4 +1,4 @@
-"""Networks of every kind that has to be known how to handle, small, with 7 classes and 3 colour channels."""
+"""Networks of every kind that has to be known how to handle, small, with 7 classes and 3 color channels."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_a_small_stem_keeps_the_size_of_the_images(make, name, in_channels):
 
 
 @both
-def test_a_small_stem_is_one_convolution_with_he_initialisation(make):
+def test_a_small_stem_is_one_convolution_with_he_initialization(make):
     conv = make("resnet18", num_classes=7, small_stem=True).conv1
     assert (conv.weight.shape, conv.stride, conv.padding, conv.bias) == ((64, 3, 3, 3), (1, 1), (1, 1), None)
     assert conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
@@ -186,7 +186,7 @@ def test_side_branches_are_off(name, options):
         "inception_v3",
     ],
 )
-def test_other_colour_channels_change_the_first_convolution_of_torchvision_s_networks(name):
+def test_other_color_channels_change_the_first_convolution_of_torchvision_s_networks(name):
     options = {"init_weights": False} if name == "inception_v3" else {}
     with torch.device("meta"):
         plain = torchvision_model(name, 7, **options)

@@ -12,7 +12,7 @@ from oponm.models import (
     fold_scale,
     reset_classifier,
     set_trainable,
-    tau_normalise,
+    tau_normalize,
     timm_model,
     with_head,
     wrap_scale,
@@ -119,20 +119,20 @@ def test_a_layer_without_bias_and_in_double_precision():
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
     fold_scale(model)
     assert list(model.state_dict()) == ["0.weight"]
-    tau_normalise(model, 1.0)
+    tau_normalize(model, 1.0)
     torch.testing.assert_close(model[0].weight.norm(dim=1), torch.ones(3, dtype=torch.float64))
 
 
 @every_network
 @pytest.mark.parametrize("tau", [0, 0.5, 1.0, 1.7])
-def test_tau_normalisation(name, tau):
+def test_tau_normalization(name, tau):
     model = make(name, "dar")
     layer, features = classifier(model, name), []
     with torch.no_grad():
         layer.weight.mul_(torch.linspace(0.1, 3, 7)[:, None])
         layer.weight[2] = 0
     rows = layer.weight.detach().clone()
-    tau_normalise(model, tau, 7)
+    tau_normalize(model, tau, 7)
     expected = torch.stack([row / row.norm() ** tau if row.any() else row for row in rows])
     torch.testing.assert_close(layer.weight, expected)
     layer.register_forward_hook(lambda *hook: features.append(hook[1][0]))
@@ -170,15 +170,15 @@ def test_one_step_moves_the_trained_part_alone():
     wrap_scale(model)
     set_trainable(model, "scale")
     before = dict(state(model))
-    optimiser = torch.optim.SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.1)
+    optimizer = torch.optim.SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.1)
     F.cross_entropy(model.eval()(images()), torch.arange(4)).backward()
-    optimiser.step()
+    optimizer.step()
     changed = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])]
     assert changed == ["fc.parametrizations.weight.0.scale"]
 
 
 @pytest.mark.parametrize(
-    "change", [wrap_scale, lambda model: tau_normalise(model, 0.5)], ids=["learnable scale", "tau normalisation"]
+    "change", [wrap_scale, lambda model: tau_normalize(model, 0.5)], ids=["learnable scale", "tau normalization"]
 )
 def test_lengths_mean_nothing_to_a_cosine_classifier(change):
     model = with_head(make("small"), "cosine")
@@ -190,8 +190,8 @@ def test_lengths_mean_nothing_to_a_cosine_classifier(change):
 
 @pytest.mark.parametrize(
     "change",
-    [wrap_scale, reset_classifier, lambda model: tau_normalise(model, 0.5)],
-    ids=["wrapped again", "reset", "normalised"],
+    [wrap_scale, reset_classifier, lambda model: tau_normalize(model, 0.5)],
+    ids=["wrapped again", "reset", "normalized"],
 )
 def test_a_scaled_classifier_has_to_be_folded_first(change):
     model = make("small")
@@ -203,7 +203,7 @@ def test_a_scaled_classifier_has_to_be_folded_first(change):
 @pytest.mark.parametrize("tau", [-0.1, float("nan"), "1", None])
 def test_a_tau_has_to_be_a_number_of_at_least_zero(tau):
     with pytest.raises(InputError, match="tau must be a number of at least 0"):
-        tau_normalise(make("small"), tau)
+        tau_normalize(make("small"), tau)
 
 
 @pytest.mark.parametrize(

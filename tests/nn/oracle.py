@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def standardise(rows: Tensor, eps: float) -> Tensor:
+def standardize(rows: Tensor, eps: float) -> Tensor:
     """Batch norm without affine parameters; the value of a group of one is 0."""
     dims = [d for d in range(rows.dim()) if d != 1]
     if rows.numel() // rows.shape[1] == 1:
@@ -38,7 +38,7 @@ def dar_batch_norm(
         noise = noise.detach()
     output = torch.empty_like(x)
     if len(natural):
-        output[~is_noise] = standardise(natural, eps) * gamma + beta
+        output[~is_noise] = standardize(natural, eps) * gamma + beta
     if len(noise):
-        output[is_noise] = standardise(noise, eps) * noise_gamma + noise_beta
+        output[is_noise] = standardize(noise, eps) * noise_gamma + noise_beta
     return output

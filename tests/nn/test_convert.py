@@ -463,7 +463,7 @@ def test_a_subclass_of_the_users_keeps_its_behaviour(cls, act, kind, noise_grad)
     assert type(revert_batchnorm(layer)) is cls
 
 
-class ZeroCentred(nn.BatchNorm2d):
+class ZeroCentered(nn.BatchNorm2d):
     """Scales by 1 + weight, shifts by -bias."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -473,7 +473,7 @@ class ZeroCentred(nn.BatchNorm2d):
 
 
 def test_a_subclass_may_compute_its_scale_and_shift():
-    layer = convert_batchnorm(ZeroCentred(3).requires_grad_(False))
+    layer = convert_batchnorm(ZeroCentered(3).requires_grad_(False))
     nn.init.constant_(layer.weight, 0.25)
     nn.init.constant_(layer.bias, 0.5)
     with noise_routing(IS_NOISE):
@@ -500,7 +500,7 @@ def test_a_subclass_may_take_more_than_its_input(kind, is_noise):
 
 
 class Chunked(nn.BatchNorm2d):
-    """Normalises halves of the batch, which a mask of the whole batch does not fit."""
+    """Normalizes halves of the batch, which a mask of the whole batch does not fit."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([super(Chunked, self).forward(chunk) for chunk in x.chunk(2)])
@@ -621,7 +621,7 @@ def test_a_layer_that_cannot_be_converted_is_named(make, words, kind):
 
 
 @every_kind
-def test_a_lazy_layer_can_be_converted_once_it_is_initialised(kind):
+def test_a_lazy_layer_can_be_converted_once_it_is_initialized(kind):
     layer = nn.LazyBatchNorm2d()
     layer(images())
     assert type(convert_batchnorm(layer, kind)) is OWN[nn.BatchNorm2d][kind == "aux"]

@@ -30,9 +30,9 @@ def test_moments_of_rows(tensors):
 
 def test_products_of_rows(tensors):
     grad, values = tensors
-    centre = torch.arange(18, dtype=torch.float64).view(6, 3)
-    products = row_sums.twice_row_products(grad, values, centre, torch.full_like(grad, torch.nan))
-    maps = (grad * (values - row_sums.as_map(centre, values))).reshape(6, 3, -1)
+    center = torch.arange(18, dtype=torch.float64).view(6, 3)
+    products = row_sums.twice_row_products(grad, values, center, torch.full_like(grad, torch.nan))
+    maps = (grad * (values - row_sums.as_map(center, values))).reshape(6, 3, -1)
     torch.testing.assert_close(products, 2 * maps.sum(2))
 
 

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from oponm.nn import DARBatchNorm2d, convert_batchnorm, noise_routing, revert_batchnorm
 from oponm.nn.routing import natural_route
 from oponm.nn.shared import SharedBatchNorm1d, SharedBatchNorm2d, SharedBatchNorm3d
-from tests.nn.oracle import standardise
+from tests.nn.oracle import standardize
 
 CLASSES = {
     0: (SharedBatchNorm1d, nn.BatchNorm1d),
@@ -52,7 +52,7 @@ def oracle(x, is_noise, weight, bias, noise_grad):
     shape = [1, -1] + [1] * (x.dim() - 2)
     cut = [noise and noise_grad == "none" for noise in is_noise.tolist()]
     kept = torch.stack([row.detach() if constant else row for row, constant in zip(x, cut, strict=True)])
-    standard = standardise(kept, 1e-5)
+    standard = standardize(kept, 1e-5)
     output = []
     for row, noise in zip(standard, is_noise, strict=True):
         gamma, beta = weight.view(shape)[0], bias.view(shape)[0]
@@ -106,7 +106,7 @@ def test_gradcheck_where_nothing_is_cut():
 def test_without_noise_in_any_process_it_is_the_other_kinds_to_the_bit(dtype):
     x, weight, bias = rows(dtype=dtype), torch.tensor([0.5, 1.5, -2.0]), torch.tensor([0.1, -0.2, 0.3])
     shared, dar = (kind(3, noise_grad="none") for kind in (SharedBatchNorm2d, DARBatchNorm2d))
-    assert torch.equal(*(layer._normalise(x, natural_route(x), weight, bias, 1e-5).output for layer in (shared, dar)))
+    assert torch.equal(*(layer._normalize(x, natural_route(x), weight, bias, 1e-5).output for layer in (shared, dar)))
 
 
 @pytest.mark.parametrize("noise_grad", ["none", "input"])

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from oponm.nn import convert_batchnorm, noise_routing, routed_batch_norm, synchronise_batchnorm
+from oponm.nn import convert_batchnorm, noise_routing, routed_batch_norm, synchronize_batchnorm
 from oponm.nn.running import update_running_statistics
 from tests.nn.oracle import dar_batch_norm
 from tests.nn.test_functional import MASKS, make_input, make_mask
@@ -365,7 +365,7 @@ STEPS = [("dar", "none"), ("aux", "full"), ("standard", "none"), ("standard", "i
 
 def step(kind: str, noise_grad: str, part: slice, count: int) -> list[torch.Tensor]:
     """Outputs, gradients and statistics of a step on a part of a batch of 6; the last process has noise alone."""
-    model = synchronise_batchnorm(network(kind, noise_grad)) if count > 1 else network(kind, noise_grad)
+    model = synchronize_batchnorm(network(kind, noise_grad)) if count > 1 else network(kind, noise_grad)
     x = make_input((6, 3, 6, 6), torch.float32, torch.contiguous_format)[part].to(DEVICE).requires_grad_()
     with noise_routing(make_mask([1, 3, 4, 5], 6)[part].to(DEVICE)):
         output = model(x)
@@ -384,7 +384,7 @@ def work(rank: int, folder: str) -> None:
 
 @on_device
 @pytest.mark.skipif(not INTERPRETED, reason="the processes share a device")
-def test_two_processes_synchronise_their_statistics(tmp_path):
+def test_two_processes_synchronize_their_statistics(tmp_path):
     spawn(work, (str(tmp_path),), 2)
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     number = len(list(network("dar", "none").parameters()))

@@ -31,13 +31,13 @@ def test_mean_and_deviation_of_each_channel(mean, std):
 
 def test_pixels_are_independent():
     unit = draw(GaussianNoise([0.0, 0.0, 0.0], [1.0, 1.0, 1.0], clip=False))
-    neighbours = {
+    neighbors = {
         "channels": (unit[:, 0], unit[:, 1]),
         "columns": (unit[..., :-1], unit[..., 1:]),
         "rows": (unit[..., :-1, :], unit[..., 1:, :]),
         "images": (unit[:-1], unit[1:]),
     }
-    for name, (one, other) in neighbours.items():
+    for name, (one, other) in neighbors.items():
         assert abs((one * other).mean().item()) < 5 / math.sqrt(one.numel()), name
 
 

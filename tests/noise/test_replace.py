@@ -78,8 +78,8 @@ def test_the_share_of_noise_is_the_probability_of_the_class(delta):
 def test_rows_are_replaced_independently():
     replace = ReplaceWithNoise([100, 1], 0.5, GaussianNoise([0.5], [0.2]))
     is_noise = replace(torch.zeros(20_000, 1, 1, 1), torch.ones(20_000, dtype=torch.long), generator()).is_noise
-    centred = is_noise.double() - is_noise.double().mean()
-    assert abs((centred[:-1] * centred[1:]).mean().item()) < 5 * 0.25 / 20_000**0.5
+    centered = is_noise.double() - is_noise.double().mean()
+    assert abs((centered[:-1] * centered[1:]).mean().item()) < 5 * 0.25 / 20_000**0.5
 
 
 @pytest.mark.parametrize("seed", range(5))

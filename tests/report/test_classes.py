@@ -90,7 +90,7 @@ def test_noise_that_was_not_counted_is_no_division_by_zero():
     assert class_series(Group("erm", [result(noise_histogram=[0, 0])]), None)["noise"] == [0.0, 0.0]
 
 
-def test_a_confusion_matrix_is_ordered_and_normalised_by_true_class():
+def test_a_confusion_matrix_is_ordered_and_normalized_by_true_class():
     matrix = [[6, 1, 3], [0, 10, 0], [4, 0, 4]]  # cat, dog, owl
     found = confusion([matrix], THREE)
     assert cells(found) == pytest.approx(np.array([[1, 0, 0], [0, 0.5, 0.5], [0.1, 0.3, 0.6]]), abs=0.002)

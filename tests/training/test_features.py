@@ -58,7 +58,7 @@ def test_logits_that_do_not_come_from_the_classifier_are_refused(model):
         logits_and_loss(lambda: torch.zeros(2, 7), InfluenceBalanced(COUNTS), model, 7)
 
 
-def test_a_step_minimises_the_loss_of_the_step_s_own_features():
+def test_a_step_minimizes_the_loss_of_the_step_s_own_features():
     data = make_data()
     module = make_module(data).eval()
     module.plan = PhasePlan([Phase(1, loss=InfluenceBalanced)], 1)

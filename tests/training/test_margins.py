@@ -17,7 +17,7 @@ COUNTS = [100, 50, 10, 5, 2, 2, 2]
 
 
 class Own(nn.Module):
-    """A network whose last layer normalises in a way of its own."""
+    """A network whose last layer normalizes in a way of its own."""
 
     def __init__(self):
         super().__init__()

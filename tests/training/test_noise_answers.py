@@ -29,7 +29,7 @@ def pixels(data, images: torch.Tensor) -> torch.Tensor:
     return images * data.pipeline.std + data.pipeline.mean
 
 
-def test_a_thousand_images_of_the_training_noise_normalised_as_the_input_is():
+def test_a_thousand_images_of_the_training_noise_normalized_as_the_input_is():
     data = make_data(noise=lambda *given: ReplaceWithNoise(given[1], 0.5, GaussianNoise([0.9], [0.01])))
     counts, images = answers(data)
     assert (len(counts), sum(counts)) == (10, 1000)
@@ -88,7 +88,7 @@ def test_it_is_asked_in_the_precision_of_the_run():
     assert set(seen) == {torch.bfloat16}
 
 
-def test_the_favourite_class_of_a_network_shows():
+def test_the_favorite_class_of_a_network_shows():
     data = make_data()
     module = make_module(data)
     module.model[2].bias.data[7] = 1e6

@@ -146,7 +146,7 @@ def test_noise_can_train_the_classifier_on_frozen_features(tmp_path):
     assert any("running_mean" in name for name in moved)
 
 
-def test_the_last_checkpoint_holds_the_normalised_classifier(tmp_path):
+def test_the_last_checkpoint_holds_the_normalized_classifier(tmp_path):
     module, data, _ = run(tmp_path, Phase(1), tau=1.0)
     assert torch.allclose(module.model[2].weight.norm(dim=1), torch.ones(10))
     restored = make_module(data, seed=4)
@@ -154,7 +154,7 @@ def test_the_last_checkpoint_holds_the_normalised_classifier(tmp_path):
     assert not changed(weights(module.model), weights(restored.model))
 
 
-def test_validation_sees_the_normalised_classifier_and_training_does_not(tmp_path):
+def test_validation_sees_the_normalized_classifier_and_training_does_not(tmp_path):
     plain, _, first = run(tmp_path / "plain", Phase(1), val="test")
     finished, _, second = run(tmp_path / "finished", Phase(1), tau=1.0, val="test")
     assert all(not changed(one, other) for one, other in zip(first, second, strict=True))

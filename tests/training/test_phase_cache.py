@@ -167,7 +167,7 @@ def test_where_more_depends_on_auxiliary_batch_norm_its_phase_is_its_own(tmp_pat
     assert_equal_runs(own, run(tmp_path / "scratch", "open", None, norm=("aux", "full"), **options))
 
 
-def test_float16_scales_the_loss_of_fused_optimisers_whole(tmp_path):
+def test_float16_scales_the_loss_of_fused_optimizers_whole(tmp_path):
     cache = PhaseCache(tmp_path / "phases")
     chosen = {"optimizer": OPTIMIZERS["fused"], "scaler": partial(torch.amp.GradScaler, "cpu", init_scale=2.0**8)}
     run(tmp_path / "plain", "drs", cache, **chosen)

@@ -41,7 +41,7 @@ class Fork(pl.Callback):
         module: the module, not trained yet, its plan set.
         data: the data module, set up.
         trainer: the trainer, not started yet.
-        keeper: writes the run's checkpoints.
+        checkpoints: writes the run's checkpoints.
         begun: epoch that the run resumes in; 0 for a new run.
         options: the trainer's options that the weights depend on.
         callbacks: the user's callbacks.
@@ -56,12 +56,12 @@ class Fork(pl.Callback):
         module: LongTailModule,
         data: LongTailDataModule,
         trainer: pl.Trainer,
-        keeper: Checkpoints,
+        checkpoints: Checkpoints,
         begun: int = 0,
         options: Mapping[str, Any] | None = None,
         callbacks: Sequence[pl.Callback] = (),
     ) -> None:
-        self.cache, self.module, self.keeper = cache, module, keeper
+        self.cache, self.module, self.checkpoints = cache, module, checkpoints
         self.keys, self.plain = {}, set()
         try:
             borders = [epoch for epoch in module.plan.starts if epoch > begun]
@@ -81,7 +81,7 @@ class Fork(pl.Callback):
             if missing is not None:
                 asked = time.perf_counter()
                 self.right.enter_context(self.cache.training(self.keys[missing], self._waiting))
-                self.keeper.started += time.perf_counter() - asked  # waiting is no training time
+                self.checkpoints.started += time.perf_counter() - asked  # waiting is no training time
                 self._find()  # by now another run may have stored it
         if world_size() > 1:
             self._find_together()
@@ -96,7 +96,7 @@ class Fork(pl.Callback):
 
     def _waiting(self) -> None:
         """Report the wait to the other processes again and again; else they would run into a timeout."""
-        received = self.keeper.stop.received
+        received = self.checkpoints.stop.received
         first_says(_Waiting(received))
         if received is not None:
             raise Stopped(received)
@@ -139,29 +139,29 @@ class Fork(pl.Callback):
         own = {**saved, "seconds": 0.0, "reused": reused, "ended": False}
         plan = self.module.plan
         of_run = {"phases": [phase.name for phase in plan.phases], "starts": plan.starts}
-        self.state = {**state, "callbacks": {**state["callbacks"], self.keeper.state_key: own}}
+        self.state = {**state, "callbacks": {**state["callbacks"], self.checkpoints.state_key: own}}
         self.state["training"] = {**state["training"], **of_run}
         if best and rank() == 0:
-            save_whole(best, self.keeper.folder / BEST)
+            save_whole(best, self.checkpoints.folder / BEST)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """At a phase border, store the state before the phase changes anything."""
         epoch = trainer.current_epoch
         if epoch not in self.keys or epoch <= self.begun:
             return
-        if not self.keeper.guard.skipped:  # other runs may not skip the same steps
-            self.keeper.started_epoch = False
+        if not self.checkpoints.guard.skipped:  # other runs may not skip the same steps
+            self.checkpoints.started_epoch = False
             trainer.save_checkpoint(self.cache.folder, storage_options=lambda state: self._store(epoch, state))
-            self.keeper.started_epoch = None
+            self.checkpoints.started_epoch = None
         self.right.close()
 
     def _store(self, epoch: int, state: dict[str, Any]) -> None:
-        saved = self.keeper.state_dict()
-        earlier = (self.keeper.reused or {}).get("seconds", 0.0)
-        own = {**saved, "seconds": round(earlier + self.keeper.elapsed, 3), "reused": None}
-        state = {**state, "callbacks": {**state["callbacks"], self.keeper.state_key: own}, "best": None}
-        if self.keeper.best:
-            state["best"] = torch.load(self.keeper.folder / BEST, map_location="cpu", weights_only=True)
+        saved = self.checkpoints.state_dict()
+        earlier = (self.checkpoints.reused or {}).get("seconds", 0.0)
+        own = {**saved, "seconds": round(earlier + self.checkpoints.elapsed, 3), "reused": None}
+        state = {**state, "callbacks": {**state["callbacks"], self.checkpoints.state_key: own}, "best": None}
+        if self.checkpoints.best:
+            state["best"] = torch.load(self.checkpoints.folder / BEST, map_location="cpu", weights_only=True)
         if epoch in self.plain:
             state = without_auxiliary(state, self.module.model)
         self.cache.save(self.keys[epoch], state)

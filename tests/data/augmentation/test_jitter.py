@@ -20,7 +20,7 @@ STEPS = [
 ]
 
 
-def colours(number: int = 1, side: int = 8) -> torch.Tensor:
+def colors(number: int = 1, side: int = 8) -> torch.Tensor:
     return torch.rand(number, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
@@ -32,7 +32,7 @@ def jittered(images: torch.Tensor, *strengths: float, p: float = 1.0, step: int 
 @pytest.mark.parametrize("turns", [-0.5, -0.1, 0.0, 0.07, 0.5])
 def test_hue_is_that_of_kornia_and_torchvision(turns):
     images = torch.cat(
-        [colours(4), torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8), colours(1)[:, :1].expand(1, 3, 8, 8)]
+        [colors(4), torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8), colors(1)[:, :1].expand(1, 3, 8, 8)]
     )
     result = adjust_hue(images, torch.full((len(images),), turns))
     torch.testing.assert_close(result, kornia_hue(images, 2 * math.pi * turns), atol=1e-5, rtol=0)
@@ -40,7 +40,7 @@ def test_hue_is_that_of_kornia_and_torchvision(turns):
 
 
 def test_hue_turns_each_image_by_its_own_angle():
-    images, turns = colours(1).expand(3, -1, -1, -1), torch.tensor([-0.3, 0.0, 0.4])
+    images, turns = colors(1).expand(3, -1, -1, -1), torch.tensor([-0.3, 0.0, 0.4])
     result = adjust_hue(images, turns)
     for image, row, turn in zip(images, result, turns.tolist(), strict=True):
         torch.testing.assert_close(row, functional.adjust_hue(image, turn), atol=1e-5, rtol=0)
@@ -53,7 +53,7 @@ def test_two_channels_that_tie_for_the_largest_keep_their_hue():
 
 @pytest.mark.parametrize("which", range(4))
 def test_a_single_step_has_the_formula_and_the_uniform_factors_of_torchvision(which):
-    image, strengths = colours(), [0.0] * 4
+    image, strengths = colors(), [0.0] * 4
     strengths[which] = 0.4
     result = jittered(image.expand(300, -1, -1, -1), *strengths)
     grid = torch.linspace(-0.4, 0.4, 801) + (0 if which == 3 else 1)
@@ -67,7 +67,7 @@ def test_a_single_step_has_the_formula_and_the_uniform_factors_of_torchvision(wh
 
 
 def test_every_image_has_an_order_of_its_own():
-    image = colours(side=4)
+    image = colors(side=4)
     jitter = ColorJitter(0.4, 0.4, 0.4, 0.1)
     # Each factor fixed at the top of its range: what is left to differ between images is the order.
     jitter.steps = [(function, neutral + strength, 0.0) for function, neutral, strength in jitter.steps]
@@ -91,14 +91,14 @@ def test_every_image_has_an_order_of_its_own():
 
 
 def test_the_given_share_of_images_is_changed():
-    images = colours().expand(3000, -1, -1, -1)
+    images = colors().expand(3000, -1, -1, -1)
     changed = (jittered(images, 0.4, 0.4, 0.4, 0.1, p=0.8) != images).flatten(1).any(1)
     assert 0.77 < changed.float().mean() < 0.83
     assert torch.equal(jittered(images, 0.4, 0.4, 0.4, 0.1, p=0.0), images)
 
 
 def test_jitter_is_reproducible_and_leaves_its_input_alone():
-    images = colours(16)
+    images = colors(16)
     before = images.clone()
     first = jittered(images, 0.4, 0.4, 0.4, 0.1)
     assert torch.equal(images, before)
@@ -118,13 +118,13 @@ def test_a_strength_outside_its_range_is_refused(key, value):
 
 def test_the_recipes_greyscale_has_its_share():
     with derived_randomness(0, "augmentation"):
-        images = simclr((16, 16), cutout=1)(colours(1, 16).expand(2000, -1, -1, -1))
+        images = simclr((16, 16), cutout=1)(colors(1, 16).expand(2000, -1, -1, -1))
     grey = (images.amax(1) - images.amin(1)).flatten(1).amax(1) < 1e-6
     assert 0.17 < grey.float().mean() < 0.23
 
 
 def test_the_recipes_blur_is_torchvisions_with_deviations_up_to_two():
-    image = colours(1, 12)
+    image = colors(1, 12)
     blur = simclr((12, 12), cutout=1)[3]
     with derived_randomness(0, "augmentation"):
         result = blur(image.expand(1000, -1, -1, -1))

@@ -18,7 +18,7 @@ REFERENCE = partial(v2.AutoAugment, AutoAugmentPolicy.CIFAR10)
 
 
 def photograph(height: int = 32, width: int = 32) -> torch.Tensor:
-    """A smooth uint8 image of all three colours, (3, H, W)."""
+    """A smooth uint8 image of all three colors, (3, H, W)."""
     noise = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(2))
     image = torch.nn.functional.interpolate(noise, (height, width), mode="bicubic")[0]
     return (image.clamp(0.1, 0.9) * 255).byte()

@@ -225,10 +225,10 @@ def test_the_clean_variant_warns_of_nothing(tmp_path, caplog):
     ]
 
 
-def test_faces_are_cut_to_the_centre_and_halved(tmp_path):
+def test_faces_are_cut_to_the_center_and_halved(tmp_path):
     root = write(tmp_path, members())
     pixels = np.zeros((218, 178, 3), dtype=np.uint8)
-    pixels[20:198, :89] = 200  # the left half of the centre square; what lies above and below is cut off
+    pixels[20:198, :89] = 200  # the left half of the center square; what lies above and below is cut off
     Image.fromarray(pixels).save(root / "img_align_celeba/000001.jpg", quality=100)
     image = load(root, val="split").val_set.images[0]
     rows = image[:, 1:-1].float()  # the outermost lie across the cut

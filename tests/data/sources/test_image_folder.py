@@ -19,7 +19,7 @@ COUNTS = {"cat": 10, "dog": 6, "emu": 4}
 
 
 def fill(folder: Path, counts: dict[str, int], first: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
-    """Pictures of one colour: red tells the class, green the number of the picture."""
+    """Pictures of one color: red tells the class, green the number of the picture."""
     for label, (name, number) in enumerate(counts.items()):
         (folder / name).mkdir(parents=True)
         for i in range(first, first + number):

@@ -51,7 +51,7 @@ def test_floats_beside_whole_numbers_are_refused(tmp_path):
         sample_files(files(tmp_path, grey(0.5, dtype="f4"), grey(500, dtype="u2")))
 
 
-def sixteen_bit_colour(path: Path, largest: int) -> Path:
+def sixteen_bit_color(path: Path, largest: int) -> Path:
     """A PNG of 16 bits a channel, which Pillow cannot write."""
     import struct
     import zlib
@@ -66,7 +66,7 @@ def sixteen_bit_colour(path: Path, largest: int) -> Path:
     return path
 
 
-def test_colours_that_pillow_would_cut_are_refused(tmp_path):
-    assert sample_files(np.array([sixteen_bit_colour(tmp_path / "full.png", 65535)])).pixel_max is None
+def test_colors_that_pillow_would_cut_are_refused(tmp_path):
+    assert sample_files(np.array([sixteen_bit_color(tmp_path / "full.png", 65535)])).pixel_max is None
     with pytest.raises(InputError, match="Pillow reads the upper 8"):
-        sample_files(np.array([sixteen_bit_colour(tmp_path / "twelve.png", 4095)]))
+        sample_files(np.array([sixteen_bit_color(tmp_path / "twelve.png", 4095)]))

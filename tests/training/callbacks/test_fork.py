@@ -29,8 +29,8 @@ def enter(folder: Path, stop: int | None = None) -> fork.Fork:
     module = SimpleNamespace(
         seed=0, plan=PhasePlan([Phase(2), Phase(2, "class_balanced")], 4), model=torch.nn.Identity()
     )
-    keeper = SimpleNamespace(stop=SimpleNamespace(received=stop), state_key="Checkpoints", started=0.0)
-    return fork.Fork(PhaseCache(folder), module, None, None, keeper).__enter__()
+    checkpoints = SimpleNamespace(stop=SimpleNamespace(received=stop), state_key="Checkpoints", started=0.0)
+    return fork.Fork(PhaseCache(folder), module, None, None, checkpoints).__enter__()
 
 
 def work(rank: int, folder: Path, case: str) -> None:
@@ -87,8 +87,8 @@ def test_to_wait_is_not_to_train(tmp_path):
             entered = pool.submit(enter, tmp_path)
             time.sleep(1.5)
             cache.save("after-2", STORED)
-        assert 1 < entered.result(timeout=60).keeper.started < 60
-    assert enter(tmp_path).keeper.started == 0
+        assert 1 < entered.result(timeout=60).checkpoints.started < 60
+    assert enter(tmp_path).checkpoints.started == 0
 
 
 def test_a_signal_ends_the_wait_of_a_single_process(tmp_path):

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from oponm.errors import InputError
-from oponm.nn import convert_batchnorm, desynchronise_batchnorm, noise_routing, synchronise_batchnorm
+from oponm.nn import convert_batchnorm, desynchronize_batchnorm, noise_routing, synchronize_batchnorm
 from tests.processes import spawn
 
 KINDS = [("dar", "none"), ("dar", "input"), ("dar", "full"), ("aux", "none"), ("aux", "full"), ("standard", "full")]
@@ -66,7 +66,7 @@ def work(rank: int, size: int, folder: str) -> None:
     part = slice(rank * ROWS // size, (rank + 1) * ROWS // size)
     done = []
     for kind, noise_grad, mask in CASES[size]:
-        network = synchronise_batchnorm(make_network(kind, noise_grad))
+        network = synchronize_batchnorm(make_network(kind, noise_grad))
         wrapped = DistributedDataParallel(network, find_unused_parameters=kind == "aux", broadcast_buffers=False)
         done.append(train(wrapped, mask, part))
     torch.save(done, f"{folder}/{rank}.pt")
@@ -111,7 +111,7 @@ def test_losses_gradients_and_statistics_are_those_of_one_process(trained, size,
 def test_in_one_process_and_in_evaluation_nothing_changes():
     for kind, noise_grad in KINDS:
         plain, images = make_network(kind, noise_grad), torch.randn(ROWS, 3, 8, 8, dtype=torch.float64)
-        shared = synchronise_batchnorm(copy.deepcopy(plain))
+        shared = synchronize_batchnorm(copy.deepcopy(plain))
         for network in (plain, shared):
             network.train()
         with noise_routing(MASKS["scattered"](0)):
@@ -123,12 +123,12 @@ def test_in_one_process_and_in_evaluation_nothing_changes():
 def test_it_is_undone_and_survives_copies():
     network = nn.Sequential(nn.BatchNorm2d(3), convert_batchnorm(nn.BatchNorm2d(3)), BatchNormAct2d(3))
     before = [type(layer) for layer in network]
-    shared = pickle.loads(pickle.dumps(copy.deepcopy(synchronise_batchnorm(network))))
-    assert [layer.synchronised for layer in shared] == [True] * 3
-    assert [type(layer) for layer in desynchronise_batchnorm(shared)] == before
-    assert not any(getattr(layer, "synchronised", False) for layer in shared)
+    shared = pickle.loads(pickle.dumps(copy.deepcopy(synchronize_batchnorm(network))))
+    assert [layer.synchronized for layer in shared] == [True] * 3
+    assert [type(layer) for layer in desynchronize_batchnorm(shared)] == before
+    assert not any(getattr(layer, "synchronized", False) for layer in shared)
 
 
-def test_a_layer_that_torch_has_synchronised_is_refused():
+def test_a_layer_that_torch_has_synchronized_is_refused():
     with pytest.raises(InputError, match="SyncBatchNorm"):
-        synchronise_batchnorm(nn.Sequential(nn.BatchNorm2d(3), nn.SyncBatchNorm(3)))
+        synchronize_batchnorm(nn.Sequential(nn.BatchNorm2d(3), nn.SyncBatchNorm(3)))

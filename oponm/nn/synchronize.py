@@ -15,14 +15,14 @@ from oponm.nn.dar import RoutedBatchNorm
 Model = TypeVar("Model", bound=nn.Module)
 
 
-class SynchronisedBatchNorm(RoutedBatchNorm):
+class SynchronizedBatchNorm(RoutedBatchNorm):
     """Adds the synchronization to a class of plain batch norm, which treats noise rows like any other."""
 
-    prefix = "Synchronised"
-    tells_noise_apart = False
+    prefix = "Synchronized"
+    separates_noise = False
 
 
-def synchronise_batchnorm(model: Model) -> Model:
+def synchronize_batchnorm(model: Model) -> Model:
     """Let every batch norm of a network standardize by the rows of all processes, in place.
 
     Natural and noise rows stay separate, as the layers were converted to: each group's statistics are reduced over the
@@ -42,9 +42,9 @@ def synchronise_batchnorm(model: Model) -> Model:
         InputError: for a layer that is an ``nn.SyncBatchNorm`` already, or not yet initialized.
 
     Example:
-        >>> layer = synchronise_batchnorm(nn.BatchNorm2d(3))
-        >>> type(layer).__name__, type(desynchronise_batchnorm(layer)).__name__
-        ('SynchronisedBatchNorm2d', 'BatchNorm2d')
+        >>> layer = synchronize_batchnorm(nn.BatchNorm2d(3))
+        >>> type(layer).__name__, type(desynchronize_batchnorm(layer)).__name__
+        ('SynchronizedBatchNorm2d', 'BatchNorm2d')
     """
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
     for layer in layers:
@@ -53,14 +53,14 @@ def synchronise_batchnorm(model: Model) -> Model:
     for layer in layers:
         if not isinstance(layer, RoutedBatchNorm):
             plain: Any = type(layer)
-            layer.__class__ = routed_class(SynchronisedBatchNorm, plain)
+            layer.__class__ = routed_class(SynchronizedBatchNorm, plain)
             layer.set_up_routing("full")  # type: ignore[operator]
-        layer.synchronised = True  # type: ignore[assignment]
+        layer.synchronized = True  # type: ignore[assignment]
     return model
 
 
-def desynchronise_batchnorm(model: Model) -> Model:
-    """Undo :func:`synchronise_batchnorm`, in place: each process has its own statistics again.
+def desynchronize_batchnorm(model: Model) -> Model:
+    """Undo :func:`synchronize_batchnorm`, in place: each process has its own statistics again.
 
     Args:
         model: any network.
@@ -69,8 +69,8 @@ def desynchronise_batchnorm(model: Model) -> Model:
         ``model`` itself.
     """
     for layer in model.modules():
-        if isinstance(layer, SynchronisedBatchNorm):
+        if isinstance(layer, SynchronizedBatchNorm):
             revert_batchnorm(layer)
         elif isinstance(layer, RoutedBatchNorm):
-            layer.synchronised = False
+            layer.synchronized = False
     return model
