@@ -22,7 +22,7 @@ demo: $(READY) ## ERM, RS, DRS and OPeN on the embedded digits, five seeds, tabl
 	$(BIN)/oponm train sweep=demo
 	$(BIN)/oponm report outputs/demo
 
-test: $(READY) ## the tests but for the slow ones, which kill processes and start several
+test: $(READY) ## the tests but for the slow ones, which start or kill processes, or compose hundreds of runs
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(READY) ## all tests

@@ -122,7 +122,7 @@ def test_files_cannot_be_skipped_from_a_stream(photos):
         ImageFolderLT(photos, in_memory=False, on_error="skip").setup()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_one_loader_and_its_processes_serve_every_epoch(photos, workers):
     asked = [EpochInput(), EpochInput("class_balanced", progress=0.5), EpochInput("instance")]
 

@@ -184,6 +184,7 @@ def test_no_two_experiments_are_the_same_run():
         assert made.setdefault(settings, choice) == choice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", ALL["sweep"])
 def test_sweeps_run_nothing_twice(sweep):
     axes = ("seed=", "augmentation=", "data.imbalance_ratio=")  # which differ in the settings by themselves

@@ -57,6 +57,7 @@ def small_tiles(monkeypatch):
     triton_kernels._layout.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(INTERPRETED, reason="runs this file itself")
 def test_the_interpreter_agrees():
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
