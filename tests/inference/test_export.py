@@ -284,7 +284,7 @@ def test_data_that_is_not_what_was_written_is_noticed(tmp_path, monkeypatch):
     (*_, data, file) = export_classifier(classifier, tmp_path / "out/model.onnx", "onnx")
     data.write_bytes(bytes(data.stat().st_size))
     network = DeployedNetwork(classifier.network, classifier.statistics, "unit").eval()
-    with pytest.raises(InputError, match="gives other logits"):
+    with pytest.raises(InputError, match="changes the network's logits"):
         check_in_place(network, classifier.image_shape, "unit", file)
     data.write_bytes(b"")
     with pytest.raises(InputError, match="cannot be read from its place"):
