@@ -1,4 +1,4 @@
-"""Charts that Weights & Biases draws itself, so that it can show values on hover and several runs in one; and tables."""
+"""Charts that Weights & Biases draws itself, so that it shows values on hover and several runs in one; and tables."""
 
 from __future__ import annotations
 
