@@ -16,8 +16,8 @@ def balanced_softmax(logits: Tensor, targets: Tensor, class_counts: Tensor) -> T
 
     .. math:: \ell = -\log \frac{n_y e^{z_y}}{\sum_j n_j e^{z_j}}
 
-    The loss accounts for the imbalance, so the plain softmax of the logits is that of balanced classes; evaluation adds
-    nothing to them.
+    The loss accounts for the imbalance, so the softmax of the logits assumes a uniform class prior: evaluation uses the
+    logits unchanged.
 
     Args:
         logits: (N, K).

@@ -46,7 +46,7 @@ class Focal(nn.Module):
 
     Args:
         class_counts: training images of each class, not used by this loss.
-        gamma: exponent, at least 0; 2 in the publication.
+        gamma: exponent, at least 0; 2 in the paper by Lin et al.
 
     Raises:
         InputError: for a class without an image, or an option out of range.

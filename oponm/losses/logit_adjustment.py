@@ -47,7 +47,7 @@ class LogitAdjustment(nn.Module):
 
     Args:
         class_counts: training images of each class, length K.
-        tau: factor of the log priors, at least 0; 1 in the publication.
+        tau: factor of the log priors, at least 0; 1 in the paper by Menon et al.
 
     Raises:
         InputError: for a class without an image, or an option out of range.

@@ -76,7 +76,7 @@ def cdt(logits: Tensor, targets: Tensor, class_counts: Tensor, gamma: float = 0.
 
     .. math:: \ell = -\log \frac{e^{z_y / a_y}}{\sum_j e^{z_j / a_j}}, \quad a_j = (n_{\max} / n_j)^\gamma
 
-    Evaluation does not divide: training makes up for it by larger logits of rare classes.
+    Evaluation does not divide: training with divided logits makes the logits of rare classes larger.
 
     Args:
         logits: (N, K).
@@ -131,7 +131,7 @@ class CDT(nn.Module):
 
     Args:
         class_counts: training images of each class, length K.
-        gamma: exponent of the temperatures, at least 0; the publication chooses it in [0, 0.4] for CIFAR-10.
+        gamma: exponent of the temperatures, at least 0; Ye et al. choose it in [0, 0.4] for CIFAR-10.
 
     Raises:
         InputError: for a class without an image, or an option out of range.
