@@ -1,7 +1,7 @@
-"""Operations of routed batch norm on whole maps: sums over each, and a scale and a shift for each.
+"""Operations of routed batch norm on whole feature maps: sums over each map, and a scale and a shift of each map.
 
-On the CPU, outside ``torch.compile``, each takes as few passes over memory as eager operators allow; elsewhere they are
-written plainly, for the compiler to fuse. Neither the memory format nor the order of the rows matters.
+On the CPU, outside ``torch.compile``, each operation takes as few passes over memory as eager operators allow;
+elsewhere they are written simply, for the compiler to fuse. Neither memory format nor order of the rows matters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def row_moments(values: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def twice_row_products(grad: Tensor, values: Tensor, center: Tensor, scratch: Tensor) -> Tensor:
-    """Compute twice the sum of ``grad * (values - center)`` over each row's map.
+    """Compute ``2 * sum(grad * (values - center))`` over each row's map.
 
     Args:
         grad: (N, C) or (N, C, *).
