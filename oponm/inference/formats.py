@@ -115,7 +115,7 @@ def write_format(
 
     Args:
         name: one of :data:`FORMATS`.
-        network: the network in evaluation mode, on the CPU: (N, *shape) -> (N, K).
+        network: the network in evaluation mode, on the CPU, which maps (N, *shape) to (N, K).
         shape: shape of an image, (C, H, W).
         takes: kind of input, see :class:`~oponm.inference.DeployedNetwork`.
         labels: K class names, which graphs contain.

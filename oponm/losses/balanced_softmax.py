@@ -61,5 +61,5 @@ class BalancedSoftmax(nn.Module):
         self.register_buffer("class_counts", check_counts(class_counts), persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return balanced_softmax(logits, targets, self.class_counts)

@@ -71,6 +71,6 @@ class Equalization(nn.Module):
         self.gamma, self.threshold = check_real("gamma", gamma, 0, 1), check_real("threshold", threshold, 0, 1)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         beta = torch.rand(logits.shape, dtype=torch.float32, device=logits.device) < self.gamma
         return equalization(logits, targets, self.class_counts, beta, self.threshold)

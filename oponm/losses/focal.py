@@ -62,5 +62,5 @@ class Focal(nn.Module):
         self.gamma = check_real("gamma", gamma, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return focal(logits, targets, self.gamma)

@@ -113,7 +113,7 @@ class GCL(nn.Module):
         self.scale = check_positive("scale", scale)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         dtype = at_least_float32(logits).dtype
         noise = (torch.randn(logits.shape, dtype=dtype, device=logits.device) / 3).clamp(-1, 1)
         return gcl(logits, targets, self.class_counts, noise, self.amplitude, self.margin, self.scale)

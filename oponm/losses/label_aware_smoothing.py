@@ -133,7 +133,7 @@ class LabelAwareSmoothing(nn.Module):
             self.power = check_positive("power", power)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         dtype = at_least_float32(logits).dtype
         shares = smoothing_by_class(self.class_counts, self.head, self.tail, self.form, self.power, dtype)
         return label_aware_smoothing(logits, targets, shares)

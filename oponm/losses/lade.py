@@ -84,5 +84,5 @@ class LADE(nn.Module):
         self.regularization = check_real("regularization", regularization, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return lade(logits, targets, self.class_counts, self.alpha, self.regularization)

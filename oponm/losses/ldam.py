@@ -93,5 +93,5 @@ class LDAM(nn.Module):
         self.scale = check_positive("scale", scale)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return ldam(logits, targets, self.class_counts, self.max_margin, self.scale)

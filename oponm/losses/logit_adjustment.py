@@ -66,5 +66,5 @@ class LogitAdjustment(nn.Module):
         self.tau = check_real("tau", tau, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return logit_adjustment(logits, targets, self.class_counts, self.tau)

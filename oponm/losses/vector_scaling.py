@@ -122,7 +122,7 @@ class VectorScaling(nn.Module):
         self.gamma, self.tau = check_real("gamma", gamma, 0), check_real("tau", tau, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return vector_scaling(logits, targets, self.class_counts, self.gamma, self.tau)
 
 
@@ -149,5 +149,5 @@ class CDT(nn.Module):
         self.gamma = check_real("gamma", gamma, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return cdt(logits, targets, self.class_counts, self.gamma)

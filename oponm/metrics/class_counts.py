@@ -66,7 +66,7 @@ class ClassCounts(Metric):
 
 
 def class_recall(hits: Tensor, images: Tensor) -> Tensor:
-    r"""The share of each class's images that are predicted correctly.
+    r"""Return the fraction of each class's images that are predicted correctly.
 
     .. math:: r_i = h_i / n_i
 
@@ -85,7 +85,7 @@ def class_recall(hits: Tensor, images: Tensor) -> Tensor:
 
 
 def class_precision(hits: Tensor, taken: Tensor) -> Tensor:
-    r"""The share of correct images among those predicted as each class.
+    r"""Return the fraction of correct images among those predicted as each class.
 
     .. math:: p_i = h_i / m_i
 

@@ -69,7 +69,7 @@ class LearnableScale(nn.Module):
         self.scale = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """(num_classes, features) -> the weight, each row times its scale."""
+        """Return the weight (num_classes, features), each row times its scale."""
         return self.scale[:, None] * weight
 
 

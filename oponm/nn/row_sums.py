@@ -64,7 +64,7 @@ def twice_row_products(grad: Tensor, values: Tensor, center: Tensor, scratch: Te
 
 
 def row_sums(values: Tensor) -> Tensor:
-    """Sum of each row's map, (N, C) or (N, C, *) -> (N, C).
+    """Return the sum over each row's map, (N, C), of values (N, C) or (N, C, *).
 
     Example:
         >>> row_sums(torch.ones(1, 1, 2, 3)).item()
@@ -96,7 +96,7 @@ def scale_and_shift(values: Tensor, scale: Tensor, shift: Tensor, out: Tensor) -
 
 
 def as_map(table: Tensor, x: Tensor) -> Tensor:
-    """(N, C) -> (N, C, 1, ...), for broadcasting over the maps of ``x``.
+    """Reshape a table (N, C) to (N, C, 1, ...), for broadcasting over the maps of ``x``.
 
     Example:
         >>> as_map(torch.ones(8, 3), torch.ones(8, 3, 4, 4)).shape

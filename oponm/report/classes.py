@@ -200,7 +200,7 @@ def _known_mean(values: np.ndarray) -> float:
 
 
 def _shares(amounts: np.ndarray) -> np.ndarray:
-    """Amounts as shares of their row's sum; a row of zeros stays zero."""
+    """Amounts divided by their row's sum; a row of zeros stays zero."""
     sums = amounts.sum(-1, keepdims=True)
     return np.divide(amounts, sums, out=np.zeros_like(amounts), where=sums > 0)
 

@@ -103,7 +103,7 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Keep one run of each setting and seed: a repetition would make standard errors look smaller."""
+    """Keep one run of each config and seed: a repetition would make standard errors look smaller."""
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     lines = []
     for run in runs:

@@ -137,7 +137,7 @@ def _group_data(group: Group, comparison: Comparison | None) -> dict[str, Any]:
 
 
 def _scaled(name: str, values: Sequence[float]) -> list[float]:
-    """Values with four digits; shares in percent."""
+    """Values with four digits; fractions in percent."""
     factor = 1 if name in ("train/loss", "lr") else 100
     return [float(f"{factor * value:.4g}") for value in values]
 
