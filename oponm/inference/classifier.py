@@ -35,8 +35,8 @@ class Classifier:
         model_config: the config keys below ``model`` that the network was made from.
         split_digest: SHA-256 of the training indices, see :func:`~oponm.longtail.split_digest`.
         content_digest: SHA-256 of the training labels with the pixels, or with the file names for a streamed set.
-        pixel_max: the value that was white in training images of more than 8 bits. None if the training set had no
-            such images; an image of more than 8 bits is then scaled by its own values.
+        pixel_max: the value that was white in training images of more than 8 bits. None if all training images had 8
+            bits; an image of more is then scaled by its own values.
         test_digest: SHA-256 of the test labels with the pixels, or with the files' content; empty if unknown.
         val_digest: the same for the validation set.
         prior: class prior that the network's softmax assumes, K values with sum 1, see

@@ -66,7 +66,7 @@ def adjusted(
         class_counts: training images of each class.
         trained: class prior that the network's softmax assumes, as its checkpoint has it, length K; None if the
             checkpoint does not contain it.
-        trained_prior: the same prior by your own word, in the forms of ``prior``; it overrides ``trained``.
+        trained_prior: the prior that the softmax assumes, in the forms of ``prior``; it overrides ``trained``.
 
     Raises:
         InputError: for a prior that cannot be read, or if that of the training is unknown or 0 for a class.

@@ -106,7 +106,7 @@ def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:
 
     Args:
         group: the group of runs.
-        comparison: comparison with the baseline; None if there is none.
+        comparison: comparison with the baseline; None for a group without a baseline.
 
     Returns:
         A dict. ``recall`` and ``difference`` (recall minus that of the baseline, in percentage points) are two lists
