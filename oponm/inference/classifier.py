@@ -27,21 +27,22 @@ class Classifier:
     """A trained network, and facts about its training data.
 
     Attributes:
-        network: (N, C, H, W), normalized -> logits (N, K); with plain batch norm, in evaluation mode.
+        network: maps normalized images (N, C, H, W) to logits (N, K); with plain batch norm, in evaluation mode.
         class_names: K names, in the order of the logits.
         class_counts: training images of each class.
         statistics: statistics of the training images, by which images are normalized.
         image_shape: (C, H, W), with C = 1 or 3.
-        model_config: the settings that the network was made from.
-        split_digest: digest of the training indices, see :func:`~oponm.longtail.split_digest`.
-        content_digest: SHA-256 of the training labels and pixels, or file names.
-        pixel_max: the value that was white in training images of more than 8 bits; None where there were none, and an
-            image of more than 8 bits is reduced by its own values.
-        test_digest: SHA-256 of labels and pixels, or the files' content, of the run's test set.
+        model_config: the config keys below ``model`` that the network was made from.
+        split_digest: SHA-256 of the training indices, see :func:`~oponm.longtail.split_digest`.
+        content_digest: SHA-256 of the training labels with the pixels, or with the file names for a streamed set.
+        pixel_max: the value that was white in training images of more than 8 bits. None if all training images had 8
+            bits; an image of more is then scaled by its own values.
+        test_digest: SHA-256 of the test labels with the pixels, or with the files' content; empty if unknown.
         val_digest: the same for the validation set.
-        prior: shares of the classes that the network was trained for, see
-            :func:`~oponm.training.trained_prior.trained_prior`; None where the checkpoint does not say.
-        resize: how images of another shape are brought to (H, W), see :class:`~oponm.data.decode.Form`.
+        prior: class prior that the network's softmax assumes, K values with sum 1, see
+            :func:`~oponm.training.trained_prior.trained_prior`; None if the checkpoint does not contain it.
+        resize: how images of another shape are brought to (H, W): ``"crop"``, ``"stretch"`` or ``"pad"``, see
+            :class:`~oponm.data.decode.Form`.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -68,13 +69,13 @@ class Classifier:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Digests of the run's images, by name; unknown ones are left out."""
+        """The content digests of the training, test and validation set, by name; unknown ones are left out."""
         names = ("content_digest", "test_digest", "val_digest")
         return {name: digest for name in names if (digest := getattr(self, name))}
 
     @property
     def form(self) -> Form:
-        """What becomes of the shape and color of images."""
+        """Size, channels and scaling that images are brought to when they are read."""
         channels, *size = self.image_shape
         return Form((size[0], size[1]), self.pixel_max, self.resize, channels)
 
@@ -106,18 +107,18 @@ def load_classifier(
 
     Args:
         path: ``checkpoints/last.ckpt`` or ``best.ckpt`` of a run.
-        make: returns a factory of the network for a model config. The default knows the networks of
-            :mod:`oponm.models`, including timm's and torchvision's; one that imports what the config names runs code of
-            the file's author.
-        network: a network of the trained kind, in place of one from ``make``; it is copied. It is needed for a network
-            made in code, which the checkpoint does not describe.
+        make: returns a factory of the network for a model config. The default builds only networks of
+            :mod:`oponm.models`, including timm's and torchvision's. A function that imports whatever the config names
+            would run code chosen by the author of the file.
+        network: a network of the same architecture, used in place of one from ``make``; it is copied. Needed if the
+            network was made in code, which the checkpoint does not describe.
 
     Returns:
         The network with plain batch norm, in evaluation mode, on the CPU, in float32.
 
     Raises:
-        InputError: if the file is missing, is no checkpoint, was written by a version without statistics, or
-            has a network that ``make`` refuses.
+        InputError: if the file is missing, is no checkpoint, was written by an early version of oponm that saved no
+            image statistics, or names a network that ``make`` refuses.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -182,8 +183,8 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         )
     if not isinstance(config, dict) and needs_config:
         raise InputError(
-            f"{path} does not say what its network is (model_config), as it was trained from code: make the network "
-            "there, and give it to oponm.training.Run.load(RUN, network=...)",
+            f"{path} does not say what its network is (model_config), as it was trained from code: build the network "
+            "in your code, and pass it to oponm.training.Run.load(RUN, network=...)",
             "checkpoint",
         )
     try:
@@ -195,11 +196,16 @@ def _read_description(rest: Mapping[str, Any], path: Path, needs_config: bool = 
         digests = {name: str(split[name]) for name in ("split_digest", "content_digest")}
         prior = None if split.get("prior") is None else [float(share) for share in split["prior"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} holds a damaged description of its training data", "checkpoint") from error
+        raise InputError(
+            f"{path} holds a damaged description of its training data: use another checkpoint", "checkpoint"
+        ) from error
     fits = len(mean) == len(std) == channels and len(names) == len(counts) and len(set(names)) == len(names) > 1
     fits = fits and (prior is None or len(prior) == len(names))
     if not fits or channels not in (1, 3) or min(height, width) < 1 or resize not in RESIZES:
-        raise InputError(f"{path} holds a description of its training data that contradicts itself", "checkpoint")
+        raise InputError(
+            f"{path} holds a description of its training data that contradicts itself: use another checkpoint",
+            "checkpoint",
+        )
     return {
         "class_names": names,
         "class_counts": counts,

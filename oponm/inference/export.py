@@ -19,14 +19,14 @@ INPUTS = ("unit", "uint8", "normalized")
 
 
 class DeployedNetwork(nn.Module):
-    """Scales and normalizes images inside, so that no user of the network can do it wrong.
+    """Wraps a network so that it scales and normalizes its input itself, and its users need not.
 
-    ``network((x - mean) / std)``, with x = images / 255 for uint8, in the order of operations of
+    It returns ``network((x - mean) / std)``, with x = images / 255 for uint8, in the order of operations of
     :class:`~oponm.data.pipeline.DevicePipeline`.
 
     Args:
-        network: (N, C, H, W), normalized -> logits (N, K).
-        statistics: statistics of the training images.
+        network: maps normalized images (N, C, H, W) to logits (N, K).
+        statistics: mean and standard deviation of the training images, by channel.
         takes: ``"unit"`` for floats in [0, 1]; ``"uint8"`` for bytes; ``"normalized"`` for images normalized already.
 
     Raises:
@@ -48,7 +48,7 @@ class DeployedNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(statistics.std).clamp(min=1e-6).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> logits (N, K)."""
+        """Return logits (N, K) of images (N, C, H, W), of the kind that ``takes`` says."""
         images = images.float()  # floats stay as they are; torch.export refuses other types than the example's
         if self.takes == "uint8":
             images = images / 255
@@ -80,8 +80,8 @@ def export_classifier(
         path: the file to write.
         format: one of :data:`FORMATS`. ``"state_dict"`` is weights alone, and the model card says how to make the
             network from oponm, timm or torchvision; the others hold the computation too and run without oponm.
-        takes: kind of input, see :class:`DeployedNetwork`; None is ``"unit"``, but ``"normalized"`` for a state dict,
-            which allows nothing else.
+        takes: kind of input: ``"unit"``, ``"uint8"`` or ``"normalized"``, see :class:`DeployedNetwork`. A state dict
+            allows only ``"normalized"``. None is ``"normalized"`` for a state dict, else ``"unit"``.
         facts: facts of the run for the model card.
         command: the command that writes the file again, for the model card.
         overwrite: whether existing files are replaced.
@@ -112,7 +112,7 @@ def export_classifier(
     if not FORMATS[format].is_graph and takes != "normalized":
         raise InputError(f"must be normalized for {format}, which is weights alone, got {takes!r}", "input")
     if (reserved := path.name) in (LABELS_FILE, CARD_FILE):
-        raise InputError(f"must not be named {reserved}, as a file beside it is", "output")
+        raise InputError(f"must not be {reserved}: the export writes a file of that name next to it", "output")
     files = [path.parent / LABELS_FILE, path.parent / CARD_FILE, path]
     names = classifier.class_names
     network = classifier.network

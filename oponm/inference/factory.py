@@ -49,12 +49,13 @@ def known_factory(settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
         'SmallCNN'
         >>> known_factory({"_target_": "os.system", "command": "ls"})
         Traceback (most recent call last):
-        oponm.errors.InputError: checkpoint is of os.system, code that is not part of oponm: if you trust the file, ...
+        oponm.errors.InputError: checkpoint names the network os.system, which is not part of oponm: if you trust ...
     """
     target = settings.get("_target_")
     if not isinstance(target, str) or target not in _KNOWN:
         raise InputError(
-            f"is of {target}, code that is not part of oponm: if you trust the file, set trust=true to import it",
+            f"names the network {target}, which is not part of oponm: if you trust the file, set trust=true to import "
+            "it",
             "checkpoint",
         )
     return partial(_KNOWN[target], **network_options(settings))

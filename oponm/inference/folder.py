@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 class EvaluationFolder(pl.LightningDataModule):
     """Class folders of images as the test set of :func:`oponm.training.evaluate`; no training data is needed.
 
-    Images are read at the size of training and normalized by the statistics of training. Classes of the classifier
-    may be missing; means over classes leave them out.
+    Images are read at the size of training and normalized by the statistics of training. A class of the classifier
+    may have no folder; means over classes leave it out.
 
     Args:
-        folder: contains ``<class>/*``, only for classes that the classifier knows.
+        folder: contains a folder of images for each class, named as the class; other folders are refused.
         classifier: provides classes, image shape and statistics.
         batch_size: images per batch.
         on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
@@ -38,18 +38,18 @@ class EvaluationFolder(pl.LightningDataModule):
     Attributes:
         class_names: the classifier's classes.
         class_counts: counts of its training set, for groups of many- and few-shot classes.
-        test_counts: images of each class; an unreadable one is subtracted when it is read.
-        digest: digest of the training indices.
-        content_digest: digest of the training images.
+        test_counts: images of each class; reduced by one whenever a file turns out to be unreadable.
+        digest: SHA-256 of the training indices.
+        content_digest: SHA-256 of the training labels and images, see :class:`~oponm.inference.Classifier`.
         statistics: statistics of the training images.
         image_shape: (C, H, W) of the images.
-        pixel_max: white of images of more than 8 bits, see :class:`~oponm.inference.Classifier`.
-        resize: how images of another shape are brought to (H, W).
-        skipped: files that were left out, with the reason.
+        pixel_max: the value that is white in images of more than 8 bits; None takes it from each image's own values.
+        resize: how images of another shape are brought to (H, W): ``"crop"``, ``"stretch"`` or ``"pad"``.
+        skipped: a line for each file that was left out: its path and the reason.
 
     Raises:
-        InputError: naming unknown classes; if there is no image; and for files that are no images, with
-            ``on_error="raise"``.
+        InputError: for folders of unknown classes, which it names; if there is no image; and for files that are no
+            images, with ``on_error="raise"``.
 
     Example:
         >>> import tempfile

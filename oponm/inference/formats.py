@@ -115,7 +115,7 @@ def write_format(
 
     Args:
         name: one of :data:`FORMATS`.
-        network: the network in evaluation mode, on the CPU: (N, *shape) -> (N, K).
+        network: the network in evaluation mode, on the CPU, which maps (N, *shape) to (N, K).
         shape: shape of an image, (C, H, W).
         takes: kind of input, see :class:`~oponm.inference.DeployedNetwork`.
         labels: K class names, which graphs contain.
@@ -134,7 +134,8 @@ def write_format(
         raise
     except Exception as error:  # a compiler can raise anything for a network
         if "failed writing file" in str(error):  # torch's RuntimeError
-            raise InputError(f"{path.name} could not be written, as of a full disk: make room", "output") from error
+            reason = f"{path.name} could not be written, probably as the disk is full: free some space"
+            raise InputError(reason, "output") from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         others = ", ".join(other for other in FORMATS if other != name)
         raise InputError(f"{name} cannot hold this network ({reason}): choose {others}", "format") from error
@@ -170,7 +171,9 @@ def _compare(run: Run, network: nn.Module, shape: tuple[int, ...], takes: str, g
         expected, found = network(images), run(images)
         apart = float((expected - found).abs().max())
         if not apart <= TOLERANCE * max(1.0, float(expected.abs().max())):
-            raise InputError(f"gives other logits than the network, by {apart:.1e}: choose another", "format")
+            raise InputError(
+                f"changes the network's logits by up to {apart:.1e}: choose another format for this network", "format"
+            )
 
 
 def _random_images(shape: tuple[int, ...], takes: str, generator: torch.Generator) -> Tensor:

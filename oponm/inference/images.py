@@ -70,15 +70,15 @@ def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
 
 
 def true_classes(paths: Iterable[str | Path], class_names: Sequence[str]) -> dict[Path, str]:
-    """The classes of images that lie in class folders.
+    """Return the classes of images by the names of the folders that they lie in.
 
     Args:
-        paths: folders as :func:`find_images` takes them; an image below one of them is of the class that the first
-            folder below is named for, or the folder itself.
-        class_names: of the classifier.
+        paths: files and folders; files are ignored. The class of an image is the name of the first subfolder on its
+            path below the given folder. If that is no class, it is the name of the given folder.
+        class_names: names of the classifier's classes.
 
     Returns:
-        The class of each file that lies in such a folder.
+        A dict from path to class name, without images whose folders are not named as a class.
 
     Example:
         >>> import tempfile
@@ -114,7 +114,7 @@ def read_batches(files: Sequence[Path], form: Form, batch_size: int) -> Iterator
 
     Args:
         files: paths of the files.
-        form: what becomes of their shape and color.
+        form: size, channels and scaling that images are brought to.
         batch_size: files per batch.
 
     Yields:

@@ -42,14 +42,15 @@ class Predictions:
         files: images.
         batch_size: files per batch; results do not depend on it.
         device: where the network runs.
-        truth: the true class of files, as far as it is known, see :func:`~oponm.inference.images.true_classes`.
-        threshold: decides for one of two classes; None decides for the likeliest class.
+        truth: a dict from path to the name of the true class, for files whose class is known, such as from
+            :func:`~oponm.inference.images.true_classes`; None if no class is known.
+        threshold: decision threshold for one of two classes; None predicts the most probable class.
 
     Attributes:
-        told: number of files so far whose true class is known.
-        right: how many of these were taken for it.
-        counts: how often each class was predicted so far.
-        skipped: the files that could not be read so far, with the reason.
+        told: number of classified files so far whose true class is known.
+        right: number of these that were predicted correctly.
+        counts: how often each class was predicted so far, by label.
+        skipped: a line for each file that could not be read so far: its path and the reason.
 
     Raises:
         InputError: for a ``batch_size`` below 1.

@@ -1,4 +1,4 @@
-"""Predictions for other shares of the classes than a network was trained on, and for a threshold of your own."""
+"""Adjusts predictions to another class prior than that of training, and applies a decision threshold."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from oponm.data.split_file import read_rows
 from oponm.errors import InputError, check_real
 
-_EXPECTED = "balanced, train, a CSV file with the columns class and share, or shares such as {cat: 0.2, dog: 0.8}"
+_EXPECTED = "balanced, train, a CSV file with the columns class and share, or a prior such as {cat: 0.2, dog: 0.8}"
 
 
 class Adjusted(nn.Module):
-    r"""A network whose softmax is for other shares of the classes.
+    r"""Wraps a network so that its softmax assumes another class prior (post-hoc logit adjustment).
 
     .. math:: z'_k = z_k + \log \pi'_k - \log \pi_k
 
     Args:
         network: gives logits z, (N, K).
-        trained: shares :math:`\pi` that its softmax is for, length K, each above 0.
-        wanted: shares :math:`\pi'`, length K, each at least 0.
+        trained: class prior :math:`\pi` that its softmax assumes, length K, each value above 0.
+        wanted: class prior :math:`\pi'` to predict for, length K, each value at least 0.
 
     References:
         Menon et al., "Long-tail Learning via Logit Adjustment", ICLR 2021, Sec. 4.1 (post-hoc).
@@ -44,7 +44,7 @@ class Adjusted(nn.Module):
         self.register_buffer("shift", shift.float(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> logits (N, K)."""
+        """Return logits (N, K) of images (N, C, H, W)."""
         logits: Tensor = self.network(images)
         return logits + self.shift.to(logits.dtype)
 
@@ -57,18 +57,19 @@ def adjusted(
     trained: Sequence[float] | None,
     trained_prior: Any = None,
 ) -> nn.Module:
-    """Adjust a network to the shares of the classes that a setting names; the network itself without one.
+    """Adjust a network to another class prior; return it unchanged if ``prior`` is None.
 
     Args:
         network: gives logits (N, K).
-        prior: shares, see :func:`read_prior`; None adjusts nothing.
+        prior: class prior to predict for, in a form that :func:`read_prior` takes, or None.
         class_names: K names, in the order of the logits.
         class_counts: training images of each class.
-        trained: shares that the checkpoint says its network was trained for; None where it does not say.
-        trained_prior: shares in place of these, as ``prior``.
+        trained: class prior that the network's softmax assumes, as its checkpoint has it, length K; None if the
+            checkpoint does not contain it.
+        trained_prior: the prior that the softmax assumes, in the forms of ``prior``; it overrides ``trained``.
 
     Raises:
-        InputError: for shares that cannot be read, or where those of training are unknown.
+        InputError: for a prior that cannot be read, or if that of the training is unknown or 0 for a class.
 
     Example:
         >>> fair = adjusted(nn.Identity(), "balanced", ["cat", "dog"], [300, 100], trained=[0.75, 0.25])
@@ -80,8 +81,8 @@ def adjusted(
     given = read_prior(trained_prior, class_names, class_counts, "trained_prior") if trained_prior else trained
     if given is None:
         raise InputError(
-            "must say for which shares of the classes the network was trained, as the checkpoint does not: "
-            "train for those of the training images, balanced after class-balanced sampling",
+            "must be given, as the checkpoint does not contain the class prior that the network was trained for: "
+            "'train' is the class frequencies of the training set, 'balanced' is for class-balanced sampling",
             "trained_prior",
         )
     if not all(given):
@@ -90,21 +91,21 @@ def adjusted(
 
 
 def read_prior(prior: Any, class_names: Sequence[str], class_counts: Sequence[int], key: str = "prior") -> list[float]:
-    """Read the shares of the classes that a setting names.
+    """Read a class prior from the value of a config key.
 
     Args:
-        prior: ``"balanced"``; ``"train"``, those of the training images; a mapping from each class to its share, or
-            such pairs as text, ``"cat: 0.2, dog: 0.8"``; or a CSV file with the columns ``class`` and ``share``. Shares
-            are divided by their sum.
+        prior: ``"balanced"``; ``"train"``, the class frequencies of the training set; a mapping from each class to its
+            probability, or these pairs as text, ``"cat: 0.2, dog: 0.8"``; or a CSV file with the columns ``class`` and
+            ``share``. Values are divided by their sum.
         class_names: K names.
         class_counts: training images of each class.
-        key: key of the setting, for errors.
+        key: the config key, for errors.
 
     Returns:
-        K shares with sum 1.
+        The prior: K values with sum 1.
 
     Raises:
-        InputError: for anything else, for a class that is missing or unknown, and for a negative share.
+        InputError: for anything else, for a class that is missing or unknown, and for a negative value.
 
     Example:
         >>> read_prior("dog: 3, cat: 1", ["cat", "dog"], [10, 10])
@@ -147,10 +148,10 @@ def _number(value: Any) -> Any:
 
 
 class Threshold(NamedTuple):
-    """Decides for one of two classes where its probability reaches a threshold.
+    """Predicts a given class of two if its probability is at least the threshold, else the other class.
 
     Attributes:
-        label: of the class.
+        label: label of the given class, 0 or 1.
         least: the threshold, in (0, 1).
 
     Example:
@@ -162,19 +163,23 @@ class Threshold(NamedTuple):
     least: float
 
     def decide(self, probabilities: Tensor) -> Tensor:
-        """(N, 2) -> labels, (N,), int64."""
+        """Return predicted labels, (N,), int64, for probabilities (N, 2)."""
         reached = probabilities[:, self.label] >= self.least
         return torch.where(reached, self.label, 1 - self.label)
 
 
 def read_threshold(threshold: Any, class_names: Sequence[str], class_counts: Sequence[int]) -> Threshold | None:
-    """Read a threshold of one of two classes.
+    """Read a decision threshold for one of two classes.
 
     Args:
-        threshold: a number in (0, 1), the least probability of the class with fewer training images (the second where
-            both have equally many); or a class and its number, ``{cat: 0.3}`` or ``"cat: 0.3"``; None has none.
-        class_names: names of the classes.
+        threshold: a number in (0, 1), the least probability at which the class with fewer training images is predicted
+            (the second class if both have equally many). Or a mapping from one class to its threshold,
+            ``{cat: 0.3}``, also as text, ``"cat: 0.3"``. None: no threshold.
+        class_names: names of the two classes.
         class_counts: training images of each class.
+
+    Returns:
+        The threshold; None if ``threshold`` is None.
 
     Raises:
         InputError: for more than two classes, another class, or a number out of range.

@@ -22,16 +22,17 @@ class RunFacts:
     Attributes:
         metrics: metrics of these weights on the test set, by name.
         recall: accuracy of each class on the test set; None for a class without test images.
-        choices: the choice in each config group.
+        choices: a dict from config group to choice, such as ``{"method": "open"}``.
         epochs: number of epochs that these weights were trained for.
         phases: the phases of the method, as configured.
         starts: the first epoch (zero-based) of each phase.
         overrides: overrides of the run's command line.
-        from_code: whether it was started from code, so that settings may be objects.
-        versions: versions of its libraries.
+        from_code: whether the run was started from code, so that values of its config may be objects.
+        versions: a dict from library to version.
         git_commit: commit of oponm, if it ran from a checkout.
         tuned_on_test: whether the test set was also the validation set.
-        no_batch_norm: whether noise was trained on by a network without batch norm, so that its rows were not routed.
+        no_batch_norm: whether the run trained on noise with a network without batch norm, so that noise rows were not
+            routed.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)

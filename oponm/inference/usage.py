@@ -52,7 +52,7 @@ def network_code(classifier: Classifier) -> tuple[str, list[str]]:
     r"""Write code that makes a network as it was made for training, without its weights.
 
     Args:
-        classifier: the network, and the settings that it was made from.
+        classifier: the network, and the config that it was made from.
 
     Returns:
         A sentence that names the network's library, and lines that make ``model``: with timm or torchvision if these

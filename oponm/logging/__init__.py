@@ -1,4 +1,4 @@
-"""Figures, tables and facts of a run, for Weights & Biases and TensorBoard."""
+"""Sends plots, tables and facts of a run (config, digests, versions) to Weights & Biases and TensorBoard."""
 
 from oponm.logging.dashboard import Dashboard
 from oponm.logging.layers import LayerStatistics, layer_statistics

@@ -1,4 +1,4 @@
-"""Charts that Weights & Biases draws from numbers, with values on hover and runs in one chart; and tables of a run."""
+"""Charts that Weights & Biases draws itself, so that it shows values on hover and several runs in one; and tables."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def phase_table(
 
     Args:
         rows: logged rows (step, scalars); rows without an ``epoch`` are ignored.
-        phases: ``name`` and ``start`` of each phase, as in ``result.json``.
+        phases: a dict per phase with ``name`` and ``start``, its first epoch (zero-based), as in ``result.json``.
         epochs: number of epochs of the run.
 
     Returns:
-        The names of the columns, ``phase``, ``name``, ``start`` and the scalars; then a line per phase.
+        The names of the columns, ``phase``, ``name``, ``start`` and the scalars; then a row per phase.
 
     Example:
         >>> rows = [(9, {"epoch": 0, "train/loss": 2.0}), (19, {"epoch": 1, "train/loss": 1.0})]

@@ -1,4 +1,4 @@
-"""Class names as figures show them: in fonts that have their script, and not cut."""
+"""Prepares class names for plots: finds fonts that have their characters, and breaks long names into lines."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _PLACEHOLDERS = "Last Resort"  # a font of boxes for all characters
 
 
 def class_labels(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    r"""Texts for class names, and the fonts to draw them in.
+    r"""Return the label text of each class for a plot, and the fonts to draw it in.
 
     Characters that no installed font has are spelled by their names in Unicode, and one warning says so.
 
     Args:
-        names: of the classes.
+        names: the class names.
 
     Returns:
-        A text of at most three lines for each name; and families of fonts in the order in which they are tried.
+        A text of at most three lines for each name, without the middle of longer ones; and font families in the order
+        in which they are tried for a character.
 
     Example:
         >>> class_labels(["cat", "domestic long-haired cat of any color"])
@@ -39,14 +40,14 @@ def class_labels(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def fonts_for(characters: Iterable[str], among: Sequence[str] | None = None) -> tuple[list[str], set[str]]:
-    """The fonts that have some characters: matplotlib's own, and others only for what it lacks.
+    """Find fonts that have the given characters: DejaVu Sans, and other fonts only for characters that it lacks.
 
     Args:
-        characters: to be drawn.
-        among: families to take the others from; None takes all that are installed.
+        characters: the characters to be drawn.
+        among: names of the other font families to search; None searches all installed ones.
 
     Returns:
-        Families, and the characters that none of them has.
+        Names of font families, and the characters that none of them has.
 
     Example:
         >>> fonts_for("aé", among=[])

@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 
 class Dashboard(pl.Callback):
-    """Passes figures, tables and facts to the loggers that can show them; an error in it does not stop the run.
+    """Passes plots, tables and facts (config, digests, versions) to the loggers of Weights & Biases and TensorBoard.
 
-    In addition to Lightning's hooks it has two that :func:`oponm.training.run` calls in the first process:
-    ``on_run_start``, and ``on_run_end`` after the run has been evaluated.
+    An error in this callback becomes a warning and does not stop the run. In addition to Lightning's hooks it has two
+    that :func:`oponm.training.run` calls in the first process: ``on_run_start``, and ``on_run_end`` after the run has
+    been evaluated.
     """
 
     changes_nothing = True  # in the weights
@@ -43,16 +44,16 @@ class Dashboard(pl.Callback):
         self.rows: list[tuple[int, dict[str, float]]] = []
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the logged history."""
+        """Store the scalars logged in training, for the table of phases that :meth:`on_run_end` makes."""
         self.rows = next((logger.rows for logger in trainer.loggers if isinstance(logger, History)), [])
 
     def on_run_start(self, loggers: Sequence[Logger], data: LongTailDataModule, config: Mapping[str, Any]) -> None:
-        """Show the facts of the run before training: config, class counts, images, split and versions.
+        """Send the facts of the run to the loggers before training: config, class counts, images, digests, versions.
 
         Args:
             loggers: the run's loggers.
             data: the data module, set up.
-            config: the run's config as plain values.
+            config: the run's config as a dict of strings, numbers, lists and dicts.
         """
         self.displays = _displays(loggers)
         if not self.displays:
@@ -74,7 +75,7 @@ class Dashboard(pl.Callback):
                 display.show(figures, {})
 
     def on_evaluation_end(self, loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:
-        """Show the results on the test set per class.
+        """Send the results on the test set per class to the loggers.
 
         Args:
             loggers: loggers of the evaluation.
@@ -92,7 +93,7 @@ class Dashboard(pl.Callback):
         result: Mapping[str, Any],
         folder: Path,
     ) -> None:
-        """Show results on the test set, of the phases and of the layers, and log the checkpoint.
+        """Send test results, the table of phases and the batch-norm statistics of the layers; log the checkpoint.
 
         Args:
             loggers: the run's loggers.

@@ -1,4 +1,4 @@
-"""Draws figures of the classes, from head to tail."""
+"""Draws plots of values per class, from head to tail."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def counts_figure(class_names: Sequence[str], class_counts: Sequence[int]) -> Fi
 
 
 def accuracy_figure(class_names: Sequence[str], class_counts: Sequence[int], recall: Sequence[float | None]) -> Figure:
-    """Draw a bar for the accuracy of each class, with its number of training images; without test images, no bar.
+    """Draw a bar for the accuracy of each class, with its number of training images.
 
     Args:
         class_names: names by label.
         class_counts: training images by label.
-        recall: accuracy by label, in [0, 1].
+        recall: accuracy by label, in [0, 1]; None for a class without test images, which gets no bar.
     """
     order = head_to_tail(class_counts)
     percent = 100 * np.array([recall[label] for label in order], dtype=np.float64)  # None becomes NaN
@@ -68,7 +68,7 @@ def accuracy_figure(class_names: Sequence[str], class_counts: Sequence[int], rec
 
 
 def noise_figure(class_names: Sequence[str], class_counts: Sequence[int], histogram: Sequence[int]) -> Figure:
-    """Draw a bar for each class: the share of pure noise images that were predicted as it, and the even share.
+    """Draw a bar for each class: the percentage of pure noise images predicted as this class; a line marks 100 / K.
 
     Args:
         class_names: names by label.
@@ -90,7 +90,7 @@ def noise_figure(class_names: Sequence[str], class_counts: Sequence[int], histog
 def confusion_figure(
     class_names: Sequence[str], class_counts: Sequence[int], matrix: Sequence[Sequence[int]]
 ) -> Figure:
-    """Draw the confusion matrix, rows as shares of the true class, head to tail.
+    """Draw the confusion matrix in percent of each true class (row), head to tail.
 
     Args:
         class_names: names by label.

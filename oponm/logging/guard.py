@@ -11,11 +11,11 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def never_stopping(what: str, then: str = "the run continues without it") -> Iterator[None]:
-    """Turn an error of the block into a warning.
+    """Context manager that turns an error of its block into the warning "WHAT: MESSAGE (TYPE OF ERROR); THEN".
 
     Args:
-        what: beginning of the warning.
-        then: end of the warning.
+        what: what failed, such as ``"dashboard"``.
+        then: what happens next.
 
     Example:
         >>> with never_stopping("wandb"):

@@ -1,4 +1,4 @@
-"""How far statistics of natural and of noise rows differ at a network's batch norms: measured, as a table, drawn."""
+"""Measures how far statistics of natural and noise rows differ at each batch norm, as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ class LayerStatistics(NamedTuple):
 
 @torch.no_grad()
 def layer_statistics(model: nn.Module, images: Tensor, is_noise: Tensor) -> list[LayerStatistics]:
-    """Run a batch through a network as in training, and compare the two kinds of rows at the input of each batch norm.
+    """Run a batch through a network as in training; compare natural and noise rows at the input of each batch norm.
 
-    The network is not changed: modes, running statistics and torch's generators are restored. Layers of any kind are
-    measured, including plain ones, which standardize both kinds of rows by one set of statistics.
+    The network is not changed: modes, running statistics and torch's generators are restored. Batch norms of any kind
+    are measured, including torch's own, which standardize both kinds of rows by one set of statistics.
 
     Args:
-        model: the network, (N, C, H, W) -> logits.
+        model: the network, which maps images (N, C, H, W) to logits.
         images: (N, C, H, W), normalized.
         is_noise: which rows are noise, (N,), bool.
 
     Returns:
-        One entry per batch-norm layer, in the order in which the batch passes them; a layer passed several times
-        counts at its last pass. Empty unless both kinds have at least two rows.
+        One entry per batch-norm layer, in the order in which they are called; of a layer that is called several times,
+        the last call. Empty unless there are at least two natural and two noise rows.
 
     Example:
         >>> images, is_noise = torch.tensor([[0.0], [2.0], [11.0], [13.0]]), torch.arange(4) > 1
@@ -142,7 +142,7 @@ COLUMNS = (
 
 
 def layer_rows(layers: Sequence[LayerStatistics]) -> list[list[Any]]:
-    """One row of :data:`COLUMNS` per layer; each figure is the mean over its channels.
+    """Return one row of :data:`COLUMNS` per layer; each value is the mean over the layer's channels.
 
     Example:
         >>> import torch

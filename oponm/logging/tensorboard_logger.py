@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class TensorBoardLogger(loggers.TensorBoardLogger):
     """Lightning's logger, which writes to ``save_dir/tensorboard``.
 
-    A process that resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does, and marks the
-    earlier rows for TensorBoard to discard.
+    When a run is resumed, :func:`~oponm.training.train` logs all rows of the run again from the first one. This logger
+    makes TensorBoard discard the rows that earlier processes wrote (``purge_step=0``).
 
     Args:
         save_dir: the run's folder.
@@ -42,7 +42,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         """Log one row.
 
         Args:
-            metrics: numbers by name.
+            metrics: a dict from name to number.
             step: step of training; None is the step of the previous row.
         """
         self.last_step = self.last_step if step is None else step
@@ -58,8 +58,8 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
         Args:
             figures: figures by name.
-            tables: tables by name; the first line names the columns.
-            charts: ignored, as TensorBoard has none; the figures show the same.
+            tables: tables by name; the first row names the columns.
+            charts: ignored, as TensorBoard draws no charts; the figures show the same.
         """
         for name, figure in figures.items():
             self.experiment.add_image(name, pixels(figure), self.last_step, dataformats="HWC")
@@ -70,6 +70,6 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         """Log facts as text.
 
         Args:
-            facts: plain values by name.
+            facts: a dict from name to a string or number.
         """
         self.experiment.add_text("facts", markdown_rows([("fact", "value"), *facts.items()], 2), self.last_step)

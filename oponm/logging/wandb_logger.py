@@ -32,13 +32,14 @@ FILE = "wandb.json"
 
 @dataclass
 class WandbRun:
-    """The record of a Weights & Biases run in a run's folder.
+    """The record of a Weights & Biases run that ``wandb.json`` in a run's folder holds.
 
     Attributes:
         id: id of the Weights & Biases run.
-        rows: number of rows of its history that earlier processes have logged completely.
-        unfinished: name, inside ``wandb``, of the folder of an offline process that did not finish it. An unknown part
-            of its rows is on the disk.
+        rows: number of history rows that are known to be logged: those of online processes, and those of offline
+            processes that finished.
+        unfinished: name of the folder inside ``wandb`` of an offline process that did not finish; None if all finished.
+            How many rows of this process are on the disk is unknown.
     """
 
     id: str
@@ -47,11 +48,13 @@ class WandbRun:
 
     @classmethod
     def read(cls, folder: Path, wanted: str | None = None) -> WandbRun:
-        """Read a folder's record; a new run takes the wanted id, else that of a sweep's agent, else a new one.
+        """Read the record of a folder, or make one for a new run.
+
+        The id of a new run is ``wanted``, else that of the agent of a Weights & Biases sweep, else a random one.
 
         Args:
             folder: the run's folder.
-            wanted: id of a run that begins.
+            wanted: id for a new run; None for the other two.
 
         Example:
             >>> import tempfile
@@ -76,7 +79,7 @@ class WandbRun:
         write_json(folder / FILE, asdict(self))
 
     def drop_unfinished(self, folder: Path) -> None:
-        """Delete the unfinished folder of a process that was killed; the next process logs its rows again.
+        """Delete the ``unfinished`` folder of a process that was killed; its rows are logged again.
 
         Args:
             folder: the run's folder.
@@ -89,19 +92,19 @@ class WandbRun:
 class WandbLogger(loggers.WandbLogger):
     """Logs to Weights & Biases; if that fails, offline, for ``wandb sync``; if that fails too, not at all.
 
-    The run begins at the first logged row. Each call of :meth:`log_metrics` is one row of its history. A process that
-    resumes a run logs its rows from the first on, as :func:`~oponm.training.train` does; rows that exist already are
-    left out, so the history has neither gaps nor duplicates. For an online run the server gives the number of existing
-    rows; for an offline run ``wandb.json`` in the run's folder does, with the rows of finished processes.
-    A process that was killed leaves an unknown part of its rows in its offline folder, as Weights & Biases writes them
-    in blocks: the next process deletes that folder and logs these rows again. A row may be lost only if an online
-    process is killed and the next one does not reach the server.
+    The Weights & Biases run begins at the first logged row. Each call of :meth:`log_metrics` is one row of its history.
+    When a run is resumed, :func:`~oponm.training.train` logs all rows again from the first one. This logger skips rows
+    that exist already, so the history has neither gaps nor duplicates. For an online run the server gives the number
+    of existing rows. For an offline run ``wandb.json`` in the run's folder does; it counts rows of processes that
+    finished. A process that was killed leaves an unknown part of its rows in its offline folder, as Weights & Biases
+    writes rows in blocks. The next process deletes this folder and logs its rows again. A row may be lost only if an
+    online process is killed and the next process does not reach the server.
 
     Args:
         save_dir: the run's folder, which stores the run's id.
         project: name of the project.
-        id: id of the run; None makes one. An id in the folder has precedence.
-        offline: write files only.
+        id: id of the run; None makes one. An id in ``wandb.json`` in the run's folder has precedence.
+        offline: whether only files are written, for ``wandb sync``.
         init_timeout: seconds to wait for the server at the start.
         finish_timeout: seconds to wait for uploads at the end; the rest stays on disk for ``wandb sync``.
         **options: for Lightning's logger and ``wandb.init``: ``name``, ``entity``, ``group``, ``job_type``, ``tags``,
@@ -213,7 +216,7 @@ class WandbLogger(loggers.WandbLogger):
         """Log the config.
 
         Args:
-            params: plain values by name, at any depth.
+            params: a dict of strings, numbers, lists and dicts.
         """
         with self._guarded():
             super().log_hyperparams(params)
@@ -228,7 +231,7 @@ class WandbLogger(loggers.WandbLogger):
 
         Args:
             figures: figures by name.
-            tables: tables by name; the first line names the columns.
+            tables: tables by name; the first row names the columns.
             charts: charts by name.
         """
         with self._guarded():
@@ -246,18 +249,18 @@ class WandbLogger(loggers.WandbLogger):
         """Put facts into the run's summary.
 
         Args:
-            facts: plain values by name.
+            facts: a dict from name to a string, number or list.
         """
         with self._guarded():
             self.experiment.summary.update(dict(facts))
 
     def keep(self, checkpoint: Path, facts: Mapping[str, Any], alias: str) -> None:
-        """Log a checkpoint as an artifact; its file is read in place.
+        """Log a checkpoint as an artifact; the file is uploaded from where it is, without a copy.
 
         Args:
-            checkpoint: the file.
-            facts: the artifact's metadata.
-            alias: alias in addition to ``latest``.
+            checkpoint: path of the checkpoint.
+            facts: the artifact's metadata, by name.
+            alias: alias of the artifact in addition to ``latest``.
         """
         with self._guarded():
             import wandb

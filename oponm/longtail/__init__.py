@@ -1,4 +1,4 @@
-"""Long tails as data: pure functions ``(labels, profile, draw) -> indices``."""
+"""Long tails as data: pure functions that return indices of images for given labels, counts and a draw."""
 
 from oponm.longtail.counts import exponential_counts, fit_counts, step_counts
 from oponm.longtail.digest import split_digest

@@ -38,7 +38,7 @@ def exponential_counts(n_max: int, num_classes: int, imbalance_ratio: float) -> 
 def step_counts(n_max: int, num_classes: int, imbalance_ratio: float) -> list[int]:
     r"""Images per class in one step: the first half has ``n_max``, the second ``n_max / IR``, rounded down.
 
-    With an odd number of classes the smaller half is the head.
+    With an odd number of classes, the head has one class fewer than the tail.
 
     Args:
         n_max: images of each head class.

@@ -19,8 +19,8 @@ def draw_indices(
 ) -> npt.NDArray[np.int64]:
     """Draw the dataset indices of a long-tailed subset, class by class.
 
-    Published subsets of the same counts differ in the draw, which alone changes accuracy by three points: report it
-    with your results.
+    Published subsets of the same counts differ in the draw. The draw alone can change accuracy by three percentage
+    points: report it with your results.
 
     * ``"ldam"``: the legacy NumPy generator, seeded once; for each class in order that class's indices are shuffled in
       place and the first ``n_i`` kept. ``seed=0`` is the published subset.
@@ -30,8 +30,8 @@ def draw_indices(
     Args:
         labels: class labels of the full set in dataset order, shape (N,), in ``[0, C)``.
         counts: images to keep of each class, length C.
-        draw: the rule, see above.
-        seed: seed of the rule, at least 0.
+        draw: ``"ldam"``, ``"m2m"`` or ``"random"``, as above.
+        seed: seed of the draw, at least 0.
 
     Returns:
         ``sum(counts)`` indices into ``labels``, int64, class by class.

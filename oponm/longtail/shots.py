@@ -16,18 +16,18 @@ def shot_groups(
 ) -> dict[str, list[int]]:
     """Group classes by their number of training images: by thresholds, or into thirds.
 
-    The literature uses absolute thresholds: take them to compare results on its data sets. In other sets all classes
-    may be on one side of them; thirds fit any set.
+    The literature uses absolute thresholds: use them to compare with published results on the same data sets. In other
+    sets all classes may be on one side of them; thirds fit any set.
 
     Args:
         class_counts: training images of each class.
-        many_over: a class with more images than this is many-shot. If both thresholds are None, there are thirds; if
-            only one is, it is 100 for ``many_over`` and 20 for ``few_under``.
+        many_over: a class with more images than this is many-shot. If both thresholds are None, classes are split into
+            thirds. If only one is None, it takes its default.
         few_under: a class with fewer images than this is few-shot; all others are medium-shot.
 
     Returns:
-        ``{"many": [...], "medium": [...], "few": [...]}``, or thirds, see :func:`class_thirds`; class labels in
-        ascending order; a group may be empty.
+        ``{"many": [...], "medium": [...], "few": [...]}``, or ``{"head": [...], "middle": [...], "tail": [...]}`` as
+        :func:`class_thirds` returns it; class labels in ascending order; a group may be empty.
 
     Raises:
         InputError: if the thresholds overlap.
@@ -72,8 +72,8 @@ def class_thirds(class_counts: Sequence[int]) -> dict[str, list[int]]:
     """Cut the classes, sorted by their number of training images, into three groups of nearly equal size.
 
     Head and tail are equally large, and the middle takes what is left: of two classes one is head, one tail, and none
-    in the middle; of four, two are in the middle. Of two classes with equally many images the one with the higher label
-    is the rarer.
+    in the middle; of four, two are in the middle. Of two classes with equally many images, the one with the higher
+    label counts as the rarer.
 
     Args:
         class_counts: training images of each class.

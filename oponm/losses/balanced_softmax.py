@@ -16,8 +16,8 @@ def balanced_softmax(logits: Tensor, targets: Tensor, class_counts: Tensor) -> T
 
     .. math:: \ell = -\log \frac{n_y e^{z_y}}{\sum_j n_j e^{z_j}}
 
-    The loss accounts for the imbalance, so the plain softmax of the logits is that of balanced classes; evaluation adds
-    nothing to them.
+    The loss accounts for the imbalance, so the softmax of the logits assumes a uniform class prior: evaluation uses the
+    logits unchanged.
 
     Args:
         logits: (N, K).
@@ -61,5 +61,5 @@ class BalancedSoftmax(nn.Module):
         self.register_buffer("class_counts", check_counts(class_counts), persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return balanced_softmax(logits, targets, self.class_counts)

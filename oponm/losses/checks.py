@@ -13,8 +13,8 @@ from oponm.errors import InputError, check_real
 def check_counts(class_counts: Sequence[int]) -> Tensor:
     """Return the training images of each class as a new tensor, (K,), int64.
 
-    Losses keep the counts as a buffer, not values derived from them: integers stay exact in any precision that a model
-    is converted to, and the loss is computed from them in the precision of the logits.
+    Losses keep the counts as a non-persistent buffer, not values derived from them. Integers stay exact in any
+    precision that a model is converted to, and the loss is computed from them in the precision of the logits.
 
     Raises:
         InputError: if they are not whole numbers of at least 1.

@@ -38,6 +38,6 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = check_below_one("label_smoothing", label_smoothing)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         logits = at_least_float32(logits)
         return F.cross_entropy(logits, targets, reduction="none", label_smoothing=self.label_smoothing)

@@ -16,19 +16,19 @@ from oponm.losses.precision import at_least_float32
 def equalization(
     logits: Tensor, targets: Tensor, class_counts: Tensor, beta: Tensor, threshold: float = 0.05
 ) -> Tensor:
-    r"""Cross-entropy of a softmax whose sum leaves out rare classes at random, except the target.
+    r"""Cross-entropy of a softmax whose denominator leaves out rare classes at random, but never the target.
 
     .. math:: \ell = -\log \frac{e^{z_y}}{\sum_k w_k e^{z_k}}, \quad
         w_k = 1 - \beta_k \, [\pi_k < \lambda] \, (1 - y_k), \quad \pi_k = n_k / \sum_j n_j
 
-    with y the target as a unit vector: the target always counts.
+    with y the target as a unit vector.
 
     Args:
         logits: (N, K).
         targets: (N,), int64.
         class_counts: training images of each class, (K,), each at least 1.
         beta: (N, K), bool: whether the class is left out for the row if it is rare and not the target.
-        threshold: lambda; classes with a smaller share of the training images are rare.
+        threshold: lambda, in [0, 1]; classes with a smaller fraction of the training images are rare.
 
     Returns:
         Losses, (N,).
@@ -53,7 +53,7 @@ class Equalization(nn.Module):
     Args:
         class_counts: training images of each class, length K.
         gamma: probability that a rare class is left out, for each row and class, in [0, 1].
-        threshold: classes with a smaller share of the training images are rare, in [0, 1].
+        threshold: classes with a smaller fraction of the training images are rare, in [0, 1].
 
     Raises:
         InputError: for a class without an image, or an option out of range.
@@ -71,6 +71,6 @@ class Equalization(nn.Module):
         self.gamma, self.threshold = check_real("gamma", gamma, 0, 1), check_real("threshold", threshold, 0, 1)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         beta = torch.rand(logits.shape, dtype=torch.float32, device=logits.device) < self.gamma
         return equalization(logits, targets, self.class_counts, beta, self.threshold)

@@ -46,7 +46,7 @@ class Focal(nn.Module):
 
     Args:
         class_counts: training images of each class, not used by this loss.
-        gamma: exponent, at least 0; 2 in the publication.
+        gamma: exponent, at least 0; 2 in the paper by Lin et al.
 
     Raises:
         InputError: for a class without an image, or an option out of range.
@@ -62,5 +62,5 @@ class Focal(nn.Module):
         self.gamma = check_real("gamma", gamma, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return focal(logits, targets, self.gamma)

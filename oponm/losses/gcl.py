@@ -14,16 +14,16 @@ from oponm.losses.precision import at_least_float32
 
 
 def cloud_sizes(class_counts: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    r"""The size of each class's cloud: 0 for the most frequent class, 1 for the rarest.
+    r"""Return the factor of each class's noise: 0 for the most frequent class, 1 for the rarest.
 
     .. math:: \delta_j = \frac{\log n_{\max} - \log n_j}{\log n_{\max} - \log n_{\min}}
 
     Args:
         class_counts: training images of each class, (K,), each at least 1.
-        dtype: dtype of the sizes.
+        dtype: dtype of the factors.
 
     Returns:
-        Sizes, (K,), in [0, 1]; all 0 for balanced data.
+        Factors delta, (K,), in [0, 1]; all 0 for balanced data.
 
     References:
         Li et al., "Long-tailed Visual Recognition via Gaussian Clouded Logit Adjustment", CVPR 2022; divided by the
@@ -47,21 +47,21 @@ def gcl(
     margin: float = 0.0,
     scale: float = 30.0,
 ) -> Tensor:
-    r"""Cross-entropy after each cosine has been lowered by the size of noise, times the size of its class's cloud.
+    r"""Cross-entropy after each cosine is lowered by the absolute value of noise, more for rarer classes.
 
     .. math:: \ell = -\log \frac{e^{s (c_y - a \delta_y |\varepsilon_y| - m)}}
         {e^{s (c_y - a \delta_y |\varepsilon_y| - m)} + \sum_{j \ne y} e^{s (c_j - a \delta_j |\varepsilon_j|)}}
 
-    The logits include the scale, z = s c, as those of :func:`~oponm.losses.ldam`. All classes are lowered, not the
-    target alone.
+    The factors :math:`\delta` are those of :func:`cloud_sizes`. The logits include the scale, z = s c, as those of
+    :func:`~oponm.losses.ldam`. The cosines of all classes are lowered, not that of the target alone.
 
     Args:
         logits: (N, K), in [-scale, scale].
         targets: (N,), int64.
         class_counts: training images of each class, (K,), each at least 1.
         noise: epsilon, (N, K).
-        amplitude: a, how far the rarest class is lowered by noise of 1, a difference of cosines.
-        margin: m, by which the target is lowered in addition.
+        amplitude: a, the amount by which noise of size 1 lowers the cosine of the rarest class, at least 0.
+        margin: m, the amount by which the cosine of the target is lowered in addition, at least 0.
         scale: s, the classifier's scale.
 
     Returns:
@@ -90,8 +90,8 @@ class GCL(nn.Module):
 
     Args:
         class_counts: training images of each class, length K.
-        amplitude: how far noise lowers the rarest class at most, a difference of cosines, at least 0.
-        margin: by which the target is lowered in addition, at least 0.
+        amplitude: the largest amount by which noise lowers the cosine of the rarest class, at least 0.
+        margin: the amount by which the cosine of the target is lowered in addition, at least 0.
         scale: scale of the cosine classifier, above 0.
 
     Raises:
@@ -113,7 +113,7 @@ class GCL(nn.Module):
         self.scale = check_positive("scale", scale)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         dtype = at_least_float32(logits).dtype
         noise = (torch.randn(logits.shape, dtype=dtype, device=logits.device) / 3).clamp(-1, 1)
         return gcl(logits, targets, self.class_counts, noise, self.amplitude, self.margin, self.scale)

@@ -102,6 +102,6 @@ class InfluenceBalanced(nn.Module):
         self.constant_influence = check_flag("constant_influence", constant_influence)
 
     def forward(self, logits: Tensor, targets: Tensor, feature_norms: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,), L1 norms of the features (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K), targets (N,) and L1 norms of the features (N,)."""
         options = (self.alpha, self.epsilon, self.constant_influence)
         return influence_balanced(logits, targets, feature_norms, self.class_counts, *options)

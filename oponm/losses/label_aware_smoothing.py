@@ -24,7 +24,7 @@ def smoothing_by_class(
     power: float | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    r"""The share of each class's label that goes to the other classes.
+    r"""Return the label smoothing of each class: the part of its label that goes to the other classes.
 
     With :math:`f_j = (n_j - n_{\min}) / (n_{\max} - n_{\min})`, and 1 for all classes of balanced data,
 
@@ -35,14 +35,14 @@ def smoothing_by_class(
 
     Args:
         class_counts: training images of each class, (K,), each at least 1.
-        head: share of the most frequent class.
-        tail: share of the rarest class.
+        head: smoothing of the most frequent class, in [0, 1).
+        tail: smoothing of the rarest class, in [0, 1).
         form: one of :data:`FORMS`.
         power: p of the exponential form; None for the others.
-        dtype: dtype of the shares.
+        dtype: dtype of the result.
 
     Returns:
-        Shares, (K,), between ``tail`` and ``head``.
+        Epsilon of each class, (K,), between ``tail`` and ``head``.
 
     References:
         Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, Sec. 3.2.
@@ -65,12 +65,12 @@ def smoothing_by_class(
 
 
 def label_aware_smoothing(logits: Tensor, targets: Tensor, smoothing: Tensor) -> Tensor:
-    r"""Cross-entropy with a label that is smoothed by its class's share.
+    r"""Cross-entropy with label smoothing whose epsilon depends on the label's class.
 
     .. math:: \ell = -(1 - \epsilon_y) \log p_y - \frac{\epsilon_y}{K - 1} \sum_{j \ne y} \log p_j,
         \quad p = \mathrm{softmax}(z)
 
-    The authors' code spreads the share over all classes, the target's too: its epsilon is K / (K - 1) times this one.
+    The authors' code spreads epsilon over all classes, the target included: its epsilon is K / (K - 1) times this one.
 
     Args:
         logits: (N, K).
@@ -99,9 +99,10 @@ class LabelAwareSmoothing(nn.Module):
 
     Args:
         class_counts: training images of each class, length K.
-        head: share of the most frequent class, in [0, 1).
-        tail: share of the rarest class, in [0, 1).
-        form: how the share grows with the images: ``"concave"``, ``"linear"``, ``"convex"`` or ``"exponential"``.
+        head: smoothing epsilon of the most frequent class, in [0, 1).
+        tail: smoothing epsilon of the rarest class, in [0, 1).
+        form: how epsilon grows with a class's number of images: ``"concave"``, ``"linear"``, ``"convex"`` or
+            ``"exponential"``.
         power: exponent of the exponential form, above 0; None for the others.
 
     Raises:
@@ -132,7 +133,7 @@ class LabelAwareSmoothing(nn.Module):
             self.power = check_positive("power", power)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         dtype = at_least_float32(logits).dtype
         shares = smoothing_by_class(self.class_counts, self.head, self.tail, self.form, self.power, dtype)
         return label_aware_smoothing(logits, targets, shares)

@@ -24,10 +24,10 @@ def lade(
     .. math:: \frac{1}{N} \sum_i \ell^{PC}_i + \alpha \sum_c \pi_c \Big(-\frac{1}{N_c} \sum_{i: y_i = c} z_{ic} + T_c
         + \lambda T_c^2\Big), \quad T_c = \log \frac{1}{N} \sum_i \frac{1 / K}{\pi_{y_i}} e^{z_{ic}}
 
-    The bound is one of the whole batch, so a row's loss depends on the other rows. With several processes, each takes
-    its own rows as the batch. A class without a row in the batch has no first term. The weights in :math:`T_c` are
-    those of each row's label, as published, which makes it a mean over balanced data; the authors' code has
-    :math:`\pi_c` there.
+    The bound depends on the whole batch, so a row's loss depends on the other rows. With several processes, the batch
+    is each process's own rows. A class without a row in the batch has no first term. The weights in :math:`T_c` depend
+    on each row's label, as published, so the sum estimates a mean over class-balanced data. The authors' code has
+    :math:`\pi_c` in place of :math:`\pi_{y_i}`.
 
     Args:
         logits: (N, K).
@@ -84,5 +84,5 @@ class LADE(nn.Module):
         self.regularization = check_real("regularization", regularization, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return lade(logits, targets, self.class_counts, self.alpha, self.regularization)

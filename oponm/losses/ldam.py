@@ -41,8 +41,8 @@ def ldam(logits: Tensor, targets: Tensor, class_counts: Tensor, max_margin: floa
     .. math:: \ell = -\log \frac{e^{z_y - s m_y}}{e^{z_y - s m_y} + \sum_{j \ne y} e^{z_j}}
 
     The margins are differences of cosines, and the logits include the scale: z = s cos, from a cosine classifier with
-    that scale. So softmax(z) is the model's prediction, here as in evaluation, and the loss is the authors'
-    s (cos - m). For the unbounded logits of a linear classifier the margins have no meaning.
+    that scale. Thus softmax(z) is the model's prediction in training and in evaluation. The target's logit becomes
+    s (cos - m), as in the authors' code. For the unbounded logits of a linear classifier the margins have no meaning.
 
     Args:
         logits: (N, K), in [-scale, scale].
@@ -93,5 +93,5 @@ class LDAM(nn.Module):
         self.scale = check_positive("scale", scale)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return ldam(logits, targets, self.class_counts, self.max_margin, self.scale)

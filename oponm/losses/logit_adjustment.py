@@ -47,7 +47,7 @@ class LogitAdjustment(nn.Module):
 
     Args:
         class_counts: training images of each class, length K.
-        tau: factor of the log priors, at least 0; 1 in the publication.
+        tau: factor of the log priors, at least 0; 1 in the paper by Menon et al.
 
     Raises:
         InputError: for a class without an image, or an option out of range.
@@ -66,5 +66,5 @@ class LogitAdjustment(nn.Module):
         self.tau = check_real("tau", tau, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return logit_adjustment(logits, targets, self.class_counts, self.tau)

@@ -27,19 +27,19 @@ def batch_loss(
     .. math:: \frac{\sum_i w_{t_i} \ell_i(t_i)}{\sum_i w_{t_i}}, \quad \text{of mixed images} \quad
         \frac{\sum_i s_i w_{t_i} \ell_i(t_i) + (1 - s_i) w_{p_i} \ell_i(p_i)}{\sum_i s_i w_{t_i} + (1 - s_i) w_{p_i}}
 
-    For a ``noise_weight`` v other than 1, the weights w of noise rows are those of their classes times v. A batch in
-    which no row counts (only noise rows, v = 0) has loss and gradient 0.
+    The weights w of noise rows are those of their classes times ``noise_weight`` v. A batch in which all rows have
+    weight 0 (only noise rows, v = 0) has loss and gradient 0.
 
-    For unmixed images it equals torch's mean: with :class:`~oponm.losses.CrossEntropy`, loss and gradient are
+    For unmixed images and v = 1 it equals torch's mean: with :class:`~oponm.losses.CrossEntropy`, loss and gradient are
     those of ``F.cross_entropy(logits, targets, weight)`` to the last bit.
 
     Args:
-        loss: (logits (N, K), targets (N,)) -> losses (N,).
+        loss: a function of logits (N, K) and targets (N,) that returns losses (N,).
         logits: (N, K); half precision is raised to float32.
         targets: (N,), int64: t.
         weight: (K,), above 0: w, see :func:`~oponm.losses.class_weights`; None weighs all classes equally.
-        partners: (N,), int64: p, the second labels of mixed images.
-        shares: (N,), in [0, 1]: s, the share of the first label.
+        partners: (N,), int64: p, the second labels of mixed images; None if no image is mixed.
+        shares: (N,), in [0, 1]: s, the mixing weight of the first label; None if ``partners`` is None.
         is_noise: (N,), bool; None if all rows are natural.
         noise_weight: v, at least 0.
 
@@ -92,9 +92,9 @@ def row_weights(
     Args:
         targets: (N,), class indices.
         weight: (C,), weight of each class; None for 1.
-        partners: (N,), second labels of mixed images.
-        shares: (N,), share of the first label, in [0, 1].
-        is_noise: (N,), bool.
+        partners: (N,), second labels of mixed images; None if no image is mixed.
+        shares: (N,), mixing weight of the first label, in [0, 1]; None if ``partners`` is None.
+        is_noise: (N,), bool; None if all rows are natural.
         noise_weight: factor of noise rows, at least 0.
 
     Returns:

@@ -76,7 +76,7 @@ def cdt(logits: Tensor, targets: Tensor, class_counts: Tensor, gamma: float = 0.
 
     .. math:: \ell = -\log \frac{e^{z_y / a_y}}{\sum_j e^{z_j / a_j}}, \quad a_j = (n_{\max} / n_j)^\gamma
 
-    Evaluation does not divide: training makes up for it by larger logits of rare classes.
+    Evaluation does not divide: training with divided logits makes the logits of rare classes larger.
 
     Args:
         logits: (N, K).
@@ -122,7 +122,7 @@ class VectorScaling(nn.Module):
         self.gamma, self.tau = check_real("gamma", gamma, 0), check_real("tau", tau, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return vector_scaling(logits, targets, self.class_counts, self.gamma, self.tau)
 
 
@@ -131,7 +131,7 @@ class CDT(nn.Module):
 
     Args:
         class_counts: training images of each class, length K.
-        gamma: exponent of the temperatures, at least 0; the publication chooses it in [0, 0.4] for CIFAR-10.
+        gamma: exponent of the temperatures, at least 0; Ye et al. choose it in [0, 0.4] for CIFAR-10.
 
     Raises:
         InputError: for a class without an image, or an option out of range.
@@ -149,5 +149,5 @@ class CDT(nn.Module):
         self.gamma = check_real("gamma", gamma, 0)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (N, K), targets (N,) -> losses (N,)."""
+        """Return losses (N,) of logits (N, K) and targets (N,)."""
         return cdt(logits, targets, self.class_counts, self.gamma)

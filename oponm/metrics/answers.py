@@ -1,4 +1,4 @@
-"""The predictions for the images of a test set, and the file that holds them."""
+"""Collects the predictions for the images of a test set, and writes them to ``test_predictions.csv``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DIGITS = 6
 
 
 class Answers(NamedTuple):
-    """A network's predictions for some images.
+    """A network's predictions for N images, with their true classes.
 
     Attributes:
-        targets: true classes, (N,).
-        predicted: classes, (N,).
-        probabilities: (N, K) of each class; for more than 1,000 classes (N, 5), of the five likeliest.
-        classes: the classes of the columns of ``probabilities``, (N, 5); (N, 0) if each class has a column.
+        targets: labels of the true classes, (N,).
+        predicted: labels of the predicted classes, (N,).
+        probabilities: (N, K), of each class; for more than 1,000 classes (N, 5), of each image's five likeliest.
+        classes: labels of the five likeliest classes of each image, (N, 5); (N, 0) for at most 1,000 classes.
     """
 
     targets: Tensor
@@ -33,12 +33,13 @@ class Answers(NamedTuple):
 
     @classmethod
     def of(cls, logits: Tensor, targets: Tensor, decided: Tensor | None = None) -> Answers:
-        """Keep the answers of a batch in the CPU's memory.
+        """Make the predictions of a batch from its logits, in the CPU's memory.
 
         Args:
             logits: (N, K).
-            targets: (N,).
-            decided: predicted classes, (N,); None takes the likeliest.
+            targets: labels of the true classes, (N,).
+            decided: labels of the predicted classes, (N,), such as by a threshold; None predicts the class with the
+                largest logit.
 
         Example:
             >>> answers = Answers.of(torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([1]))
@@ -54,35 +55,36 @@ class Answers(NamedTuple):
 
     @classmethod
     def joined(cls, batches: Sequence[Answers]) -> Answers | None:
-        """Join the answers of several batches, in order; None if there is no batch."""
+        """Join the predictions of several batches, in order; None if there is no batch."""
         return cls(*map(torch.cat, zip(*batches, strict=True))) if batches else None
 
     @classmethod
     def interleaved(cls, processes: Sequence[Answers | None]) -> Answers:
-        """Join the answers of n processes; process r has the images r, r + n, r + 2 n and so on.
+        """Join the predictions of n processes; process r has the images r, r + n, r + 2 n and so on.
 
         Args:
-            processes: answers by rank; None for a process without images.
+            processes: predictions by rank; None for a process without images.
 
         Example:
             >>> first, second = (Answers.of(torch.eye(3)[ranks], torch.tensor(ranks)) for ranks in ([0, 2], [1]))
             >>> Answers.interleaved([first, second]).targets.tolist()
             [0, 1, 2]
         """
-        told = {rank: answers for rank, answers in enumerate(processes) if answers is not None}
-        places = [torch.arange(len(own.targets)) * len(processes) + rank for rank, own in told.items()]
+        by_rank = {rank: answers for rank, answers in enumerate(processes) if answers is not None}
+        places = [torch.arange(len(own.targets)) * len(processes) + rank for rank, own in by_rank.items()]
         order = torch.cat(places).argsort()
-        return cls(*(torch.cat(parts)[order] for parts in zip(*told.values(), strict=True)))
+        return cls(*(torch.cat(parts)[order] for parts in zip(*by_rank.values(), strict=True)))
 
 
 class Predicted(NamedTuple):
-    """The answers for a test set, in its order.
+    """The predictions for a test set, in its order.
 
     Attributes:
         kind: what ``names`` are: ``"path"`` or ``"index"``.
-        names: names of the tested images: all of the set, or its first ones.
+        names: names of the images in the test set. If only its first images were tested (``limit_test_batches``), the
+            names of the others may be included.
         class_names: name of each class, by label.
-        answers: predictions for these images.
+        answers: predictions for the tested images.
     """
 
     kind: str
@@ -98,8 +100,8 @@ def write_predictions(folder: Path, predicted: Predicted | None) -> str | None:
     than 1,000 classes ``class_1, p_1`` to ``class_5, p_5``, the likeliest first.
 
     Args:
-        folder: of the result; must exist.
-        predicted: None writes nothing, and removes an earlier file.
+        folder: folder of the result; must exist.
+        predicted: the predictions; None writes nothing, and removes an earlier file.
 
     Returns:
         The name of the file, or None.
@@ -122,9 +124,9 @@ def write_predictions(folder: Path, predicted: Predicted | None) -> str | None:
     with whole_csv(path) as writer:
         writer.writerow([kind, "class", "prediction", *(ranked or [f"p_{name}" for name in names])])
         for image, target, label, row, classes in zip(images, *answers, strict=False):
-            told = [round(value, DIGITS) for value in row.tolist()]
+            cells = [round(value, DIGITS) for value in row.tolist()]
             if likeliest:
-                pairs = zip(classes.tolist(), told, strict=True)
-                told = [cell for found, value in pairs for cell in (names[found], value)]
-            writer.writerow([image, names[int(target)], names[int(label)], *told])
+                pairs = zip(classes.tolist(), cells, strict=True)
+                cells = [cell for found, value in pairs for cell in (names[found], value)]
+            writer.writerow([image, names[int(target)], names[int(label)], *cells])
     return path.name

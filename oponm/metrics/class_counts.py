@@ -16,12 +16,12 @@ from oponm.errors import check_int, check_real
 
 
 class ClassCounts(Metric):
-    r"""Counts the images of each class, the correctly predicted ones, and the images predicted as it.
+    r"""Counts for each class its images, those predicted correctly, and all images predicted as this class.
 
     .. math:: n_i = |\{k : t_k = i\}|, \quad h_i = |\{k : t_k = p_k = i\}|, \quad m_i = |\{k : p_k = i\}|
 
-    for targets t and predictions p. An update adds on the device and never waits for it. Every state is a sum,
-    also over processes.
+    for targets t and predictions p. An update runs on the device without synchronization. Counts are summed over
+    processes.
 
     Args:
         num_classes: number of classes K.
@@ -48,7 +48,7 @@ class ClassCounts(Metric):
         self.add_state("counted", torch.zeros(3, classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Count a batch.
+        """Add a batch to the counts.
 
         Args:
             logits: (N, K).
@@ -66,7 +66,7 @@ class ClassCounts(Metric):
 
 
 def class_recall(hits: Tensor, images: Tensor) -> Tensor:
-    r"""The share of each class's images that are predicted correctly.
+    r"""Return the fraction of each class's images that are predicted correctly.
 
     .. math:: r_i = h_i / n_i
 
@@ -85,7 +85,7 @@ def class_recall(hits: Tensor, images: Tensor) -> Tensor:
 
 
 def class_precision(hits: Tensor, taken: Tensor) -> Tensor:
-    r"""The share of correct images among those predicted as each class.
+    r"""Return the fraction of correct images among those predicted as each class.
 
     .. math:: p_i = h_i / m_i
 

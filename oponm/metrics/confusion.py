@@ -53,7 +53,7 @@ class Confusions(Metric):
         self.places = [torch.zeros(0, dtype=torch.int64, device=self.device)]
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Count a batch.
+        """Add a batch to the counts.
 
         Args:
             logits: (N, K).
@@ -122,15 +122,15 @@ def read_confusion(folder: Path, said: Any) -> csr_array | None:
 
     Args:
         folder: folder of the result.
-        said: the value of ``confusion_matrix`` in ``result.json``: the name of the file, None, or the matrix itself as
-            a list of rows, as older versions wrote it.
+        said: the value of ``confusion_matrix`` in ``result.json``: the name of the file, None if the result has no
+            matrix, or the matrix itself as a list of rows, as older versions wrote it.
 
     Returns:
-        (K, K); None if there is none.
+        (K, K), as :func:`sparse_matrix` returns it; None if ``said`` is None.
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it holds no such matrix, or ``said`` is none of these.
+        ValueError: if the file holds no confusion matrix, or ``said`` has another form.
 
     Example:
         >>> int(read_confusion(Path(), [[3, 1], [0, 4]]).trace())

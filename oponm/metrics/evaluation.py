@@ -56,8 +56,8 @@ class Evaluation(NamedTuple):
 def evaluation_metrics(num_classes: int, confusions: bool = False) -> MetricCollection:
     """Make the metrics that :func:`summarize` needs; their size grows with the classes K, not with their square.
 
-    Their size is 7 K + 16 numbers for any number of images, and one per image for confusions. They are summed over
-    processes.
+    The metrics hold 7 K + 16 numbers for any number of images (3 K + 16 for at most five classes); with
+    ``confusions`` one more number per image. They cover the images of all processes.
 
     Args:
         num_classes: number of classes K, at least 2.
@@ -96,7 +96,7 @@ def summarize(
         values: the computed values of the collection.
         class_counts: training images of each class; they define the groups of classes, and the order from tail to head.
         many_over: threshold of many-shot classes, see :func:`~oponm.longtail.shot_groups`.
-        few_under: threshold of few-shot classes; None for both makes thirds, head, middle and tail.
+        few_under: threshold of few-shot classes. None for both groups classes into thirds: head, middle and tail.
 
     Raises:
         InputError: if nothing was counted, or the thresholds overlap.
@@ -133,7 +133,7 @@ def summarize(
 
 
 def unmeasured(class_counts: Sequence[int]) -> Evaluation:
-    """The evaluation of a run without test images: there are no figures.
+    """Return the evaluation of a run without test images, in which all metrics are missing.
 
     Args:
         class_counts: training images of each class.

@@ -12,19 +12,19 @@ from torch import Tensor, nn
 def noise_histogram(model: nn.Module, images: Iterable[Tensor], num_classes: int) -> list[int]:
     """Count how often each class is predicted for pure noise images.
 
-    A network in evaluation mode standardizes noise by the running statistics of natural images, so these are its
-    predictions if noise occurs in use.
+    A network in evaluation mode standardizes noise by the running statistics of natural images, so the counts show what
+    a deployed network would predict for noise.
 
     Args:
-        model: (N, C, H, W) -> logits (N, K). It is run in evaluation mode; its modes are restored.
-        images: batches of noise images, normalized like the network's input, on its device.
+        model: maps images (N, C, H, W) to logits (N, K). It is run in evaluation mode; its modes are restored.
+        images: batches of noise images, (N, C, H, W), normalized like the network's input, on its device.
         num_classes: number of classes K.
 
     Returns:
         Number of images predicted as each class, length K.
 
     References:
-        The images are those of Zada, Benou, Irani, ICML 2022, Sec. 3.
+        Pure noise images: Zada, Benou, Irani, ICML 2022, Sec. 3.
 
     Example:
         >>> model = nn.Flatten()  # the brighter of two pixels

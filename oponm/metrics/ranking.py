@@ -10,16 +10,16 @@ from oponm.metrics.answers import Answers
 
 
 def ranking_scores(answers: Answers) -> dict[str, float]:
-    """The area under the ROC curve and the average precision, one class against the rest, as means over classes.
+    """Compute area under the ROC curve and average precision, one class against the rest, as means over classes.
 
-    A class that has no image or all images has neither figure and is left out.
+    A class that has no image or all images has neither metric and is left out.
 
     Args:
-        answers: for a test set.
+        answers: predictions for a test set.
 
     Returns:
-        ``roc_auc`` and ``average_precision``, in [0, 1], six digits; nothing for more than 1,000 classes, of which only
-        the likeliest probabilities are kept, or where no class has a figure.
+        A dict with ``roc_auc`` and ``average_precision``, in [0, 1], six digits. It is empty for more than 1,000
+        classes, of which only the five likeliest probabilities are kept, or if no class has the metrics.
 
     References:
         torchmetrics' ``binary_auroc`` and ``binary_average_precision``.

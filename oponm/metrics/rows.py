@@ -8,13 +8,13 @@ from torchmetrics import Metric
 
 
 class RowMetrics(Metric):
-    r"""Means over the natural rows of an epoch and over its noise rows.
+    r"""Means of loss and accuracy over the natural rows of an epoch, and over its noise rows.
 
     .. math:: \frac{1}{|R|} \sum_{i \in R} \ell_i \quad \text{and} \quad
         \frac{1}{|R|} \sum_{i \in R} [\hat y_i = y_i], \quad R \text{ the rows of one kind}
 
-    An update only adds on the device and never waits for it; ``torchmetrics.MeanMetric`` searches for NaN at each
-    update, or with ``nan_strategy="disable"`` ignores the weights. Every state is a sum, also over processes.
+    An update runs on the device without synchronization; ``torchmetrics.MeanMetric`` searches for NaN at each update,
+    or with ``nan_strategy="disable"`` ignores the weights. All states are sums, and are summed over processes.
 
     Example:
         >>> metric = RowMetrics()
@@ -37,7 +37,7 @@ class RowMetrics(Metric):
         self.add_state("rows", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, losses: Tensor, correct: Tensor, is_noise: Tensor | None = None) -> None:
-        """Count a batch.
+        """Add a batch to the sums.
 
         Args:
             losses: loss of each row, (N,).

@@ -1,4 +1,4 @@
-"""Networks of the published experiments, timm's and torchvision's by name, and your own; their classifiers."""
+"""Networks of the published experiments, of timm and of torchvision; finds and replaces any network's classifier."""
 
 from oponm.models.build import make_network
 from oponm.models.classifier import find_classifier, replace_classifier, with_head

@@ -29,18 +29,21 @@ def make_network(
     """Make a network, find or replace its classifier, and load its initial weights, in this order.
 
     Args:
-        make: factory, called with ``num_classes`` and ``in_channels`` by name; (N, in_channels, H, W) -> logits
-            (N, num_classes). Random weights come from the global generator.
+        make: factory, called with ``num_classes`` and ``in_channels`` by name. The network maps images
+            (N, in_channels, H, W) to logits (N, num_classes). Random weights come from the global generator.
         num_classes: number of classes, the network's outputs.
         in_channels: color channels of the images.
         head: ``"linear"`` or ``"cosine"``, see :func:`~oponm.models.with_head`.
-        weights: a file, see :func:`~oponm.models.load_initial_weights`; None keeps the random weights.
-        classifier: the name of the layer that gives the logits, see :func:`~oponm.models.settle_classifier`; None finds
-            it.
-        image_size: (H, W) of the images, for finding the layer; None guesses it by the order of layers.
+        weights: a file of weights or a run's folder, see :func:`~oponm.models.load_initial_weights`; None keeps the
+            random weights.
+        classifier: the name of the layer that gives the logits; None searches for the layer, see
+            :func:`~oponm.models.settle_classifier`.
+        image_size: (H, W) of the images of a forward pass that finds or checks the layer. Without it (None) the layer
+            is guessed from the order of layers.
 
     Raises:
-        InputError: as in these three functions; and if ``make`` cannot be called this way, or makes no network.
+        InputError: as in ``with_head``, ``load_initial_weights`` and ``settle_classifier``; and if ``make`` cannot be
+            called this way, or makes no network.
 
     Example:
         >>> from oponm.models import SmallCNN
@@ -69,5 +72,6 @@ def _check_call(make: Callable[..., nn.Module], **given: int) -> None:
     except TypeError as error:
         name = getattr(function, "__name__", repr(function))
         raise InputError(
-            f"{name} {error}; it is called with its own settings, num_classes and in_channels, by name", "model"
+            f"cannot be made by {name} ({error}): its arguments are the keys below model, num_classes and in_channels",
+            "model",
         ) from error

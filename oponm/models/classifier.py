@@ -15,13 +15,14 @@ NOTED = "_gives_logits"  # attribute: the name of a network's classifier, or Non
 def find_classifier(model: nn.Module, num_classes: int | None = None) -> tuple[str, nn.Module]:
     """Find the layer that gives the logits.
 
-    Training finds it by a forward pass, see :func:`~oponm.models.settle_classifier`, and records it on the network.
-    Without a record it is guessed: for a timm network it is the layer that ``get_classifier()`` returns; for any other,
-    the last ``nn.Linear`` or :class:`CosineClassifier`, in the order of registration, with ``num_classes`` outputs.
+    Training finds the layer by a forward pass (:func:`~oponm.models.settle_classifier`) and records it on the network.
+    Without a record the layer is guessed: for a timm network it is the layer that ``get_classifier()`` returns; for any
+    other, the last ``nn.Linear`` or :class:`CosineClassifier`, in the order of registration, with ``num_classes``
+    outputs.
 
     Args:
         model: any network.
-        num_classes: number of outputs of the layer; None takes the last layer with any number.
+        num_classes: number of outputs of the layer; None allows any number.
 
     Returns:
         The layer's qualified name (empty if the network is only that layer) and the layer.
@@ -64,22 +65,22 @@ def find_linear_classifier(model: nn.Module, num_classes: int | None = None) -> 
     Example:
         >>> find_linear_classifier(CosineClassifier(8, 10))
         Traceback (most recent call last):
-        oponm.errors.InputError: the classifier is a CosineClassifier, and this needs a plain nn.Linear: use head=linear
+        oponm.errors.InputError: the classifier must be an nn.Linear, and is a CosineClassifier: use head=linear
     """
     name, classifier = find_classifier(model, num_classes)
     if not isinstance(classifier, nn.Linear):
         remedy = "use head=linear" if isinstance(classifier, CosineClassifier) else "choose another network"
-        raise InputError(f"the classifier is a {type(classifier).__name__}, and this needs a plain nn.Linear: {remedy}")
+        raise InputError(f"the classifier must be an nn.Linear, and is a {type(classifier).__name__}: {remedy}")
     return name, classifier
 
 
 def replace_classifier(model: nn.Module, head: nn.Module, num_classes: int | None = None) -> nn.Module:
-    """Replace the classifier by another layer, on its device, in its precision and training mode.
+    """Replace the classifier by another layer, which takes the old one's device, dtype and training mode.
 
     Args:
         model: any network; changed in place.
-        head: (N, features) -> (N, num_classes).
-        num_classes: number of outputs of the classifier, see :func:`find_classifier`.
+        head: the new layer, which maps (N, features) to (N, number of classes).
+        num_classes: number of outputs of the old classifier; None allows any number.
 
     Returns:
         ``model``; ``head``, if the network is only its classifier.
@@ -109,7 +110,7 @@ def with_head(model: nn.Module, head: str = "linear", scale: float = 30.0, num_c
         head: ``"linear"`` leaves the network as it is, ``"cosine"`` makes its linear classifier a
             :class:`CosineClassifier` with weights drawn from the global generator.
         scale: scale of the cosine classifier.
-        num_classes: number of outputs of the classifier, see :func:`find_classifier`.
+        num_classes: number of outputs of the classifier; None allows any number.
 
     Returns:
         The network, as :func:`replace_classifier` returns it.
@@ -134,8 +135,8 @@ def _noted(model: nn.Module) -> tuple[str, nn.Module]:
     name = vars(model)[NOTED]
     if name is None:
         raise InputError(
-            f"no single layer of {type(model).__name__} gives its logits: end it in a linear layer (nn.Linear), or "
-            "name the layer that does as model.classifier"
+            f"no single layer of {type(model).__name__} gives its logits: end it in a linear layer (nn.Linear), or set "
+            "model.classifier to the name of its classifier"
         )
     return name, model.get_submodule(name)
 

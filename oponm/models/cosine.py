@@ -58,7 +58,7 @@ class CosineClassifier(nn.Module):
             self.weight.copy_(F.normalize(self.weight))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, in_features) -> logits (N, num_classes) in [-scale, scale]."""
+        """Return logits (N, num_classes) in [-scale, scale] of features (N, in_features)."""
         return self.scale * F.linear(F.normalize(features, dim=-1, eps=_EPS), F.normalize(self.weight, eps=_EPS))
 
     def extra_repr(self) -> str:

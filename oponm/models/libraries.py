@@ -33,8 +33,8 @@ def timm_model(
         num_classes: number of outputs.
         in_channels: color channels of the images.
         small_stem: whether to adapt a ResNet to small images, see :func:`use_small_stem`.
-        pretrained: start from timm's weights, downloaded unless they are in its cache; the classifier is new
-            unless ``num_classes`` is that of the weights, as is the first layer with ``small_stem``.
+        pretrained: whether to start from timm's weights, downloaded unless they are in its cache. The classifier is new
+            if ``num_classes`` is not that of the weights. With ``small_stem`` the first convolution is new, too.
         options: passed on to ``timm.create_model``, such as ``drop_path_rate`` or ``img_size``.
 
     Raises:
@@ -51,7 +51,7 @@ def timm_model(
     if not isinstance(name, str) or not timm.is_model(name):
         raise InputError(_unknown(name, "timm", timm.list_models()), "name")
     try:
-        with _without_retries_told():
+        with _silent_client():
             model = timm.create_model(
                 name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **options
             )
@@ -81,8 +81,8 @@ def torchvision_model(
         num_classes: number of outputs.
         in_channels: color channels of the images.
         small_stem: whether to adapt a ResNet to small images, see :func:`use_small_stem`.
-        pretrained: start from torchvision's default weights, downloaded unless they are in its cache; the classifier is
-            new, as is the first layer with ``small_stem``.
+        pretrained: whether to start from torchvision's default weights, downloaded unless they are in its cache. The
+            classifier is new. With ``small_stem`` the first convolution is new, too.
         options: passed on to the network, such as ``dropout`` or ``image_size``.
 
     Raises:
@@ -162,7 +162,7 @@ def use_small_stem(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _without_retries_told() -> Iterator[None]:
+def _silent_client() -> Iterator[None]:
     """Silence the hub's client about each attempt at a download; the caller reports the last error."""
     loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(_CLIENT)]
     levels = [logger.level for logger in loggers]

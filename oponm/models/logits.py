@@ -20,14 +20,14 @@ _log = logging.getLogger(__name__)
 def trace_classifier(model: nn.Module, images: Tensor, candidates: Mapping[str, nn.Module]) -> str | None:
     """Find the layer whose output is the logits.
 
-    In one forward pass, in evaluation mode, the output of each candidate with as many outputs as there are logits is
-    replaced by its own random numbers. The layer whose numbers the network returns is the classifier. A factor and a
-    shift that are equal for all classes may have changed them (a temperature, a log-softmax).
+    In one forward pass, in evaluation mode, the output of each candidate is replaced by its own random numbers. The
+    layer whose numbers the network returns is the classifier. The network may scale or shift the logits of all classes
+    equally after this layer (a temperature, a log-softmax).
 
     Args:
-        model: (N, C, H, W) -> logits (N, K); it is not changed.
+        model: maps images (N, C, H, W) to logits (N, K); it is not changed.
         images: (N, C, H, W).
-        candidates: layers of it, by name.
+        candidates: layers of the network that may be the classifier, by name.
 
     Returns:
         The name of the layer; None if the network returns no candidate's output.
@@ -80,17 +80,17 @@ def settle_classifier(
 ) -> str | None:
     """Find the classifier of a network, and record it on the network for :func:`~oponm.models.find_classifier`.
 
-    A network that cannot take such images gets no record.
+    If the network fails on images of this shape, nothing is recorded and no error is raised.
 
     Args:
-        model: (N, C, H, W) -> logits (N, K); only the record is added.
-        num_classes: K.
-        image_shape: (C, H, W).
-        name: name of the layer in ``named_modules``, for a network whose classifier is not found, or is more than one
-            layer; None looks for it among the linear layers, 1x1 convolutions and cosine classifiers.
+        model: maps images (N, C, H, W) to logits (N, K); only the record is added.
+        num_classes: number of classes K.
+        image_shape: (C, H, W) of the images.
+        name: name of the classifier in ``named_modules``, for a network whose classifier is not found, or is more than
+            one layer. None searches the linear layers, 1x1 convolutions and cosine classifiers.
 
     Returns:
-        The name; None if no such layer gives the logits.
+        The name of the layer; None if none of these layers gives the logits, or if nothing is recorded.
 
     Raises:
         InputError: if there is no layer of that name, or its output is not the logits.

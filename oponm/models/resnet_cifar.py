@@ -68,7 +68,7 @@ class ResNetCifar(nn.Module):
         return nn.Sequential(first, *(_Block(channels, channels, 1) for _ in range(blocks - 1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> logits (N, num_classes)."""
+        """Return logits (N, num_classes) of images (N, in_channels, H, W)."""
         x = F.relu(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(x.mean((2, 3)))

@@ -37,7 +37,7 @@ class SmallCNN(nn.Module):
         self.fc = nn.Linear(channels[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> logits (N, num_classes)."""
+        """Return logits (N, num_classes) of images (N, in_channels, H, W)."""
         x = images
         for stage, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             x = F.relu(norm(conv(x if stage == 0 else F.max_pool2d(x, 2))))

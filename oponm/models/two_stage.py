@@ -1,4 +1,4 @@
-"""The second stage of decoupled training: the trained part, and the length of the classifier's weights."""
+"""Functions for the second stage of decoupled training: freeze parts of a network, reset or scale its classifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
 
     Args:
         model: any network; changed in place.
-        num_classes: number of outputs of the classifier, see :func:`find_classifier`.
+        num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:
         InputError: as in :func:`find_classifier`; and for a classifier with a learnable scale.
@@ -35,7 +35,7 @@ def reset_classifier(model: nn.Module, num_classes: int | None = None) -> None:
     """
     _, classifier = find_classifier(model, num_classes)
     if is_parametrized(classifier):
-        raise InputError("the classifier has a learnable scale: fold_scale(model) before it is drawn again")
+        raise InputError("the classifier has a learnable scale: call fold_scale(model) before resetting the classifier")
     layers = [layer for layer in classifier.modules() if callable(getattr(layer, "reset_parameters", None))]
     if not layers:
         raise InputError(
@@ -69,7 +69,7 @@ class LearnableScale(nn.Module):
         self.scale = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """(num_classes, features) -> the weight, each row times its scale."""
+        """Return the weight (num_classes, features), each row times its scale."""
         return self.scale[:, None] * weight
 
 
@@ -95,7 +95,7 @@ def wrap_scale(model: nn.Module, num_classes: int | None = None) -> None:
     """
     _, classifier = find_linear_classifier(model, num_classes)
     if is_parametrized(classifier):
-        raise InputError("the classifier has a learnable scale already: fold_scale(model) first")
+        raise InputError("the classifier has a learnable scale already: call fold_scale(model) first")
     scale = LearnableScale(classifier.out_features).to(classifier.weight.device, classifier.weight.dtype)
     register_parametrization(classifier, "weight", scale.train(classifier.training))
 
@@ -148,7 +148,7 @@ def tau_normalize(model: nn.Module, tau: float, num_classes: int | None = None) 
     check_real("tau", tau, 0)
     _, classifier = find_linear_classifier(model, num_classes)
     if is_parametrized(classifier):
-        raise InputError("the classifier has a learnable scale: fold_scale(model) first")
+        raise InputError("the classifier has a learnable scale: call fold_scale(model) first")
     with torch.no_grad():
         norms = classifier.weight.norm(dim=1, keepdim=True)
         classifier.weight.div_(torch.where(norms > 0, norms, 1.0) ** tau)
@@ -162,7 +162,7 @@ def set_trainable(model: nn.Module, part: str, num_classes: int | None = None) -
     Parameters that were frozen elsewhere stay frozen, for any part: the network remembers which ones this function
     froze, and only those are unfrozen.
 
-    Running statistics of batch norm are no parameters: they are updated until the layers are in evaluation mode.
+    Running statistics of batch norm are no parameters: they are still updated unless the layers are in evaluation mode.
 
     Args:
         model: any network; changed in place.
@@ -188,12 +188,14 @@ def set_trainable(model: nn.Module, part: str, num_classes: int | None = None) -
     elif part == "scale":
         trained = [scale for _, scale in _scaled_layers(model)]
         if not trained:
-            raise InputError("is scale, and the classifier has none: wrap_scale(model) first", "part")
+            raise InputError("is scale, and the classifier has none: call wrap_scale(model) first", "part")
     frozen = list(vars(model).get(_FROZEN, []))
     kept = {id(parameter) for module in trained for parameter in module.parameters()}
     able = [parameter for parameter in model.parameters() if parameter.requires_grad] + frozen
     if part != "all" and not any(id(parameter) in kept for parameter in able):
-        raise InputError(f"is {part}, all of which was frozen before training: let it require gradients", "part")
+        raise InputError(
+            f"is {part}, whose parameters were all frozen before training: set their requires_grad to True", "part"
+        )
     vars(model).pop(_FROZEN, None)
     if part != "all":
         vars(model)[_FROZEN] = [parameter for parameter in able if id(parameter) not in kept]

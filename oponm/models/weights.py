@@ -30,7 +30,7 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any
     Args:
         path: a file of ``torch.save`` (a state dict, or one under ``"state_dict"``, ``"model_state_dict"`` or
             ``"model"`` as in checkpoints), or of safetensors if it is named ``*.safetensors``.
-        key: the setting that errors name.
+        key: the config key that errors name.
 
     Returns:
         The weights by name, and the other contents of the file.
@@ -86,7 +86,7 @@ def _read(path: Path) -> Any:
 
         return load_file(path)
     if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):
-        raise ValueError(f"checksum of {damaged}")
+        raise ValueError(f"the checksum of {damaged} is wrong")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -95,7 +95,7 @@ def without_prefixes(weights: Mapping[str, Tensor], model: nn.Module) -> dict[st
 
     Args:
         weights: weights by name.
-        model: receives the weights; the prefix is removed with which most names match.
+        model: the network that will load the weights; the prefixes are removed whose removal gives most matching names.
 
     Example:
         >>> weights = {"module.weight": torch.ones(3, 2), "module.bias": torch.ones(3)}
@@ -138,12 +138,13 @@ def mismatches(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str
 def load_initial_weights(model: nn.Module, path: Path, num_classes: int | None = None) -> None:
     """Load initial weights into a network from a file, such as a pretrained backbone's.
 
-    A classifier that does not fit (other classes, another kind, or absent from the file) keeps all its initial values,
-    and a warning names its tensors; all other tensors must fit.
+    A classifier that does not fit (another number of classes, another kind, or absent from the file) keeps all its
+    initial values, and a warning names its tensors; all other tensors must fit.
 
     Args:
         model: the network that receives the weights.
-        path: a file as for :func:`read_weights`; prefixes of wrappers are removed. Of a run's folder, its last weights.
+        path: a file that :func:`read_weights` reads; prefixes of wrappers are removed. For a run's folder, the weights
+            of its ``checkpoints/last.ckpt``.
         num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Wide residual networks, the main network of the publication."""
+"""Wide residual networks; WRN-28-10 is the main network of the OPeN paper."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class WideResNet(nn.Module):
     """WRN-d-k: pre-activation residual network of depth 6n + 4 with 16k, 32k and 64k channels.
 
     Args:
-        depth: d = 6n + 4.
-        width: k.
-        num_classes: outputs.
+        depth: d = 6n + 4, the number of layers.
+        width: k, the factor of the numbers of channels.
+        num_classes: number of outputs.
         in_channels: color channels of the images.
-        dropout: probability between the two convolutions of a block; the publication uses 0.3.
+        dropout: dropout probability between the two convolutions of a block; the OPeN paper uses 0.3.
 
     Raises:
         InputError: for a depth that is not 6n + 4, a width below 1 or a probability outside [0, 1].
@@ -71,6 +71,6 @@ class WideResNet(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> logits (N, num_classes)."""
+        """Return logits (N, num_classes) of images (N, in_channels, H, W)."""
         x = F.relu(self.bn(self.blocks(self.conv1(images))))
         return self.fc(x.mean((2, 3)))

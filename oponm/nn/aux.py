@@ -18,8 +18,8 @@ _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 class AuxRoutedBatchNorm(RoutedBatchNorm):
     """Adds to :class:`~oponm.nn.dar.RoutedBatchNorm` a separate gamma, beta and running statistics for noise rows.
 
-    They start as copies of the main ones, and have the same names with the prefix ``aux_``. A state dict without them,
-    such as a pretrained network's, can be loaded: they become copies of the loaded ones.
+    They start as copies of those of natural rows, and have the same names with the prefix ``aux_``. A state dict
+    without them, such as a pretrained network's, can be loaded: they become copies of the loaded ones.
     """
 
     prefix = "Aux"
@@ -41,7 +41,7 @@ class AuxRoutedBatchNorm(RoutedBatchNorm):
             self.register_buffer(f"aux_{name}", None if main is None else main.clone())
 
     def tear_down_routing(self) -> None:
-        """Remove the second set."""
+        """Remove the second set of parameters and buffers."""
         super().tear_down_routing()
         for name in (*_AFFINE, *_BUFFERS):
             delattr(self, f"aux_{name}")
@@ -89,16 +89,18 @@ class AuxBatchNorm2d(AuxRoutedBatchNorm, nn.BatchNorm2d):
     """A second complete batch norm for noise rows, over (N, C, H, W).
 
     Like :class:`~oponm.nn.DARBatchNorm2d`, but noise rows have their own gamma, beta and running statistics.
-    Evaluation uses the main set only.
+    Evaluation uses those of natural rows only.
 
     Args:
         num_features: channels C.
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics; None takes their plain average.
-        affine: whether to learn gamma and beta, of both sets.
-        track_running_stats: whether to keep running statistics, of both sets.
-        noise_grad: how far gradients of noise rows reach. Only ``"full"``, the practice of the literature, trains
-            the second gamma and beta.
+        momentum: weight of a new batch in the running statistics; None: cumulative average over all batches, as in
+            torch.
+        affine: whether to learn gamma and beta, of both kinds of rows.
+        track_running_stats: whether to keep running statistics, of both kinds of rows.
+        noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``, see
+            :func:`~oponm.nn.routed_batch_norm`. Only ``"full"``, the practice of the literature, trains the gamma and
+            beta of noise rows.
 
     References:
         Xie et al., "Adversarial Examples Improve Image Recognition" (AdvProp), CVPR 2020.

@@ -38,18 +38,19 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def convert_batchnorm(model: Model, kind: str = "dar", noise_grad: str | None = None) -> Model:
-    """Convert every batch-norm layer of a network, in place, into one that knows natural rows from noise rows.
+    """Convert every batch-norm layer of a network, in place, to a kind that may treat noise rows separately.
 
     Parameters, buffers, hooks and training mode stay the same, as does the behavior of subclasses (timm's
     ``BatchNormAct2d`` keeps its activation). A converted network may be converted to another kind.
 
     Args:
         model: any network, or a single layer.
-        kind: ``"dar"`` for DAR-BN, ``"aux"`` for auxiliary batch norm, ``"standard"`` for plain batch norm, which
-            treats noise rows like any other.
-        noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`; None is ``"none"``
-            for DAR-BN and ``"full"`` for the other two. With ``kind="standard"``, ``"full"`` keeps plain layers, and
-            ``"none"`` and ``"input"`` make them :class:`~oponm.nn.shared.SharedBatchNorm2d`.
+        kind: ``"dar"`` for DAR-BN, ``"aux"`` for auxiliary batch norm, ``"standard"`` for batch norm that treats noise
+            rows like any other.
+        noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``, see
+            :func:`~oponm.nn.routed_batch_norm`. The default (None) is ``"none"`` for DAR-BN, and ``"full"`` for the
+            other two kinds. With ``kind="standard"``, ``"full"`` keeps torch's layers, while ``"none"`` and ``"input"``
+            make them :class:`~oponm.nn.shared.SharedBatchNorm2d`.
 
     Returns:
         ``model`` itself.

@@ -21,13 +21,14 @@ from oponm.nn.slices import suits_slices
 class RoutedBatchNorm(_BatchNorm):
     """Mixin that adds the routing to a batch-norm class; it comes before that class among the bases.
 
-    Without an open route, in evaluation mode, and if no row is noise, the results are those of that class to the bit. A
-    subclass with its own ``forward`` (such as an activation after the norm) keeps it: only its call of ``F.batch_norm``
-    is routed.
+    Outside of :func:`~oponm.nn.noise_routing`, in evaluation mode, and if no row is noise, the results are those of
+    that class to the bit. A subclass with its own ``forward`` (such as an activation after the norm) keeps it: only its
+    call of ``F.batch_norm`` is routed.
 
     Args:
         *args: arguments of the batch-norm class.
-        noise_grad: how far gradients of noise rows reach, see :func:`~oponm.nn.routed_batch_norm`.
+        noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``, see
+            :func:`~oponm.nn.routed_batch_norm`.
         **kwargs: arguments of the batch-norm class.
     """
 
@@ -167,20 +168,24 @@ class DARBatchNorm2d(RoutedBatchNorm, nn.BatchNorm2d):
 
     Inside :func:`~oponm.nn.noise_routing`, in training mode, natural rows pass an ordinary batch norm; noise rows are
     standardized by their own mean and variance and then scaled by the same gamma and beta. Running statistics come from
-    natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``: it loads pretrained weights, and its
-    weights fit the plain layer. :func:`~oponm.nn.routed_batch_norm` defines the output of groups with no value or one.
+    natural rows only. State dict and evaluation are those of ``nn.BatchNorm2d``: it loads pretrained weights, and
+    ``nn.BatchNorm2d`` can load its weights. If the natural or the noise rows have a single value per channel, their
+    output is beta.
 
     Args:
         num_features: channels C.
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics; None takes their plain average.
+        momentum: weight of a new batch in the running statistics; None: cumulative average over all batches, as in
+            torch.
         affine: whether to learn gamma and beta.
         track_running_stats: whether to keep running statistics; without them evaluation uses the batch's.
-        noise_grad: how far gradients of noise rows reach, ``"none"``, ``"input"`` or ``"full"``.
+        noise_grad: how far gradients of noise rows reach. ``"none"``: nowhere, the output of noise rows is a constant;
+            ``"input"``: to the input, not to gamma and beta; ``"full"``: to all three.
 
     References:
         Zada, Benou, Irani, "Pure Noise to the Rescue of Insufficient Data", ICML 2022, Sec. 4, which leaves
-        ``noise_grad`` open: ``"none"`` is that of Lee & Lee, ReScience C 2023, ``"input"`` that of its figure.
+        ``noise_grad`` open: its listing is ``"none"``, as is the reproduction by Lee & Lee, ReScience C 2023; its
+        figure is ``"input"``.
 
     Example:
         >>> from oponm.nn import noise_routing

@@ -77,7 +77,7 @@ def routed_batch_norm(
 
     References:
         Zada, Benou, Irani, "Pure Noise to the Rescue of Insufficient Data", ICML 2022, Sec. 4 and Algorithm 2. The
-        publication leaves open which of the three readings it used.
+        paper leaves open which of the three values of ``noise_grad`` it used.
 
     Example:
         >>> x = torch.tensor([[1.0], [3.0], [100.0], [300.0]])
@@ -115,11 +115,11 @@ def grouped_batch_norm(
         noise_bias: beta of the noise rows; None shares ``bias``.
         eps: added to the variance.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``.
-        synchronized: whether the groups are those of all processes of ``torch.distributed``'s default group together,
-            in the forward and in the backward pass. Every process must call the function with its own rows; it may
-            have no row of a group. Gradients of gamma and beta are those of the process's own rows, which the
-            data-parallel wrapper reduces.
-        natural_first: number of natural rows, if all are known to come before the noise rows.
+        synchronized: whether statistics are over the rows of all processes of ``torch.distributed``'s default group,
+            in the forward and in the backward pass. Every process must call the function with its own rows, even if it
+            has no row of a group. Gradients of gamma and beta are those of the process's own rows;
+            ``DistributedDataParallel`` then averages them.
+        natural_first: number of natural rows, if all are known to come before the noise rows; else None.
 
     Returns:
         Output and the statistics of both groups; statistics and ``numel`` are those of all processes.

@@ -40,10 +40,10 @@ class Groups(NamedTuple):
         return torch.where(self.member, table, 0).sum(1)
 
     def lines(self, table: Tensor) -> Tensor:
-        """Give each row the line of its group in a table.
+        """Return for each row of the batch the table's row of its group, ``table[of_row]``.
 
         Args:
-            table: (2, C).
+            table: (2, C), values of the natural and of the noise group.
 
         Returns:
             (N, C).

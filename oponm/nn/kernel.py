@@ -17,11 +17,10 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 @torch.compiler.assume_constant_result
 def chosen_kernel() -> str:
-    """The kernel that the environment variable ``OPONM_KERNEL`` chooses.
+    """Return the kernel that the environment variable ``OPONM_KERNEL`` chooses.
 
-    ``torch`` is torch's operators, ``triton`` the kernels of :mod:`oponm.nn.triton_kernels`. ``auto``, which is the
-    default, means ``torch`` until a GPU has confirmed that the Triton kernels are right and faster: so far they have
-    been run by Triton's interpreter only. Results of the two differ in the last digits.
+    ``torch`` is torch's operators, ``triton`` the kernels of :mod:`oponm.nn.triton_kernels`. ``auto``, the default, is
+    ``torch`` in this version, on any device. Results of the two differ in the last digits.
 
     Returns:
         ``"torch"`` or ``"triton"``.

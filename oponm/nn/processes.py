@@ -1,4 +1,4 @@
-"""Collectives over ``torch.distributed``'s default group for a batch that its processes share."""
+"""Collectives over ``torch.distributed``'s default group for a batch that is split over its processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The route of the current batch: which of its rows are noise, for every layer and any ``forward`` of the model."""
+"""Gives batch-norm layers the noise mask of the current batch (its route), without a mask argument in ``forward``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Route:
         natural_first: number of natural rows, if all of them are known to come before the noise rows, else None; see
             :func:`~oponm.nn.slices.leading_natural_rows`.
         pending: layers that ran under this route and wait for their backward pass.
-        of_block: whether a :func:`noise_routing` block made the route, not a layer outside of one.
+        of_block: True if the route is that of a :func:`noise_routing` block, False if a layer made it for itself, for a
+            batch without noise.
         tracked: whether layers update their running statistics.
     """
 
@@ -98,7 +99,7 @@ def noise_routing(is_noise: Tensor | None) -> Iterator[None]:
 
 @contextmanager
 def open_route(route: Route | None) -> Iterator[None]:
-    """Open an existing route, as :func:`noise_routing` does for a mask.
+    """Context manager that makes a route the current one, as :func:`noise_routing` does for a mask.
 
     Args:
         route: the route; None turns routing off.
@@ -127,7 +128,7 @@ def _make_route(is_noise: Tensor) -> Route:
 
 
 def natural_route(x: Tensor) -> Route:
-    """The route of a batch without noise.
+    """Make the route of a batch without noise.
 
     Args:
         x: the batch, (N, ...).
@@ -141,10 +142,10 @@ def natural_route(x: Tensor) -> Route:
 
 
 def noise_route(x: Tensor) -> Route:
-    """The route of a pass of noise rows only, after a pass of the natural rows.
+    """Make the route of a forward pass of noise rows only, for use after the forward pass of the natural rows.
 
-    Running statistics belong to natural rows and are not changed: the backward pass of the first pass needs them as
-    they are.
+    Running statistics are not updated in this pass: they describe natural rows, and the backward pass of the first
+    forward pass still needs them unchanged.
 
     Args:
         x: the noise rows, (N, ...).
@@ -160,8 +161,8 @@ def noise_route(x: Tensor) -> Route:
 def current_route() -> tuple[Route | None, bool]:
     """The route for a layer's forward pass, and whether that pass is a recomputation.
 
-    ``torch.utils.checkpoint`` runs forward passes again during the backward pass, when the context of the first pass is
-    closed. The route is then the only one whose graph still waits for its backward pass.
+    ``torch.utils.checkpoint`` runs forward passes again during the backward pass, when the :func:`noise_routing` block
+    of the first pass is closed. The route is then the only one whose graph still waits for its backward pass.
 
     Raises:
         RuntimeError: during a recomputation, if several routed passes wait for one backward pass, and the recomputed
@@ -174,8 +175,8 @@ def current_route() -> tuple[Route | None, bool]:
     waiting = [route for route in _routing.routes if route.pending > 0]
     if len(waiting) > 1:
         raise RuntimeError(
-            "checkpointed layers of several noise_routing passes wait to be recomputed: run the backward pass of each "
-            "batch before the next forward pass, free the outputs of a batch that gets none, or call backward inside "
-            "its noise_routing block"
+            "torch.utils.checkpoint recomputes a forward pass, and it is unknown which one, as several noise_routing "
+            "passes wait for their backward pass: run the backward pass of each batch before the next forward pass, "
+            "free the outputs of a batch that gets none, or call backward inside its noise_routing block"
         )
     return (waiting[0] if waiting else _routing.last), True

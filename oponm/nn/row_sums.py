@@ -1,7 +1,7 @@
-"""Operations of routed batch norm on whole maps: sums over each, and a scale and a shift for each.
+"""Operations of routed batch norm on whole feature maps: sums over each map, and a scale and a shift of each map.
 
-On the CPU, outside ``torch.compile``, each takes as few passes over memory as eager operators allow; elsewhere they are
-written plainly, for the compiler to fuse. Neither the memory format nor the order of the rows matters.
+On the CPU, outside ``torch.compile``, each operation takes as few passes over memory as eager operators allow;
+elsewhere they are written simply, for the compiler to fuse. Neither memory format nor order of the rows matters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def row_moments(values: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def twice_row_products(grad: Tensor, values: Tensor, center: Tensor, scratch: Tensor) -> Tensor:
-    """Compute twice the sum of ``grad * (values - center)`` over each row's map.
+    """Compute ``2 * sum(grad * (values - center))`` over each row's map.
 
     Args:
         grad: (N, C) or (N, C, *).
@@ -64,7 +64,7 @@ def twice_row_products(grad: Tensor, values: Tensor, center: Tensor, scratch: Te
 
 
 def row_sums(values: Tensor) -> Tensor:
-    """Sum of each row's map, (N, C) or (N, C, *) -> (N, C).
+    """Return the sum over each row's map, (N, C), of values (N, C) or (N, C, *).
 
     Example:
         >>> row_sums(torch.ones(1, 1, 2, 3)).item()
@@ -96,7 +96,7 @@ def scale_and_shift(values: Tensor, scale: Tensor, shift: Tensor, out: Tensor) -
 
 
 def as_map(table: Tensor, x: Tensor) -> Tensor:
-    """(N, C) -> (N, C, 1, ...), for broadcasting over the maps of ``x``.
+    """Reshape a table (N, C) to (N, C, 1, ...), for broadcasting over the maps of ``x``.
 
     Example:
         >>> as_map(torch.ones(8, 3), torch.ones(8, 3, 4, 4)).shape

@@ -29,7 +29,7 @@ def update_running_statistics(
         mean: (C,), the batch mean.
         var: (C,), the biased batch variance.
         count: scalar, values per channel in the batch.
-        momentum: weight of the new batch; None takes the plain average over all batches.
+        momentum: weight of the new batch; None: cumulative average over all batches, as in torch.
 
     Example:
         >>> mean, var, batches = torch.zeros(1), torch.ones(1), torch.tensor(0)

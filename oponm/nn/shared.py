@@ -1,4 +1,4 @@
-"""Plain batch norm with a limit to how far gradients of noise rows reach, to compare DAR-BN with."""
+"""Batch norm with one set of statistics that can stop gradients of noise rows: a baseline for DAR-BN."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class SharedBatchNorm2d(SharedRoutedBatchNorm, nn.BatchNorm2d):
     Args:
         num_features: channels C.
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics; None takes their plain average.
+        momentum: weight of a new batch in the running statistics; None: cumulative average over all batches, as in
+            torch.
         affine: whether to learn gamma and beta.
         track_running_stats: whether to keep running statistics, of all rows.
         noise_grad: how far gradients of noise rows reach. ``"none"``: nowhere, noise rows are constants in the

@@ -41,10 +41,11 @@ def leading_natural_rows(is_noise: Tensor) -> int | None:
 
 
 def suits_slices(x: Tensor, natural: int | None) -> bool:
-    """Whether slices are faster for an input, and torch's batch norm supports it.
+    """Whether torch's batch norm supports an input, and is faster on its two slices than operators on all its rows.
 
-    On the CPU torch's kernels beat eager operators for ``channels_last`` and bfloat16. They handle contiguous
-    float32 one value at a time, so tables of row moments cost no more. See ``benchmarks/RESULTS.md``.
+    On the CPU torch's kernels are faster than eager operators for ``channels_last`` and bfloat16. They handle
+    contiguous float32 one value at a time, so tables of row moments cost no more. Measured in
+    ``benchmarks/RESULTS.md``.
 
     Args:
         x: (N, C) or (N, C, *).

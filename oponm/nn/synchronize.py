@@ -1,4 +1,4 @@
-"""Batch norm with statistics over all processes, for all kinds of this package and for plain batch norm."""
+"""Batch norm with statistics over all processes, for all kinds of this package and for torch's batch norm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class SynchronizedBatchNorm(RoutedBatchNorm):
-    """Adds the synchronization to a class of plain batch norm, which treats noise rows like any other."""
+    """Adds the synchronization to a class of torch's batch norm, which treats noise rows like any other."""
 
     prefix = "Synchronized"
     separates_noise = False
@@ -25,12 +25,13 @@ class SynchronizedBatchNorm(RoutedBatchNorm):
 def synchronize_batchnorm(model: Model) -> Model:
     """Let every batch norm of a network standardize by the rows of all processes, in place.
 
-    Natural and noise rows stay separate, as the layers were converted to: each group's statistics are reduced over the
-    processes of ``torch.distributed``'s default group, in the forward and in the backward pass. A process without a row
-    of a group takes part. With one process, and in evaluation mode, nothing changes; nor does the state dict. Unlike
-    ``nn.SyncBatchNorm``, which would remove the routing, it runs on any device.
+    Each layer keeps its kind: DAR-BN and auxiliary batch norm still separate natural and noise rows. Each group's
+    statistics are reduced over the processes of ``torch.distributed``'s default group, in the forward and in the
+    backward pass. Every process must call the layer, even if it has no row of a group. With one process, and in
+    evaluation mode, nothing changes; nor does the state dict. Unlike ``nn.SyncBatchNorm``, which would remove the
+    routing, it runs on any device.
 
-    Call :func:`~oponm.nn.convert_batchnorm` before: it would undo this.
+    Call :func:`~oponm.nn.convert_batchnorm` before this function; calling it afterwards removes the synchronization.
 
     Args:
         model: any network.

@@ -524,7 +524,7 @@ def track_statistics(
         mean: (C,), float32, the batch mean.
         var: (C,), float32, the biased batch variance.
         count: scalar, values per channel in the batch.
-        momentum: weight of the new batch; None takes the plain average over all batches.
+        momentum: weight of the new batch; None: cumulative average over all batches, as in torch.
     """
     with torch.cuda.device_of(mean):
         _track_kernel[(1,)](

@@ -20,9 +20,9 @@ class AddNoise(nn.Module):
 
     .. math:: x' = \text{clip}(x + \varepsilon), \quad \varepsilon_{chw} \sim \mathcal N(0, \sigma_c^2)
 
-    It acts like :class:`~oponm.noise.ReplaceWithNoise`, but keeps the image and adds the noise to it. With the training
-    set's standard deviation and the same generator, it chooses the same rows, and the noise is as strong. The rows are
-    still natural images, so ``is_noise`` is None and batch norm treats them like all others.
+    It acts like :class:`~oponm.noise.ReplaceWithNoise`, but keeps the image and adds the noise to it. With the same
+    ``delta``, ``std`` and generator, it chooses the same rows, and the noise has the same standard deviation. The rows
+    are still natural images, so ``is_noise`` is None and batch norm treats them like all others.
 
     Args:
         class_counts: training images of each class, length C.
@@ -66,7 +66,7 @@ class AddNoise(nn.Module):
             images: (N, C, H, W), floating point in [0, 1].
             targets: (N,), int64.
             generator: source of all randomness.
-            progress: share of the phase that has passed, in [0, 1], for a linear ramp.
+            progress: fraction of the phase that has passed, in [0, 1], for a linear ramp.
 
         Returns:
             The batch, without ``is_noise``; ``images`` itself is not changed.

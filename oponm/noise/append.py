@@ -50,7 +50,7 @@ class AppendNoise(nn.Module):
             images: (N, C, H, W), floating point in [0, 1].
             targets: (N,), int64.
             generator: source of all randomness.
-            progress: share of the phase that has passed, in [0, 1], for a linear ramp.
+            progress: fraction of the phase that has passed, in [0, 1], for a linear ramp.
 
         Returns:
             The batch with its natural rows first.

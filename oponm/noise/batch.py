@@ -13,9 +13,11 @@ class Batch(NamedTuple):
     Attributes:
         images: (N, C, H, W).
         targets: (N,), int64.
-        is_noise: (N,), bool; None if the batch was made without noise: batch norm then does no extra work.
-        partners: (N,), int64, the second label of images that are mixtures of two; None if nothing was mixed.
-        shares: (N,), floating point in [0, 1], the weight of the first label, ``targets``; None with ``partners``.
+        is_noise: (N,), bool, the noise mask; None if the batch was made without noise: batch norm then does no extra
+            work.
+        partners: (N,), int64, the second label of images that are mixtures of two; None if no image was mixed.
+        shares: (N,), floating point in [0, 1], the mixing weight of the first label, ``targets``; None if ``partners``
+            is None.
 
     Example:
         >>> import torch
@@ -30,7 +32,7 @@ class Batch(NamedTuple):
     shares: Tensor | None = None
 
     def natural_first(self) -> Batch:
-        """The same batch with natural rows before noise rows; the order within each kind is kept.
+        """Return the batch with natural rows before noise rows; the order within each kind is kept.
 
         The result of a network does not change, but on the CPU batch norm is faster on two slices than on mixed rows.
 

@@ -44,8 +44,8 @@ class ClassGaussianNoise(nn.Module):
         valid = mean.ndim == 2 and mean.shape == std.shape
         if not valid or not bool((std >= 0).all() and std.isfinite().all() and mean.isfinite().all()):
             raise InputError(
-                "and mean must have one row for each class and one value for each channel, std none below 0; got "
-                f"{std.tolist()} and {mean.tolist()}",
+                "must have one row per class and one value per channel, like mean, and no value below 0; got "
+                f"{std.tolist()}, and mean {mean.tolist()}",
                 "std",
             )
         check_mean(mean, clip)

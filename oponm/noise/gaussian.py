@@ -18,14 +18,14 @@ class GaussianNoise(nn.Module):
     Images are drawn in pixel space, before the network's input normalization.
 
     Args:
-        mean: mean of each channel over all pixels of the training images, in [0, 1]; any number without ``clip``, for
-            images in other units.
+        mean: mean of each channel over all pixels of the training images, in [0, 1]; if ``clip`` is False any number,
+            for images in other units.
         std: standard deviation of each channel, at least 0.
         clip: whether to clip to [0, 1], as the paper does.
 
     Raises:
-        InputError: if the two differ in length, if a deviation is negative or not finite, or for a mean outside [0, 1]
-            that is clipped.
+        InputError: if ``mean`` and ``std`` differ in length, if a value is not finite or a deviation negative, or for a
+            mean outside [0, 1] if ``clip`` is True.
 
     References:
         Zada, Benou, Irani, ICML 2022, Sec. 3.
@@ -46,8 +46,8 @@ class GaussianNoise(nn.Module):
         std = torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
         if mean.shape != std.shape or not bool((std >= 0).all() and std.isfinite().all() and mean.isfinite().all()):
             raise InputError(
-                f"and mean must have one value for each channel, std none below 0; got {std.flatten().tolist()} and "
-                f"{mean.flatten().tolist()}",
+                f"must have one value per channel, like mean, and no value below 0; got {std.flatten().tolist()}, and "
+                f"mean {mean.flatten().tolist()}",
                 "std",
             )
         check_mean(mean, clip)
@@ -82,14 +82,14 @@ class GaussianNoise(nn.Module):
 
 
 def check_mean(mean: Tensor, clip: bool) -> None:
-    """See that clipping leaves noise of a mean: of one outside [0, 1] it would leave a plain color.
+    """Check that the mean of noise lies in [0, 1] if images are clipped; else clipping would leave a single color.
 
     Args:
-        mean: of any shape.
+        mean: means of the noise, in any shape.
         clip: whether images are clipped to [0, 1].
 
     Raises:
-        InputError: for a mean outside that would be clipped.
+        InputError: for a mean outside [0, 1] if ``clip`` is True.
 
     Example:
         >>> check_mean(torch.tensor([125.3, 123.0, 113.9]), clip=False)

@@ -11,7 +11,7 @@ from oponm.errors import InputError, check_real
 
 
 def noise_probability(class_counts: Sequence[int] | Tensor, delta: float) -> Tensor:
-    r"""The share of class i's draws that OPeN replaces with noise.
+    r"""Return the probability with which OPeN replaces a drawn image of class i by noise.
 
     .. math:: p_i = (1 - n_i / n_{max}) \cdot \delta
 
@@ -19,7 +19,7 @@ def noise_probability(class_counts: Sequence[int] | Tensor, delta: float) -> Ten
 
     Args:
         class_counts: training images of each class, each at least 1, length C.
-        delta: the share that the rarest classes approach, in [0, 1]; the paper uses 1/3 throughout.
+        delta: the probability that the rarest classes approach, in [0, 1]; the paper uses 1/3 throughout.
 
     Returns:
         Probabilities, shape (C,), float32.

@@ -8,11 +8,11 @@ RAMPS = ("constant", "linear")
 
 
 def ramp_factor(ramp: str, progress: float) -> float:
-    """The share of the full amount of noise.
+    """Return the fraction of the full amount of noise.
 
     Args:
-        ramp: ``"constant"``: always 1. ``"linear"``: the share of the phase that has passed.
-        progress: share of the phase that has passed, in [0, 1]: 0 in its first epoch, 1 in its last.
+        ramp: ``"constant"``: always 1. ``"linear"``: the fraction of the phase that has passed.
+        progress: fraction of the phase that has passed, in [0, 1]: 0 in its first epoch, 1 in its last.
 
     Raises:
         InputError: for a progress outside [0, 1].

@@ -70,7 +70,7 @@ class ReplaceWithNoise(nn.Module):
             images: (N, C, H, W), floating point in [0, 1].
             targets: (N,), int64.
             generator: source of all randomness.
-            progress: share of the phase that has passed, in [0, 1], for a linear ramp.
+            progress: fraction of the phase that has passed, in [0, 1], for a linear ramp.
 
         Returns:
             The batch with ``is_noise``; ``images`` and ``targets`` themselves are not changed.

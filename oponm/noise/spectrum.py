@@ -20,12 +20,12 @@ class SpectrumNoise(GaussianNoise):
 
     clipped to [0, 1], with f the length of the frequency in cycles per pixel. Before clipping, every pixel has mean mu
     and standard deviation sigma, like :class:`~oponm.noise.GaussianNoise`, but near pixels are similar. As f = 0
-    is left out, mu is also the mean over each image; an image of 1x1 has no other frequency, so it is mu. Channels are
-    independent.
+    is left out, mu is also the mean over each image. A 1x1 image has no other frequency, so its value is mu. Channels
+    are independent.
 
     Args:
-        mean: mean of each channel, see :class:`~oponm.noise.GaussianNoise`.
-        std: standard deviation of each channel.
+        mean: mean of each channel, in [0, 1]; if ``clip`` is False any number.
+        std: standard deviation of each channel, at least 0.
         exponent: a, at least 0: 0 is white noise, 1 (power 1/f^2) like photographs.
         clip: whether to clip to [0, 1].
 

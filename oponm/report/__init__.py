@@ -1,4 +1,4 @@
-"""Turns run folders into tables, figures and a page."""
+"""Turns run folders into tables, a plot and an HTML page."""
 
 from oponm.report.compare import Comparison, compare
 from oponm.report.figure import recall_figure

@@ -19,14 +19,14 @@ _COLUMNS += [Column("f1", "F1")]
 
 
 def class_table(run: Mapping[str, Any], most: int | None = None) -> Table:
-    """A row for each class of a run, from most to fewest training images; figures in percent.
+    """Make a table with a row for each class of a run, from most to fewest training images; metrics in percent.
 
     Args:
         run: content of its ``result.json``, see :func:`~oponm.report.collect_runs`.
-        most: largest number of rows; of more classes those with the lowest recall are kept. None keeps all.
+        most: largest number of rows; if there are more classes, those with the lowest recall are kept. None keeps all.
 
     Returns:
-        A table called ``classes``. Its column ``group`` is left out where the run has figures of no groups.
+        A table called ``classes``. Its column ``group`` is left out if :func:`class_groups_of` returns no groups.
 
     Example:
         >>> run = {"class_names": ["cat", "dog"], "class_counts": [5, 90], "test_counts": [4, 10], "metrics": {}}
@@ -36,8 +36,8 @@ def class_table(run: Mapping[str, Any], most: int | None = None) -> Table:
     """
     names, counts, recalls = run["class_names"], run["class_counts"], run["recall"]
     tested = run.get("test_counts") or [None] * len(names)
-    told = run.get("precision")  # older runs have none
-    precisions = told or [None] * len(names)
+    measured = run.get("precision")  # older runs have none
+    precisions = measured or [None] * len(names)
     groups = class_groups_of(run)
     rows = [
         [
@@ -47,7 +47,7 @@ def class_table(run: Mapping[str, Any], most: int | None = None) -> Table:
             Cell("-", math.nan) if tested[label] is None else Cell(str(tested[label]), tested[label]),
             _share(recalls[label]),
             _share(precisions[label]),
-            _share(f1(recalls[label], precisions[label]) if told else None),
+            _share(f1(recalls[label], precisions[label]) if measured else None),
         ]
         for label in shown_classes(run, most)
     ]
@@ -56,11 +56,11 @@ def class_table(run: Mapping[str, Any], most: int | None = None) -> Table:
 
 
 def shown_classes(run: Mapping[str, Any], most: int | None = None) -> list[int]:
-    """The labels from most to fewest training images; of more than ``most`` those with the lowest recall.
+    """Return the labels from most to fewest training images.
 
     Args:
         run: content of its ``result.json``.
-        most: largest number of labels; None for all.
+        most: largest number of labels; if there are more, those with the lowest recall are kept. None keeps all.
 
     Example:
         >>> shown_classes({"class_counts": [5, 90, 30], "recall": [0.5, 0.1, None]}, most=2)
@@ -75,10 +75,13 @@ def shown_classes(run: Mapping[str, Any], most: int | None = None) -> list[int]:
 
 
 def class_groups_of(run: Mapping[str, Any]) -> dict[int, str]:
-    """The group of each class, such as ``"tail"``, where the run has figures of the groups and their limits.
+    """Return the group of each class, such as ``"tail"``, by label.
 
     Args:
         run: content of its ``result.json``.
+
+    Returns:
+        A dict from label to group; empty if the run has no metrics of the groups, or their thresholds are unknown.
 
     Example:
         >>> class_groups_of({"metrics": {"head": 0.9, "tail": 0.1}, "class_counts": [5, 90]})

@@ -1,4 +1,4 @@
-"""Figures of a group per class, head to tail, small enough for a page."""
+"""Values per class for a group of runs, head to tail, in bins of classes so that they fit on a page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Classes:
     """The classes of a split, most to fewest training images.
 
     Attributes:
-        names: by label.
+        names: class names by label.
         counts: training images by label.
     """
 
@@ -41,12 +41,21 @@ class Classes:
         return cls([printable(name) for name in run["class_names"]], run["class_counts"])
 
     def bins(self, most: int) -> list[np.ndarray]:
-        """Labels from head to tail; neighbors share a bin if there are more than ``most``, in the tail first."""
+        """Return the labels in at most ``most`` bins, head to tail.
+
+        If there are more classes, neighboring classes share a bin. The larger bins are in the tail.
+
+        Args:
+            most: largest number of bins.
+        """
         order = np.array(head_to_tail(self.counts))
         return [part[::-1] for part in np.array_split(order[::-1], min(most, len(order)))][::-1]
 
     def labels(self, most: int) -> list[str]:
-        """A name for each bin.
+        """Return a name for each bin of :meth:`bins`.
+
+        Args:
+            most: largest number of bins.
 
         Example:
             >>> Classes(["cat", "dog", "owl"], [5, 90, 30]).labels(2)
@@ -57,11 +66,14 @@ class Classes:
 
 
 def binned_recall(group: Group, most: int) -> dict[tuple[int, int], np.ndarray]:
-    """The mean recall of each bin of classes, (bins,), by seed and fold; classes without test images are left out.
+    """Return the mean recall of each bin of classes for each run; classes without test images are left out.
 
     Args:
-        group: runs of one setting.
+        group: the group of runs.
         most: largest number of bins, see :meth:`Classes.bins`.
+
+    Returns:
+        A dict from (seed, fold) to the recalls, (bins,).
     """
     bins = Classes.of(group).bins(most)
     recalls = {repeat_of(run): np.array(run["recall"], dtype=float) for run in group.runs}
@@ -72,7 +84,7 @@ def fifths(group: Group) -> list[tuple[float, float]]:
     """Mean accuracy of each fifth of the classes, head to tail, and its standard error.
 
     Args:
-        group: runs of one setting.
+        group: the group of runs.
 
     Returns:
         The fifths of :func:`~oponm.metrics.class_fifths`, the most frequent classes first; empty for fewer than five
@@ -90,16 +102,18 @@ def fifths(group: Group) -> list[tuple[float, float]]:
 
 
 def class_series(group: Group, comparison: Comparison | None) -> dict[str, Any]:
-    """The series that the figures of a page draw for a group, in percent.
+    """Return the series that the plots of a page show for a group, in percent.
 
     Args:
-        group: runs of one setting.
-        comparison: comparison with the baseline, if there is one.
+        group: the group of runs.
+        comparison: comparison with the baseline; None for a group without a baseline.
 
     Returns:
-        ``recall`` and ``difference`` (points to the baseline), each two lists over the bins of classes: mean and half
-        width (standard error; half the 95 % confidence interval); ``noise``, the share of pure noise images predicted
-        as each bin; ``confusion`` (see :func:`confusion`). Keys are absent where the runs lack the figures.
+        A dict. ``recall`` and ``difference`` (recall minus that of the baseline, in percentage points) are two lists
+        over the bins of classes: the mean, and the half width of its error bar. The half width is the standard error
+        for ``recall``, and half of the 95 % confidence interval for ``difference``. ``noise`` is the percentage of pure
+        noise images predicted as each bin; ``confusion`` is that of :func:`confusion`. A key is absent if the runs lack
+        its values.
     """
     recall = binned_recall(group, BINS)
     table = np.stack(list(recall.values()))
@@ -131,8 +145,9 @@ def confusion(matrices: Sequence[Any], classes: Classes) -> dict[str, Any]:
         classes: the C classes.
 
     Returns:
-        ``cells``, bytes in base64 row by row, head to tail, 255 for all images of a (bin of) true classes; and
-        ``worst``, the three most frequent confusions as (true, taken for, percent of the true class).
+        ``cells``, a byte per pair of bins in base64, row by row, head to tail; 255 means 100 % of the images of the
+        bin's true classes. ``worst``, the three most frequent confusions as (true class, predicted class, percent of
+        the images of the true class).
     """
     from scipy.sparse import coo_array, csr_array, diags_array
 
@@ -185,7 +200,7 @@ def _known_mean(values: np.ndarray) -> float:
 
 
 def _shares(amounts: np.ndarray) -> np.ndarray:
-    """Amounts as shares of their row's sum; a row of zeros stays zero."""
+    """Amounts divided by their row's sum; a row of zeros stays zero."""
     sums = amounts.sum(-1, keepdims=True)
     return np.divide(amounts, sums, out=np.zeros_like(amounts), where=sums > 0)
 

@@ -23,7 +23,7 @@ class Comparison:
         group: the group.
         baseline: the group to compare with, on the same split.
         differences: differences group minus baseline, by metric.
-        adjusted: their p-values, by metric, adjusted by Holm's method over all comparisons of the report.
+        adjusted: p-values of the differences, by metric, adjusted by Holm's method over all comparisons of the report.
     """
 
     group: Group
@@ -38,7 +38,7 @@ def compare(groups: Sequence[Group], baseline: str | None = None) -> list[Compar
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
         baseline: name of a group, an experiment or a method; by default ``drs``, else ``erm``, else the first group.
-            If several groups have the name, the one with the most similar settings is taken.
+            If several groups have the name, the one whose config is most similar to the compared group is taken.
 
     Returns:
         A comparison for each group with a baseline other than itself.

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but the seed, or the fold of a cross-validation, are one group."""
+"""Groups runs that differ only in the seed, or in the fold of a cross-validation."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _NAMING = ("method", "experiment")  # are already part of the name
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one setting.
+    """Runs with the same config and data, except for the seed and the fold.
 
     Attributes:
-        name: what sets it apart from the other groups, e.g. ``"open"`` or ``"open norm=aux"``.
-        runs: contents of their ``result.json``, by seed and fold.
+        name: name that distinguishes it from the other groups, e.g. ``"open"`` or ``"open norm=aux"``.
+        runs: contents of their ``result.json``, in order of seed and fold.
     """
 
     name: str
@@ -46,17 +46,18 @@ class Group:
         return float(np.mean(values)), standard_error(values)
 
     def by_seed(self, metric: str) -> dict[tuple[int, int], float]:
-        """A figure of each run that has it, by seed and fold.
+        """Return the value of a metric for each run that has it, by (seed, fold).
 
         Args:
-            metric: a metric; ``"seconds"`` of training; or ``"worst_class"``, the lowest recall of a class.
+            metric: name of a metric; ``"seconds"``, those of training; or ``"worst_class"``, the lowest recall of a
+                class.
         """
         of = {"seconds": seconds, "worst_class": _lowest_recall}.get(metric, lambda run: run["metrics"].get(metric))
         values = {repeat_of(run): of(run) for run in self.runs}
         return {repeat: float(value) for repeat, value in values.items() if value is not None}
 
     def worst_classes(self) -> list[int]:
-        """The classes with the lowest recall of a single run; empty for several runs, which may differ in them."""
+        """Labels of the classes with the lowest recall of a single run; empty for several runs, which may differ."""
         if len(self.runs) > 1:
             return []
         recalls = {label: recall for label, recall in enumerate(self.runs[0].get("recall", [])) if known(recall)}
@@ -79,12 +80,12 @@ class Group:
 
     @property
     def method(self) -> str:
-        """The method's name, or the name of an experiment in a folder."""
+        """Name of the method; for an experiment in a subfolder of its config group, name of its file."""
         return run_name(self.runs[0]).rpartition("/")[2]
 
     @property
     def split(self) -> tuple[str, ...]:
-        """Digests, class counts and test counts of the data; only groups with equal ones may be compared."""
+        """Digests, class counts and test counts of the data; groups may be compared if these are equal."""
         run = self.runs[0]
         if crossed := fold_of(run):
             seed = str(settings_of(run).get("data.split_seed", ""))
@@ -100,7 +101,7 @@ class Group:
 
 
 def known(value: float | None) -> bool:
-    """Whether a value of a ``result.json`` is a figure; None and NaN stand for missing ones.
+    """Whether a value of a ``result.json`` is a number and not missing (None or NaN).
 
     Example:
         >>> known(0.0), known(None), known(float("nan"))
@@ -134,10 +135,10 @@ def standard_error(values: Sequence[float] | np.ndarray) -> float:
 
 
 def group_runs(runs: Sequence[dict[str, Any]]) -> list[Group]:
-    """Group runs by all that determines what they compute but the seed and the fold; ERM, RS and DRS come first.
+    """Group runs that differ only in the seed and the fold; the groups of ERM, RS and DRS come first.
 
-    Two runs have the same setting if their resolved configs agree, whichever overrides led there, and if they were
-    trained and tested on the same images. Locations of files and settings of logging are ignored.
+    Two runs are in the same group if their resolved configs agree apart from seed and fold, whichever overrides led
+    there, and if they were trained and tested on the same images. Paths of data and keys of logging are ignored.
 
     Args:
         runs: the contents of ``result.json``, with ``settings`` where the config is known, as
@@ -167,13 +168,14 @@ def _order(group: Group) -> tuple[Any, ...]:
 
 
 def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """A name for each group: its experiment or method, and the choices that not all groups share.
+    """Return a name for each group: its experiment or method, and the overrides that not all groups share.
 
-    Choices that make no difference between the groups are left out. Equal names get the settings that differ; if those
-    are equal too, all names get the split and the images of test or validation.
+    Overrides that make no difference between the groups are left out. Equal names get the config keys that differ. If
+    all these are equal, all names get a digest of the training images, then the number of test images and the digests
+    of test and validation images, as far as these differ.
 
     Args:
-        groups: runs of one setting per group, see :func:`~oponm.report.settings.setting_key`.
+        groups: the runs of each group; they have the same :func:`~oponm.report.settings.setting_key`.
 
     Returns:
         A unique name for each group.
@@ -200,7 +202,7 @@ def group_names(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def without_batch_norm(run: Run) -> str:
-    """`` (no batch norm)`` for a run whose network had none to route noise by; else nothing.
+    """Return the suffix ``" (no batch norm)"`` for a run on noise whose network has no batch norm; else ``""``.
 
     Args:
         run: content of its ``result.json``.

@@ -89,7 +89,7 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         content = json.loads(result.read_text(encoding="utf-8"))
         if isinstance(content, dict) and "evaluated" in content:
             run = Path(str(content.get("checkpoint"))).parent.parent
-            raise ValueError(f"written by 'oponm eval', and reports are of training runs: name its checkpoint's, {run}")
+            raise ValueError(f"written by 'oponm eval': give the folder of the evaluated training run instead, {run}")
         complaints = check_result(content)
     except FileNotFoundError:
         reason = why_unfinished(folder)
@@ -103,7 +103,7 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _without_repeats(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Keep one run of each setting and seed: a repetition would make standard errors look smaller."""
+    """Keep one run of each config and seed: a repetition would make standard errors look smaller."""
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     lines = []
     for run in runs:

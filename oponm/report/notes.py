@@ -58,13 +58,13 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
 
 
 def shot_notes(groups: Sequence[Group]) -> list[str]:
-    """The thresholds of many, medium and few, and the class counts that they apply to.
+    """Return notes on the thresholds of many, medium and few, and on the class counts that they apply to.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
 
     Returns:
-        A line for each pair of thresholds; none for runs without a known config.
+        A line for each pair of thresholds; runs without a known config have no line.
 
     Example:
         >>> settings = {"shots.many_over": 100, "shots.few_under": 20}
@@ -93,10 +93,13 @@ def shot_notes(groups: Sequence[Group]) -> list[str]:
 
 
 def third_notes(groups: Sequence[Group]) -> list[str]:
-    """What head, middle and tail are, where a run has figures of them.
+    """Return the note that defines head, middle and tail, if a run has metrics of them.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
+
+    Returns:
+        A list with one line; empty if no run has these metrics.
 
     Example:
         >>> run = {"metrics": {"tail": 0.5}, "class_counts": [500, 50, 5, 2]}

@@ -19,10 +19,11 @@ from oponm.report.text import shortened
 
 
 def html_page(groups: Sequence[Group], comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
-    """The HTML page: tables that can be sorted, figures by class, epoch, confusions and noise, and single runs.
+    """Return the HTML page: sortable tables, plots by class and epoch, of confusions and of noise, and single runs.
 
-    Its figures are means of groups, with classes and epochs thinned, so its size grows with the number of groups. A few
-    runs are shown in detail, with pictures of their worst errors, see :func:`~oponm.report.run_details.run_details`.
+    Its plots show means of groups, with classes in bins and a subset of the epochs, so its size grows with the number
+    of groups. A few runs are shown in detail, with pictures of their worst errors, see
+    :func:`~oponm.report.run_details.run_details`.
     Names are escaped as text; a content security policy allows only the page's own script.
 
     Args:

@@ -1,4 +1,4 @@
-"""Data of the page's figures: means of groups, with classes and epochs thinned."""
+"""Data of the page's plots: means of groups, with classes in bins and a subset of the epochs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 5  # groups in the figures before the reader chooses
 
 
 def figure_data(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The data of all figures of all groups; page.js draws the chosen ones.
+    """Return the data of all plots of all groups; ``page.js`` draws those of the groups that the reader selects.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
@@ -37,12 +37,12 @@ def figure_data(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> d
 
 
 def highlights(groups: Sequence[Group], comparisons: Sequence[Comparison], most: int = SHOWN) -> list[Group]:
-    """The groups to look at first: of each split the baselines, then the best by balanced accuracy.
+    """Select groups to show first: for each split the baselines, then the groups with the best balanced accuracy.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
-        most: largest number of groups of a split.
+        most: largest number of groups per split.
 
     Returns:
         Groups split by split, otherwise in the order of ``groups``.
@@ -137,7 +137,7 @@ def _group_data(group: Group, comparison: Comparison | None) -> dict[str, Any]:
 
 
 def _scaled(name: str, values: Sequence[float]) -> list[float]:
-    """Values with four digits; shares in percent."""
+    """Values with four digits; fractions in percent."""
     factor = 1 if name in ("train/loss", "lr") else 100
     return [float(f"{factor * value:.4g}") for value in values]
 
@@ -166,10 +166,10 @@ def read_curves(path: Path) -> dict[str, dict[int, float]]:
 
 
 def group_curves(group: Group) -> dict[str, list[list[Any]]]:
-    """The mean curves of a group, over the epochs that all runs with the curve have, thinned.
+    """Return the mean curves of a group, at a subset of the epochs that all runs with the curve have.
 
     Args:
-        group: runs of one setting, with their ``folder``.
+        group: the group; its runs have their ``folder``.
 
     Returns:
         ``{name: [epochs, values]}``, at most :data:`POINTS` each, first and last epoch included.

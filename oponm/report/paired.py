@@ -31,14 +31,14 @@ class Difference:
 
 
 def paired_difference(values: Mapping[Any, float], baseline: Mapping[Any, float]) -> Difference:
-    """Compare two settings seed by seed: what seeds share (initial weights, order of images) cancels.
+    """Compare two groups of runs seed by seed: effects of a seed on both (initial weights, order of images) cancel.
 
     With differences d_1 ... d_n over the common seeds, the mean is m = sum(d_i) / n, the interval is
     m ± t_{0.975, n-1} s / sqrt(n) with the sample deviation s, and p is that of Student's paired t-test.
 
     Args:
         values: a metric by seed, or by seed and fold.
-        baseline: the same of the setting to compare with.
+        baseline: the same metric of the group to compare with.
 
     Returns:
         The difference. There is no interval for fewer than two pairs, nor for equal differences, whose deviation of

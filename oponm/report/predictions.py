@@ -21,8 +21,8 @@ class Predictions(NamedTuple):
     Attributes:
         kind: what ``images`` are: ``"path"`` or ``"index"``.
         images: names of the images, N.
-        targets: true classes, (N,).
-        predicted: predicted classes, (N,).
+        targets: labels of the true classes, (N,).
+        predicted: labels of the predicted classes, (N,).
         confidence: probability of the predicted class, (N,).
     """
 
@@ -37,12 +37,12 @@ def read_predictions(folder: Path, class_names: Sequence[str]) -> Predictions:
     r"""Read the ``test_predictions.csv`` of a run, row by row, as all its probabilities may not fit in memory.
 
     Args:
-        folder: of the run.
-        class_names: by label.
+        folder: folder of the run.
+        class_names: class names by label.
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: naming the line that is not what a run writes.
+        ValueError: if a line is not what a run writes; it names the line.
 
     Example:
         >>> import tempfile
@@ -77,15 +77,15 @@ def read_predictions(folder: Path, class_names: Sequence[str]) -> Predictions:
 
 
 def worst_errors(predictions: Predictions, label: int, most: int) -> list[int]:
-    """The errors on a class that the network was surest of.
+    """Return the wrong predictions for images of a class in which the network was most confident.
 
     Args:
-        predictions: of a run.
-        label: the true class.
-        most: largest number of errors.
+        predictions: predictions of a run.
+        label: label of the true class.
+        most: largest number of predictions to return.
 
     Returns:
-        Places in ``predictions``, the highest probability of a wrong class first.
+        Their indices in ``predictions``, the highest probability of a wrong class first.
 
     Example:
         >>> confidence = np.array([0.6, 0.9, 0.8, 0.7])
@@ -99,15 +99,16 @@ def worst_errors(predictions: Predictions, label: int, most: int) -> list[int]:
 
 
 def reliability(predictions: Predictions) -> SimpleNamespace:
-    """A reliability diagram: accuracy and mean confidence in bins of equal width, those of the metric ``ece``.
+    """Return a reliability diagram: accuracy and mean confidence in bins of equal width, those of the metric ``ece``.
 
     Args:
-        predictions: of a run, at least one.
+        predictions: predictions of a run, at least one.
 
     Returns:
-        ``told``, its meaning in words; ``error``, the expected calibration error in percent, see
-        :class:`~oponm.metrics.ExpectedCalibrationError`; ``bars``, by place of the bin, with ``images``, and in percent
-        ``confidence`` and ``accuracy``, those that hold images; ``most`` images of one bin; and the number of ``bins``.
+        ``text``, the meaning of the diagram in words; ``error``, the expected calibration error in percent, see
+        :class:`~oponm.metrics.ExpectedCalibrationError`; ``bars``, for each bin with images, by its index, the number
+        of ``images``, and ``confidence`` and ``accuracy`` in percent; ``most``, the largest number of images in a bin;
+        and ``bins``, the number of bins.
 
     Example:
         >>> found = Predictions("index", ["a", "b"], np.array([0, 0]), np.array([0, 1]), np.array([0.9, 0.9]))
@@ -131,6 +132,6 @@ def reliability(predictions: Predictions) -> SimpleNamespace:
     verdict = ""
     if abs(confident - accurate) > 1:
         verdict = f": {'surer' if confident > accurate else 'less sure'} than it is right"
-    told = f"On average the network is {confident:.1f} % sure and {accurate:.1f} % right{verdict}."
-    told += f" Expected calibration error (ECE): {error:.1f} %."
-    return SimpleNamespace(told=told, error=error, bars=bars, most=int(images.max()), bins=BINS)
+    text = f"On average the network is {confident:.1f} % sure and {accurate:.1f} % right{verdict}."
+    text += f" Expected calibration error (ECE): {error:.1f} %."
+    return SimpleNamespace(text=text, error=error, bars=bars, most=int(images.max()), bins=BINS)

@@ -1,9 +1,9 @@
-"""Published figures for the same runs, from the table ``results/published.csv``.
+"""Published results for the same runs, from the table ``results/published.csv``.
 
-A line of the table is one figure: its ``source``, the kind of its ``figure`` (top-1 ``accuracy`` in percent,
-accuracy by ``fifths`` of the classes, or the ``lead`` over the method ``minus`` in points, from least to most), its
-``value``, and a ``note`` for readers. Every other column is a choice or a setting, named as on the command line; an
-empty cell matches every run.
+Each row of the table is one published result. Its ``figure`` says what its ``value`` is: the top-1 ``accuracy`` in
+percent; accuracies by ``fifths`` of the classes; or the ``lead``, the difference to the method in the column ``minus``
+in percentage points, as one number or as minimum and maximum. ``source`` is who published it, ``note`` is for readers.
+Every other column is a config group or key, named as on the command line; an empty cell matches every run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CLOSE = 1e-3  # numbers this close are equal: thirds and sixths are rounded in 
 
 @cache
 def published_lines(file: Path) -> list[dict[str, str]]:
-    """Read the lines of the table.
+    """Read the rows of the table.
 
     Args:
         file: file of the table.
@@ -57,7 +57,7 @@ def published_lines(file: Path) -> list[dict[str, str]]:
 
 
 def published_of(run: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The lines of the table that match a run.
+    """Return the rows of the table that match a run.
 
     Args:
         run: content of its ``result.json``, with ``settings`` where they are known.
@@ -70,15 +70,15 @@ def published_of(run: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def published_figures(group: Group) -> dict[str, float]:
-    """Published top-1 accuracy for a group's setting, in percent, by source."""
+    """Published top-1 accuracy for a group's config, in percent, by source."""
     return {line["source"]: float(line["value"]) for line in _lines(group, "accuracy")}
 
 
 def sources_of(found: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The sources that have published something, in order of appearance.
+    """Return the sources that have published a result, in order of appearance.
 
     Args:
-        found: of several groups or comparisons, each by source.
+        found: published results of several groups or comparisons, each a dict by source.
 
     Example:
         >>> sources_of([{"paper": 71.0}, {"authors": 70.0, "paper": 60.0}])
@@ -88,13 +88,16 @@ def sources_of(found: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def published_difference(comparison: Comparison) -> dict[str, tuple[float, float]]:
-    """Published leads of a group over its baseline, in points, by source: from least to most.
+    """Return published differences between a group and its baseline, in percentage points.
 
-    A lead that is published for the group's runs over that baseline is taken; else the difference of the two figures of
-    a source that has published both.
+    If a source states the difference to this baseline itself, it is taken. Otherwise it is the difference of the two
+    accuracies of a source that has published both.
 
     Args:
         comparison: a comparison, see :func:`~oponm.report.compare`.
+
+    Returns:
+        A dict from source to (minimum, maximum), which are equal if one number was published.
     """
     ours, others = published_figures(comparison.group), published_figures(comparison.baseline)
     found = {source: (apart := round(ours[source] - others[source], 6), apart) for source in ours if source in others}
@@ -109,7 +112,7 @@ def lead(bounds: tuple[float, float] | None) -> str:
     """Format a published difference, as precisely as it was stated.
 
     Args:
-        bounds: least and most; None if nothing was published.
+        bounds: minimum and maximum; None if nothing was published.
 
     Example:
         >>> lead((3.0, 4.0)), lead((1.6, 1.6)), lead((-0.5, -0.5)), lead(None)
@@ -126,16 +129,16 @@ def published_fifths(group: Group) -> dict[str, list[float]]:
 
 
 def remarks(groups: Sequence[Group]) -> list[str]:
-    """The notes on published figures, a line for all groups that a note applies to.
+    """Return the notes on published results: one line per note, with the names of all groups that it applies to.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
     """
-    said: dict[str, list[str]] = {}
+    by_note: dict[str, list[str]] = {}
     for group in groups:
         if note := remark(group):
-            said.setdefault(note, []).append(group.name)
-    lines = [f"{', '.join(names)}: {note}" for note, names in said.items()]
+            by_note.setdefault(note, []).append(group.name)
+    lines = [f"{', '.join(names)}: {note}" for note, names in by_note.items()]
     short = [group for group in groups if published_figures(group) and _shortened(group)]
     if short:
         names = ", ".join(f"{group.name} {_shortened(group)}" for group in short)
@@ -150,7 +153,7 @@ def _shortened(group: Group) -> int:
 
 
 def remark(group: Group) -> str:
-    """The note on a group's published figures."""
+    """The note on a group's published results."""
     return printable("; ".join(dict.fromkeys(line["note"] for line in published_of(group.runs[0]) if line["note"])))
 
 

@@ -90,14 +90,14 @@ def latex_text(text: str) -> str:
 
 
 def spreadsheet(tables: Sequence[Table]) -> str:
-    """Render all values of the tables as CSV, one line per group, in full precision, for programs.
+    """Render all values of the tables as CSV, one row per group, in full precision, for programs.
 
     Args:
         tables: the tables, see :func:`~oponm.report.report_tables`.
 
     Returns:
-        CSV with a header; unknown figures are empty. Figures are shares, but published ones stay in percent, and
-        published differences in points, from least to most.
+        CSV with a header; unknown values are empty. Metrics are fractions in [0, 1]. Published accuracies are in
+        percent, and published differences in percentage points, with columns for minimum (low) and maximum (high).
 
     Example:
         >>> from oponm.report import Group
@@ -121,7 +121,7 @@ def spreadsheet(tables: Sequence[Table]) -> str:
 
 
 def _texts(table: Table) -> tuple[list[list[str]], int]:
-    """The rows of a table for a text, the header first, and the number of text columns, which come first."""
+    """The rows of a table for text formats, the header first, and the number of text columns, which come first."""
     table = table.chosen(table.brief)
     head = [column.name for column in table.columns]
     return [head, *([cell.text for cell in row] for row in table.rows)], sum(c.kind == "text" for c in table.columns)

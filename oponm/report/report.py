@@ -1,4 +1,4 @@
-"""A report in one call: from run folders to groups, comparisons and files, all of them, each whole, or none."""
+"""Makes a report in one call: reads run folders, compares groups, and writes either all files of the report or none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Report(NamedTuple):
     """Runs, grouped and compared.
 
     Attributes:
-        groups: runs that differ only in the seed.
+        groups: groups of runs that differ only in the seed or the fold.
         comparisons: comparisons of each group with the baseline of its split.
         problems: a line for each run that was left out.
     """
@@ -75,7 +75,8 @@ def read_report(runs: Iterable[str | PathLike[str]], baseline: str | None = None
         baseline: name of the group to compare with, see :func:`~oponm.report.compare`.
 
     Returns:
-        Groups, comparisons, and a line for each run that was left out; a notebook shows its table.
+        Groups, comparisons, and a line for each run that was left out; a notebook displays the report as the table of
+        its groups.
 
     Raises:
         InputError: if no finished run is found, or for an unknown baseline.
@@ -111,10 +112,10 @@ def write_report(
         OSError: if the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables, told = report_tables(groups, comparisons), notes(groups, comparisons)
+    tables, lines = report_tables(groups, comparisons), notes(groups, comparisons)
     texts = {
-        "report.md": _markdown(tables, told, problems, class_tables(groups)),
-        "report.tex": latex(tables, told),
+        "report.md": _markdown(tables, lines, problems, class_tables(groups)),
+        "report.tex": latex(tables, lines),
         "report.csv": spreadsheet(tables),
         "report.html": html_page(groups, comparisons, problems),
     }
@@ -127,21 +128,21 @@ def write_report(
 
 
 def class_tables(groups: Sequence[Group], most: int | None = None) -> list[Table]:
-    """The table of the classes, for a report of a single run; none for several, whose page has them.
+    """Return the table of the classes for a single run; no table for several runs, as the HTML page shows theirs.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
-        most: largest number of rows, see :func:`~oponm.report.class_table.class_table`.
+        most: largest number of rows; if there are more classes, those with the lowest recall are kept. None keeps all.
     """
     runs = [run for group in groups for run in group.runs]
     return [class_table(run, most) for run in runs if run["metrics"]] if len(runs) == 1 else []
 
 
 def _markdown(
-    tables: Sequence[Table], told: Sequence[str], problems: Sequence[str], classes: Sequence[Table] = ()
+    tables: Sequence[Table], lines: Sequence[str], problems: Sequence[str], classes: Sequence[Table] = ()
 ) -> str:
     parts = [markdown(table) for table in (*(table for table in tables if table.brief), *classes)]
-    parts += [f"{markdown_text(line)}\n" for line in told]
+    parts += [f"{markdown_text(line)}\n" for line in lines]
     parts.append("![accuracy by class](report.png)\n")
     if problems:
         parts.append("".join(f"- {markdown_text(problem)}\n" for problem in problems))

@@ -12,10 +12,10 @@ from oponm.metrics.confusion import CONFUSION_FILE
 
 
 def check_result(content: Any) -> list[str]:
-    """Check the values that tables and figures need; values that cannot be drawn are removed.
+    """Check the values that tables and plots need; values that cannot be drawn are removed.
 
     Args:
-        content: content of a ``result.json``. Parts that only figures need (``confusion_matrix``, ``noise_histogram``,
+        content: content of a ``result.json``. Parts that only plots need (``confusion_matrix``, ``noise_histogram``,
             ``precision``, ``test_counts``, ``phases``) are removed if their shape is wrong.
 
     Returns:

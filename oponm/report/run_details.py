@@ -29,18 +29,19 @@ _DEPTHS = 10  # of color in a matrix
 
 
 def run_details(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list[SimpleNamespace]:
-    """The first run of the groups to look at first, in detail, as ``page.html`` shows it.
+    """Return details of the first run of each group of :func:`~oponm.report.page_data.highlights`, for ``page.html``.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
 
     Returns:
-        At most :data:`MOST_RUNS`; a run without test images has no detail. Each has ``name``, of the group and the
+        At most :data:`MOST_RUNS` runs, without those that have no test images. Each has ``name``, the group and the
         seed; ``classes``, see :func:`~oponm.report.class_table.class_table`; ``matrix``, the confusion matrix, head to
-        tail, or for more than 30 classes ``pairs``, the most frequent confusions; ``errors``, the worst of each class;
-        ``diagram``, see :func:`~oponm.report.predictions.reliability`; and ``remarks``: what is not shown, and why.
-        What is unknown is empty.
+        tail, or for more than 30 classes ``pairs``, the most frequent confusions; ``errors``, the wrong predictions
+        with the highest probability for each class; ``diagram``, see
+        :func:`~oponm.report.predictions.reliability`; and ``remarks``, lines on what is not shown, and why. What is
+        unknown is empty.
     """
     tested = [group for group in highlights(groups, comparisons) if group.runs[0]["metrics"]][:MOST_RUNS]
     return [_detail(group, PICTURES // len(tested), _ERRORS // len(tested)) for group in tested]
@@ -69,8 +70,8 @@ def _detail(group: Group, budget: int, most: int) -> SimpleNamespace:
 def _name(group: Group) -> str:
     run, more = group.runs[0], len(group.runs) > 1
     fold = fold_of(run)
-    told = f"{group.name}, seed {run['seed']}" + (f", fold {fold[1]}" if fold else "")
-    return f"{told} (of {len(group.runs)} runs)" if more else told
+    name = f"{group.name}, seed {run['seed']}" + (f", fold {fold[1]}" if fold else "")
+    return f"{name} (of {len(group.runs)} runs)" if more else name
 
 
 def _predictions(run: Mapping[str, Any], remarks: list[str]) -> Predictions | None:
@@ -86,7 +87,7 @@ def _predictions(run: Mapping[str, Any], remarks: list[str]) -> Predictions | No
 
 
 def _matrix_rows(run: Mapping[str, Any], matrix: Any) -> list[SimpleNamespace]:
-    """The classes, each with the images taken for every class, and the depth of their color, 0 to 10."""
+    """The classes, each with the number of its images predicted as every class, and the depth of color, 0 to 10."""
     from scipy.sparse import csr_array
 
     order = shown_classes(run)
@@ -98,7 +99,7 @@ def _matrix_rows(run: Mapping[str, Any], matrix: Any) -> list[SimpleNamespace]:
 
 
 def worst_pairs(run: Mapping[str, Any], matrix: Any) -> list[SimpleNamespace]:
-    """The most frequent confusions of a run, by their share of the true class in percent.
+    """Return the most frequent confusions of a run, by their percentage of the images of the true class.
 
     Args:
         run: content of its ``result.json``.
@@ -155,7 +156,7 @@ def _errors(
     return [
         SimpleNamespace(
             name=classes_shown[label],
-            told=f"{missed[label]} of {tested[label]} wrong",
+            text=f"{missed[label]} of {tested[label]} wrong",
             errors=[pictured(place) for place in places[label]],
         )
         for label in classes

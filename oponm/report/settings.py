@@ -1,4 +1,4 @@
-"""The settings that determine a run's result: resolved, without the seed and settings that affect no result."""
+"""The config keys that determine a run's result: resolved, without the seed and keys that affect no result."""
 
 from __future__ import annotations
 
@@ -65,13 +65,14 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run; without a known config they are its choices and overrides.
+    """Return the values of the config keys that determine a run's result.
 
     Args:
-        run: content of its ``result.json``, with ``settings`` where they are known, see :func:`read_settings`.
+        run: content of its ``result.json``. Values are those of its ``settings``, which :func:`read_settings` returns;
+            without them, its choices and overrides.
 
     Returns:
-        The settings by full key; ``code`` stands for the content of the user's own files that the run executed, if any.
+        A dict from full key to value. Its ``code`` is a digest of the user's own files that the run executed, if any.
 
     Example:
         >>> settings_of({"choices": {"method": "open"}, "overrides": ["+norm=aux", "seed=1"]})
@@ -80,8 +81,8 @@ def settings_of(run: Mapping[str, Any]) -> dict[str, Any]:
     if "settings" in run:
         settings = dict(run["settings"])
     else:
-        told = dict(split_override(override) for override in run["overrides"])
-        settings = {key: value for key, value in {**run["choices"], **told}.items() if not apart(key)}
+        given = dict(split_override(override) for override in run["overrides"])
+        settings = {key: value for key, value in {**run["choices"], **given}.items() if not apart(key)}
     if run.get("code"):  # the user's own code, by file
         settings["code"] = hashlib.sha256(json.dumps(run["code"], sort_keys=True).encode()).hexdigest()[:8]
     if fold_of(run):
@@ -106,7 +107,7 @@ def shots_of(run: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
-    """What runs of a group share: all settings but the seed and the fold, and what was trained and tested on.
+    """Return the key that all runs of a group share: config keys without seed and fold, and digests of the images.
 
     Args:
         run: content of its ``result.json``, see :func:`settings_of`.
@@ -118,10 +119,13 @@ def setting_key(run: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def fold_of(run: Mapping[str, Any]) -> tuple[str, int, int] | None:
-    """What a run of cross-validation was trained and tested on: the digest of all images, the fold, and how many.
+    """Return the cross-validation of a run: the digest of all images, the fold for testing, and the number of folds.
 
     Args:
-        run: content of its ``result.json``; None of a run whose test set is no fold.
+        run: content of its ``result.json``.
+
+    Returns:
+        The three; None if the run's test set is no fold.
 
     Example:
         >>> fold_of({"cross_validation": {"folds": 5, "fold": 0, "digest": "1f"}})
@@ -132,7 +136,7 @@ def fold_of(run: Mapping[str, Any]) -> tuple[str, int, int] | None:
 
 
 def repeat_of(run: Mapping[str, Any]) -> tuple[int, int]:
-    """Seed and fold of a run, by which runs of one setting differ; 0 where there is none.
+    """Return seed and fold of a run; runs of a group differ only in these. Without cross-validation the fold is 0.
 
     Args:
         run: content of its ``result.json``.
@@ -178,7 +182,7 @@ def split_override(override: str) -> tuple[str, str]:
 
 
 def apart(key: str) -> bool:
-    """Whether a key, or a group that contains it, affects no result.
+    """Whether a config key, or a group that contains it, has no effect on results.
 
     Example:
         >>> apart("logger.wandb.project"), apart("hydra/launcher"), apart("data.imbalance_ratio")

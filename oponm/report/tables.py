@@ -36,7 +36,7 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        text: for readers.
+        text: text for readers.
         value: the value to sort by; NaN if it is unknown.
         below: a smaller line below the text.
         exact: values for programs, in full precision, by column name in the spreadsheet.
@@ -55,8 +55,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        key: key to choose the column by, also in the address of the page.
-        name: its header.
+        key: id of the column, which the URL of the page contains when the table is sorted by it.
+        name: header of the column.
         kind: ``number``, ``text`` or ``plot``.
     """
 
@@ -73,8 +73,8 @@ class Table:
         name: name of the table.
         columns: all columns; the first one names the rows.
         rows: a cell per column. The value of the first cell is the name of a group.
-        brief: keys of the columns in a text, in order; empty if a text leaves the table out.
-        wide: keys of the columns in the page.
+        brief: keys of the columns in text formats (terminal, Markdown, LaTeX), in order; empty if these omit the table.
+        wide: keys of the columns in the HTML page, in order.
     """
 
     name: str
@@ -116,7 +116,7 @@ def report_tables(groups: Sequence[Group], comparisons: Sequence[Comparison] = (
 
 
 def result_table(groups: Sequence[Group]) -> Table:
-    """Mean ± standard error of every metric in percent, and published figures.
+    """Make the table of results: mean ± standard error of every metric in percent, and published accuracies.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
@@ -153,7 +153,7 @@ def result_table(groups: Sequence[Group]) -> Table:
 
 
 def difference_table(comparisons: Sequence[Comparison]) -> Table:
-    """Differences in points with 95 % confidence intervals, p-values adjusted by Holm's method, published differences.
+    """Make the table of differences in percentage points: 95 % intervals, p-values by Holm's method, published ones.
 
     Args:
         comparisons: comparisons with baselines, see :func:`~oponm.report.compare`.
@@ -184,13 +184,14 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def tail_table(groups: Sequence[Group]) -> Table | None:
-    """Accuracy by fifths of the classes in percent, head to tail; published figures below.
+    """Make the table of accuracy by fifths of the classes, in percent, head to tail; published values in rows below.
 
     Args:
         groups: groups of runs, see :func:`~oponm.report.group_runs`.
 
     Returns:
-        The table; texts show it if there are published figures. None if all groups have fewer than five classes.
+        The table; text formats (terminal, Markdown, LaTeX) include it only if there are published values. None if all
+        groups have fewer than five classes.
     """
     rows = []
     for group in groups:
@@ -212,10 +213,14 @@ def tail_table(groups: Sequence[Group]) -> Table | None:
 
 
 def class_groups(groups: Sequence[Group]) -> list[str]:
-    """The groups of classes that runs have figures of: many, medium and few, or head, middle and tail, or all six.
+    """Return the groups of classes that runs have metrics of.
 
     Args:
-        groups: groups of runs, see :func:`~oponm.report.group_runs`; many, medium and few where none has figures.
+        groups: groups of runs, see :func:`~oponm.report.group_runs`.
+
+    Returns:
+        ``many``, ``medium`` and ``few``, or ``head``, ``middle`` and ``tail``, or all six; the first three if no run
+        has metrics of groups.
 
     Example:
         >>> class_groups([Group("erm", [{"metrics": {"head": 0.9, "tail": 0.5}}])])
@@ -237,7 +242,7 @@ def percent(mean: float, error: float) -> str:
 
 
 def interval(difference: Difference) -> str:
-    """Format a difference in points and its interval.
+    """Format a difference and its interval in percentage points.
 
     Example:
         >>> interval(Difference(3, 0.012, -0.003, 0.027, 0.1)), interval(Difference(1, -0.012)), interval(Difference(0))

@@ -25,10 +25,10 @@ def pictures(run: Mapping[str, Any], kind: str, names: Sequence[str]) -> tuple[l
     Args:
         run: content of its ``result.json``, with ``folder`` and ``settings``, see :func:`~oponm.report.collect_runs`.
         kind: what ``names`` are: ``"path"`` or ``"index"``.
-        names: of the images, as in ``test_predictions.csv``.
+        names: names of the images, as in ``test_predictions.csv``.
 
     Returns:
-        An image for each name, None for one that cannot be had; and why, if there are such.
+        An image for each name, None for one that cannot be read; and a text with the reason, empty if all were read.
     """
     if kind == "index":
         return _of_data_set(run.get("settings") or {}, names)
@@ -41,11 +41,13 @@ def pictures(run: Mapping[str, Any], kind: str, names: Sequence[str]) -> tuple[l
 
 
 def image_root(run: Mapping[str, Any]) -> Path:
-    """The folder that the paths of a run's images are relative to.
+    """Return the folder that the paths of a run's images are relative to.
+
+    If the config names a relative path, it is searched for in the current folder, then in the parents of the run's
+    folder.
 
     Args:
-        run: content of its ``result.json``, with ``folder`` and ``settings``. A relative folder is searched for in the
-            current folder, and in those above the run's.
+        run: content of its ``result.json``, with ``folder`` and ``settings``.
     """
     settings = run.get("settings") or {}
     table = settings.get("data.table")
@@ -100,8 +102,8 @@ def data_uris(images: Sequence[Image.Image | None], budget: int) -> list[str]:
     """Encode images for a page: as large and as good as the budget allows.
 
     Args:
-        images: in order of importance; None has no picture.
-        budget: characters of all together.
+        images: the images in order of importance; None for one that could not be read.
+        budget: largest total number of characters of all data URIs.
 
     Returns:
         A data URI for each image; empty for None, and for the last ones if not even the smallest pictures fit.

@@ -108,7 +108,7 @@ def test_a_network_of_one_s_own_is_imported_on_trust_alone(tmp_path):
     make_run(tmp_path, "model=custom", "model._target_=mynet.Net")
     refused = predict(tmp_path, "photos/test")
     assert refused.returncode == 2
-    assert "is of mynet.Net, code that is not part of oponm" in refused.stderr
+    assert "names the network mynet.Net, which is not part of oponm" in refused.stderr
     assert predict(tmp_path, "photos/test", "trust=true").returncode == 0
     assert oponm("eval", f"checkpoint={CHECKPOINT}", "output_dir=e", "trust=true", cwd=tmp_path).returncode == 0
 

@@ -248,8 +248,8 @@ def test_without_onnx_the_remedy_is_named(tmp_path, monkeypatch, module):
         ({"format": "tflite"}, "format must be one of state_dict, torchscript, torch_export, onnx"),
         ({"takes": "percent"}, "input must be one of unit, uint8, normalized"),
         ({"format": "state_dict", "takes": "uint8"}, "input must be normalized for state_dict"),
-        ({"path": "labels.txt"}, "output must not be named"),
-        ({"path": "MODEL_CARD.md"}, "output must not be named"),
+        ({"path": "labels.txt"}, "output must not be labels"),
+        ({"path": "MODEL_CARD.md"}, "output must not be MODEL_CARD"),
         ({"path": "last.ckpt"}, "exists"),
     ],
     ids=str,
@@ -284,7 +284,7 @@ def test_data_that_is_not_what_was_written_is_noticed(tmp_path, monkeypatch):
     (*_, data, file) = export_classifier(classifier, tmp_path / "out/model.onnx", "onnx")
     data.write_bytes(bytes(data.stat().st_size))
     network = DeployedNetwork(classifier.network, classifier.statistics, "unit").eval()
-    with pytest.raises(InputError, match="gives other logits"):
+    with pytest.raises(InputError, match="changes the network's logits"):
         check_in_place(network, classifier.image_shape, "unit", file)
     data.write_bytes(b"")
     with pytest.raises(InputError, match="cannot be read from its place"):

@@ -22,7 +22,7 @@ def test_every_network_that_comes_with_oponm_is_known(choice):
     ids=str,
 )
 def test_other_code_is_refused(target):
-    with pytest.raises(InputError, match=r"checkpoint is of .* trust=true"):
+    with pytest.raises(InputError, match=r"checkpoint names the network .* trust=true"):
         known_factory({"_target_": target})
 
 

@@ -66,7 +66,7 @@ def test_a_file_without_the_columns_is_named(tmp_path):
 
 
 def test_an_older_checkpoint_does_not_say_what_it_was_trained_for():
-    with pytest.raises(InputError, match="must say for which shares") as error:
+    with pytest.raises(InputError, match="must be given, as the checkpoint") as error:
         adjusted(nn.Identity(), "balanced", NAMES, COUNTS, trained=None)
     assert error.value.key == "trained_prior"
     said = adjusted(nn.Identity(), "balanced", NAMES, COUNTS, trained=None, trained_prior="train")

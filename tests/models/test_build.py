@@ -113,9 +113,12 @@ def test_initial_weights_come_from_the_global_generator():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (partial(SmallCNN, widht=3), "model SmallCNN got an unexpected keyword argument 'widht'"),
-        (WideResNet, "model WideResNet missing a required argument: 'depth'"),
-        (lambda num_classes: nn.Linear(1, num_classes), "model <lambda> got an unexpected keyword argument 'in_chan"),
+        (partial(SmallCNN, widht=3), "model cannot be made by SmallCNN .got an unexpected keyword argument 'widht'"),
+        (WideResNet, "model cannot be made by WideResNet .missing a required argument: 'depth'"),
+        (
+            lambda num_classes: nn.Linear(1, num_classes),
+            "model cannot be made by <lambda> .got an unexpected .*'in_chan",
+        ),
         (lambda num_classes, in_channels: "net", "_target_ must make a network .* made a str"),
     ],
 )

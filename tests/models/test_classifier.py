@@ -73,9 +73,9 @@ def test_a_convolution_may_be_timm_s_classifier_but_is_no_linear_one():
     with torch.device("meta"):
         model = timm.create_model("dla34", num_classes=7)
     assert find_classifier(model, 7)[0] == "fc"
-    with pytest.raises(InputError, match=r"the classifier is a Conv2d, .*choose another network"):
+    with pytest.raises(InputError, match=r"must be an nn\.Linear, and is a Conv2d: choose another network"):
         find_linear_classifier(model, 7)
-    with pytest.raises(InputError, match="head cannot be cosine: the classifier is a Conv2d"):
+    with pytest.raises(InputError, match=r"head cannot be cosine: the classifier must be an nn\.Linear, and is a"):
         with_head(model, "cosine")
 
 

@@ -125,7 +125,7 @@ def test_a_head_of_several_layers_can_be_named():
     assert changed == {key for key in before if key.startswith("head.")}
     set_trainable(model, "classifier", 7)
     assert {name for name, each in model.named_parameters() if each.requires_grad} == changed
-    with pytest.raises(InputError, match="the classifier is a Sequential, and this needs"):
+    with pytest.raises(InputError, match=r"the classifier must be an nn\.Linear, and is a Sequential"):
         with_head(model, "cosine")
 
 

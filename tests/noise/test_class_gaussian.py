@@ -62,7 +62,7 @@ def test_the_container_does_not_matter(convert):
     ids=str,
 )
 def test_bad_statistics_are_refused(mean, std):
-    with pytest.raises(InputError, match="std and mean must have one row for each class") as error:
+    with pytest.raises(InputError, match="std must have one row per class and one value per channel") as error:
         ClassGaussianNoise(mean, std)
     assert error.value.key == "std"
 

@@ -118,7 +118,7 @@ def test_the_container_does_not_matter(convert):
     ids=str,
 )
 def test_bad_statistics_are_refused(mean, std):
-    with pytest.raises(InputError, match="std and mean must have one value for each channel"):
+    with pytest.raises(InputError, match="std must have one value per channel, like mean"):
         GaussianNoise(mean, std)
 
 

@@ -104,5 +104,5 @@ def test_a_bad_exponent_is_refused(exponent):
 
 
 def test_bad_statistics_are_refused():
-    with pytest.raises(InputError, match="std and mean must have one value for each channel"):
+    with pytest.raises(InputError, match="std must have one value per channel, like mean"):
         SpectrumNoise([0.5, 0.5], [0.1])

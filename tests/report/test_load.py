@@ -276,7 +276,7 @@ def test_nesting_without_end_is_listed(tmp_path):
 
 def test_an_evaluation_says_which_folder_to_give_instead(tmp_path):
     store(tmp_path / "eval", {**result(), "checkpoint": "/runs/open/checkpoints/last.ckpt", "evaluated": "test"})
-    with pytest.raises(InputError, match=r"written by 'oponm eval'.* name its checkpoint's, /runs/open\)"):
+    with pytest.raises(InputError, match=r"written by 'oponm eval': give .* training run instead, /runs/open\)"):
         collect_runs([tmp_path / "eval"])
     store(tmp_path / "run", result())
     runs, problems = collect_runs([tmp_path])

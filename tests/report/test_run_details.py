@@ -53,7 +53,7 @@ def test_the_digits_in_detail(digits_run):
     assert found.remarks == []
     for own in found.errors:
         label = int(own.name)
-        assert own.told == f"{50 - right[label]} of 50 wrong"
+        assert own.text == f"{50 - right[label]} of 50 wrong"
         assert len(own.errors) == min(6, 50 - right[label])
         assert all(error.uri.startswith("data:image/png;base64,") and error.taken != own.name for error in own.errors)
         assert [error.percent for error in own.errors] == sorted((error.percent for error in own.errors), reverse=True)
