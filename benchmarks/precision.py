@@ -33,7 +33,7 @@ def run(seed: int, *settings: str) -> tuple[float, list[float]]:
     module, data, plan = build(config)
     history = History()
     with tempfile.TemporaryDirectory() as folder:
-        measured = train(module, data, plan, Path(folder), [history], **trainer_options(config))
+        measured = train(module, data, plan, Path(folder), [history], **trainer_options(config.trainer, folder))
     losses = [values["train/loss"] for _, values in history.rows if "train/loss" in values]
     return 100 * measured["metrics"]["balanced_accuracy"], losses
 

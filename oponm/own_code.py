@@ -6,7 +6,7 @@ import ast
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def targets(settings: Any) -> Iterator[str]:
     """The names of all code that settings call.
 
     Args:
-        settings: settings as plain values.
+        settings: a config, a part of one, or plain values.
 
     Example:
         >>> list(targets({"loss": {"_target_": "my_losses.Focal"}, "callbacks": [{"_target_": "mine.Watch"}]}))
@@ -34,7 +34,7 @@ def targets(settings: Any) -> Iterator[str]:
         if isinstance(name := settings.get("_target_"), str):
             yield name
         settings = list(settings.values())
-    if isinstance(settings, list):
+    if isinstance(settings, Sequence) and not isinstance(settings, str):
         for value in settings:
             yield from targets(value)
 

@@ -63,12 +63,12 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
 
     if config.output_dir:
         config.output_dir = HydraConfig.get().runtime.output_dir
-    with quiet(), own_folder(config) as (folder, _):
+    with quiet(), own_folder(config.output_dir, config.get("resume")) as (folder, _):
         check_choice("split", config.split, SPLITS)
         if not check_flag("trust", config.trust):
             check_targets(config)
         resolve(config)
-        identity = recorded.identify(config)
+        identity = {**recorded.identify(), "seed": config.seed}
         if config.folder is None:
             module, data, trained = _of_run(config)
         else:
@@ -78,8 +78,8 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         module.model = adjusted(module.model, plain(config.prior), names, counts, trained, plain(config.trained_prior))
         module.threshold = read_threshold(plain(config.threshold), names, counts)
         fill_in_wandb(config, identity["choices"], folder, None, job_type="eval")
-        with open_loggers(config) as loggers:
-            measured = evaluate(module, data, loggers, **trainer_options(config))
+        with open_loggers(config.logger) as loggers:
+            measured = evaluate(module, data, loggers, **trainer_options(config.trainer, config.output_dir))
             Dashboard().on_evaluation_end(loggers, measured)
         begin(folder, config, identity["overrides"])  # not before: a file that cannot be read is met on the way
         write_predictions(folder, module.predicted)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -43,19 +43,16 @@ class Recorded:
         """The choice in each config group, from the overrides and from what they choose in turn."""
         return _composed(_choices(self.overrides)) if self.config else {}
 
-    def identify(self, config: DictConfig) -> dict[str, Any]:
-        """A description of the run that Hydra has composed: the choice in each config group, the overrides, the seed.
+    def identify(self) -> dict[str, Any]:
+        """A description of the run that Hydra has composed: the choice in each config group, and the overrides.
 
         New choices and overrides come on top of the recorded ones; overrides with paths of the run are left out.
-
-        Args:
-            config: config of the run.
         """
         hydra = HydraConfig.get()
         new = {name: choice for name, choice in hydra.runtime.choices.items() if "/" not in name and choice}
         aside = ("resume=", "output_dir=") if self.config else ()
         since = [one for one in hydra.overrides.task if not one.startswith(aside) and one not in self.overrides]
-        return {"choices": {**self.choices, **new}, "overrides": [*self.overrides, *since], "seed": config.seed}
+        return {"choices": {**self.choices, **new}, "overrides": [*self.overrides, *since]}
 
 
 def read_recorded(folder: Path, key: str) -> Recorded:

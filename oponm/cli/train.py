@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -11,11 +13,13 @@ from omegaconf import DictConfig
 
 from oponm.cli.distributed import lead, together
 from oponm.cli.hydra_app import launch
-from oponm.cli.optimized import check_optimized, optimized
 from oponm.cli.recorded import Recorded, read_recorded, resumed_run
 from oponm.errors import InputError
 from oponm.known_settings import check_settings
 from oponm.run_files import CONFIG_FILE, LOCK_FILE, remove_unbegun
+
+OPTIMIZED = "optimized_metric"
+_EVERY = ("BasicSweeper", "RowsSweeper")  # these sweepers run every combination and need no figure
 
 
 def run(arguments: list[str]) -> None:
@@ -30,7 +34,7 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
 
     hydra = HydraConfig.get()
     one_line = hydra.mode == RunMode.MULTIRUN
-    identity = recorded.identify(config)
+    identity = recorded.identify()
     config.output_dir = hydra.runtime.output_dir if config.output_dir else ""
     try:
         check_settings(config)  # before torch is imported
@@ -47,3 +51,53 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
 
     print_summary(done.result, done.folder, one_line)
     return optimized(config, done.result)
+
+
+def check_optimized(config: DictConfig) -> None:
+    """Check before training that the run will have the figure that the sweeper needs.
+
+    Args:
+        config: the run's config.
+
+    Raises:
+        InputError: if ``optimized_metric`` names no figure of the validation set; or if a sweeper other than Hydra's
+            basic one needs it, and there is no validation set.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.RUN and not hydra.sweeper["_target_"].endswith(_EVERY[0]):
+        raise InputError("is for sweeps: add -m", "hydra/sweeper")
+    name = config.get(OPTIMIZED)
+    if name is not None and not (isinstance(name, str) and name.startswith("val/")):
+        raise InputError(
+            f"must be a figure of the validation set, such as val/balanced_accuracy, got {name!r}", OPTIMIZED
+        )
+    if not _sweeper_asks():
+        return
+    if name is None:
+        raise InputError("is null, and the sweeper needs a figure: set it to val/balanced_accuracy", OPTIMIZED)
+    if config.data.get("val", "none") == "none":
+        raise InputError(f"is none, and the sweeper needs {name}: set data.val=split", "data.val")
+
+
+def optimized(config: DictConfig, result: Mapping[str, Any]) -> float | None:
+    """The figure of the last epoch that a run returns to Hydra; None where it has none and none is needed.
+
+    Args:
+        config: the run's config.
+        result: the content of ``result.json``.
+
+    Raises:
+        InputError: if a sweeper other than Hydra's basic one needs a figure that the run does not have.
+    """
+    measured = result.get("validation_metrics") or {}
+    if (value := measured.get(config.get(OPTIMIZED))) is not None:
+        return float(value)
+    if _sweeper_asks():
+        known = f"one of {', '.join(measured)}" if measured else "known for runs with data.val=split"
+        raise InputError(f"is {config.get(OPTIMIZED)!r}, which this run did not measure: it must be {known}", OPTIMIZED)
+    return None
+
+
+def _sweeper_asks() -> bool:
+    hydra = HydraConfig.get()
+    return hydra.mode == RunMode.MULTIRUN and hydra.sweeper["_target_"].rpartition(".")[2] not in _EVERY

@@ -24,7 +24,7 @@ from oponm.rng import derived_randomness
 from oponm.training.module import LongTailModule, Parts
 from oponm.training.parameter_groups import GROUP_KEYS, grouped
 from oponm.training.phase_cache import PhaseCache
-from oponm.training.phases import PhasePlan
+from oponm.training.phases import Phase, PhasePlan
 from oponm.training.rehearsal import try_parts
 from oponm.training.resolve import warn_of_pretrained
 
@@ -47,7 +47,8 @@ def build(
     """
     given = given or {}
     with full_keys(config):
-        build_plan(config, given)  # first, as it costs nothing and images are slow to read
+        # First, as it costs nothing and images are slow to read.
+        build_plan(config.method, config.trainer.max_epochs, given.get("method"))
         data = build_data(config, given)
         parts = build_parts(config, data, given)
         module = LongTailModule(
@@ -82,7 +83,7 @@ def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> Lo
     given = given or {}
     with full_keys(config):
         if (data := given.get("data")) is not None:
-            return data.for_run(config.seed, _part(config, given, "noise"))
+            return data.for_run(config.seed, make_part("noise", config.noise, given.get("noise")))
         data = make_data(config)
         data.setup()
         return data
@@ -98,8 +99,8 @@ def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
     Raises:
         InputError: for a group that cannot be made.
     """
-    parts = {group: _part(config, parts, group) for group in ("augmentation", "noise", "mixing")}
-    return instantiate(config.data, seed=config.seed, **parts)
+    made = {group: make_part(group, config[group], parts.get(group)) for group in ("augmentation", "noise", "mixing")}
+    return instantiate(config.data, seed=config.seed, **made)
 
 
 def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str, Any] | None = None) -> Parts:
@@ -114,25 +115,25 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
         InputError: naming the part that cannot be used.
     """
     given = given or {}
-    plan = build_plan(config, given)
-    schedule = _part(config, given, "schedule")(max_epochs=plan.max_epochs)
-    warn_of_pretrained(config, data.statistics)
-    network = build_network(config, given, len(data.class_names), data.image_shape)
-    parts = Parts(plan, network, build_optimizer(config, given), schedule, _part(config, given, "loss"))
+    plan = build_plan(config.method, config.trainer.max_epochs, given.get("method"))
+    schedule = make_part("schedule", config.schedule, given.get("schedule"))(max_epochs=plan.max_epochs)
+    warn_of_pretrained(config.model, config.optimizer, data.statistics)
+    network = build_network(config.model, config.seed, len(data.class_names), data.image_shape, given.get("model"))
+    optimizer = build_optimizer(config.optimizer, given.get("optimizer"))
+    parts = Parts(plan, network, optimizer, schedule, make_part("loss", config.loss, given.get("loss")))
     idle = try_parts(data, parts, plain(config.norm), config.trainer.compile, config.trainer.split_noise)
     return parts._replace(idle=idle)
 
 
-def build_phase_cache(config: DictConfig) -> PhaseCache | None:
-    """The phase cache of the config, or None where ``phase_cache`` is off.
+def build_phase_cache(folder: Any) -> PhaseCache | None:
+    """The phase cache in a folder; None where ``phase_cache`` is off.
 
     Args:
-        config: the run's config.
+        folder: the value of ``phase_cache``: a path; ``"off"``, false or None for no cache.
 
     Raises:
         InputError: if ``phase_cache`` is neither a folder nor off.
     """
-    folder = config.phase_cache
     if folder in (None, False, "off"):
         return None
     if not isinstance(folder, str) or not folder:
@@ -140,35 +141,36 @@ def build_phase_cache(config: DictConfig) -> PhaseCache | None:
     return PhaseCache(Path(folder).expanduser())
 
 
-def build_each(config: DictConfig, group: str, kind: Any) -> list[Any]:
+def build_each(group: str, named: DictConfig, kind: Any) -> list[Any]:
     """The objects that a group describes one by one: Lightning's callbacks or loggers, in its order.
 
     Args:
-        config: the run's config.
         group: ``"callbacks"`` or ``"logger"``.
+        named: the settings of each object in the group, by its name.
         kind: class of the objects.
 
     Raises:
         InputError: naming the key of one that cannot be made.
     """
-    named, noun = config[group], kind.__name__.lower()
-    for name, settings in named.items():
+    noun = kind.__name__.lower()
+    for name, settings in zip(map(str, named), named.values(), strict=True):
         if not OmegaConf.is_dict(settings):
             raise InputError(f"must be the settings of a {noun}, got {settings!r}", f"{group}.{name}")
-    with full_keys(config):
+    with full_keys(named, f"{group}."):
         made = [instantiate(each, _convert_="all") for each in named.values()]
-    for name, thing in zip(named, made, strict=True):
+    for name, thing in zip(map(str, named), made, strict=True):
         if not isinstance(thing, kind):
             raise InputError(f"must make a {noun} of Lightning's, and makes {thing!r}", f"{group}.{name}")
     return made
 
 
 @contextmanager
-def full_keys(config: DictConfig) -> Iterator[None]:
+def full_keys(config: DictConfig, prefix: str = "") -> Iterator[None]:
     """Complete the key of an error that is raised inside the block to its full path in the config.
 
     Args:
-        config: the run's config.
+        config: the run's config, or a group of it.
+        prefix: full key of the group with a dot, such as ``"callbacks."``; empty for the whole config.
 
     Raises:
         InputError: also for an unexpected error, as nothing has been written or trained yet: the cause is a setting.
@@ -188,70 +190,81 @@ def full_keys(config: DictConfig) -> Iterator[None]:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise InputError(f"the configuration cannot be used ({reason}); OPONM_DEBUG=1 shows where") from error
     except InputError as error:
-        paths = [path for path in _paths(config) if error.key and path.rpartition(".")[2] == error.key]
+        paths = [path for path in _paths(config, prefix) if error.key and path.rpartition(".")[2] == error.key]
         if len(paths) == 1:
             raise InputError(error.message, paths[0]) from error
         raise
 
 
-def _part(config: DictConfig, given: Mapping[str, Any], group: str) -> Any:
-    """The object of a config group: the given one, or the one that the settings describe."""
-    if group in given:
-        return given[group]
+def make_part(group: str, settings: Mapping[str, Any], given: Any = None) -> Any:
+    """Make the factory that a config group describes.
+
+    Args:
+        group: name of the group, for errors.
+        settings: the group's settings.
+        given: an object in place of the settings, which is returned.
+
+    Raises:
+        InputError: naming the group.
+    """
+    if given is not None:
+        return given
     try:
-        return instantiate({**plain(config[group]), "_partial_": True}, _convert_="all")
+        return instantiate({**plain(settings), "_partial_": True}, _convert_="all")
     except InstantiationException as error:
         raise InputError(f"cannot be made: {_in_its_words(error)}", group) from error
 
 
-def build_optimizer(config: DictConfig, given: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
+def build_optimizer(node: DictConfig, given: Any = None) -> Callable[..., torch.optim.Optimizer]:
     """The factory of the optimizer, with its groups of weights where the settings ask for them.
 
     Args:
-        config: the run's config.
-        given: objects in place of settings, by config group.
+        node: the settings under ``optimizer``.
+        given: a factory of the optimizer in place of the one that they describe.
     """
-    if "optimizer" in given:
-        return grouped(given["optimizer"], plain(config.optimizer))
-    settings = plain(config.optimizer)
+    settings = plain(node)
+    if given is not None:
+        return grouped(given, settings)
     for key in ("lr", "weight_decay"):
         if key in settings:
             check_real(f"optimizer.{key}", settings[key], 0)
     own = {key: value for key, value in settings.items() if key not in GROUP_KEYS}
-    return grouped(_part(OmegaConf.create({"optimizer": own}), {}, "optimizer"), settings)
+    return grouped(make_part("optimizer", own), settings)
 
 
-def build_plan(config: DictConfig, given: Mapping[str, Any]) -> PhasePlan:
+def build_plan(method: DictConfig, max_epochs: int, given: Sequence[Phase] | None = None) -> PhasePlan:
     """Lay the phases of the method out over the run.
 
     Args:
-        config: the run's config.
-        given: objects in place of settings, by config group.
+        method: the settings under ``method``.
+        max_epochs: length of the run.
+        given: phases in place of those of the settings.
     """
-    epochs, tau = config.trainer.max_epochs, config.method.get("tau")
-    if "method" in given:
-        return PhasePlan(given["method"], epochs, tau)
-    listed = config.method.phases
+    tau = method.get("tau")
+    if given is not None:
+        return PhasePlan(given, max_epochs, tau)
+    listed = method.phases
     phases = instantiate(listed, _convert_="all") if OmegaConf.is_list(listed) else listed
-    return PhasePlan.from_config(phases, epochs, tau)
+    return PhasePlan.from_config(phases, max_epochs, tau)
 
 
 def build_network(
-    config: DictConfig, given: Mapping[str, Any], num_classes: int, image_shape: Sequence[int]
+    node: DictConfig, seed: int, num_classes: int, image_shape: Sequence[int], given: Any = None
 ) -> nn.Module:
     """Make the network with its head; its initial weights come from ``seed`` or from a file.
 
     Args:
-        config: the run's config.
-        given: objects in place of settings, by config group.
+        node: the settings under ``model``.
+        seed: seed of the run.
         num_classes: number of classes, the network's outputs.
         image_shape: (C, H, W).
+        given: a network, or a factory of one, in place of the one that the settings describe.
     """
-    settings, model = plain(config.model), given.get("model")
-    if isinstance(model, nn.Module):
-        make: Callable[..., nn.Module] = lambda num_classes, in_channels: model  # noqa: E731
-    elif model is not None:
-        make = model
+    settings = plain(node)
+    if isinstance(given, nn.Module):
+        make: Callable[..., nn.Module] = lambda num_classes, in_channels: given  # noqa: E731
+    elif given is not None:
+        make = given
     else:
         own = {key: value for key, value in settings.items() if key not in HEAD_KEYS}
         try:
@@ -259,7 +272,7 @@ def build_network(
         except InstantiationException as error:
             raise InputError(f"cannot be made: {_in_its_words(error)}", "model") from error
     options = {key: settings.get(key) for key in HEAD_KEYS} | {"head": settings.get("head", "linear")}
-    with derived_randomness(config.seed, "model"):
+    with derived_randomness(seed, "model"):
         return make_network(make, num_classes, image_shape[0], **options, image_size=image_shape[1:])
 
 

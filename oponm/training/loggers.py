@@ -14,21 +14,21 @@ from oponm.training.build import build_each
 
 
 @contextmanager
-def open_loggers(config: DictConfig, given: Sequence[Logger] | None = None) -> Iterator[list[Logger]]:
+def open_loggers(named: DictConfig, given: Sequence[Logger] | None = None) -> Iterator[list[Logger]]:
     """Make the loggers under ``logger``; those that can be closed are closed at the end, also after a failure.
 
     Args:
-        config: the run's config.
-        given: loggers in place of those of the config.
+        named: the settings of each logger, by its name.
+        given: loggers in place of them.
 
     Raises:
         InputError: if Weights & Biases needs an account and there is none.
     """
     if given is None:
-        wandb = config.logger.get("wandb")
+        wandb = named.get("wandb")
         if OmegaConf.is_dict(wandb) and not wandb.offline:
             _require_account()
-        given = build_each(config, "logger", Logger)
+        given = build_each("logger", named, Logger)
     loggers = list(given)
     failed = True
     try:

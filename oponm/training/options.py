@@ -16,14 +16,15 @@ _PROFILERS: Mapping[str, Any] = {"simple": profilers.SimpleProfiler, "advanced":
 _PLACED = ("max_epochs", "devices", "num_nodes", "_target_")  # the run itself passes these on
 
 
-def trainer_options(config: DictConfig, objects: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def trainer_options(trainer: DictConfig, folder: str, objects: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The arguments of :func:`~oponm.training.make_trainer` in a config: Lightning's options and the trainer's class.
 
     Args:
-        config: the run's config.
+        trainer: the settings under ``trainer``.
+        folder: the run's folder, to which a profiler writes.
         objects: objects in place of some options, by name.
     """
-    given: Any = OmegaConf.to_container(config.trainer, resolve=True)
+    given: Any = OmegaConf.to_container(trainer, resolve=True)
     objects = objects or {}
     left = (*own_options(), *_PLACED, *objects)
     passed = {key: value for key, value in given.items() if key not in left and value is not None}
@@ -33,6 +34,6 @@ def trainer_options(config: DictConfig, objects: Mapping[str, Any] | None = None
         options["trainer_class"] = get_class(target)
     if not isinstance(plugins := options.get("plugins", []), list):
         options["plugins"] = [plugins]
-    if kind := _PROFILERS.get(str(options.get("profiler"))):  # which write to the run's folder
-        options["profiler"] = kind(dirpath=config.output_dir, filename="profile")
+    if kind := _PROFILERS.get(str(options.get("profiler"))):  # which write to files
+        options["profiler"] = kind(dirpath=folder, filename="profile")
     return options

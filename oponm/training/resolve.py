@@ -62,22 +62,22 @@ def resolve(config: DictConfig) -> None:
     """
     _resolve_precision(config.trainer)
     with open_dict(config):
-        _resolve_pretrained(config)
+        _resolve_pretrained(config.data, config.model)
 
 
-def warn_of_pretrained(config: DictConfig, statistics: Sequence[Sequence[float]]) -> None:
+def warn_of_pretrained(model: DictConfig, optimizer: DictConfig, statistics: Sequence[Sequence[float]]) -> None:
     """Warn where pretrained weights meet statistics or a learning rate that do not suit them.
 
     Args:
-        config: the run's config.
+        model: the settings under ``model``.
+        optimizer: the settings under ``optimizer``.
         statistics: mean and standard deviation of each channel that images are normalized by.
     """
-    if not config.model.get("pretrained"):
+    if not model.get("pretrained"):
         return
-    origin = origin_of(config.model)
+    origin = origin_of(model)
     if origin is not None and [list(each) for each in statistics] != [list(origin.mean), list(origin.std)]:
         log.warning("the weights were trained on images normalized by other statistics: data.statistics=pretrained")
-    optimizer = config.optimizer
     most, lr = _MOST_LR.get(str(optimizer.get("_target_")).rpartition(".")[2]), optimizer.get("lr")
     if most is not None and isinstance(lr, (int, float)) and lr > most:
         log.warning(
@@ -158,8 +158,7 @@ def _fast_in_bf16(device: str) -> bool:
     return False
 
 
-def _resolve_pretrained(config: DictConfig) -> None:
-    data, model = config.data, config.model
+def _resolve_pretrained(data: DictConfig, model: DictConfig) -> None:
     asked = [key for key in ("statistics", "image_size") if data.get(key) == _PRETRAINED]
     origin = origin_of(model) if asked or model.get("_target_") == "oponm.models.timm_model" else None
     if asked and origin is None:

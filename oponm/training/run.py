@@ -22,6 +22,7 @@ from oponm.data.split_file import write_split
 from oponm.errors import InputError, check_choice, check_flag, check_int
 from oponm.known_settings import check_settings
 from oponm.launched import launched_elsewhere, restarted, started_here
+from oponm.own_code import targets
 from oponm.run_files import CONFIG_FILE, LOG_FILE, RESULT_FILE, left_of_start, logs_to, remove_unbegun, write_json
 from oponm.training.build import build, build_data, build_each, build_phase_cache, full_keys
 from oponm.training.callbacks.nonfinite import REACTIONS
@@ -100,15 +101,15 @@ def run(
     if unknown := objects.keys() - set(_OBJECTS):
         raise TypeError(f"run() has no object {sorted(unknown)[0]!r}: it is one of {', '.join(_OBJECTS)}")
     given = {name: thing for name, thing in objects.items() if thing is not None}
-    with quiet(), own_folder(config) as (folder, begun):
+    with quiet(), own_folder(config.output_dir, config.get("resume")) as (folder, begun):
         check_settings(config)
         resolve(config)
-        with _settings_of_torch(config):
+        with _settings_of_torch(config.trainer):
             finished = _agreed(lambda: finished_result(folder, config) if begun else None)
             if finished:
                 data = build_data(config, given)
-                require_same_input(folder, finished, data, code_of_run(config, type(data)))
-            elif _starts_processes(config):
+                require_same_input(folder, finished, data, code_of_run(targets(config), type(data)))
+            elif _starts_processes(config.trainer):
                 logged = any(logs_to(handler, folder / LOG_FILE) for handler in logging.getLogger().handlers)
                 call: dict[str, Any] = {"config": config, "choices": choices, "overrides": overrides}
                 call |= {"loggers": loggers, "callbacks": callbacks, "phase_cache": phase_cache}
@@ -116,7 +117,7 @@ def run(
                 log = folder / LOG_FILE if logged else None
                 run_in_processes(run, call, config.trainer.devices, config.trainer.max_restarts, log)
             else:
-                cache = phase_cache or build_phase_cache(config)
+                cache = phase_cache or build_phase_cache(config.phase_cache)
                 measured = _carry_out(config, folder, begun, list(overrides), loggers, callbacks, cache, given)
                 if rank() == 0:
                     identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
@@ -140,12 +141,12 @@ def _carry_out(
     """Build, train and evaluate in each process of the run; the first process writes."""
     check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     module, data, plan = build(config, given)
-    every = [*build_each(config, "callbacks", pl.Callback), *callbacks]
+    every = [*build_each("callbacks", config.callbacks, pl.Callback), *callbacks]
     correctable = (InputError, OSError, HydraException, OmegaConfBaseException)
-    module.code = code_of_run(config, *{type(part) for part in module.model.modules()}, type(data))
+    module.code = code_of_run(targets(config), *{type(part) for part in module.model.modules()}, type(data))
     with ExitStack() as resources:
         with only_first(correctable):
-            opened = resources.enter_context(open_loggers(config, loggers)) if rank() == 0 else []
+            opened = resources.enter_context(open_loggers(config.logger, loggers)) if rank() == 0 else []
         resources.enter_context(sole_use(folder, begun))
         state = state_to_resume(folder, data, module.code) if begun else None
 
@@ -158,7 +159,7 @@ def _carry_out(
                     _tell(every, "on_run_start", opened, data, plain(config))
 
         with full_keys(config):
-            options = trainer_options(config, given.get("trainer"))
+            options = trainer_options(config.trainer, config.output_dir, given.get("trainer"))
         minutes = config.trainer.checkpoint_every_minutes
         measured = train(
             *(module, data, plan, folder, opened, phase_cache, state),
@@ -184,11 +185,11 @@ def _tell(callbacks: Sequence[pl.Callback], hook: str, *arguments: Any) -> None:
             call(*arguments)
 
 
-def _starts_processes(config: DictConfig) -> bool:
+def _starts_processes(trainer: DictConfig) -> bool:
     """Whether the run starts its own processes; if they were launched, check their number."""
-    devices = check_int("trainer.devices", config.trainer.devices, minimum=1)
-    nodes = check_int("trainer.num_nodes", config.trainer.num_nodes, minimum=1)
-    restarts = check_int("trainer.max_restarts", config.trainer.max_restarts, minimum=0)
+    devices = check_int("trainer.devices", trainer.devices, minimum=1)
+    nodes = check_int("trainer.num_nodes", trainer.num_nodes, minimum=1)
+    restarts = check_int("trainer.max_restarts", trainer.max_restarts, minimum=0)
     if started_here():
         return False
     if launched_elsewhere():
@@ -212,19 +213,20 @@ def _starts_processes(config: DictConfig) -> bool:
 
 
 @contextmanager
-def own_folder(config: DictConfig) -> Iterator[tuple[Path, bool]]:
+def own_folder(output_dir: str, resume: str | None) -> Iterator[tuple[Path, bool]]:
     """The folder of a run, and whether it holds a run to resume; it is removed if the run never began.
 
     Args:
-        config: the run's config.
+        output_dir: the setting that names the folder.
+        resume: the setting; None begins a run.
 
     Raises:
         InputError: if another run uses the folder.
     """
     if launched_elsewhere():
         join_for_good()
-    folder = Path(str(config.output_dir))
-    begun = _agreed(lambda: _look_into(config, folder))
+    folder = Path(str(output_dir))
+    begun = _agreed(lambda: _look_into(output_dir, resume))
     try:
         yield folder, begun
     except BaseException:
@@ -233,11 +235,12 @@ def own_folder(config: DictConfig) -> Iterator[tuple[Path, bool]]:
         raise
 
 
-def _look_into(config: DictConfig, folder: Path) -> bool:
-    if not config.output_dir:
+def _look_into(output_dir: str, resume: str | None) -> bool:
+    if not output_dir:
         raise InputError("must name a folder", "output_dir")
+    folder = Path(str(output_dir))
     others = [path.name for path in folder.iterdir() if not left_of_start(path.name)] if folder.is_dir() else []
-    begun = bool(config.get("resume") or restarted()) and (folder / CONFIG_FILE).is_file()
+    begun = bool(resume or restarted()) and (folder / CONFIG_FILE).is_file()
     if others and not begun:
         remedy = "choose an empty or new folder, delete it, or resume its run by resume"
         raise InputError(f"{folder} holds {others[0]}: {remedy}", "output_dir")
@@ -252,10 +255,10 @@ def _agreed(look: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def _settings_of_torch(config: DictConfig) -> Iterator[None]:
+def _settings_of_torch(trainer: DictConfig) -> Iterator[None]:
     """Set torch's process-wide settings to the run's inside the block."""
-    number, before = config.trainer.num_threads, torch.get_num_threads()
-    precision, precision_before = config.trainer.matmul_precision, torch.get_float32_matmul_precision()
+    number, before = trainer.num_threads, torch.get_num_threads()
+    precision, precision_before = trainer.matmul_precision, torch.get_float32_matmul_precision()
     torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))
     torch.set_float32_matmul_precision(check_choice("matmul_precision", precision or precision_before, PRECISIONS))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from oponm.configs import plain
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError
-from oponm.own_code import UnknownCode, own_code, targets
+from oponm.own_code import UnknownCode, own_code
 from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE, write_whole
 from oponm.run_settings import determining_settings
 from oponm.training.callbacks.checkpoint import LAST
@@ -83,18 +83,18 @@ def state_to_resume(folder: Path, data: LongTailDataModule, code: Mapping[str, s
     return state
 
 
-def code_of_run(config: Mapping[str, Any], *others: type) -> dict[str, str] | None:
+def code_of_run(names: Iterable[str], *others: type) -> dict[str, str] | None:
     """The digests of a user's own code that a run executes, see :func:`~oponm.own_code.own_code`.
 
     Args:
-        config: of the run.
+        names: names of code in the run's config, see :func:`~oponm.own_code.targets`.
         *others: classes of objects that the config does not name.
 
     Returns:
         None where some of it is in no file.
     """
     try:
-        return own_code([*targets(plain(config)), *(f"{kind.__module__}.{kind.__qualname__}" for kind in others)])
+        return own_code([*names, *(f"{kind.__module__}.{kind.__qualname__}" for kind in others)])
     except UnknownCode:
         return None
 

@@ -58,7 +58,7 @@ def make_data(config: DictConfig) -> None:
 def make_model(config: DictConfig) -> None:
     """The network that the file names, with the norm of the file; without memory, as some are large."""
     with torch.device("meta"):
-        model = build_network(config, {}, 7, (3, 32, 32))
+        model = build_network(config.model, config.seed, 7, (3, 32, 32))
         convert_batchnorm(model, **config.norm)
         assert model.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
@@ -69,7 +69,7 @@ def make_model(config: DictConfig) -> None:
 
 
 def make_method(config: DictConfig) -> None:
-    assert build_plan(config, {}).max_epochs == config.trainer.max_epochs
+    assert build_plan(config.method, config.trainer.max_epochs).max_epochs == config.trainer.max_epochs
 
 
 def make_schedule(config: DictConfig) -> None:
@@ -114,22 +114,22 @@ def make_norm(config: DictConfig) -> None:
 
 
 def make_optimizer(config: DictConfig) -> None:
-    make, network = build_optimizer(config, {}), torch.nn.Linear(2, 2)
+    make, network = build_optimizer(config.optimizer), torch.nn.Linear(2, 2)
     optimizer = optimizer_of(make, network, 2)
     assert optimizer.param_groups[0]["lr"] > 0
 
 
 def make_trainer_of(config: DictConfig) -> None:
-    assert make_trainer(max_epochs=config.trainer.max_epochs, **trainer_options(config)).max_epochs > 0
+    assert make_trainer(max_epochs=config.trainer.max_epochs, **trainer_options(config.trainer, "")).max_epochs > 0
 
 
 def make_loggers(config: DictConfig) -> None:
-    with open_loggers(config) as loggers:
+    with open_loggers(config.logger) as loggers:
         assert [type(logger) for logger in loggers] == [LOGGERS[name] for name in config.logger]
 
 
 def make_callbacks(config: DictConfig) -> None:
-    assert len(build_each(config, "callbacks", pl.Callback)) == len(config.callbacks)
+    assert len(build_each("callbacks", config.callbacks, pl.Callback)) == len(config.callbacks)
 
 
 @pytest.mark.parametrize("choices", ["[csv,wandb]", "[wandb,tensorboard]"])
@@ -231,7 +231,7 @@ def test_every_method_trains_two_steps_a_phase(chosen, tmp_path):
     )
     module, data, plan = build(config)
     assert isinstance(module, LongTailModule)
-    result = train(module, data, plan, tmp_path, **trainer_options(config))
+    result = train(module, data, plan, tmp_path, **trainer_options(config.trainer, str(tmp_path)))
     assert 0 <= result["metrics"]["balanced_accuracy"] <= 1
     steps = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert steps == 2 * phases

@@ -184,7 +184,7 @@ def test_no_secret_is_written(finished):
 
 def test_a_run_that_fails_is_finished_all_the_same(tmp_path):
     config = compose_config(*OFFLINE, f"output_dir={tmp_path}")
-    with pytest.raises(ZeroDivisionError), open_loggers(config) as loggers:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), open_loggers(config.logger) as loggers:  # noqa: PT012
         loggers[-1].log_metrics({"loss": 1.0}, 0)
         raise ZeroDivisionError
     (record,) = read_offline(tmp_path)
@@ -198,10 +198,10 @@ def test_a_key_is_asked_for_but_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     config = compose_config("logger=wandb", f"output_dir={tmp_path}")
     monkeypatch.setattr("wandb.login", lambda prompt, verify: False)
-    with pytest.raises(InputError, match="wandb login"), open_loggers(config):
+    with pytest.raises(InputError, match="wandb login"), open_loggers(config.logger):
         pass
     monkeypatch.setattr("wandb.login", lambda prompt, verify: 1 / 0)
-    with open_loggers(config) as loggers:
+    with open_loggers(config.logger) as loggers:
         assert len(loggers) == 2
 
 

@@ -39,7 +39,7 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
     overrides = [f"++trainer.{key}={value}" for key, value in options.items()]
     config = compose_config(*overrides, f"output_dir={tmp_path}")
     check_settings(config)
-    assert options.items() - {("profiler", "simple")} <= trainer_options(config).items()
+    assert options.items() - {("profiler", "simple")} <= trainer_options(config.trainer, str(tmp_path)).items()
     run = fit(DigitsLT(), "small_cnn", "erm", max_epochs=3, callbacks=[seen], output_dir=tmp_path / "run", **options)
     assert seen.trainer.gradient_clip_val == 0.5
     assert (seen.steps, seen.trainer.global_step) == (6, 3)
@@ -87,7 +87,7 @@ def test_a_skipped_step_and_accumulated_gradients_exclude_each_other():
 
 def test_a_class_of_ones_own_is_the_trainer():
     config = compose_config("trainer._target_=tests.training.test_options.OwnTrainer")
-    assert trainer_options(config)["trainer_class"] is OwnTrainer
+    assert trainer_options(config.trainer, "")["trainer_class"] is OwnTrainer
 
 
 class OwnTrainer(pl.Trainer):

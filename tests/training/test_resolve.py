@@ -138,6 +138,7 @@ SGD, ADAMW = "torch.optim.SGD", "torch.optim.AdamW"
 )
 def test_what_does_not_suit_pretrained_weights_is_said(caplog, pretrained, statistics, optimizer, lr, said):
     model = {**TIMM, "pretrained": pretrained}
-    warn_of_pretrained(config(model, optimizer={"_target_": optimizer, "lr": lr}), statistics)
+    made = config(model, optimizer={"_target_": optimizer, "lr": lr})
+    warn_of_pretrained(made.model, made.optimizer, statistics)
     assert said in caplog.text
     assert bool(caplog.text) == bool(said)
