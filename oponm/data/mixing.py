@@ -190,7 +190,7 @@ class Mixup(Mixing):
     def combine(
         self, images: Tensor, others: Tensor, shares: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`Mixing.combine`."""
+        """Blend each pair of images by the mixing weights, see :meth:`Mixing.combine`."""
         return torch.lerp(others, images, shares.to(images.dtype)[:, None, None, None]), shares
 
 
@@ -245,7 +245,7 @@ class CutMix(Mixing):
     def combine(
         self, images: Tensor, others: Tensor, shares: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`Mixing.combine`."""
+        """Paste a box of the second image of each pair into the first, see :meth:`Mixing.combine`."""
         height, width = images.shape[-2:]
         rows, columns = (_side(size, shares, generator) for size in (height, width))
         area = rows.sum(1) * columns.sum(1)
@@ -322,7 +322,7 @@ class Remix(Mixup):
         self.kappa, self.tau = check_real("kappa", kappa, 1), check_real("tau", tau, 0, 1)
 
     def share_labels(self, shares: Tensor, targets: Tensor, partners: Tensor) -> Tensor:
-        """See :meth:`Mixing.share_labels`."""
+        """Return the weights of the first labels, 1 or 0 for some pairs of classes, see :meth:`Mixing.share_labels`."""
         counts = self.class_counts.to(targets.device)
         own, other = counts[targets], counts[partners]
         # By products, as a quotient of exactly kappa may come out below it.

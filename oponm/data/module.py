@@ -66,10 +66,10 @@ class LongTailDataModule(ImageDataModule):
             for ``val="split"``. None is 0 for testing, and ``draw_seed`` for validation.
         batch_size: images per batch, over all processes.
         seed: the run's seed: order, augmentation and noise.
-        val: the validation set. ``"none"``: no validation. ``"split"``: images held out of the
-            training images, the same number or share of each class, before the tail is drawn (or the data set's own
-            validation set, if it has one: a published list, a folder ``val``). ``"test"``: the test set itself, as in
-            much of the literature; results are then too optimistic.
+        val: the validation set. ``"none"``: no validation. ``"split"``: the data set's own validation set, if it has
+            one (a published list, a folder ``val``); else images held out of the training images, the same number or
+            share of each class, before the tail is drawn. ``"test"``: the test set itself, as in much of the
+            literature; results are then too optimistic.
         val_size: images of each class to hold out, a number (int) or a share in (0, 1), for ``val="split"`` of sets
             without a validation set.
         on_duplicate: reaction to test or validation images that are also among the drawn training images, pixel by
