@@ -17,16 +17,20 @@ from oponm.longtail.draws import DRAWS
 
 @dataclass
 class DataCheck:
-    """Findings about a data set: the result of :func:`check_data`, and of ``survey`` of sets with published files.
+    """Findings about a data set.
+
+    :func:`check_data` returns them, and so does the method ``survey`` of data sets with published files or lists.
 
     Attributes:
-        findings: a line for each file or list that was checked, good or bad; only of a set that has problems.
+        findings: a line of text for each file or list that was checked, good or bad. From :func:`check_data` it is
+            empty if the data set has no problems.
         problems: errors that would stop training.
-        class_names: by label, as far as they are known.
-        counts: images of each class, by split: after the draw, or as listed where there are problems.
-        facts: imbalance ratio, draw, digests, mean and standard deviation, validation, duplicates, files left out,
-            pack, and the method that is suggested, with its reason.
-        parts: the files and labels of each split, of published lists.
+        class_names: names in label order; empty if they are not known yet.
+        counts: dict from split to the number of images of each class: after the draw, or, if there are problems, as the
+            lists say.
+        facts: lines of text: imbalance ratio, draw, digests, mean and standard deviation, validation, duplicates, files
+            left out, pack, and the suggested method with its reason.
+        parts: dict from split to its files and labels, for data sets with published lists; else empty.
 
     Example:
         >>> found = DataCheck()
@@ -44,16 +48,24 @@ class DataCheck:
     parts: dict[str, Part] = field(default_factory=dict)
 
     def note(self, what: str, finding: str) -> None:
-        """Add a good finding."""
+        """Add a good finding: what was checked, and the result."""
         self.findings.append(f"{what}: {finding}")
 
     def refuse(self, what: str, error: InputError) -> None:
-        """Add a bad finding."""
+        """Add a problem: what was checked, and the error that training would raise."""
         self.findings.append(f"{what}: {error.message}")
         self.problems.append(error)
 
     def add_part(self, name: str, part: Part, num_classes: int, archive: str, layout: str) -> None:
-        """Count the images of a split, and look for them, see :func:`~oponm.data.sources.file_lists.check_present`."""
+        """Count the images of a split, and check that their files exist; missing files are a problem.
+
+        Args:
+            name: name of the split, such as ``"training"``.
+            part: files and labels of the split.
+            num_classes: K.
+            archive: the download that contains the images, for the error.
+            layout: layout of the images in their folder, in words, for the error.
+        """
         self.parts[name], self.counts[name] = part, np.bincount(part.labels, minlength=num_classes).tolist()
         try:
             check_present(part.files, archive, layout)
@@ -62,10 +74,10 @@ class DataCheck:
             self.refuse(f"{name} images", error)
 
     def checked_parts(self) -> tuple[Part, Part | None, Part]:
-        """The training, validation and test images.
+        """Return the training, validation and test images.
 
         Raises:
-            InputError: the first problem, if there is one.
+            InputError: the first problem, if the data set has any.
         """
         if self.problems:
             raise self.problems[0]
@@ -73,14 +85,15 @@ class DataCheck:
 
 
 def check_data(data: LongTailDataModule, measured: bool = True, max_epochs: int = 200) -> DataCheck:
-    """Check every file by name, draw the training set, and check hashes and packs; nothing is written.
+    """Check that every file exists, draw the training set, and check hashes and packs; nothing is written.
 
     ``oponm data check`` prints the result; :func:`oponm.logging.sheet.data_sheet` draws the images.
 
     Args:
-        data: any data module; it is set up if it has no problems.
-        measured: whether its mean and standard deviation are those of the training images.
-        max_epochs: of the run that a method is suggested for.
+        data: any data module; it is set up if no file is missing.
+        measured: whether to report the mean and standard deviation; False if ``data`` was made with others in place of
+            its own ones, which training measures.
+        max_epochs: length of the planned run in epochs; the suggested method depends on it.
 
     Raises:
         InputError: for problems that names of files do not show, such as a file that cannot be decoded, or a damaged
@@ -111,11 +124,11 @@ def check_data(data: LongTailDataModule, measured: bool = True, max_epochs: int 
 
 
 def describe_data(data: LongTailDataModule, measured: bool = True) -> list[str]:
-    """The facts of a data set, as lines.
+    """Describe a data set in lines of text.
 
     Args:
         data: the data module, set up.
-        measured: whether mean and standard deviation are the training images', see :func:`check_data`.
+        measured: whether to report the mean and standard deviation; False if training is to measure them.
 
     Example:
         >>> from oponm.data import DigitsLT

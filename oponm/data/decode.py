@@ -27,11 +27,12 @@ Size = int | tuple[int, int]  # side of a square, or (height, width), in pixels
 
 
 class Form(NamedTuple):
-    """How images of any shape and color become images of one.
+    """Size and color that every image is brought to, and how.
 
     Attributes:
-        size: side of the square in pixels, or (height, width); None where it is not known yet.
-        pixel_max: the value that is white in images of more than 8 bits; None takes it from each image's own values.
+        size: side of the square in pixels, or (height, width); None if it is not known yet.
+        pixel_max: the value that counts as white in images of more than 8 bits; None takes it from each image's own
+            values.
         resize: ``"crop"`` scales an image until it covers the size and cuts its center; ``"stretch"`` scales height
             and width separately; ``"pad"`` scales the image until it fits, and fills the rest with its own mean color.
         channels: 3, or 1 for luma (ITU-R 601).
@@ -56,7 +57,7 @@ class Form(NamedTuple):
         return (self.channels, *(self.size if isinstance(self.size, Sequence) else (self.size, self.size)))
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """Bring an image in RGB, or gray, to the size."""
+        """Bring an image in RGB, or gray, to ``size``, by ``resize``."""
         _, height, width = self.image_shape
         if self.resize == "stretch":
             return image.resize((width, height), Image.Resampling.BICUBIC)
@@ -65,7 +66,10 @@ class Form(NamedTuple):
         return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
 
     def shape(self, image: Image.Image) -> Image.Image:
-        """Bring a whole image to the aspect ratio of the size, for random crops to be taken from it."""
+        """Bring a whole image to the aspect ratio of ``size``, by ``resize``, before random crops are taken from it.
+
+        ``"crop"`` leaves the image as it is; ``"stretch"`` and ``"pad"`` make neither side shorter.
+        """
         if self.resize == "crop":
             return image
         _, height, width = self.image_shape
@@ -80,14 +84,14 @@ class Form(NamedTuple):
 
 
 def read_image(path: Path, form: Form) -> Tensor:
-    """Decode a file, turn it upright, and bring it to one size and number of channels.
+    """Decode a file, turn it upright, and bring it to the size and number of channels of a form.
 
-    EXIF rotation is applied; transparency is laid on white; values of more than 8 bits are reduced to 8, see
+    EXIF rotation is applied; transparent pixels become white; values of more than 8 bits are reduced to 8, see
     :func:`eight_bits`.
 
     Args:
         path: an image of any format that Pillow reads.
-        form: what becomes of its shape and color.
+        form: the size and color that the image is brought to.
 
     Returns:
         (C, H, W), uint8.
@@ -108,16 +112,18 @@ def read_image(path: Path, form: Form) -> Tensor:
 def decode_ahead(
     files: Iterable[Path], decode: Callable[[Path], Decoded], ahead: int | None = None, threads: int | None = None
 ) -> Iterator[Decoded | InputError]:
-    """Decode files in threads, in order, and only a little ahead, as images may be large.
+    """Decode files in threads, and yield the results in the order of the files.
+
+    At most ``ahead`` results wait in memory, as images may be large.
 
     Args:
         files: the files.
-        decode: function of a file.
-        ahead: number of files that are decoded before they are asked for; None is twice the number of threads.
-        threads: their number; None is four more than processors, as reading waits for the disk; 32 at most.
+        decode: function from a file to its decoded image.
+        ahead: number of files that are decoded before their results are requested; None for twice ``threads``.
+        threads: number of threads; None for the number of processors plus 4, but at most 32.
 
     Yields:
-        What ``decode`` returns, or in its place the error that it raised.
+        What ``decode`` returns for a file, or the ``InputError`` that it raised.
 
     Example:
         >>> list(decode_ahead([Path("a.png"), Path("b.png")], lambda path: path.stem))
@@ -151,8 +157,8 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
     """Decode a file, upright and in RGB, at its own size.
 
     Args:
-        path: an image, see :class:`Form`.
-        pixel_max: the value that is white in images of more than 8 bits, see :class:`Form`.
+        path: an image of any format that Pillow reads.
+        pixel_max: the value that counts as white in images of more than 8 bits; None takes it from the image's values.
 
     Raises:
         InputError: as in :func:`read_image`.
@@ -178,10 +184,10 @@ def open_rgb(path: Path, pixel_max: float | None = None) -> Image.Image:
 
 
 def opened(file: Path) -> Image.Image:
-    """Open an image file, or the bytes of one that is stored elsewhere; only its header is read.
+    """Open an image file, or an encoded image that is stored in another file; only its header is read.
 
     Args:
-        file: a path, or an object with its ``read_bytes``.
+        file: a path, or an object with a method ``read_bytes``, as of a path.
     """
     return Image.open(file if isinstance(file, Path) else io.BytesIO(file.read_bytes()))
 
@@ -191,7 +197,7 @@ def to_rgb(image: Image.Image, pixel_max: float | None = None) -> Image.Image:
 
     Args:
         image: decoded.
-        pixel_max: the value that is white in images of more than 8 bits, see :class:`Form`.
+        pixel_max: the value that counts as white in images of more than 8 bits; None takes it from the image's values.
 
     Raises:
         InputError: for values that :func:`eight_bits` refuses.
@@ -219,9 +225,13 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def white(largest: float, floating: bool) -> float:
-    """The value that is taken as white, given the largest value of an image.
+    """Guess the value of white from the largest value of an image.
 
-    It is the smallest of 255, 1023, 4095, 16383 and 65535 that is not exceeded; for floats, 1 is also possible.
+    It is the smallest of 255, 1023, 4095, 16383 and 65535 that is at least ``largest``; for floats, 1 is possible too.
+
+    Args:
+        largest: the largest value, 65535 at most.
+        floating: whether the values are floats.
 
     Example:
         >>> white(4000, floating=False), white(0.98, floating=True)
@@ -235,11 +245,11 @@ def eight_bits(image: Image.Image, pixel_max: float | None = None) -> Image.Imag
 
     Args:
         image: an image of mode ``I``, ``I;16`` or ``F``.
-        pixel_max: the value that becomes 255; None is :func:`white` of the image's own values.
+        pixel_max: the value that becomes 255; None takes it from the image's own values by :func:`white`.
 
     Raises:
-        InputError: for values below 0, above ``pixel_max`` or 65535, or that are no numbers; and for floats up to 1
-            if larger ones are expected.
+        InputError: for values that are NaN, below 0, or above ``pixel_max`` or 65535; and for float images whose values
+            are all at most 1 while ``pixel_max`` is above 1.
 
     Example:
         >>> np.asarray(eight_bits(Image.fromarray(np.array([[0.0, 1.0]], dtype=np.float32)))).tolist()
@@ -250,13 +260,13 @@ def eight_bits(image: Image.Image, pixel_max: float | None = None) -> Image.Imag
     low, high = float(values.min()), float(values.max())
     if not 0 <= low <= high <= INTEGER_WHITES[-1]:
         raise InputError(
-            f"holds values from {low:g} to {high:g}, and only such from 0 to {INTEGER_WHITES[-1]} can be used; "
+            f"holds values from {low:g} to {high:g}; only values from 0 to {INTEGER_WHITES[-1]} can be used: "
             "convert it to 8 or 16 bits"
         )
     level = white(high, floating) if pixel_max is None else pixel_max
     if high > level or (floating and level > 1 and 0 < high <= 1):
         raise InputError(
-            f"holds values up to {high:g}, but {level:g} is white in the other images; convert it, or set "
+            f"holds values up to {high:g}, but {level:g} is the value of white in the other images; convert it, or set "
             "data.pixel_max to the value of white in all images of more than 8 bits"
         )
     if not floating:

@@ -18,13 +18,13 @@ NO_TEST = "is 0, or the split has no test images: there is no test set; hold one
 
 
 class EpochInput(NamedTuple):
-    """Settings of the training input of an epoch.
+    """Settings of the training batches of an epoch.
 
     Attributes:
         sampler: a name in :data:`oponm.data.samplers.SAMPLERS`.
-        noise: whether noise is mixed in.
-        mixing: whether images are mixed with each other.
-        progress: share of the phase that has passed, in [0, 1], for samplers and noise that change over it.
+        noise: whether the batches get noise images.
+        mixing: whether images are mixed with each other, as by mixup.
+        progress: fraction of the phase that has passed, in [0, 1], for samplers and noise that change over it.
     """
 
     sampler: str = "instance"
@@ -41,13 +41,13 @@ class ImageDataModule(pl.LightningDataModule):
     Args:
         batch_size: images per batch.
         seed: the run's seed: order, augmentation and noise.
-        val: ``"none"`` if there is no validation.
+        val: ``"none"`` for no validation; any other text to validate on ``val_set``.
         in_memory: whether the sets are kept in memory, as :class:`~oponm.data.pipeline.ResidentImages`.
-        num_workers: processes that read images that are not in memory.
+        num_workers: number of processes that read the images of each batch, for ``in_memory=False``.
     """
 
     train_set: ImageSet
-    val_set: ImageSet | None  # None where nothing validates or tests
+    val_set: ImageSet | None  # None for neither a validation nor a test set
     test_set: ImageSet | None
     pipeline: DevicePipeline
 
@@ -60,21 +60,23 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def lengths_digest(self) -> str:
-        """SHA-256 of the lengths of the training images' files, if these are streamed; else empty."""
+        """SHA-256 of the lengths in bytes of the training images' files, if these are streamed; else empty."""
         return self.train_set.lengths_digest()
 
     @property
     def test_digest(self) -> str:
-        """SHA-256 of labels and pixels of the test set; of files, of labels and content; empty where there is none."""
+        """SHA-256 of the labels and the pixels, or files if streamed, of the test set; empty without a test set."""
         return "" if self.test_set is None else self.test_set.contents_digest()
 
     @property
     def val_digest(self) -> str:
-        """The same of the validation set; empty where there is none."""
+        """SHA-256 of the labels and the pixels, or files if streamed, of the validation set; empty without one."""
         return "" if self.val == "none" or self.val_set is None else self.val_set.contents_digest()
 
     def epoch_input(self, epoch: int) -> EpochInput:
-        """The settings of an epoch's training input: those that the trainer's module asks for, if it has phases.
+        """Return the settings of an epoch's training batches.
+
+        They are those of the LightningModule's phase, or the defaults if it has no method ``epoch_input``.
 
         Args:
             epoch: zero-based.
@@ -83,28 +85,31 @@ class ImageDataModule(pl.LightningDataModule):
         return EpochInput() if ask is None else ask(epoch)
 
     def train_dataloader(self) -> Loader:
-        """One loader for all epochs; the trainer sets its epoch; with ``overfit_batches`` all have the same order."""
+        """Return one loader for all epochs, whose epoch the trainer sets.
+
+        With ``overfit_batches``, every epoch has the same order.
+        """
         overfits = self.trainer is not None and getattr(self.trainer, "overfit_batches", False)
         epoch = 0 if self.trainer is None or overfits else self.trainer.current_epoch  # also when a run resumes
         loader = self._loader("train_set", self._batches_of(epoch))
         return loader if overfits else loader.by_epoch(self._batches_of)
 
     def val_dataloader(self) -> Loader | list[Any]:
-        """The validation set in order; empty for ``val="none"``."""
+        """Return a loader of the validation set in order; an empty list for ``val="none"``."""
         return [] if self.val == "none" else self._in_order("val_set")
 
     def test_dataloader(self) -> Loader:
-        """The test set in order.
+        """Return a loader of the test set in order.
 
         Raises:
-            InputError: if there is none.
+            InputError: if there is no test set.
         """
         if self.test_set is None:
             raise InputError(NO_TEST, "test_fraction")
         return self._in_order("test_set")
 
     def predict_dataloader(self) -> Loader:
-        """The test set in order, for ``trainer.predict``."""
+        """Return a loader of the test set in order, for ``trainer.predict``."""
         return self.test_dataloader()
 
     def teardown(self, stage: str | None = None) -> None:
@@ -114,7 +119,10 @@ class ImageDataModule(pl.LightningDataModule):
         self._standing.clear()
 
     def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
-        """Move tensors elsewhere; Lightning's own search in the batch takes a tenth of a small network's step."""
+        """Move the batch's tensors to ``device``.
+
+        Lightning's own method, which searches the batch for tensors, takes a tenth of a small network's step.
+        """
         images, targets = (tensor.to(device, non_blocking=True) for tensor in batch[:2])
         return batch._replace(images=images, targets=targets)
 
@@ -124,11 +132,11 @@ class ImageDataModule(pl.LightningDataModule):
         return self.make_batch(batch, training)
 
     def make_batch(self, raw: RawBatch, training: bool) -> Batch:
-        """Augment, mix noise in if the epoch has noise, and normalize.
+        """Augment, add noise if the epoch has noise, and normalize.
 
         Args:
             raw: a batch that a loader yields.
-            training: False only scales and normalizes.
+            training: whether to do all of this; False only scales to [0, 1] and normalizes.
         """
         rank, _ = self._place()
         asked = self.epoch_input(raw.epoch)
@@ -152,14 +160,14 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader(name, [IndexBatch(indices, epoch=0, step=step) for step, indices in enumerate(parts)])
 
     def _loader(self, name: str, batches: Batches) -> Loader:
-        """The loader of a set over some batches; the same object for as long as the trainer runs."""
+        """Return the loader of a set, over some batches; it is the same object for as long as the trainer runs."""
         images = getattr(self, name)
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if isinstance(images, ResidentImages):
             try:
                 images = images.to(device)
             except torch.OutOfMemoryError as error:
-                raise too_large(images.images.nbytes, f"{device} has no room for them") from error
+                raise too_large(images.images.nbytes, f"{device} has too little memory") from error
             setattr(self, name, images)  # the set is moved once
         loader = self._standing.get(name)
         if loader is None or loader.images is not images:

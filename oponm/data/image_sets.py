@@ -31,11 +31,12 @@ class ImageSets(NamedTuple):
 
     Attributes:
         train: the training set.
-        test: the test set; None where there is none.
-        val: the validation set; the test set itself where there is no other.
-        drawn: which images of ``source.train`` are in ``train``, (N,).
-        tested: which images of ``source.test`` are in ``test``, (M,).
-        validated: which images of the pool that validates are in ``val``, where that is none of the others, (L,).
+        test: the test set; None for a source without one.
+        val: the validation set; the test set itself if there is no other.
+        drawn: indices into ``source.train`` of the images of ``train``, (N,), int64.
+        tested: indices into ``source.test`` of the images of ``test``, (M,), int64.
+        validated: indices of the images of ``val``, (L,), int64: into ``source.val``, or into ``source.train`` if the
+            source has no validation set; empty if ``val`` is the test set or None.
     """
 
     train: ImageSet
@@ -52,7 +53,8 @@ def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memor
     Args:
         source: the data set.
         drawn: indices into ``source.train`` of the training images.
-        held_out: indices of the validation images, see :func:`~oponm.data.split.hold_out`.
+        held_out: indices of the validation images into ``source.val``, or into ``source.train`` if the source has no
+            validation set, see :func:`~oponm.data.split.hold_out`; None takes the test set as validation set.
         in_memory: whether images are decoded now and kept in memory.
         seed: seed of the crops of streamed images.
 
@@ -68,7 +70,8 @@ def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memor
                 images, kept = pool.read(wanted)
                 return ResidentImages(images, torch.from_numpy(pool.labels[wanted[kept]])), wanted[kept]
             if pool.stream is None:
-                raise InputError("must be true for this data set, and with on_error=skip and no data.pack", "in_memory")
+                remedy = "with data.on_error=skip, only from a data.pack"
+                raise InputError(f"must be true: this data set cannot be streamed; {remedy}", "in_memory")
             streamed, kept = pool.stream(wanted, training, seed)
             return streamed, wanted[kept]
         except UnusableFiles as error:
@@ -87,15 +90,15 @@ def load_sets(source: Source, drawn: Indices, held_out: Indices | None, in_memor
 
 
 def list_parts(source: Source, sets: ImageSets) -> dict[str, list[Part]]:
-    """Which images are in which part, by what they are called where they come from.
+    """List the images of each part by their names in the source: paths, or indices.
 
     Args:
         source: the data set.
-        sets: loaded from it.
+        sets: the sets that were loaded from it.
 
     Returns:
-        Lists for ``"train"``, ``"val"``, ``"test"``, each of one pool of the source in the order of the set, and for
-        ``"none"``: what was not drawn, not read or not asked for.
+        Dict from part to its images: ``"train"``, ``"val"`` and ``"test"``, in the order of each set; and ``"none"``,
+        the images that are in no set: not drawn, not held out, or not readable.
     """
     pools = {"train": (source.train, sets.drawn), "test": (source.test, sets.tested)}
     pools["val"] = (source.val or source.train, sets.validated)
@@ -109,17 +112,17 @@ def list_parts(source: Source, sets: ImageSets) -> dict[str, list[Part]]:
 
 
 def look_for_duplicates(sets: ImageSets, on_duplicate: str) -> tuple[ImageSets, str]:
-    """Compare the training set with the others, and treat common images as ``on_duplicate`` says.
+    """Find training images that are also in the validation or test set, and treat them as ``on_duplicate`` says.
 
     Args:
         sets: the loaded sets.
-        on_duplicate: ``"warn"``, ``"drop"`` or ``"raise"``, see :class:`~oponm.data.LongTailDataModule`.
+        on_duplicate: ``"warn"`` logs their number, ``"drop"`` removes them from training, ``"raise"`` raises an error.
 
     Returns:
         The resulting sets, and a description of the duplicates.
 
     Raises:
-        InputError: for duplicates, with ``"raise"``.
+        InputError: for duplicates, with ``on_duplicate="raise"``.
     """
     given = {"test": sets.test} | ({} if sets.val is sets.test else {"validation": sets.val})
     others = {name: images for name, images in given.items() if images is not None}
@@ -134,7 +137,7 @@ def look_for_duplicates(sets: ImageSets, on_duplicate: str) -> tuple[ImageSets, 
         log.info("exact duplicates: %s", found)
         return sets, found
     if on_duplicate == "raise":
-        raise InputError(f"is raise, and {found}: remove them, or choose drop or warn", "on_duplicate")
+        raise InputError(f"is raise, but {found}: remove the duplicates, or choose drop or warn", "on_duplicate")
     if on_duplicate == "drop":
         found += f"; the {doubled.sum()} training images were left out"
         kept = np.flatnonzero(~doubled)
@@ -154,12 +157,12 @@ def count_images(targets: Tensor, class_names: list[str], name: str, may_miss: b
 
     Args:
         targets: (N,), int64.
-        class_names: by label.
+        class_names: names in label order.
         name: name of the set, for errors.
-        may_miss: whether some classes, but not all, may have no image.
+        may_miss: whether some classes (not all) may have no image.
 
     Raises:
-        InputError: naming classes without an image.
+        InputError: naming the classes without an image.
 
     Example:
         >>> count_images(torch.tensor([0, 1, 1]), ["cat", "dog"], "training")
@@ -173,14 +176,14 @@ def count_images(targets: Tensor, class_names: list[str], name: str, may_miss: b
 
 
 def missing_classes(counts: dict[str, list[int]], class_names: list[str]) -> dict[str, str]:
-    """The classes that some sets lack, as a fact for results; a warning names them.
+    """Log a warning that names the classes without images in a set, and return the same text for ``result.json``.
 
     Args:
-        counts: images of each class, by the name of the set; empty for a set that does not exist.
-        class_names: by label.
+        counts: dict from the name of a set to its images of each class; an empty list for a set that does not exist.
+        class_names: names in label order.
 
     Returns:
-        The fact by its name; empty if no class is missing.
+        ``{"missing classes": text}``; empty if no class is missing.
 
     Example:
         >>> missing_classes({"test": [3, 0], "validation": []}, ["cat", "dog"])
@@ -195,7 +198,7 @@ def missing_classes(counts: dict[str, list[int]], class_names: list[str]) -> dic
 
 
 def _absent(counts: list[int], class_names: list[str]) -> str:
-    """The classes without an image; at most five are named."""
+    """Names of the classes without an image, at most five, as text."""
     return first_of([repr(name) for name, count in zip(class_names, counts, strict=True) if not count], 5)
 
 
@@ -204,8 +207,8 @@ def measure(images: ImageSet, batch_size: int = 128, num_workers: int = 0) -> St
 
     Args:
         images: the training set.
-        batch_size: images that are read at once.
-        num_workers: processes that read them.
+        batch_size: images that are read at a time, if they are streamed.
+        num_workers: number of processes that read them; 0 for this process.
 
     Example:
         >>> measure(ResidentImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1])))
@@ -225,8 +228,8 @@ def measure_classes(
     Args:
         images: the training set.
         num_classes: K.
-        batch_size: images that are read at once.
-        num_workers: processes that read them.
+        batch_size: images that are read at a time, if they are streamed.
+        num_workers: number of processes that read them; 0 for this process.
     """
     batches: Iterable[tuple[Tensor, Tensor]]
     if isinstance(images, ResidentImages):
@@ -239,7 +242,7 @@ def measure_classes(
 
 
 def measured_on(images: ImageSet) -> str:
-    """The images that :func:`measure` uses, in words.
+    """Describe the images that :func:`measure` uses, in words.
 
     Example:
         >>> measured_on(ResidentImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1])))

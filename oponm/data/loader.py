@@ -24,7 +24,7 @@ _MAKE_ROOM = "data.num_workers=N with fewer processes needs less, --shm-size=2g 
 
 
 class DecodingFailed(InputError):
-    """A decoding process was killed, as the system does when memory runs out."""
+    """The error for a decoding process that was killed, for example because memory ran out."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,20 +35,20 @@ class DecodingFailed(InputError):
 
 
 class Loader(Iterable[RawBatch]):
-    """Reads the batches that were last set.
+    """Reads the batches given by the last call of :meth:`over` or :meth:`by_epoch`.
 
     Images in memory are read directly. Others are read by a ``DataLoader`` that is made at the first batch and kept,
-    with its processes: they receive the image set once, and no process is started at the beginning of an epoch. They
-    are asked for nothing before the first batch is needed, however often Lightning makes an iterator.
+    with its processes: they receive the image set once, and no process is started at the beginning of an epoch. The
+    processes read nothing before the first batch is requested, however often Lightning makes an iterator.
 
     Args:
         images: the set to read from.
-        num_workers: processes that decode; 0 decodes in this process.
-        pin_memory: put batches into pinned memory, which an accelerator reads while it computes.
+        num_workers: number of processes that decode; 0 decodes in this process.
+        pin_memory: whether to put batches into pinned memory, which an accelerator reads while it computes.
 
     Attributes:
         batches: the batches of the epoch.
-        ahead: the batches that have not been read yet.
+        ahead: iterator over the batches of the epoch that have not been requested yet.
 
     Example:
         >>> data = ResidentImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4))
@@ -76,35 +76,39 @@ class Loader(Iterable[RawBatch]):
         self._reader: DataLoader[RawBatch] | None = None
 
     def over(self, batches: Batches) -> Loader:
-        """Read these batches from now on, in every epoch; returns the loader."""
+        """Read these batches from now on, in every epoch; return the loader.
+
+        Args:
+            batches: indices of the images of each batch: an ``EpochBatches``, or a sequence of ``IndexBatch``.
+        """
         self.batches, self._batches_of = batches, None
         return self
 
     def by_epoch(self, batches_of: Callable[[int], Batches]) -> Loader:
-        """Read the batches of the trainer's epoch from now on; returns the loader.
+        """Read the batches of the trainer's epoch from now on; return the loader.
 
         Args:
-            batches_of: returns the batches of an epoch.
+            batches_of: function from a zero-based epoch to its batches.
         """
         self._batches_of = batches_of
         self.sampler = self.batch_sampler = self  # where Lightning looks for set_epoch
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of each epoch."""
+        """Set the zero-based epoch; the trainer calls it at the start of each epoch."""
         if self._batches_of:
             self.batches = self._batches_of(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """The number of batches of the epoch that have been read."""
+        """Return how many batches of the epoch have been read."""
         return {"read": self._read}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next epoch after as many batches; after a full epoch, at the start."""
+        """Skip, in the next epoch, as many batches as ``state`` counts as read; none if these are the full epoch."""
         self._read_before = state["read"] % max(len(self), 1)
 
     def close(self) -> None:
-        """Stop the processes; another iteration starts new ones."""
+        """Stop the decoding processes; another iteration starts new ones."""
         self._reader = None
 
     def __len__(self) -> int:
@@ -152,7 +156,7 @@ class Loader(Iterable[RawBatch]):
 
 
 class _BatchesOf:
-    """The only batch sampler of a ``DataLoader``: the batches that the loader has not read at the time."""
+    """The batch sampler of the ``DataLoader``: it yields the batches that the loader has not read yet."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader

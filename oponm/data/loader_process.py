@@ -13,11 +13,11 @@ _LEFT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SI
 
 @contextmanager
 def processes_without_signals() -> Iterator[None]:
-    """Start processes inside the block that first call :func:`leave_signals_to_parent`.
+    """Context manager that starts decoding processes with signals blocked; each calls :func:`leave_signals_to_parent`.
 
     Signals that a scheduler, a launcher or a terminal sends to all processes of a job ask training to finish its step,
-    for which it may need the next batch; so decoding processes ignore them. Signals blocked here are blocked in every
-    thread of such a process. Where the system does not report the sender of a signal (macOS), nothing is blocked.
+    for which it may need the next batch. So decoding processes ignore them. Signals that are blocked here are blocked
+    in every thread of the processes. Where the system does not report the sender of a signal (macOS), none is blocked.
     """
     if not _can_tell_sender():
         yield
@@ -31,11 +31,11 @@ def processes_without_signals() -> Iterator[None]:
 
 @contextmanager
 def reported_by_the_reader() -> Iterator[None]:
-    """Start processes inside the block whose death is reported by the reader of their batches, not by a signal.
+    """Context manager for starting decoding processes: if one dies, reading a batch raises, not torch's signal handler.
 
-    Torch has SIGCHLD raise an error at any point of the program, even within a step of the optimizer. Without it, the
-    reader notices within seconds, between two steps, that a process is gone. A program that has read with a
-    ``DataLoader`` of its own keeps the handler that torch set for that one.
+    Torch's handler of SIGCHLD raises at any point of the program, even within a step of the optimizer. Without it, the
+    ``DataLoader`` that reads the batches raises within seconds, between two steps. If the program has used another
+    ``DataLoader`` before, the handler that torch set then stays.
     """
     if threading.current_thread() is not threading.main_thread():  # neither Python nor torch sets handlers there
         yield
@@ -49,12 +49,13 @@ def reported_by_the_reader() -> Iterator[None]:
 
 
 def leave_signals_to_parent(worker: int) -> None:
-    """End at SIGTERM from the parent, as Python ends its own processes, and ignore that of others.
+    """Exit on a SIGTERM from the parent process, and ignore a SIGTERM from any other.
 
-    When the parent is gone, torch's watch ends the process.
+    Python's ``multiprocessing`` ends its processes by SIGTERM. When the parent is gone, torch's watchdog in the
+    ``DataLoader`` ends the process.
 
     Args:
-        worker: number of the process, which ``DataLoader`` gives to its ``worker_init_fn``.
+        worker: index of the process, which ``DataLoader`` passes to its ``worker_init_fn``; not used.
     """
     if _can_tell_sender():
         threading.Thread(target=_end_for, args=(os.getppid(),), daemon=True).start()

@@ -50,15 +50,15 @@ def room_for(number: int, image_shape: tuple[int, int, int], taken: int = 0) -> 
 
 
 def too_large(needed: int, there: str) -> InputError:
-    """The error for images that do not fit.
+    """Return the error for images that do not fit in memory.
 
     Args:
         needed: bytes that the images need.
-        there: available memory, in words.
+        there: the available memory, in words, as the end of a sentence.
 
     Example:
         >>> too_large(10**10, "this machine has 8.0 GB").key
         'in_memory'
     """
-    told = f"must be false: decoded, the images take {needed / 1e9:.1f} GB, and {there}"
-    return InputError(f"{told}; or choose a smaller data.image_size", "in_memory")
+    fault = f"must be false: decoded, the images take {needed / 1e9:.1f} GB, and {there}"
+    return InputError(f"{fault}; or choose a smaller data.image_size", "in_memory")

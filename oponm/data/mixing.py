@@ -1,11 +1,13 @@
-"""Mixing natural images with each other: mixup, CutMix and Remix, with a separate draw for each row.
+"""Mixes natural images with each other: mixup, CutMix and Remix, with a separate draw for each image.
 
-A choice of the config group ``mixing`` is a function from the class counts to a module that takes a
-:class:`~oponm.noise.Batch` in [0, 1] and a generator and returns the batch with ``partners`` and ``shares``, or to
-None. Noise rows are not mixed with anything.
+Natural images are those of a batch that are not noise. A row is the position of an image in its batch.
 
-torchvision and kornia have mixup and CutMix too, but draw from the global generators, torchvision with one share per
-batch, and neither can leave noise rows out.
+A choice of the config group ``mixing`` is a function from the class counts to a module, or to None for no mixing. The
+module takes a :class:`~oponm.noise.Batch` in [0, 1] and a generator. It returns the batch with ``partners``, the second
+label of each image, and ``shares``, the mixing weight of its first label. Noise images are not mixed with anything.
+
+torchvision and kornia have mixup and CutMix too, but draw from the global generators, torchvision with one mixing
+weight per batch, and neither can leave noise images out.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ __all__ = ["CutMix", "Mixing", "Mixup", "Remix", "cutmix", "mixup", "no_mixing"]
 
 
 def no_mixing(class_counts: Sequence[int]) -> None:
-    """Leave images as they are.
+    """Return None, which mixes nothing.
 
     Args:
         class_counts: training images of each class; not used.
@@ -32,14 +34,14 @@ def no_mixing(class_counts: Sequence[int]) -> None:
 
 
 def permute_natural(is_noise: Tensor, generator: torch.Generator) -> Tensor:
-    """Permute the natural rows of a batch among themselves, and the noise rows among themselves.
+    """Permute the natural images of a batch among themselves, and the noise images among themselves.
 
     Args:
-        is_noise: (N,), bool.
+        is_noise: whether each image is noise, (N,), bool.
         generator: source of all randomness; N draws, on its own device.
 
     Returns:
-        Row numbers, (N,), int64, on the device of ``is_noise``.
+        For each image the row of the image that takes its place, (N,), int64, on the device of ``is_noise``.
 
     Example:
         >>> permute_natural(torch.tensor([True, False, True, False]), torch.Generator().manual_seed(0)) % 2
@@ -53,12 +55,12 @@ def permute_natural(is_noise: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def draw_shares(number: int, alpha: float, generator: torch.Generator) -> Tensor:
-    r"""Draw from Beta(alpha, alpha).
+    r"""Draw mixing weights from Beta(alpha, alpha).
 
     .. math:: \lambda = \frac12 + \frac{s}{2 \sqrt{1 + 1 / r}}, \quad
         r = (U^{-1/\alpha} - 1) \cos^2 2 \pi V, \quad s = \text{sign} \cos 2 \pi V
 
-    for uniform U and V. It is exact, except for values nearer to 0 or 1 than float32 resolves around 1/2.
+    for uniform U and V. The draws are exact up to the resolution of float32 around 1/2, about 6e-8.
 
     Args:
         number: number of draws, N.
@@ -66,7 +68,7 @@ def draw_shares(number: int, alpha: float, generator: torch.Generator) -> Tensor
         generator: source of all randomness; 2N draws.
 
     Returns:
-        (N,), float32 in [0, 1], on the generator's device.
+        Mixing weights, (N,), float32 in [0, 1], on the generator's device.
 
     References:
         Devroye, "Random Variate Generation in One Line of Code", Winter Simulation Conference 1996.
@@ -86,11 +88,13 @@ def draw_shares(number: int, alpha: float, generator: torch.Generator) -> Tensor
 class Mixing(nn.Module):
     """Mix each natural image with another of its batch.
 
-    Partners are a random permutation of the natural rows; a row may be its own partner. Subclasses define the mixture.
+    A random permutation of the natural images gives each its partner, which may be the image itself. Subclasses define
+    the mixture.
 
     Args:
-        alpha: shares come from Beta(alpha, alpha); above 0. 1 draws uniformly; smaller values are nearer to 0 and 1.
-        probability: probability that a row is mixed, in [0, 1].
+        alpha: parameter of the mixing weights, which come from Beta(alpha, alpha); above 0. The weights are uniform for
+            1; the smaller ``alpha`` is, the more of them are near 0 or 1.
+        probability: probability that an image is mixed, in [0, 1].
 
     Raises:
         InputError: for a value out of range.
@@ -100,20 +104,21 @@ class Mixing(nn.Module):
         super().__init__()
         self.alpha = check_real("alpha", alpha, 0)
         if self.alpha == 0:
-            raise InputError("must be above 0, where mixing=none mixes nothing", "alpha")
+            raise InputError("must be above 0; mixing=none mixes nothing", "alpha")
         self.probability = check_real("probability", probability, 0, 1)
 
     @torch.no_grad()
     def forward(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Mix the natural rows of a batch.
+        """Mix the natural images of a batch.
 
         Args:
-            batch: images (N, C, H, W), floating point in [0, 1].
+            batch: its images are (N, C, H, W), floating point in [0, 1].
             generator: source of all randomness, drawn on its own device.
 
         Returns:
-            The batch with mixed images, ``partners`` and ``shares`` (float32). Rows that were not mixed have their own
-            label as partner, and share 1. The given batch is not changed.
+            A new batch with mixed images; ``partners``, the labels of the images that were mixed in, (N,), int64; and
+            ``shares``, the mixing weights, (N,), float32. An image that was not mixed has its own label in
+            ``partners``, and weight 1.
         """
         number, device = len(batch.targets), batch.images.device
         is_noise = torch.zeros(number, dtype=torch.bool, device=device) if batch.is_noise is None else batch.is_noise
@@ -131,25 +136,25 @@ class Mixing(nn.Module):
     def combine(
         self, images: Tensor, others: Tensor, shares: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Mix each pair of images; a share of 1 leaves the first as it is, bit for bit.
+        """Mix each pair of images; a mixing weight of 1 leaves the first as it is, bit for bit.
 
         Args:
-            images: (N, C, H, W).
-            others: (N, C, H, W).
-            shares: drawn for ``images``, (N,).
-            generator: for further draws.
+            images: the first image of each pair, (N, C, H, W).
+            others: the second image of each pair, (N, C, H, W).
+            shares: drawn mixing weights of ``images``, (N,).
+            generator: source of further draws.
 
         Returns:
-            The mixtures, and the actual shares of ``images`` in them.
+            The mixtures, and the weights that ``images`` actually have in them, (N,).
         """
 
     def share_labels(self, shares: Tensor, targets: Tensor, partners: Tensor) -> Tensor:
-        """The labels' shares from the images' shares; equal unless a subclass overrides this.
+        """Return the weights of the first labels; they are those of the images unless a subclass overrides this.
 
         Args:
-            shares: shares of the images, (N,).
-            targets: (N,), int64.
-            partners: (N,), int64.
+            shares: weights of the first images in the mixtures, (N,).
+            targets: labels of the first images, (N,), int64.
+            partners: labels of the second images, (N,), int64.
         """
         return shares
 
@@ -160,15 +165,15 @@ class Mixup(Mixing):
     .. math:: \tilde x_i = \lambda_i x_i + (1 - \lambda_i) x_j, \quad \lambda_i \sim \text{Beta}(\alpha, \alpha)
 
     Args:
-        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
-        probability: probability that a row is mixed.
+        alpha: parameter of the mixing weights, which come from Beta(alpha, alpha); above 0.
+        probability: probability that an image is mixed, in [0, 1].
 
     Raises:
         InputError: for a value out of range.
 
     References:
         Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization", ICLR 2018. In their code the
-        images of a batch all have the same share.
+        images of a batch all have the same mixing weight.
 
     Example:
         >>> from oponm.noise import Batch
@@ -185,17 +190,17 @@ class Mixup(Mixing):
     def combine(
         self, images: Tensor, others: Tensor, shares: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`Mixing.combine`."""
+        """Blend each pair of images by the mixing weights, see :meth:`Mixing.combine`."""
         return torch.lerp(others, images, shares.to(images.dtype)[:, None, None, None]), shares
 
 
 def mixup(class_counts: Sequence[int], alpha: float = 1.0, probability: float = 1.0) -> Mixup:
-    """Make :class:`Mixup`.
+    """Make a :class:`Mixup`.
 
     Args:
         class_counts: training images of each class; mixup does not use them.
-        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
-        probability: probability that a row is mixed.
+        alpha: parameter of the mixing weights, which come from Beta(alpha, alpha); above 0.
+        probability: probability that an image is mixed, in [0, 1].
 
     Raises:
         InputError: for a value out of range.
@@ -212,11 +217,11 @@ class CutMix(Mixing):
 
     The box has :math:`\sqrt{1 - \lambda_i}` of the image's height and width, rounded down to even pixels, with
     :math:`\lambda_i \sim \text{Beta}(\alpha, \alpha)`, and its center is any pixel; parts outside are cut off.
-    The label's share is the share of the remaining pixels.
+    The first label's weight is the fraction of the pixels that remain.
 
     Args:
-        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
-        probability: probability that a row is mixed; 1/2 in the authors' CIFAR runs.
+        alpha: parameter of the mixing weights, which come from Beta(alpha, alpha); above 0.
+        probability: probability that an image is mixed, in [0, 1]; 1/2 in the authors' CIFAR runs.
 
     Raises:
         InputError: for a value out of range.
@@ -240,7 +245,7 @@ class CutMix(Mixing):
     def combine(
         self, images: Tensor, others: Tensor, shares: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`Mixing.combine`."""
+        """Paste a box of the second image of each pair into the first, see :meth:`Mixing.combine`."""
         height, width = images.shape[-2:]
         rows, columns = (_side(size, shares, generator) for size in (height, width))
         area = rows.sum(1) * columns.sum(1)
@@ -249,12 +254,12 @@ class CutMix(Mixing):
 
 
 def cutmix(class_counts: Sequence[int], alpha: float = 1.0, probability: float = 0.5) -> CutMix:
-    """Make :class:`CutMix`.
+    """Make a :class:`CutMix`.
 
     Args:
         class_counts: training images of each class; CutMix does not use them.
-        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
-        probability: probability that a row is mixed.
+        alpha: parameter of the mixing weights, which come from Beta(alpha, alpha); above 0.
+        probability: probability that an image is mixed, in [0, 1].
 
     Raises:
         InputError: for a value out of range.
@@ -267,7 +272,7 @@ def cutmix(class_counts: Sequence[int], alpha: float = 1.0, probability: float =
 
 
 def _side(size: int, shares: Tensor, generator: torch.Generator) -> Tensor:
-    """One side of each image's box: whether it covers each of the (N, size) rows or columns."""
+    """Whether each image's box covers each row, or column, of its pixels, (N, size), bool."""
     half = (0.5 * size * (1 - shares).sqrt()).long()[:, None]
     center = torch.randint(size, shares.shape, generator=generator, device=generator.device).to(shares.device)[:, None]
     pixels = torch.arange(size, device=shares.device)
@@ -275,9 +280,10 @@ def _side(size: int, shares: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class Remix(Mixup):
-    r"""Mixup whose label is given to the rarer class if one is much rarer.
+    r"""Mixup that can give the label to the rarer class alone if one of the two classes is much rarer.
 
-    Images are those of :class:`Mixup`. The label's share is
+    Images are those of :class:`Mixup`. Class i of an image has :math:`n_i` training images, class j of its partner
+    :math:`n_j`. The image has weight :math:`\lambda` in the mixture, and its label has weight
 
     .. math::
         \lambda_y = \begin{cases}
@@ -288,9 +294,10 @@ class Remix(Mixup):
 
     Args:
         class_counts: training images of each class, each at least 1, length K.
-        alpha: parameter of the shares, see :class:`~oponm.data.mixing.Mixing`.
-        kappa: ratio of class counts from which a class is much more frequent, at least 1.
-        tau: the share below which the much more frequent class loses its label, in [0, 1].
+        alpha: parameter of the mixing weights, which come from Beta(alpha, alpha); above 0.
+        kappa: a class is much more frequent than another if it has at least ``kappa`` times its images; at least 1.
+        tau: the much more frequent class gets no part of the label if its weight in the image is below ``tau``, in
+            [0, 1].
 
     Raises:
         InputError: for a value out of range.
@@ -310,12 +317,12 @@ class Remix(Mixup):
         super().__init__(alpha)
         counts = torch.as_tensor(class_counts, dtype=torch.float32)
         if counts.ndim != 1 or counts.numel() == 0 or not bool((counts.isfinite() & (counts >= 1)).all()):
-            raise InputError("must be a list of numbers of at least 1, one a class", "class_counts")
+            raise InputError("must be a list with one number per class, each at least 1", "class_counts")
         self.register_buffer("class_counts", counts, persistent=False)
         self.kappa, self.tau = check_real("kappa", kappa, 1), check_real("tau", tau, 0, 1)
 
     def share_labels(self, shares: Tensor, targets: Tensor, partners: Tensor) -> Tensor:
-        """See :meth:`Mixing.share_labels`."""
+        """Return the weights of the first labels, 1 or 0 for some pairs of classes, see :meth:`Mixing.share_labels`."""
         counts = self.class_counts.to(targets.device)
         own, other = counts[targets], counts[partners]
         # By products, as a quotient of exactly kappa may come out below it.

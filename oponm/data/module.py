@@ -1,4 +1,4 @@
-"""The LightningDataModule of all data sets: draws the tail, keeps it on the device, makes batches with noise."""
+"""The LightningDataModule of all data sets: draws a long-tailed training set, and makes batches with noise."""
 
 from __future__ import annotations
 
@@ -47,47 +47,53 @@ class LongTailDataModule(ImageDataModule):
 
     After :meth:`setup`, its attributes describe what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
     ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
-    ``statistics``, ``image_shape``, ``pixel_max`` (white in images of more than 8 bits), ``skipped``, and ``facts``:
-    facts about the images, in words, for results. ``test_digest`` and ``val_digest`` are of labels and pixels, or of
-    labels and the files' content, of the test and validation set. ``listed`` has the images of each part, ``"train"``,
-    ``"val"`` and ``"test"``, and those of none, see :class:`~oponm.data.sources.base.Part`. A set without test images
-    has ``test_set`` None and empty ``test_counts``.
+    ``statistics``, ``image_shape``, ``pixel_max`` (the value of white in images of more than 8 bits), ``skipped``, and
+    ``facts``: a dict of descriptions of the images, as text, for ``result.json``. ``test_digest`` and ``val_digest``
+    are of labels and pixels, or of labels and the files' content, of the test and validation set. ``listed`` is a dict
+    from ``"train"``, ``"val"``, ``"test"`` and ``"none"`` (images in none of the three) to lists of
+    :class:`~oponm.data.sources.base.Part`. A set without test images has ``test_set`` None and empty ``test_counts``.
 
     Args:
         imbalance_ratio: n_max / n_min of the tail to draw; None takes the images as they are.
-        profile: ``"exponential"`` or ``"step"``.
-        draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices, which then is the subset
-            (``imbalance_ratio`` must be None).
-        draw_seed: seed of the draw, apart from the run's seed; 0 is the published subset.
-        split_seed: draws which images are held out, for testing (where the set has no test part of its own) and for
-            ``val="split"``. None is 0 for testing, and ``draw_seed`` for validation.
-        batch_size: images per batch.
+        profile: shape of the class counts from head to tail: ``"exponential"`` decays geometrically, ``"step"`` has
+            n_max images in the first half of the classes and n_min in the others.
+        draw: the images of each class that are taken. ``"ldam"``: random ones, as LDAM's code draws them; ``"m2m"``:
+            the first ones, as in M2m's code; ``"random"``: random ones, so that a draw of more images contains one of
+            fewer. Else the path of a file with the indices of the whole subset, one per line or as a ``.npy`` array;
+            ``imbalance_ratio`` must then be None.
+        draw_seed: seed of the draw, independent of the run's seed; 0 with ``"ldam"`` is the published CIFAR subset.
+        split_seed: seed of the choice of held-out images, for testing (if the set has no test images of its own) and
+            for ``val="split"``. None is 0 for testing, and ``draw_seed`` for validation.
+        batch_size: images per batch, over all processes.
         seed: the run's seed: order, augmentation and noise.
-        val: the validation set. ``"none"``: nothing. ``"split"``: images held out of the
-            training images, equally many of each class, before the tail is drawn (or the data set's own validation set,
-            if it has one: a published list, a folder ``val``). ``"test"``: the test set itself, a habit of the
-            literature that makes figures too good.
-        val_size: images of each class to hold out, a number or a share, for ``val="split"`` of sets without their own.
+        val: the validation set. ``"none"``: no validation. ``"split"``: the data set's own validation set, if it has
+            one (a published list, a folder ``val``); else images held out of the training images, the same number or
+            share of each class, before the tail is drawn. ``"test"``: the test set itself, as in much of the
+            literature; results are then too optimistic.
+        val_size: images of each class to hold out, a number (int) or a share in (0, 1), for ``val="split"`` of sets
+            without a validation set.
         on_duplicate: reaction to test or validation images that are also among the drawn training images, pixel by
             pixel (or byte by byte of the files, for ``in_memory=False``): ``"warn"`` logs their number, ``"drop"``
-            removes them from training, ``"raise"`` refuses them.
-        on_missing_class: reaction to a class without test or validation images: ``"raise"`` refuses it; ``"warn"``
-            names it, and means over classes leave it out.
-        statistics: for normalization: ``"own"``, those of the drawn training images; or published ones by name,
-            ``"cifar10"``, ``"cifar100"``, ``"imagenet"``, or their values, for networks pretrained with them:
-            :class:`~oponm.data.statistics.Statistics`, or ``mean`` and ``std`` in [0, 1], one value per channel. Noise
-            has the own ones in any case, unless its options give others. For ``in_memory=False`` own ones are from the
-            center squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. The choice is logged.
-        in_memory: keep all images decoded in the device's memory; False decodes the files of each batch again, with a
-            random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
-        num_workers: processes that decode, for ``in_memory=False``.
-        augmentation: factory of the augmentation, from (H, W); or the name of a choice of the command line, as in the
-            next two.
-        noise: factory of the noise transform, from the training set's statistics, its class counts, and a function that
-            returns the statistics of each class, see :func:`~oponm.data.noise.make_noise`.
-        mixing: factory of the mixing of images, from the class counts; see :mod:`oponm.data.mixing`.
+            removes them from training, ``"raise"`` raises an error.
+        on_missing_class: reaction to a class without test or validation images: ``"raise"`` raises an error; ``"warn"``
+            logs its name, and means over classes leave it out.
+        statistics: mean and standard deviation for normalization: ``"own"`` takes those of the drawn training images.
+            Networks pretrained with others take published ones by name, ``"cifar10"``, ``"cifar100"`` or
+            ``"imagenet"``; or values, as :class:`~oponm.data.statistics.Statistics` or a mapping with ``mean`` and
+            ``std`` in [0, 1], one value per channel. Noise images always use the statistics of the drawn training
+            images, unless ``noise.mean`` and ``noise.std`` are set. For ``in_memory=False``, these are measured on
+            the center squares of a sample, see :func:`~oponm.data.statistics.statistics_sample`. The choice is logged.
+        in_memory: whether to keep all images decoded in the device's memory; False decodes the files of each batch
+            again, with a random resized crop for training, see :class:`~oponm.data.stream.StreamedImages`.
+        num_workers: number of processes that decode, for ``in_memory=False``.
+        augmentation: function from (H, W) to the augmentation, or the name of a choice of the config group
+            ``augmentation``. Likewise, ``noise`` and ``mixing`` may be the name of a choice of their group.
+        noise: function from the training set's statistics, its class counts, and a function that returns the
+            statistics of each class, to the noise transform, see :func:`~oponm.data.noise.make_noise`.
+        mixing: function from the class counts to the module that mixes images, or to None, see
+            :mod:`oponm.data.mixing`.
 
-        **others: none; for an old name of an argument the error gives the new one.
+        **others: not accepted; for an old name of an argument, the error gives the new one.
 
     Raises:
         InputError: for a value out of range.
@@ -133,7 +139,7 @@ class LongTailDataModule(ImageDataModule):
         self.on_missing_class = check_choice("on_missing_class", on_missing_class, ON_MISSING_CLASS)
         self.statistics_choice = check_statistics(statistics)
         if in_memory and num_workers:
-            raise InputError("must be 0 for in_memory=true, where nothing is left to decode", "num_workers")
+            raise InputError("must be 0 for in_memory=true, which decodes all images before training", "num_workers")
         self.make_augmentation, self.make_noise = chosen("augmentation", augmentation), chosen("noise", noise)
         self.make_mixing = chosen("mixing", mixing)
         self._ready = False
@@ -147,8 +153,8 @@ class LongTailDataModule(ImageDataModule):
 
         Args:
             train_dataset: dataset to draw the training set from.
-            val_dataset: dataset for ``val="split"``; None holds images out of the training images.
-            test_dataset: dataset to test on; None holds images out of the training images.
+            val_dataset: validation set for ``val="split"``; None holds validation images out of ``train_dataset``.
+            test_dataset: test set; None holds test images out of ``train_dataset``.
             **options: options of :class:`~oponm.data.DatasetLT`.
 
         Raises:
@@ -166,15 +172,21 @@ class LongTailDataModule(ImageDataModule):
         """List the data set's images and labels; nothing is decoded yet."""
 
     def order_classes(self, available: list[int]) -> list[int]:
-        """The classes from head to tail: in label order, as in published subsets.
+        """Return the labels from head to tail: in label order, as in published subsets.
 
         Args:
-            available: available images of each class.
+            available: number of available images of each class.
         """
         return list(range(len(available)))
 
     def setup(self, stage: str | None = None) -> None:
-        """Draw the tail and decode it, once; then the trainer's module makes the parts that depend on the data."""
+        """Draw the training set and load all sets, once; then call the LightningModule's ``prepare`` for a fit.
+
+        ``prepare`` builds what depends on the data, such as the network and the loss.
+
+        Args:
+            stage: Lightning's stage, such as ``"fit"``; None for a call without a trainer.
+        """
         if not self._ready:
             self._draw_and_load()
             self._ready = True
@@ -218,11 +230,11 @@ class LongTailDataModule(ImageDataModule):
             log.info("colors of noise, unless given: %s statistics: %s", own, self._own_statistics)
 
     def for_run(self, seed: int | None = None, noise: NoiseFactory | None = None) -> Self:
-        """A copy for another run: set up, sharing pixels with this module, which is not changed.
+        """Copy this module for another run; the copy is set up and shares its pixels. This module does not change.
 
         Args:
             seed: the run's seed; None takes this module's.
-            noise: factory of the noise transform; None takes this module's.
+            noise: function that makes the noise transform, as for ``__init__``; None takes this module's.
 
         Raises:
             InputError: for an invalid seed, and as in :meth:`setup`.
@@ -246,15 +258,16 @@ class LongTailDataModule(ImageDataModule):
         return DevicePipeline(augmentation, noise, self.statistics, self.seed, self.make_mixing(counts))
 
     def test_names(self) -> tuple[str, list[str]]:
-        """``"path"`` and the paths of the test images, in order; ``"index"`` and their indices where they have none.
+        """Return the name of a column and the names of the test images in it, in order.
 
-        Paths are relative to the folder of the data set; indices count the images of the source.
+        They are ``"path"`` and paths relative to the folder of the data set, or, for images that are not in files,
+        ``"index"`` and indices into the source.
         """
         listed = self.listed["test"]
         return kind_of_names(listed), image_names(listed, root_of(self))
 
     def own_statistics(self) -> Statistics:
-        """The statistics of the drawn training images, measured on first use; see ``statistics``."""
+        """Return the statistics of the drawn training images, which are measured at the first call."""
         if self._own_statistics is None:
             self._own_statistics = measure(self.train_set, self.batch_size, self.num_workers)
         return self._own_statistics

@@ -1,6 +1,6 @@
 """Noise transforms, which put noise images (see :mod:`oponm.noise`) into the batches of a training set.
 
-A transform is made from the settings under ``noise`` when the statistics and the class counts of the set are known.
+A transform is made from the keys of the config group ``noise`` when the set's statistics and class counts are known.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from oponm.noise import (
     UniformNoise,
 )
 
-# Factory of a noise transform, from the statistics and the class counts of a training set, and the statistics by class.
+# Function that makes a noise transform, from the statistics and the class counts of a training set, and a function
+# that returns the statistics of each class.
 NoiseFactory = Callable[[Statistics, list[int], Callable[[], list[Statistics]]], nn.Module | None]
 DELTA, RATIO = 1 / 3, 1 / 4  # the paper's
 DISTRIBUTIONS = ("gaussian", "uniform", "class_gaussian", "spectrum")
@@ -55,23 +56,27 @@ def make_noise(
     Options that the mode or the distribution does not use must be None.
 
     Args:
-        statistics: statistics of the training images, also if others are used for normalization.
-        class_counts: training images of each class.
-        class_statistics: returns the statistics of each class; called for ``"class_gaussian"`` only, as it reads the
-            whole training set.
+        statistics: statistics of the training images, even if others are used for normalization.
+        class_counts: training images of each class, length K.
+        class_statistics: function without arguments that returns the statistics of each class; called for
+            ``"class_gaussian"`` only, as it reads the whole training set.
         distribution: the distribution of noise images. ``"gaussian"``: :class:`~oponm.noise.GaussianNoise`.
             ``"uniform"``: :class:`~oponm.noise.UniformNoise`. ``"class_gaussian"``:
             :class:`~oponm.noise.ClassGaussianNoise`. ``"spectrum"``: :class:`~oponm.noise.SpectrumNoise`.
-        mode: the place of noise. ``"replace"``: in place of images of rare classes,
-            :class:`~oponm.noise.ReplaceWithNoise`. ``"append"``: beside the batch, :class:`~oponm.noise.AppendNoise`.
-            ``"add"``: on top of images of rare classes, :class:`~oponm.noise.AddNoise`, for ``"gaussian"``.
-        delta: for ``"replace"`` and ``"add"``, see :func:`~oponm.noise.noise_probability`; None is 1/3.
+        mode: how noise enters a batch. ``"replace"``: noise images take the place of some images of rare classes,
+            :class:`~oponm.noise.ReplaceWithNoise`. ``"append"``: noise images are added to the batch,
+            :class:`~oponm.noise.AppendNoise`. ``"add"``: noise is added to the pixels of some images of rare classes,
+            :class:`~oponm.noise.AddNoise`; for ``"gaussian"`` only.
+        delta: upper limit of the probability that an image gets noise, for ``"replace"`` and ``"add"``, see
+            :func:`~oponm.noise.noise_probability`; None is 1/3.
         ratio: noise images per natural image, for ``"append"``; None is 1/4.
-        ramp: ``"constant"`` over a phase, or ``"linear"``: rising from none to the full amount.
-        labels: labels of noise rows, for ``"replace"``: ``"class"`` or ``"uniform"``; None is ``"class"``.
-        mean: mean of each channel, (C,), or for ``"class_gaussian"`` (K, C), in [0, 1]; None takes the statistics.
-        std: standard deviations, in the same form.
-        clip: whether to clip to the pixel range; None is True.
+        ramp: amount of noise over a phase: ``"constant"``, or ``"linear"`` from none to the full amount.
+        labels: labels of noise images, for ``"replace"``: ``"class"``, that of the image in whose place they are, or
+            ``"uniform"``, a random one; None is ``"class"``.
+        mean: mean of each channel, (C,), or for ``"class_gaussian"`` of each class and channel, (K, C), in [0, 1]; None
+            takes those of the statistics.
+        std: standard deviations, in the same form as ``mean``.
+        clip: whether to clip noise to the pixel range [0, 1]; None is True.
         exponent: exponent of the amplitude spectrum, for ``"spectrum"``; None is 1.
 
     Raises:
@@ -120,7 +125,12 @@ def make_noise(
 def no_noise(
     statistics: Statistics, class_counts: Sequence[int], class_statistics: Callable[[], Sequence[Statistics]]
 ) -> None:
-    """Make no noise transform: for uses without noise, so that no colors are measured.
+    """Return None, for no noise; the data module then does not measure the statistics that only noise needs.
+
+    Args:
+        statistics: not used.
+        class_counts: not used.
+        class_statistics: not used.
 
     Example:
         >>> no_noise(Statistics((0.5,), (0.2,)), [10, 5], list)
@@ -128,7 +138,7 @@ def no_noise(
 
 
 def _given(key: str, value: Sequence[Any], shape: torch.Size, high: float = math.inf) -> Tensor:
-    """Colors from the config as a tensor of the given shape."""
+    """Means or standard deviations from the config, as a tensor of the given shape."""
     try:
         table = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):

@@ -57,8 +57,8 @@ def check_size(key: str, value: Any) -> Size:
     """Return a size of images as the side of a square, or (height, width).
 
     Args:
-        key: of the setting, for errors.
-        value: a whole number of at least 4, or two of them.
+        key: name of the config key, for errors.
+        value: a whole number of pixels, at least 4, or two of them.
 
     Raises:
         InputError: for anything else.
@@ -76,7 +76,7 @@ def check_size(key: str, value: Any) -> Size:
 
 
 def check_channels(channels: int) -> int:
-    """Return a number of color channels.
+    """Return ``channels`` if it is a valid number of color channels.
 
     Raises:
         InputError: if it is neither 1 nor 3.

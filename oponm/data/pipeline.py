@@ -18,7 +18,7 @@ from oponm.rng import derive_generator, derived_randomness
 
 
 class RawBatch(NamedTuple):
-    """Stored pixels with the step they belong to, which determines all further randomness.
+    """Stored pixels of a batch, with its epoch and step, which determine all further randomness.
 
     Attributes:
         images: (N, C, H, W), uint8.
@@ -34,10 +34,10 @@ class RawBatch(NamedTuple):
 
 
 class ImageSet(torch.utils.data.Dataset[RawBatch]):
-    """A set of images, read a batch at a time; what its digests cover is known once it was read.
+    """A set of images that is read a batch at a time; its digests are computed when they are asked for.
 
     Attributes:
-        targets: (N,), int64.
+        targets: labels, (N,), int64.
     """
 
     targets: Tensor
@@ -48,10 +48,10 @@ class ImageSet(torch.utils.data.Dataset[RawBatch]):
 
     @abstractmethod
     def only(self, kept: npt.NDArray[np.int64]) -> ImageSet:
-        """The set of some of the images.
+        """Return the subset of the images with the given indices.
 
         Args:
-            kept: their indices.
+            kept: indices into this set, (M,), int64.
         """
 
     @abstractmethod
@@ -63,17 +63,20 @@ class ImageSet(torch.utils.data.Dataset[RawBatch]):
         """SHA-256 of the labels and of the images' content, in order."""
 
     def contents_digest(self) -> str:
-        """:meth:`hash_contents`, computed once."""
+        """Return :meth:`hash_contents`, which is computed at the first call only."""
         if self._contents is None:
             self._contents = self.hash_contents()
         return self._contents
 
     def lengths_digest(self) -> str:
-        """SHA-256 of the lengths of the files; empty where :meth:`digest` covers every pixel."""
+        """SHA-256 of the lengths of the files in bytes; empty if :meth:`digest` covers every pixel."""
         return ""
 
     def fingerprint(self) -> str:
-        """SHA-256 of what changes if pixels do; empty where :meth:`digest` covers every pixel."""
+        """SHA-256 of values that change if pixels do; empty if :meth:`digest` covers every pixel.
+
+        The values are lengths and modification times of image files, or the checksums of a pack.
+        """
         return ""
 
     @abstractmethod
@@ -97,7 +100,7 @@ class ResidentImages(ImageSet):
         self.images, self.targets = images, targets
 
     def to(self, device: torch.device) -> ResidentImages:
-        """The set in another device's memory; the set itself if it is there already."""
+        """Return the set in a device's memory; the set itself if it is there already."""
         if self.images.device == self.targets.device == device:
             return self
         moved = ResidentImages(self.images.to(device), self.targets.to(device))
@@ -105,7 +108,7 @@ class ResidentImages(ImageSet):
         return moved
 
     def only(self, kept: npt.NDArray[np.int64]) -> ResidentImages:
-        """See :meth:`ImageSet.only`."""
+        """Return the subset of the images with the given indices, see :meth:`ImageSet.only`."""
         return ResidentImages(self.images[kept], self.targets[kept])
 
     def digest(self) -> str:
@@ -123,17 +126,18 @@ class ResidentImages(ImageSet):
 
 
 class DevicePipeline(nn.Module):
-    """Scale to [0, 1], augment, mix in noise, normalize.
+    """Scales to [0, 1], augments, adds noise, mixes images with each other, and normalizes.
 
-    Noise rows are drawn after the augmentation, so they are never augmented, and before the normalization, so they are
-    noise in pixel space.
+    Noise images are drawn after the augmentation, so they are never augmented, and before the normalization, so they
+    are noise in pixel space.
 
     Args:
         augmentation: takes and returns (N, C, H, W) in [0, 1]; its randomness comes from torch's global generators.
-        noise_transform: takes images, targets, a generator and ``progress``, and returns a :class:`~oponm.noise.Batch`.
-        statistics: statistics for the normalization.
+        noise_transform: takes images, targets, a generator and ``progress``, and returns a :class:`~oponm.noise.Batch`;
+            None adds no noise.
+        statistics: mean and standard deviation for the normalization.
         seed: the run's seed.
-        mixing: takes a batch and a generator and mixes its natural images with each other; None leaves them.
+        mixing: takes a batch and a generator and mixes its natural images with each other; None mixes nothing.
 
     Example:
         >>> pipeline = DevicePipeline(nn.Identity(), None, Statistics((0.5,), (0.5,)), seed=0)
@@ -173,9 +177,9 @@ class DevicePipeline(nn.Module):
         Args:
             raw: stored pixels.
             training: whether to augment; evaluation only scales and normalizes.
-            noise: whether to mix noise in.
-            rank: process rank, which gives each process its own random draws.
-            progress: share of the phase that has passed, for noise that grows.
+            noise: whether to add noise.
+            rank: rank of the process, which gives each process its own random draws.
+            progress: fraction of the phase that has passed, in [0, 1], for noise that grows over it.
             mixing: whether to mix natural images with each other.
         """
         images = raw.images.float() / 255

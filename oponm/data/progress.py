@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; nothing elsewhere."""
+"""Shows a progress bar if standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
-    """Yield items and show how many of ``total`` are done, on standard error, see :func:`shows_bars`.
+    """Yield items, and show on standard error how many of ``total`` are done, if :func:`shows_bars` allows it.
 
     Example:
         >>> sum(track([1, 2], 2, "adding"))
@@ -24,7 +24,7 @@ def track(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
 
 
 def shows_bars(console: Console) -> bool:
-    """Whether to show a progress bar on a console: only on a terminal, and not where ``CI`` is set.
+    """Whether to show a progress bar on a console: only on a terminal, and not if the variable ``CI`` is set.
 
     Args:
         console: the console.

@@ -1,4 +1,4 @@
-"""Which images of a source are trained on, which of them validate, and which are held out for testing."""
+"""Divides the images of a source into training, validation and test set."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def fold_split(
     Args:
         labels: class labels, (N,).
         folds: k, at least 2.
-        fold: which of them is held out, in ``[0, k)``. The k folds of one seed share no image and are all images.
-        seed: shuffles the images first.
-        groups: the group of each image, (N,); no group is in two folds. None splits image by image.
+        fold: index of the fold that is held out, in ``[0, k)``. The k folds of one seed are disjoint and together
+            contain all images.
+        seed: seed of the shuffle before the split.
+        groups: number of the group of each image, (N,); no group is in two folds. None splits image by image.
 
     Returns:
-        Indices of what is kept and of what is held out, each in dataset order.
+        Indices of the images that are kept and of those that are held out, each in dataset order.
 
     Raises:
-        InputError: for a fold that there is not, or for more folds than images of each class, or than groups.
+        InputError: for a fold outside ``[0, k)``, or for more folds than groups or than images of the largest class.
 
     References:
         ``StratifiedKFold`` and ``StratifiedGroupKFold`` of scikit-learn.
@@ -47,34 +48,34 @@ def fold_split(
 
     if check_int("fold", fold, minimum=0) >= check_int("folds", folds, minimum=2):
         raise InputError(f"must be below folds={folds}, as the first is 0; got {fold}", "fold")
-    if groups is not None and len(np.unique(groups)) < folds:
-        raise InputError(f"of {folds} are more than the {len(np.unique(groups))} groups: lower it", "folds")
+    if groups is not None and (number := len(np.unique(groups))) < folds:
+        raise InputError(f"needs {folds} groups, one per fold, but there are {number}: lower it", "folds")
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # classes that a fold lacks are named when images are counted
         try:
             pairs = list(splitter.split(np.zeros(len(labels)), labels, groups))
         except ValueError as error:
-            raise InputError(f"of {folds} are more than any class has images: lower it", "folds") from error
+            raise InputError(f"needs a class of at least {folds} images, one per fold: lower it", "folds") from error
     return np.sort(pairs[fold][0]), np.sort(pairs[fold][1])
 
 
 def grouped_split(labels: Indices, groups: Indices, share: float, seed: int = 0) -> tuple[Indices, Indices]:
-    """Split a set in two by whole groups, with classes in about the same shares on both sides.
+    """Split a set in two by whole groups, with about the same class frequencies on both sides.
 
-    It is the first of about ``1 / share`` folds of :func:`fold_split`, so that the share is met about.
+    One side is the first of about ``1 / share`` folds of :func:`fold_split`, so ``share`` is met only approximately.
 
     Args:
         labels: class labels, (N,).
-        groups: the group of each image, (N,).
-        share: of the images to hold out, in (0, 1).
-        seed: shuffles first.
+        groups: number of the group of each image, (N,).
+        share: fraction of the images to hold out, in (0, 1).
+        seed: seed of the shuffle before the split.
 
     Returns:
-        Indices of what is kept and of what is held out, each in dataset order.
+        Indices of the images that are kept and of those that are held out, each in dataset order.
 
     Raises:
-        InputError: for a share that is none, or for too few groups.
+        InputError: for a share outside (0, 1), or for fewer than two groups.
 
     Example:
         >>> kept, held_out = grouped_split(np.tile([0, 1], 8), np.arange(16) // 4, share=0.25)
@@ -82,7 +83,7 @@ def grouped_split(labels: Indices, groups: Indices, share: float, seed: int = 0)
         (12, 4)
     """
     if isinstance(share, int) or not 0 < check_real("share", share, 0, 1) < 1:
-        raise InputError(f"{share} images of each class: must be a share between 0 and 1 where images have groups")
+        raise InputError(f"must be a share between 0 and 1 if images have groups, got {share}")
     folds = max(2, min(round(1 / min(share, 1 - share)), len(np.unique(groups))))
     first, rest = fold_split(labels, folds, 0, seed, groups)
     return (first, rest) if share <= 0.5 else (rest, first)
@@ -93,12 +94,12 @@ VALIDATIONS = ("none", "split", "test")
 
 
 def check_draw(draw: str, draw_seed: int, imbalance_ratio: float | None) -> None:
-    """Check that a draw can be made.
+    """Check the keys of a draw before the images are known.
 
     Args:
         draw: ``"ldam"``, ``"m2m"``, ``"random"``, or the path of a file of indices.
-        draw_seed: its seed.
-        imbalance_ratio: of the tail to be drawn; None to take the images as they are.
+        draw_seed: seed of the draw.
+        imbalance_ratio: n_max / n_min of the tail to be drawn; None to take the images as they are.
 
     Raises:
         InputError: for a seed out of range; for a file of indices that cannot be read, or that is given with a ratio.
@@ -113,10 +114,10 @@ def check_draw(draw: str, draw_seed: int, imbalance_ratio: float | None) -> None
 
 
 def check_seed(key: str, seed: object) -> int:
-    """Return ``seed`` if numpy and scikit-learn can draw by it.
+    """Return ``seed`` if it is a valid seed for NumPy and scikit-learn.
 
     Raises:
-        InputError: if it is no whole number from 0 to 2**32 - 1.
+        InputError: if it is not a whole number from 0 to 2**32 - 1.
 
     Example:
         >>> check_seed("split_seed", 7)
@@ -140,16 +141,17 @@ def draw_tail(
     """Draw a long tail.
 
     Args:
-        labels: of the images to draw from, (M,).
-        num_classes: K.
-        order_classes: gives the classes from head to tail for how many images there are of each.
+        labels: labels of the images to draw from, (M,), int64.
+        num_classes: number of classes, K.
+        order_classes: function from the number of images of each class to the labels from head to tail.
         imbalance_ratio: n_max / n_min; None to take the images as they are.
-        profile: ``"exponential"`` or ``"step"``.
-        draw: which images of a class are taken, see :class:`~oponm.data.LongTailDataModule`.
+        profile: shape of the class counts, ``"exponential"`` or ``"step"``.
+        draw: the rule by which images of a class are taken: ``"ldam"``, ``"m2m"`` or ``"random"``, see
+            :func:`~oponm.longtail.draw_indices`; else the path of a file with the indices of the subset.
         draw_seed: seed of the draw.
 
     Returns:
-        Indices of the images drawn, (N,).
+        Indices of the images drawn, (N,), int64.
 
     Raises:
         InputError: for a ratio that the images do not allow, or a file of indices that cannot be used.
@@ -171,24 +173,27 @@ def draw_tail(
 
 
 def hold_out(source: Source, val: str, val_size: int | float, seed: int) -> tuple[Indices, Indices | None]:
-    """Candidates for the training set, and what validates.
+    """Choose the candidates for the training set, and the validation images.
 
     Args:
         source: the data set.
-        val: ``"split"`` holds images out, unless the source has a validation set.
-        val_size: images of each class to hold out, a number or a share; of a source with groups a share.
-        seed: of what is held out of the training images.
+        val: ``"split"`` holds images out, unless the source has a validation set; ``"test"`` and ``"none"`` hold out
+            nothing.
+        val_size: images of each class to hold out: a number (int), or a share in (0, 1); if the source has groups, it
+            must be a share.
+        seed: seed of the choice of held-out images.
 
     Returns:
-        Indices into ``source.train``; and into ``source.val`` if there is one, else ``source.train``, or None where
-        nothing is held out.
+        Two arrays of indices, int64. The first has the candidates, in ``source.train``. The second has the validation
+        images, in ``source.val`` if the source has a validation set, else in ``source.train``; it is None unless
+        ``val="split"``.
 
     Raises:
-        InputError: if that would leave a class nothing to train on.
+        InputError: for ``val="test"`` without a test set, or if a class would have no image left to train on.
     """
     everything = np.arange(len(source.train.labels))
     if val == "test" and source.test is None:
-        raise InputError("is test, and there is no test set: choose split or none", "val")
+        raise InputError("is test, but there is no test set: choose split or none", "val")
     if val != "split":
         return everything, None
     if source.val is not None:
@@ -202,16 +207,16 @@ def hold_out(source: Source, val: str, val_size: int | float, seed: int) -> tupl
 
 
 def describe_validation(source: Source, val: str) -> str:
-    """What validates, in words, which are logged.
+    """Describe the validation set in words, and log them.
 
     Args:
         source: the data set.
-        val: see :class:`~oponm.data.LongTailDataModule`.
+        val: ``"none"``; ``"split"``, the source's validation set or images held out; or ``"test"``, the test set.
     """
     words = {"none": "none", "test": "the test set", "split": source.val_origin or "own validation set"}[val]
     if val == "split" and source.val is None:
         words = "held out of the training images"
     log.info("validation: %s", words)
     if val == "test":
-        log.warning("val=test: the test set doubles as validation set, so the best epoch's figure flatters")
+        log.warning("val=test: the test set doubles as validation set, so the best epoch's results are too good")
     return words

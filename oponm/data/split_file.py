@@ -1,4 +1,4 @@
-"""``split.csv``: which image is in which part."""
+"""Writes and reads ``split.csv``, which names the part of each image: training, validation, test or none."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ UNUSED = "none"
 
 
 def write_split(folder: Path, data: Any) -> None:
-    """Write ``split.csv``, whole or not at all: ``path`` or ``index``, ``class``, ``part``, one row per image.
+    """Write ``split.csv`` atomically: the columns ``path`` or ``index``, ``class`` and ``part``, one row per image.
 
-    Parts are ``train``, ``val`` and ``test``, and ``none`` for images that are in no part: not drawn, or left out.
+    Parts are ``train``, ``val`` and ``test``, and ``none`` for the other images: not drawn, or left out.
 
     Args:
-        folder: of the run; must exist.
+        folder: folder of the run; must exist.
         data: a data module, set up.
 
     Example:
@@ -45,13 +45,14 @@ def write_split(folder: Path, data: Any) -> None:
 
 
 def read_split(file: Path) -> dict[str, str]:
-    r"""The part of each image that a ``split.csv`` names, by its path.
+    r"""Read a ``split.csv``: return a dict from the path of each image to its part.
 
     Args:
         file: CSV with the columns ``path`` and ``part``, and any others.
 
     Raises:
-        InputError: naming the file and the line, for what it lacks, an unknown part, or a path that it has twice.
+        InputError: naming the file, for a missing column; naming file and line, for an unknown part, or for a path that
+            occurs twice.
 
     Example:
         >>> import tempfile
@@ -71,12 +72,12 @@ def read_split(file: Path) -> dict[str, str]:
 
 
 def read_rows(file: Path, columns: Iterable[str], key: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file with a header, each with its line.
+    """Yield the rows of a CSV file with a header: the line number of each, and a dict from column to cell.
 
     Args:
-        file: UTF-8.
-        columns: that it must have.
-        key: of the setting that names the file.
+        file: the CSV file, in UTF-8.
+        columns: names of the columns that the file must have.
+        key: config key that names the file, for errors.
 
     Raises:
         InputError: naming the file, if it cannot be read, or lacks a column.
@@ -89,7 +90,7 @@ def read_rows(file: Path, columns: Iterable[str], key: str) -> Iterator[tuple[in
                 if not found:
                     raise InputError(f"{file} is empty: its first line must name the columns", key)
                 apart = "separate them by commas" if any(";" in name for name in found) else "the first line names them"
-                raise InputError(f"{file} has no column {missing[0]}, but {', '.join(found)}: {apart}", key)
+                raise InputError(f"{file} has no column {missing[0]}, only {', '.join(found)}: {apart}", key)
             for row in reader:
                 yield reader.line_num, {name: value for name, value in row.items() if name is not None}
     except (OSError, csv.Error) as error:
@@ -98,22 +99,22 @@ def read_rows(file: Path, columns: Iterable[str], key: str) -> Iterator[tuple[in
 
 
 def kind_of_names(listed: Iterable[Part]) -> str:
-    """What a column of names is called: ``"path"``, or ``"index"`` for images that are not in files."""
+    """Return the title of the column of names: ``"path"``, or ``"index"`` for images that are not in files."""
     return "path" if any(isinstance(each.files, FileNames) for each in listed) else "index"
 
 
 def root_of(data: Any) -> Path | None:
-    """The folder that the paths of a data module's images are relative to; None where it has none."""
+    """Return the folder that the paths of a data module's images are relative to; None if it has no such folder."""
     root = getattr(data, "root", None)
     return None if root is None else Path(root)
 
 
 def image_names(listed: Iterable[Part], root: Path | None) -> list[str]:
-    """Paths relative to a folder, or indices, as text.
+    """Return the names of images as text: paths relative to a folder, or indices.
 
     Args:
-        listed: images.
-        root: the folder; a path that does not lie below it stays as it is.
+        listed: the images, in one or several lists.
+        root: the folder; a path that does not lie below it stays as it is. None leaves all paths as they are.
 
     Example:
         >>> import numpy as np

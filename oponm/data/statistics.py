@@ -35,14 +35,14 @@ PUBLISHED = {
 
 
 def check_statistics(value: Any) -> str | Statistics:
-    """Return the choice of statistics that a setting makes.
+    """Check the value of the key ``statistics``, and return it as a name or as values.
 
     Args:
         value: ``"own"``, a key of :data:`PUBLISHED`, or values: :class:`Statistics`, or a mapping with ``mean`` and
             ``std``, each a list of one value per channel.
 
     Returns:
-        The name, or the values.
+        The name (str), or the values.
 
     Raises:
         InputError: if it is none of these.
@@ -66,10 +66,10 @@ def check_statistics(value: Any) -> str | Statistics:
 
 
 def chosen_statistics(choice: str | Statistics, image_shape: Sequence[int]) -> Statistics:
-    """Published or given statistics, such as those that a pretrained network was trained with.
+    """Return published or given statistics, such as those that a pretrained network was trained with.
 
     Args:
-        choice: a key of :data:`PUBLISHED`, or values.
+        choice: a key of :data:`PUBLISHED`, or values, which are returned.
         image_shape: (C, H, W) of the images.
 
     Raises:
@@ -82,7 +82,7 @@ def chosen_statistics(choice: str | Statistics, image_shape: Sequence[int]) -> S
     statistics = PUBLISHED[choice] if isinstance(choice, str) else choice
     if len(statistics.mean) != image_shape[0]:
         raise InputError(
-            f"are for {len(statistics.mean)} channels, and images have {image_shape[0]}: take own", "statistics"
+            f"are for {len(statistics.mean)} channels, but images have {image_shape[0]}: take own", "statistics"
         )
     return statistics
 
@@ -107,7 +107,7 @@ def channel_statistics(images: Tensor | Iterable[Tensor]) -> Statistics:
 
 
 def statistics_sample(num_images: int) -> Tensor:
-    """The images for the statistics of a set too large for memory: all, or SAMPLE images drawn by seed 0.
+    """Choose the images that the statistics of a streamed set are measured on: all, or 10,000 drawn by seed 0.
 
     The means of photographs differ by about 0.15 from one to the next, so the mean of the sample differs by about
     0.0015 from the set's.
@@ -152,7 +152,7 @@ def class_statistics(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int)
             counts = found if counts is None else counts.add_(found)
     tables = torch.zeros(num_classes, 1, 256) if counts is None else counts.cpu().view(num_classes, -1, 256)
     if missing := (tables[:, 0].sum(1) == 0).nonzero().flatten().tolist():
-        raise InputError(f"class {missing[0]} has no image to take the colors of")
+        raise InputError(f"class {missing[0]} has no image to measure the mean and standard deviation of")
     return [_summary(table) for table in tables]
 
 

@@ -26,14 +26,15 @@ from oponm.rng import derived_randomness
 class StreamedImages(ImageSet):
     """A set of image files that are decoded batch by batch.
 
-    For training, each image is cut by a random resized crop (8 % to 100 % of its area) before scaling, so that only
-    visible pixels leave the worker; crops are a function of seed, epoch, step and rank, for any number of workers. For
-    evaluation, the whole image is brought to the size, see :class:`~oponm.data.decode.Form`.
+    For training, the process that decodes an image takes a random resized crop (8 % to 100 % of its area), and sends
+    only the crop. Crops depend on seed, epoch, step and rank, and not on the number of processes. For evaluation, the
+    whole image is brought to the size of ``form``.
 
     Args:
         files: paths, (N,).
-        targets: (N,), int64.
-        form: how the shape and color of images change; those that are stretched or padded are so before the crop.
+        targets: labels, (N,), int64.
+        form: the size and color that images are brought to. For training, ``resize="stretch"`` and ``"pad"`` change the
+            aspect ratio before the crop.
         training: whether to crop at random.
         seed: the run's seed.
 
@@ -60,14 +61,17 @@ class StreamedImages(ImageSet):
         self._lengths: str | None = None
 
     def only(self, kept: npt.NDArray[np.int64]) -> Self:
-        """See :meth:`~oponm.data.pipeline.ImageSet.only`."""
+        """Return the subset of the images with the given indices, see :meth:`~oponm.data.pipeline.ImageSet.only`."""
         other = copy.copy(self)
         other.files, other.targets = self.files[kept], self.targets[kept]
         other._contents = other._lengths = None
         return other
 
     def digest(self) -> str:
-        """SHA-256 of labels and the files' last two folders and names, in order, of their white value and form."""
+        """SHA-256 of each image's label, file name and last two folders, in order, and of the form unless it is usual.
+
+        The form's ``pixel_max`` counts unless it is None or 255, ``resize`` and ``channels`` unless ``"crop"`` and 3.
+        """
         digest = hashlib.sha256()
         if self.form.pixel_max not in (None, 255):
             digest.update(f"white {self.form.pixel_max:g}\n".encode())
@@ -79,9 +83,9 @@ class StreamedImages(ImageSet):
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """SHA-256 of each file's length and time of modification, in order: it changes if pixels do.
+        """SHA-256 of each file's length and modification time, in order: it changes if pixels do.
 
-        It distinguishes states of the files on one machine; :meth:`digest` is the same on all machines.
+        It shows on one machine whether files have changed; :meth:`digest` is the same on all machines.
         """
         digest = hashlib.sha256()
         for stat in self.stats():
@@ -89,14 +93,14 @@ class StreamedImages(ImageSet):
         return digest.hexdigest()
 
     def lengths_digest(self) -> str:
-        """SHA-256 of each file's length, in order, read once; it is the same on all machines."""
+        """SHA-256 of each file's length in bytes, in order, read once; it is the same on all machines."""
         if self._lengths is None:
             lengths = "\n".join("" if stat is None else str(stat.length) for stat in self.stats())
             self._lengths = hashlib.sha256(lengths.encode()).hexdigest()
         return self._lengths
 
     def stats(self) -> Iterator[Stat | None]:
-        """The state of each file, in order, see :meth:`~oponm.data.sources.file_names.FileNames.stats`."""
+        """Yield the length and modification time of each file, in order; None for a missing file."""
         parts = (self.files[i : i + 1000] for i in range(0, len(self), 1000))
         with ThreadPoolExecutor() as threads:  # waiting for the system takes the time, most of all over a network
             for part in threads.map(lambda files: list(files.stats()), parts):
@@ -116,7 +120,7 @@ class StreamedImages(ImageSet):
         return RawBatch(torch.stack(images), self.targets[batch.indices], batch.epoch, batch.step)
 
     def random_crop(self, image: Image.Image) -> Tensor:
-        """A crop of a whole image, by torch's global generator.
+        """Take a random crop of a whole image, by torch's global generator.
 
         Args:
             image: in RGB.
@@ -131,8 +135,8 @@ def contents_digest(labels: Tensor, files: Iterable[Path]) -> str:
     """SHA-256 of labels, as little-endian int64, and of the SHA-256 of each file, in order.
 
     Args:
-        labels: (N,), int64.
-        files: (N,); unreadable ones are left out, as decoding reports them.
+        labels: labels, (N,), int64.
+        files: paths, (N,); unreadable ones are left out, as decoding reports them.
     """
     digest = hashlib.sha256(labels.cpu().numpy().astype("<i8").tobytes())
     with ThreadPoolExecutor() as threads:

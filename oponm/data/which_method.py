@@ -19,11 +19,11 @@ MEASURED = {
 
 
 class Suggestion(NamedTuple):
-    """A method for a training set.
+    """A suggested method for a training set.
 
     Attributes:
-        settings: of ``oponm train``.
-        reason: why, in words.
+        settings: overrides for ``oponm train``, such as ``"method=erm loss=balanced_softmax"``.
+        reason: why this method, in words.
     """
 
     settings: str
@@ -31,11 +31,11 @@ class Suggestion(NamedTuple):
 
 
 def draws(class_counts: Sequence[int], epochs: float) -> float:
-    """How often class-balanced sampling draws each image of the rarest class.
+    """Return how often class-balanced sampling draws each image of the rarest class, on average.
 
     Args:
         class_counts: training images of each class.
-        epochs: that are sampled so.
+        epochs: number of epochs with class-balanced sampling.
 
     Example:
         >>> draws([128, 82, 53, 34, 22, 14, 9, 6, 3, 2], epochs=1)
@@ -45,11 +45,12 @@ def draws(class_counts: Sequence[int], epochs: float) -> float:
 
 
 def which_method(class_counts: Sequence[int], max_epochs: int) -> Suggestion:
-    """Suggest a method.
+    """Suggest a method for a training set.
 
     Args:
         class_counts: training images of each class.
-        max_epochs: epochs of the run, of which the last fifth is the deferred phase.
+        max_epochs: number of epochs of the run; the last fifth is assumed to be the deferred phase, as in
+            ``method=drs`` and ``method=open``.
 
     Example:
         >>> [which_method(counts, 200).settings for counts in ([100, 90], [5000, 500, 50], [128, 20, 2])]

@@ -338,8 +338,8 @@ def test_brightness_does_not_depend_on_the_depth(tmp_path, name, dtype, white, p
         ("i4", [-5, 3], "values from -5 to 3"),
         ("i4", [0, 70000], "values from 0 to 70000"),
         ("f4", [0, float("nan")], "values from nan"),
-        ("u2", [0, 5000], "up to 5000, but 4095 is white"),
-        ("f4", [0, 0.5], "up to 0.5, but 4095 is white"),
+        ("u2", [0, 5000], "up to 5000, but 4095 is the value of white"),
+        ("f4", [0, 0.5], "up to 0.5, but 4095 is the value of white"),
     ],
 )
 def test_values_that_would_come_out_wrong_are_refused(tmp_path, dtype, values, words):

@@ -41,5 +41,5 @@ def test_an_accelerator_that_is_too_small_is_named(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(ResidentImages, "to", full)
-    with pytest.raises(InputError, match=r"in_memory must be false: .* cpu has no room for them"):
+    with pytest.raises(InputError, match=r"in_memory must be false: .* cpu has too little memory"):
         data.train_dataloader()

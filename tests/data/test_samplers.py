@@ -271,7 +271,7 @@ def test_the_mean_over_processes_is_that_of_the_batch(images, ranks):
 
 @pytest.mark.parametrize("ranks", [2, 5])
 def test_batches_too_small_for_the_processes_are_refused(ranks):
-    with pytest.raises(InputError, match="two images per process"):
+    with pytest.raises(InputError, match="and each needs two"):
         EpochBatches(torch.zeros(50).long(), 2 * ranks - 1, "instance", seed=0, epoch=0, world_size=ranks)
 
 

@@ -90,7 +90,7 @@ def test_images_are_looked_for_below_one_folder(tmp_path, monkeypatch, choice, f
 
 
 def test_a_missing_folder(tmp_path):
-    check_refused(tmp_path, ["train", "data=imagenet_lt", "output_dir=run"], "data.root names no folder: data/ImageNet")
+    check_refused(tmp_path, ["train", "data=imagenet_lt", "output_dir=run"], "data.root is not a folder: data/ImageNet")
 
 
 def test_an_unknown_variant_and_a_missing_attribute_file(tmp_path):
@@ -133,6 +133,6 @@ def test_check_tells_of_the_pack_too(places, tmp_path):
     arguments = ["data=places_lt", f"data.root={places / 'places'}", "data.verify=false", "data.image_size=8"]
     done = oponm("data", "check", *arguments, "data.pack=pack", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "data.pack names no pack that can be read: pack (there is none)" in done.stderr
+    assert "data.pack names no pack that can be read: pack (the folder has no pack)" in done.stderr
     assert "training images: all 375 are there" in done.stdout
     assert ["scene_3", "2", "1", "1"] in [line.split() for line in done.stdout.splitlines()]

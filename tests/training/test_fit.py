@@ -219,7 +219,7 @@ def test_a_folder_and_a_dataset_in_place_of_a_data_module(tmp_path):
     dataset = fit(ImageFolder(str(tmp_path)), method="erm", max_epochs=1)
     assert dataset.result["content_digest"] == folder.result["content_digest"]
     assert dataset.evaluate()["metrics"] == dataset.metrics
-    with pytest.raises(InputError, match="data names no folder: nowhere"):
+    with pytest.raises(InputError, match="data is not a folder: nowhere"):
         fit("nowhere")
 
 

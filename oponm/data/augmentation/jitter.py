@@ -67,14 +67,14 @@ class ColorJitter(nn.Module):
 def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
     """Turn the colors of each image around the color wheel.
 
-    With ``v`` the largest and ``c`` the largest less the smallest channel of a pixel and ``h`` its hue in sixths of a
+    With ``v`` the largest and ``c`` the largest minus the smallest channel of a pixel and ``h`` its hue in sixths of a
     turn, channel ``i`` of (red, green, blue) becomes ``v - c * clip(min(k, 4 - k), 0, 1)`` for
-    ``k = (h + 6 turns + (5, 3, 1)[i]) mod 6``. This is kornia's ``adjust_hue`` without the way through an HSV image
-    and its remainders, which took most of the whole recipe's time.
+    ``k = (h + 6 turns + (5, 3, 1)[i]) mod 6``. The result is that of kornia's ``adjust_hue``, without its conversion to
+    HSV, whose modulo operations took most of the augmentation's time.
 
     Args:
         images: (N, 3, H, W) in [0, 1].
-        turns: (N,); 1 is a full turn.
+        turns: shift of the hue of each image, (N,); 1 is a full turn.
 
     Returns:
         (N, 3, H, W) in [0, 1].

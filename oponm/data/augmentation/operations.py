@@ -1,10 +1,10 @@
 """The operations that AutoAugment and RandAugment choose from, with a strength for each image.
 
 An operation takes images (N, 3, H, W) in [0, 1] and strengths (N,) in [-1, 1] and returns new images in [0, 1].
-Strength 0 leaves an image as it is and 1 is the top of the published range; the sign is the direction, if there is one.
-Where the two publications are silent, torchvision's reading is followed: nearest pixel, black outside, shear around the
-top left corner. (kornia's policies read some of them differently: additive brightness, shear of up to 54 degrees, one
-fixed direction.)
+Strength 0 leaves an image as it is and 1 is the maximum of the published range; the sign is the direction, if there is
+one. Where the two publications say nothing, the operations are those of torchvision: nearest-neighbor interpolation,
+black fill, shear around the top left corner. (kornia's policies differ in some: additive brightness, shear of up to 54
+degrees, one fixed direction.)
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tens
     Args:
         images: (N, C, H, W).
         rows: indices of the images, int64, on the CPU, so that their number is known without waiting for the device.
-        function: from (R, C, H, W) and (R,) to (R, C, H, W).
-        values: one for each image, (N,), on the images' device.
+        function: from the R images, (R, C, H, W), and their values, (R,), to new images, (R, C, H, W).
+        values: a value for each image of the batch, (N,), on the images' device.
 
     Example:
         >>> import torch
@@ -41,7 +41,7 @@ def apply_to_rows(images: Tensor, rows: Tensor, function: Callable[[Tensor, Tens
 
 
 def check_color(images: Tensor) -> None:
-    """Refuse images that have no colors.
+    """Refuse images that are not in color.
 
     Raises:
         InputError: for other than three channels.
@@ -63,7 +63,7 @@ SHEAR, TRANSLATE, ROTATE, BLEND = 0.3, 150 / 331, math.radians(30), 0.9
 
 
 def _warp(images: Tensor, *entries: Tensor | float) -> Tensor:
-    """Read each pixel from the position that its row's matrix gives; six entries, in units of half the image."""
+    """Read each pixel from the position that its image's matrix gives; six entries, in units of half the image."""
     matrix = images.new_empty(len(images), 6)
     for column, entry in enumerate(entries):
         matrix[:, column] = entry
@@ -79,13 +79,13 @@ def _enhance(name: str) -> Callable[..., Tensor]:
 
 
 def shear_x(images: Tensor, strengths: Tensor) -> Tensor:
-    """Shift each line in proportion to its distance from the top, by up to 0.3 of that."""
+    """Shift each row to the side by up to 0.3 times its distance from the top."""
     slope = SHEAR * strengths * images.shape[2] / images.shape[3]
     return _warp(images, 1, slope, slope, 0, 1, 0)
 
 
 def shear_y(images: Tensor, strengths: Tensor) -> Tensor:
-    """Shift each column in proportion to its distance from the left, by up to 0.3 of that."""
+    """Shift each column up or down by up to 0.3 times its distance from the left edge."""
     slope = SHEAR * strengths * images.shape[3] / images.shape[2]
     return _warp(images, 1, 0, 0, slope, 1, slope)
 
@@ -110,32 +110,32 @@ def rotate(images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, strengths: Tensor) -> Tensor:
-    """Multiply by a factor in [0.1, 1.9]."""
+    """Multiply the values by a factor in [0.1, 1.9]."""
     return _enhance("adjust_brightness_accumulative")(images, 1 + BLEND * strengths)
 
 
 def color(images: Tensor, strengths: Tensor) -> Tensor:
-    """Blend with the grayscale image, factor in [0.1, 1.9]."""
+    """Blend each image with its grayscale version, factor in [0.1, 1.9]."""
     return _enhance("adjust_saturation_with_gray_subtraction")(images, 1 + BLEND * strengths)
 
 
 def contrast(images: Tensor, strengths: Tensor) -> Tensor:
-    """Blend with the mean gray, factor in [0.1, 1.9]."""
+    """Blend each image with its own mean gray value, factor in [0.1, 1.9]."""
     return _enhance("adjust_contrast_with_mean_subtraction")(images, 1 + BLEND * strengths)
 
 
 def sharpness(images: Tensor, strengths: Tensor) -> Tensor:
-    """Blend with the smoothed image, factor in [0.1, 1.9]."""
+    """Blend each image with its smoothed version, factor in [0.1, 1.9]."""
     return _enhance("sharpness")(images, 1 + BLEND * strengths)
 
 
 def posterize(images: Tensor, strengths: Tensor) -> Tensor:
-    """Keep the upper 8 down to 4 bits of each value."""
+    """Keep the most significant bits of each value: 8 at strength 0, 4 at strength 1 or -1."""
     return _enhance("posterize")(images, torch.round(8 - 4 * strengths.abs()).int())
 
 
 def solarize(images: Tensor, strengths: Tensor) -> Tensor:
-    """Invert the values from a threshold on, 1 down to 0."""
+    """Invert the values at or above a threshold, which falls from 1 at strength 0 to 0 at strength 1 or -1."""
     return _enhance("solarize")(images, 1 - strengths.abs())
 
 

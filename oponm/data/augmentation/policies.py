@@ -46,8 +46,8 @@ def randaugment(image_size: tuple[int, int], padding: int = 4, num_ops: int = 2,
     Args:
         image_size: (H, W) of color images.
         padding: pixels of black added on each side before the crop.
-        num_ops: operations on each image.
-        magnitude: their common strength, 0 to 30.
+        num_ops: number of operations on each image.
+        magnitude: strength of all operations, a whole number from 0 to 30.
 
     Raises:
         InputError: for a padding below 0, fewer than 1 operation or a magnitude outside its range; in ``forward`` for
@@ -64,7 +64,7 @@ def randaugment(image_size: tuple[int, int], padding: int = 4, num_ops: int = 2,
 
 
 class AutoAugment(nn.Module):
-    """One of 25 sub-policies for each image: two operations, each with its own probability and level.
+    """Apply one of 25 sub-policies to each image: two operations, each with its own probability and level.
 
     The direction of an operation, if it has one, is drawn as well.
 
@@ -98,13 +98,15 @@ class AutoAugment(nn.Module):
 
 
 class RandAugment(nn.Module):
-    """A number of operations on each image, drawn with replacement from thirteen and "none", all of one strength.
+    """Apply ``num_ops`` operations to each image, all of the same strength.
+
+    They are drawn with replacement from 13 operations and the identity.
 
     The direction of an operation, if it has one, is drawn as well.
 
     Args:
-        num_ops: operations on each image.
-        magnitude: their common strength, 0 to 30.
+        num_ops: number of operations on each image.
+        magnitude: strength of all operations, a whole number from 0 to 30.
 
     Raises:
         InputError: for fewer than 1 operation or a magnitude outside its range.
@@ -136,13 +138,13 @@ class RandAugment(nn.Module):
 
 
 def apply_operations(images: Tensor, names: Sequence[str], chosen: Tensor, strengths: Tensor) -> Tensor:
-    """Apply one operation to each image; the images of an operation are processed together.
+    """Apply one operation to each image; images with the same operation are processed together.
 
     Args:
         images: (N, 3, H, W) in [0, 1].
-        names: names of operations.
-        chosen: index of the operation for each image, (N,), on the CPU; an image with ``len(names)`` stays as it is.
-        strengths: (N,) in [-1, 1].
+        names: keys of :data:`~oponm.data.augmentation.operations.OPERATIONS`.
+        chosen: index into ``names`` for each image, (N,), int64, on the CPU; ``len(names)`` leaves the image as it is.
+        strengths: strength of each image's operation, (N,), in [-1, 1].
 
     Example:
         >>> images = torch.zeros(2, 3, 4, 4)

@@ -125,8 +125,9 @@ def imagenet(image_size: tuple[int, int], resized_crop: bool = False) -> nn.Modu
 
     Args:
         image_size: (H, W) of color images.
-        resized_crop: first cut 8 % to 100 % of each image's area, of ratio 3/4 to 4/3, and scale it to the image's
-            size; for sets held in memory. Large sets are cropped while they are decoded.
+        resized_crop: whether to first cut a random 8 % to 100 % of each image's area, of aspect ratio 3/4 to 4/3, and
+            scale it to ``image_size``. It is for sets in memory: with ``in_memory=False``, images are cropped in this
+            way when they are decoded.
 
     Raises:
         InputError: in ``forward`` for images that are not of 3 channels.
@@ -147,10 +148,10 @@ def imagenet(image_size: tuple[int, int], resized_crop: bool = False) -> nn.Modu
 
 
 def simclr(image_size: tuple[int, int], padding: int = 4, cutout: int = 16) -> nn.Module:
-    """The publication's full recipe: flip and crop, one Cutout, and SimCLR's colors and blur.
+    """The augmentation of the OPeN paper: flip and crop, SimCLR's colors and blur, and one Cutout.
 
-    Color jitter (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with 0.2, Gaussian blur of 3x3 pixels with a
-    deviation of 0.1 to 2 with 0.5.
+    Color jitter (0.4, 0.4, 0.4, 0.1) has probability 0.8, grayscale 0.2, and Gaussian blur 0.5. The blur has a kernel
+    of 3x3 pixels and a standard deviation of 0.1 to 2 pixels.
 
     Args:
         image_size: (H, W) of color images.

@@ -16,10 +16,12 @@ class Part(NamedTuple):
     """One process's part of a batch.
 
     Attributes:
-        start: position of its first image.
-        stop: position after its last image.
-        weight: weight of its mean loss, so that the mean over processes is that over the images of the batch.
-        counted: whether training metrics count it; if all take the whole batch, only the first one's is.
+        start: position in the batch of the part's first image.
+        stop: position in the batch after the part's last image.
+        weight: factor of the process's mean loss; the average of the products over processes is the mean loss over the
+            whole batch.
+        counted: whether training metrics include the part; if every process takes the whole batch, only rank 0's
+            counts.
     """
 
     start: int
@@ -29,10 +31,10 @@ class Part(NamedTuple):
 
 
 def part_of_batch(images: int, rank: int, world_size: int) -> Part:
-    """Cut a batch into consecutive parts whose sizes differ by one image at most.
+    """Cut a batch into consecutive parts whose sizes differ by one image at most, and return that of one process.
 
-    A process cannot skip a step, as others would wait for it, and a single image has no batch statistics. So a batch
-    of fewer than two images per process, which only the last of an epoch may be, is taken whole by all processes.
+    A process cannot skip a step, as others would wait for it, and a single image has no batch statistics. So every
+    process takes the whole batch if it has fewer than ``2 * world_size`` images. Only the last batch of an epoch may.
 
     Args:
         images: number of images of the batch.
@@ -59,10 +61,10 @@ class IndexBatch(NamedTuple):
     """The images of one step, and the number of the step.
 
     Attributes:
-        indices: (N,), int64.
+        indices: indices into the training set, (N,), int64.
         epoch: zero-based epoch.
         step: zero-based batch within the epoch.
-        rank: rank of the process whose part of the batch it is, for random draws when images are read.
+        rank: rank of the process that reads the images, for random draws on reading.
     """
 
     indices: Tensor
@@ -79,12 +81,12 @@ class EpochBatches:
     may be smaller; a last batch of a single image is left out, as it has no batch statistics.
 
     Args:
-        labels: (N,), int64.
+        labels: labels of the training set, (N,), int64.
         batch_size: images per batch, over all processes.
         sampler: a name in :data:`SAMPLERS`, see :func:`~oponm.data.samplers.orders.sample_order`.
         seed: the run's seed.
         epoch: zero-based epoch; with ``seed`` it determines the order.
-        progress: share of the phase that has passed, in [0, 1], for samplers that change over it.
+        progress: fraction of the phase that has passed, in [0, 1], for samplers that change over it.
         rank: rank of this process.
         world_size: number of processes.
 
@@ -114,13 +116,14 @@ class EpochBatches:
         self.rank, self.world_size = rank, world_size
         if world_size > 1 and batch_size < 2 * world_size:
             raise InputError(
-                f"must be at least {2 * world_size}, two images per process: it is that of all {world_size} processes",
+                f"must be at least {2 * world_size}: it counts the images of all {world_size} processes, "
+                "and each needs two",
                 "batch_size",
             )
 
     @property
     def steps(self) -> int:
-        """Number of batches of the whole epoch."""
+        """Number of batches of the epoch, the same for all processes."""
         full, rest = divmod(len(self.labels), self.batch_size)
         return full + (rest >= min(2, self.batch_size))
 

@@ -32,7 +32,7 @@ def class_balanced(class_counts: Tensor, progress: float) -> Tensor:
 
 
 def square_root(class_counts: Tensor, progress: float) -> Tensor:
-    r"""Draw classes by the square root of their counts, between the data's shares and balance.
+    r"""Draw classes in proportion to the square root of their counts, between class frequencies and uniform.
 
     .. math:: q_j = \frac{\sqrt{n_j}}{\sum_i \sqrt{n_i}}
 
@@ -53,13 +53,13 @@ def square_root(class_counts: Tensor, progress: float) -> Tensor:
 
 
 def progressively_balanced(class_counts: Tensor, progress: float) -> Tensor:
-    r"""Move from the data's own shares to balance over a phase.
+    r"""Move over a phase from the data's class frequencies to equal probabilities of all classes.
 
     .. math:: q_j = (1 - t) \frac{n_j}{\sum_i n_i} + t \frac{1}{C}
 
     Args:
         class_counts: training images n of each class, (C,).
-        progress: t, the share of the phase that has passed: 0 in its first epoch, 1 in its last.
+        progress: t, the fraction of the phase that has passed: 0 in its first epoch, 1 in its last.
 
     References:
         Kang et al., ICLR 2020, Eq. (2).
@@ -78,8 +78,8 @@ def effective_number(class_counts: Tensor, progress: float) -> Tensor:
     .. math:: q_j = \frac{n_j / E_j}{\sum_i n_i / E_i}, \quad
         E_j = \frac{1 - \beta^{n_j}}{1 - \beta}, \quad \beta = 0.9999
 
-    It is balanced for classes of much fewer than :math:`1 / (1 - \beta)` = 10,000 images, where E is about n; above,
-    larger classes are drawn more often.
+    Classes of far fewer than :math:`1 / (1 - \beta)` = 10,000 images are drawn about equally often, as E is about n
+    for them; larger classes are drawn more often.
 
     Args:
         class_counts: training images n of each class, (C,).
@@ -114,15 +114,15 @@ SAMPLERS = ("instance", *CLASS_PROBABILITIES)
 
 
 def sample_order(sampler: str, labels: Tensor, generator: torch.Generator, progress: float = 0.0) -> Tensor:
-    """The images of an epoch in order; an epoch always has the length of the training set.
+    """Return the images of an epoch in order; an epoch always has as many as the training set.
 
     Args:
         sampler: ``"instance"``: every image once, in random order. All others draw with replacement, first a class and
-            then any image of it: ``"class_balanced"``, ``"square_root"``, ``"progressively_balanced"`` and
-            ``"effective_number"``, see the functions of the same names.
-        labels: (N,), int64, every class of ``range(C)`` present.
+            then an image of it with equal probability: ``"class_balanced"``, ``"square_root"``,
+            ``"progressively_balanced"`` and ``"effective_number"``, by the functions of the same names.
+        labels: labels, (N,), int64; every class of ``range(C)`` has an image.
         generator: a CPU generator.
-        progress: share of the phase that has passed, in [0, 1]; only ``"progressively_balanced"`` uses it.
+        progress: fraction of the phase that has passed, in [0, 1]; only ``"progressively_balanced"`` uses it.
 
     Returns:
         N indices, int64.
@@ -154,8 +154,8 @@ def draw_order(labels: Tensor, probabilities: Tensor, generator: torch.Generator
     The distribution is that of a weight ``q_j / n_j`` for each image, without a table of weights.
 
     Args:
-        labels: (N,), int64, every class of ``range(C)`` present.
-        probabilities: q, (C,), float64, that sum to 1.
+        labels: labels, (N,), int64; every class of ``range(C)`` has an image.
+        probabilities: q, the probability of each class, (C,), float64; they sum to 1.
         generator: a CPU generator.
 
     Returns:
@@ -188,15 +188,16 @@ def draw_order(labels: Tensor, probabilities: Tensor, generator: torch.Generator
 
 
 def group_by_class(labels: Tensor) -> Tensor:
-    """The images of the first class in order, then those of the second, and so on.
+    """Return the images of the first class in dataset order, then those of the second, and so on.
 
-    Equal to a stable ``argsort``, but by counting, in pieces and a smaller type, with a fraction of the memory.
+    The result is that of a stable ``argsort``. It takes a fraction of the memory, by counting, in pieces, and by a
+    smaller type.
 
     Args:
-        labels: (N,), int64.
+        labels: labels, (N,), int64.
 
     Returns:
-        N indices, int32, or int64 for more images than that can count.
+        N indices, int32, or int64 for 2**31 images or more.
 
     Example:
         >>> group_by_class(torch.tensor([1, 0, 1, 0]))

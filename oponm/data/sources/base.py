@@ -19,12 +19,13 @@ Files = FileNames | npt.NDArray[Any]
 
 
 class Part(NamedTuple):
-    """Images by what they are called where they come from, and their labels.
+    """Names and labels of some images of a source.
 
     Attributes:
-        files: paths, (M,), in dataset order, as an array, or as :class:`~oponm.data.sources.file_names.FileNames`; or
-            indices in the source.
-        labels: (M,), int64.
+        files: names of the images, (M,), in dataset order: paths, as an array or as
+            :class:`~oponm.data.sources.file_names.FileNames`; or, for images that are not in files, indices into the
+            source.
+        labels: labels, (M,), int64.
     """
 
     files: Files
@@ -32,11 +33,11 @@ class Part(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Images as they were asked for.
+    """Result of a read request: the images, and which of the requested ones could be read.
 
     Attributes:
-        images: decoded, (N, C, H, W), uint8; or :class:`~oponm.data.stream.StreamedImages`.
-        kept: positions, in the request, of the images that could be read; (N,).
+        images: decoded images, (N, C, H, W), uint8; or :class:`~oponm.data.stream.StreamedImages`.
+        kept: positions, in the request, of the images that could be read, (N,), int64.
     """
 
     images: Any
@@ -47,11 +48,12 @@ class Pool(NamedTuple):
     """Labeled images that are decoded on request.
 
     Attributes:
-        labels: (M,), int64, in dataset order.
-        read: takes indices into the pool and decodes these images alone, all to one size, to be kept in memory.
-        stream: the same for sets too large for memory: takes indices, whether to crop at random for training, and the
-            run's seed, and leaves the images where they are. None where this cannot be.
-        origins: the file of each image, or its index in the source, (M,); None where the pool is the source.
+        labels: labels, (M,), int64, in dataset order.
+        read: function from indices into the pool to :class:`Images`; it decodes only these, all to one size.
+        stream: function from indices into the pool, whether to crop at random for training, and the run's seed to
+            :class:`Images` that are decoded batch by batch. None if the pool cannot be streamed.
+        origins: the file of each image, or its index into the source, (M,); None if indices into the pool are indices
+            into the source.
     """
 
     labels: npt.NDArray[np.int64]
@@ -61,12 +63,12 @@ class Pool(NamedTuple):
 
     @classmethod
     def of(cls, images: Tensor, labels: npt.NDArray[np.int64], members: npt.NDArray[np.int64] | None = None) -> Pool:
-        """A pool of images in memory.
+        """Make a pool of images in memory.
 
         Args:
-            images: (M, C, H, W), uint8.
-            labels: (M,), int64.
-            members: indices of those that are in the pool; None for all.
+            images: all images of the source, (M, C, H, W), uint8.
+            labels: their labels, (M,), int64.
+            members: indices of the images that are in the pool; None for all.
 
         Example:
             >>> import torch
@@ -78,7 +80,7 @@ class Pool(NamedTuple):
         return cls(labels[own], lambda wanted: Images(images[own[wanted]], np.arange(len(wanted))), origins=own)
 
     def listed(self, wanted: npt.NDArray[np.int64]) -> Part:
-        """Origins and labels of some images.
+        """Return the names and labels of some images.
 
         Args:
             wanted: indices into the pool.
@@ -95,15 +97,16 @@ class Source:
         train: images to draw the training set from.
         test: the test set; None for a set without one.
         val: the validation set, for data sets that define one.
-        skipped: filled by ``read`` and ``stream``: files left out because they could not be decoded, with the reason.
+        skipped: files left out because they could not be decoded, each with the reason, in one line of text; filled by
+            ``read`` and ``stream``.
         packing: the pack that images are read from; None if they are decoded from files.
-        val_origin: origin of ``val``, for results.
-        facts: further facts about the images for results, by name.
-        pixel_max: the value that is white in images of more than 8 bits; None where there are none.
-        groups: the number of the group of each image of ``train``, (M,); held-out images share no group with those
-            that are kept. None where images are held out one by one.
-        cross_validation: ``folds``, ``fold`` and the ``digest`` of all images that were divided, where ``test`` is a
-            fold of them.
+        val_origin: description of where ``val`` comes from, for ``result.json``, such as ``"published list"``.
+        facts: dict of further descriptions of the images, for ``result.json``.
+        pixel_max: the value that counts as white in images of more than 8 bits; None if the source has no such images.
+        groups: number of the group of each image of ``train``, (M,); validation images are held out by whole groups.
+            None holds them out one by one.
+        cross_validation: dict of ``folds``, ``fold`` and the ``digest`` of all images that were divided, if ``test`` is
+            one fold of them; else None.
     """
 
     class_names: list[str]

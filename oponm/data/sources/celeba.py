@@ -45,15 +45,17 @@ class CelebA5(LongTailDataModule):
     """CelebA-5: 6,651 images of five hair colors for training, 50 per class for validation and 100 for testing.
 
     ``root`` contains ``img_align_celeba/*.jpg`` and ``list_attr_celeba.txt``. :func:`celeba5_split` describes which
-    images are taken. Each is cut to its center square, scaled to twice ``image_size`` and then halved: 64 and 32
-    pixels, as published; the publication does not say how the faces, 178 by 218 pixels, are cut.
+    images are taken. Each is cut to its center square, scaled to twice ``image_size`` and then halved. With the default
+    ``image_size=32`` this is 64 and then 32 pixels, as published. The publication does not say how the faces, 178 by
+    218 pixels, are cut.
 
     Args:
-        root: the folder.
+        root: folder of the data set.
         variant: ``"published"``, in which some images are in two parts or have several labels, or ``"clean"``. Results
             and the log give the variant and the number of such images.
         image_size: side of the square images in pixels.
-        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
+        on_error: reaction to files that cannot be read: ``"raise"`` raises an error that names them; ``"skip"`` leaves
+            them out and lists them.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
         **options: for :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the counts above; a
             number draws another tail from these images. ``val="split"`` takes the published validation images.
@@ -99,7 +101,7 @@ class CelebA5(LongTailDataModule):
         """Check the attribute file, and look for each of the images."""
         found = DataCheck(class_names=[*CLASSES])
         if not self.root.is_dir():
-            found.refuse("folder", InputError(f"names no folder: {self.root}", "root"))
+            found.refuse("folder", InputError(f"is not a folder: {self.root}", "root"))
             return found
         try:
             names, attributes = read_attributes(self.root / "list_attr_celeba.txt")
@@ -129,7 +131,7 @@ def celeba5_split(
     occurs once, in one part.
 
     Args:
-        attributes: whether an image has each attribute of :data:`CLASSES`, rows in order of the ids; (M, 5).
+        attributes: whether each image has each attribute of :data:`CLASSES`, rows in order of the ids, (M, 5), bool.
         variant: ``"published"`` or ``"clean"``.
         train_counts: training images of each class.
 
@@ -198,7 +200,7 @@ def read_attributes(path: Path) -> tuple[list[str], npt.NDArray[np.bool_]]:
 
 
 def _overlap(split: Split) -> str:
-    """The number of images that are in two parts or have several labels, in words; empty if there are none."""
+    """Describe how many images are in two parts or have several labels, in words; empty if no image is."""
     lines = []
     for (name, one), (other_name, other) in combinations(split._asdict().items(), 2):
         if shared := len(np.intersect1d(one.files, other.files)):

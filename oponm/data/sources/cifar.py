@@ -40,12 +40,12 @@ class CifarLT(LongTailDataModule):
     its final name only when it is complete and has its published checksums.
 
     Args:
-        root: the folder of the data sets, or the one to download them to.
+        root: folder that contains the folders and archives of the data sets; missing files are downloaded to it.
         num_classes: 10 or 100.
         download: whether to download missing files.
-        verify: compare the files, and their archive if it is in ``root``, with their published checksums. False reads
-            them unchecked, and numbers the classes if the file of their names is missing. A download is always
-            compared.
+        verify: whether to compare the files, and their archive if it is in ``root``, with their published checksums.
+            False reads them unchecked, and takes numbers as class names if the file of class names is missing. A
+            download is always compared.
         **options: for :class:`~oponm.data.LongTailDataModule`.
 
     Raises:
@@ -95,7 +95,7 @@ class CifarLT(LongTailDataModule):
         if not missing:
             return
         if self.root.exists() and not self.root.is_dir():
-            raise InputError(f"names no folder: {self.root}", "root")
+            raise InputError(f"is not a folder: {self.root}", "root")
         if not self.download and not (self.root / published.filename).is_file():
             by_hand = _by_hand(published, self.root)
             raise InputError(f"{self.root} lacks {missing[0]}: set data.download=true, or {by_hand}", "root")
@@ -157,9 +157,9 @@ class CifarLT(LongTailDataModule):
 
 
 def fetch(published: Any, root: Path, verify: bool = True) -> None:
-    """Bring the files of a data set to ``root``, from the archive if it is there, else by download.
+    """Put the files of a data set into ``root``: unpack the archive if it is in ``root``, else download it.
 
-    All work is done in a temporary folder in ``root``; files that exist already, or that another process puts there
+    All work is done in a temporary folder in ``root``. Files that exist already, or that another process puts there
     meanwhile, are kept.
 
     Args:
@@ -245,9 +245,7 @@ def _unpickle(file: Path) -> dict[str, Any]:
         try:
             content = _ArrayUnpickler(opened, encoding="latin1").load()
         except _NotAllowed as error:
-            raise InputError(
-                f"{file}: {error}, which no file of images does; replace it by the published file"
-            ) from error
+            raise InputError(f"{file}: is refused, as {error}; replace it by the published file") from error
         except Exception as error:  # a damaged pickle may raise anything
             raise InputError(f"{file}: cannot be read ({error}); replace it by the published file") from error
     if not isinstance(content, dict):
@@ -279,5 +277,5 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise _NotAllowed(f"asks to run {f'{module}.{name}'!r}")
+            raise _NotAllowed(f"reading it would call {f'{module}.{name}'!r}")
         return _ALLOWED[module, name]

@@ -21,10 +21,12 @@ _OF_SYSTEMS |= {"thumbs.db", "desktop.ini"}
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, links to folders included, in order of names; hidden ones and those of systems are not.
+    """List the folders in a folder, links to folders included, sorted by name.
+
+    Hidden folders and those of operating systems are left out.
 
     Raises:
-        InputError: for a link to nothing, which may have been a folder.
+        InputError: for a broken symbolic link, whose target may have been a folder.
 
     Example:
         >>> import tempfile
@@ -36,24 +38,24 @@ def subfolders(folder: Path) -> list[Path]:
     """
     entries = sorted(path for path in folder.iterdir() if not _is_clutter(path.name))
     if dead := [path for path in entries if path.is_symlink() and not path.exists()]:
-        raise InputError(f"{dead[0]} is a link to nothing: remove it, or put back what it leads to", "root")
+        raise InputError(f"{dead[0]} is a broken link: remove it, or restore its target", "root")
     return [path for path in entries if path.is_dir()]
 
 
 def list_images(folder: Path, root: Path) -> tuple[list[Path], list[Path]]:
-    """The images in a folder, at any depth, and all else in it that is no folder, both in order of names.
+    """List the images in a folder, at any depth, and all other files in it, both sorted by path.
 
     Hidden files and those of operating systems are skipped. Links to folders are followed.
 
     Args:
-        folder: one that does not exist has none.
-        root: the folder that links must not leave.
+        folder: the folder; if it does not exist, both lists are empty.
+        root: the folder that links must not lead out of.
 
     Returns:
-        Files that are images by their extension; and other files, named pipes and links to nothing.
+        Files that are images by their extension; and all others, including named pipes and broken links.
 
     Raises:
-        InputError: naming a link to a folder that leaves ``root``.
+        InputError: naming a link to a folder outside ``root``.
 
     Example:
         >>> import tempfile
@@ -72,7 +74,7 @@ def list_images(folder: Path, root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _walk(folder: Path, real_root: str, above: tuple[str, ...]) -> Iterator[tuple[Path, bool]]:
-    """What is below a folder, and whether it is a regular file."""
+    """Yield each path below a folder that is not a folder, and whether it is a regular file."""
     if not folder.is_dir():
         return
     real = os.path.realpath(folder)
@@ -90,10 +92,10 @@ def _walk(folder: Path, real_root: str, above: tuple[str, ...]) -> Iterator[tupl
 
 
 def check_inside(folder: Path, root: str | Path) -> None:
-    """Make sure that a folder does not leave another through a symbolic link.
+    """Check that a folder, with symbolic links resolved, lies in ``root``.
 
     Raises:
-        InputError: naming the folder, if it does.
+        InputError: naming the folder, if it does not.
     """
     if not is_inside(folder, os.path.realpath(root)):
         raise InputError(
@@ -103,16 +105,18 @@ def check_inside(folder: Path, root: str | Path) -> None:
 
 
 def find_splits(root: Path) -> tuple[dict[str, Path], list[Path]]:
-    """The folders that are named as splits, in any case, and the other folders beside them.
+    """Find the folders in ``root`` that are named as splits, in upper or lower case, and the other folders.
 
     Args:
         root: a folder.
 
     Returns:
-        Folders by ``"train"``, ``"test"`` and ``"val"``, as far as they are there, and the others.
+        A dict from ``"train"``, ``"test"`` and ``"val"`` to their folders, without the missing ones; and the list of
+        other folders.
 
     Raises:
-        InputError: if there are two of a kind, or if there is one of the others without ``train``.
+        InputError: if two folders name the same split, or if ``root`` has a folder for ``test`` or ``val`` but none for
+            ``train``.
 
     Example:
         >>> import tempfile
@@ -146,14 +150,14 @@ def find_splits(root: Path) -> tuple[dict[str, Path], list[Path]]:
 
 
 def meant_below(root: Path, classes: list[Path]) -> Path | None:
-    """The folder that was probably meant where a root is one level too high; None where it seems to be right.
+    """Guess the right root if the given one is one level too high; return None if it seems to be right.
 
-    That is a folder with a split ``train`` in it; or, if no class folder holds an image itself, the first of those with
-    at least two folders that do.
+    The guess is a folder in ``root`` that contains a folder ``train``. If no folder in ``root`` contains images itself,
+    it is the first one with at least two subfolders that do.
 
     Args:
-        root: holds no splits.
-        classes: its folders.
+        root: a folder without folders named as splits.
+        classes: the folders in it.
     """
     for folder in classes:
         if {"train", "training"} & {below.name.lower() for below in subfolders(folder)}:
@@ -173,11 +177,11 @@ def _is_clutter(name: str) -> bool:
 
 
 def is_inside(path: str | Path, real_root: str) -> bool:
-    """Whether a path, its links followed, does not leave a folder.
+    """Whether a path, with symbolic links resolved, is a folder or lies in it.
 
     Args:
         path: the path, which need not exist.
-        real_root: the folder, its own links followed.
+        real_root: path of the folder, with symbolic links resolved.
     """
     real = os.path.realpath(path)
     return real == real_root or real.startswith(real_root.rstrip(os.sep) + os.sep)

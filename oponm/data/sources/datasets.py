@@ -27,21 +27,21 @@ LARGEST_DEFAULT_SIZE = 224
 class DatasetLT(LongTailDataModule):
     """Any dataset of labeled images, taken as it is, or with a long tail drawn from it.
 
-    Images are read once, brought to squares of one size, and kept in memory as bytes, so random transforms of a dataset
-    would be applied only once. Augmentation and normalization are this module's.
+    Images are read once, brought to one size, and kept in memory as bytes, so random transforms of a dataset would be
+    applied only once. This module augments and normalizes them.
 
     Args:
-        dataset: ``dataset[i]`` is an image (of Pillow; (H, W) or (H, W, C) of numpy, uint8; or (C, H, W) of torch,
-            uint8 or in [0, 1]) and its label, from 0 on. Labels are its ``targets``, where it has some, class names
-            its ``classes``.
-        test_dataset: the test set, in the same form; None holds a test set out.
-        val_dataset: the validation set for ``val="split"``; None holds it out of the training images.
-        test_fraction: share of each class to hold out if there is no test set.
-        image_size: side of the images in pixels, or (height, width); None takes the short side of the first one, 224 at
-            most.
-        resize: how images of another shape are brought to it: ``"crop"``, ``"stretch"`` or ``"pad"``, see
+        dataset: object whose ``dataset[i]`` is an image and its label, a whole number from 0 on. The image is Pillow's;
+            (H, W) or (H, W, C) of NumPy, uint8; or (C, H, W) of torch, uint8 or in [0, 1]. If the dataset has
+            ``targets``, these are the labels; if it has ``classes``, these are the class names.
+        test_dataset: the test set, in the same form; None holds a test set out of ``dataset``.
+        val_dataset: the validation set for ``val="split"``, in the same form; None holds it out of the training images.
+        test_fraction: share of each class to hold out, in (0, 1), if ``test_dataset`` is None.
+        image_size: side of the square images in pixels, or (height, width); None takes the short side of the first
+            image, 224 at most.
+        resize: how images of another shape are brought to ``image_size``: ``"crop"``, ``"stretch"`` or ``"pad"``, see
             :class:`~oponm.data.decode.Form`.
-        channels: 1 or 3; None takes those of the first image.
+        channels: number of channels, 1 or 3; None takes that of the first image.
         **options: for :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:
@@ -106,7 +106,7 @@ class DatasetLT(LongTailDataModule):
         return Source(names, train, test, val, val_origin="" if val is None else "own dataset")
 
     def order_classes(self, available: list[int]) -> list[int]:
-        """Classes from head to tail: most to fewest images, so that a skewed dataset keeps its head."""
+        """Return the labels from head to tail: most to fewest images, so that a skewed dataset keeps its head."""
         return head_to_tail(available)
 
 
@@ -123,7 +123,7 @@ def as_data_module(data: Any) -> LongTailDataModule:
     Example:
         >>> as_data_module("nowhere")
         Traceback (most recent call last):
-        oponm.errors.InputError: data names no folder: nowhere; give a folder of images, a dataset, or a data module ...
+        oponm.errors.InputError: data is not a folder: nowhere; give a folder of images, a dataset, or a data module ...
     """
     if isinstance(data, LongTailDataModule):
         return data
@@ -132,7 +132,7 @@ def as_data_module(data: Any) -> LongTailDataModule:
 
         if not str(data) or not (folder := Path(data).expanduser()).is_dir():
             raise InputError(
-                f"names no folder: {data}; give a folder of images, a dataset, or a data module such as "
+                f"is not a folder: {data}; give a folder of images, a dataset, or a data module such as "
                 "oponm.data.DigitsLT()",
                 "data",
             )
@@ -183,8 +183,8 @@ def _pixels(image: Any, key: str) -> npt.NDArray[np.uint8]:
         if image.is_floating_point():
             if not 0 <= float(image.min()) <= float(image.max()) <= 1:
                 raise InputError(
-                    f"has images from {float(image.min()):.3g} to {float(image.max()):.3g}, not in [0, 1]: leave its "
-                    "normalization out, which is done here",
+                    f"has images from {float(image.min()):.3g} to {float(image.max()):.3g}, not in [0, 1]: remove "
+                    "the normalization from its transforms, as the data module normalizes",
                     key,
                 )
             image = (image * 255).round().to(torch.uint8)

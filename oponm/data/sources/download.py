@@ -23,15 +23,17 @@ _CHUNK = 2**20
 
 @runtime_checkable
 class Fetching(Protocol):
-    """A data set that ``oponm data prepare`` can download; training does not."""
+    """Protocol of data sets that ``oponm data prepare`` downloads; training never downloads them."""
 
     def fetch(self, tell: Callable[[str], None]) -> None:
-        """Download and unpack what is missing; ``tell`` receives a line on each step."""
+        """Download and unpack what is missing; ``tell`` is called with a line of text for each step."""
 
 
 @contextmanager
 def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
-    """A folder inside ``root``; it is removed at the end, as are parent folders that were made and stayed empty.
+    """Context manager that makes a folder inside ``root`` and removes it at the end.
+
+    Parent folders that it made are removed too if they are still empty.
 
     Args:
         root: the parent folder; made if needed.
@@ -65,15 +67,17 @@ def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
 
 
 def download(url: str, file: Path, by_hand: str) -> None:
-    """Download an address to a file, with a progress bar; the file may be truncated, see :func:`check_hash`.
+    """Download an address to a file, with a progress bar.
+
+    The download may be incomplete without an error: compare it with :func:`check_hash`.
 
     Args:
         url: the address.
-        file: a file in a temporary folder, moved from there after the check.
-        by_hand: remedy by hand, for the error.
+        file: path of the new file, in a temporary folder that the caller moves it from after that check.
+        by_hand: text for the error that says how to get the file by hand.
 
     Raises:
-        InputError: naming the address, if there is no answer, or no room for the file.
+        InputError: naming the address, if the server does not answer, or if the disk is full.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -98,10 +102,10 @@ def check_hash(file: Path, expected: str, remedy: str, origin: str | None = None
 
     Args:
         file: the file.
-        expected: the hash in hexadecimal digits: an MD5; of 40 digits the SHA-1 that Git gives a file, of
-            ``blob <length>\0`` and its content.
-        remedy: remedy if it differs, for the error.
-        origin: origin of the file, for the error; None is the file itself.
+        expected: the hash in hexadecimal digits: an MD5 (32 digits), or a Git blob SHA-1 (40 digits), that of
+            ``blob <length>\0`` and the content.
+        remedy: text for the error that says what to do if the hash differs.
+        origin: origin of the file, such as its address, for the error; None names the file itself.
 
     Raises:
         InputError: naming both hashes, if they differ; or if the file cannot be read.
@@ -128,5 +132,5 @@ def check_hash(file: Path, expected: str, remedy: str, origin: str | None = None
 
 
 def kind_of_hash(digits: str) -> str:
-    """``"md5"``, or of 40 digits ``"git blob sha1"``."""
+    """Return ``"git blob sha1"`` for a hash of 40 digits, else ``"md5"``."""
     return "git blob sha1" if len(digits) == 40 else "md5"

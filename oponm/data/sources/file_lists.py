@@ -111,11 +111,11 @@ def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> N
 
     Args:
         files: the images.
-        archive: the download that contains them.
-        layout: their layout in the folder.
+        archive: name of the download that contains them, for the error.
+        layout: their layout in the folder, in words, for the error.
 
     Raises:
-        InputError: with the number of missing images, the first three, archive and layout.
+        InputError: naming the number of missing images, the first three of them, archive and layout.
     """
     missing, named, files = 0, list[str](), FileNames.of(files)
     for file in files.strings():
@@ -129,14 +129,14 @@ def check_present(files: Iterable[Path] | Files, archive: str, layout: str) -> N
 
 
 def check_relative(root: Path) -> Callable[[str], None]:
-    """What checks paths below a folder one by one; it lists each folder that they lie in once.
+    """Return a function that checks that a path stays below a folder; it reads each parent folder from disk only once.
 
     Args:
         root: the folder.
 
     Returns:
-        A function that raises InputError for a path that leaves ``root``: absolute, through ``..``, or through a
-        symbolic link.
+        A function from a path relative to ``root``, as text. It raises InputError for a path that leaves ``root``: an
+        absolute one, or one that does so through ``..`` or a symbolic link.
 
     Example:
         >>> check_relative(Path())("../other/1.jpg")

@@ -1,4 +1,4 @@
-"""Stores the paths of millions of files in one text, which processes share and pickle at once."""
+"""Stores the paths of millions of files in one byte string, which processes share and which is fast to pickle."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import numpy.typing as npt
 
 
 class Stat(NamedTuple):
-    """Distinguishes states of a file: its length in bytes, and the time of its last modification in nanoseconds."""
+    """Shows whether a file has changed: its length in bytes, and the time of its last modification in nanoseconds."""
 
     length: int
     mtime_ns: int
 
 
 class FileNames:
-    """Paths inside a folder; each is made on request.
+    """Paths inside a folder; a :class:`~pathlib.Path` is made only when one is requested.
 
-    A path takes its text and 12 bytes, and no object of its own. Indexing by arrays shares the text.
+    A path takes the bytes of its name plus 12. Subsets, by indexing with an array or a slice, share the names.
 
     Args:
         root: the folder.
-        text: the names, in the file system's encoding.
-        starts: start of each name in the text, (N,), int64.
+        text: bytes that contain all names, relative to ``root``, in the file system's encoding.
+        starts: position in ``text`` of the start of each name, (N,), int64.
         lengths: length of each name in bytes, (N,), int32.
 
     Example:
@@ -44,7 +44,7 @@ class FileNames:
 
         Args:
             files: paths, relative to ``root``.
-            root: their folder; None for paths as they are.
+            root: the folder that ``files`` are relative to; None leaves the paths as they are.
 
         Example:
             >>> [*FileNames.of([Path("/photos/1.jpg"), Path("2.jpg")])]
@@ -76,14 +76,14 @@ class FileNames:
         return (Path(name) for name in self.strings())
 
     def strings(self) -> Iterator[str]:
-        """The paths as text, where making a :class:`~pathlib.Path` of each takes too long."""
+        """Yield the paths as strings, which is faster than a :class:`~pathlib.Path` for each."""
         root = str(self.root)
         above = "" if root == "." else root.rstrip(os.sep) + os.sep
         for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
             yield above + os.fsdecode(self.text[start : start + length])
 
     def stats(self) -> Iterator[Stat | None]:
-        """The state of each file; None for one that is missing, which decoding reports.
+        """Yield the length and modification time of each file; None for a missing one, which decoding reports.
 
         Example:
             >>> [*FileNames.of([Path("nowhere.jpg")]).stats()]

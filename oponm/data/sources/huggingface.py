@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and such folders and Parquet files, read by the ``datasets`` library."""
+"""Reads data sets of the Hugging Face hub, and local folders and Parquet files, by the ``datasets`` library."""
 
 from __future__ import annotations
 
@@ -34,27 +34,31 @@ _ONE_AT_A_TIME = Lock()
 class HuggingFaceLT(OwnFilesLT):
     """Any image classification set of the hub, taken as it is, or with a long tail drawn from it.
 
-    Splits with the usual names of training, validation and test sets are these, as the folders of
-    :class:`~oponm.data.ImageFolderLT`; a set without a test split has images held out. A split without labels is not
-    used. Images stay in the library's memory-mapped Arrow files for ``in_memory=False``; a row is named ``train/7``.
+    Splits named ``train``, ``validation`` or ``test``, or by another name that :class:`~oponm.data.ImageFolderLT` takes
+    for a folder, are the training, validation and test set. Without a test split, the validation split is the test set,
+    unless ``test_fraction=0``. A single split has test images held out of it. Splits with other names or without
+    labels are not used.
 
-    Nothing that a data set contains is executed: the library has no scripts of data sets from version 4 on.
+    Images stay in the library's memory-mapped Arrow files for ``in_memory=False``. The name of an image is its split
+    and row, such as ``train/7``. Nothing that a data set contains is executed: from version 4 on, the library does not
+    run dataset scripts.
 
     Args:
-        path: a name on the hub, such as ``"cifar10"``; a folder of ``save_to_disk``; a folder of Parquet or Arrow
-            files, or of images as the library takes them; or a Parquet file.
-        config: the name of the data set's configuration, where it has several.
-        revision: a branch, tag or commit of the hub; None is the newest.
-        image_column: names the column of images.
-        label_column: names the column of labels: a ``ClassLabel``, text or whole numbers.
-        group_column: names a column of groups: no group is in two parts; None is none.
+        path: a name on the hub, such as ``"cifar10"``; a folder that ``save_to_disk`` wrote; a folder of Parquet or
+            Arrow files, or of images in a layout that the library loads (``imagefolder``); or a Parquet or Arrow file.
+        config: name of the data set's configuration on the hub, if it has several; else None.
+        revision: a branch, tag or commit of the hub; None takes the newest.
+        image_column: name of the column of images.
+        label_column: name of the column of labels: a ``ClassLabel``, text or whole numbers.
+        group_column: name of the column with the group of each image, such as the patient; all images of a group are in
+            the same part. None: no groups.
         image_size: side of the square images in pixels, or (height, width); None for the median short side of a sample,
             224 at most.
         **options: see :class:`~oponm.data.sources.own_files.OwnFilesLT`, without ``groups`` and ``pack``, which are for
-            files; and :class:`~oponm.data.LongTailDataModule`.
+            image files; and :class:`~oponm.data.LongTailDataModule`.
 
     Raises:
-        InputError: from :meth:`setup`, where the library is missing, or the data set, or a column of it.
+        InputError: from :meth:`setup`, if the library, the data set or one of the columns is missing.
 
     Example:
         >>> data = HuggingFaceLT("cifar10", image_column="img", imbalance_ratio=100)  # data.setup() downloads it
@@ -76,13 +80,13 @@ class HuggingFaceLT(OwnFilesLT):
         for key in ("groups", "pack"):
             if options.get(key) is not None:
                 remedy = "name data.group_column" if key == "groups" else "Arrow files are read as they are"
-                raise InputError(f"is for sets of files: leave it out; {remedy}", key)
+                raise InputError(f"is only for data sets of image files: leave it out; {remedy}", key)
         super().__init__(Path(), image_size, **options)
         self.path, self.config, self.revision = check_path("path", path), config, revision
         self.image_column, self.label_column, self.group_column = image_column, label_column, group_column
 
     def load_source(self) -> Source:
-        """Load the data set, which the library downloads unless it is there, and its labels; nothing is decoded yet."""
+        """Load the data set, which the library downloads if needed, and its labels; no image is decoded yet."""
         loaded = self._load()
         labels = {name: self._labels(split, name) for name, split in loaded.items()}
         chosen = self._choose(labels)
@@ -108,12 +112,12 @@ class HuggingFaceLT(OwnFilesLT):
         return source
 
     def _load(self) -> dict[str, Any]:
-        """The splits by name."""
+        """Load the splits, as a dict by name."""
         datasets = import_datasets()
         folder = self.path
         local = folder.exists()
         if local and (given := next((key for key in ("config", "revision") if getattr(self, key)), None)):
-            raise InputError(f"is of data sets of the hub, and {folder} is here: leave it out", given)
+            raise InputError(f"is only for data sets of the hub, but {folder} is local: leave it out", given)
         if not local and (folder.is_absolute() or folder.parts[:1] in ((".",), ("..",))):
             raise InputError(f"names no file or folder: {folder}", "path")
         builder = _BUILDERS.get(folder.suffix.lower()) if folder.is_file() else None
@@ -135,23 +139,24 @@ class HuggingFaceLT(OwnFilesLT):
 
     def _column(self, split: Any, name: str, key: str) -> Any:
         if (column := getattr(self, key)) not in split.column_names:
-            raise InputError(f"is {column!r}, and {name} has the columns {', '.join(split.column_names)}", key)
+            found = ", ".join(split.column_names)
+            raise InputError(f"is {column!r}, but split {name} has only the columns {found}", key)
         return split[column][:]
 
     def _labels(self, split: Any, name: str) -> list[str | None]:
-        """The label of each row as text; None where there is none."""
+        """Return the label of each row as text; None for a row without a label."""
         if self.image_column not in split.column_names:
             self._column(split, name, "image_column")
         cells = self._column(split, name, "label_column")
         if (names := _class_names(split, self.label_column)) is not None:
             return [None if cell in (None, _UNLABELED) else names[cell] for cell in cells]
         if odd := [cell for cell in cells if cell is not None and not isinstance(cell, str | int)]:
-            told = f"is {self.label_column!r}, and {name} has cells such as {str(odd[0])[:40]!r} there"
-            raise InputError(f"{told}: labels are a ClassLabel, text or whole numbers", "label_column")
+            fault = f"is {self.label_column!r}, but split {name} has cells such as {str(odd[0])[:40]!r} there"
+            raise InputError(f"{fault}: labels are a ClassLabel, text or whole numbers", "label_column")
         return [None if cell is None or not str(cell).strip() else str(cell).strip() for cell in cells]
 
     def _choose(self, labels: Mapping[str, list[str | None]]) -> dict[str, str]:
-        """The splits that are used, in the order of parts, and the part that each is."""
+        """Return the splits that are used, as a dict from name to part: ``"train"``, ``"val"`` or ``"test"``."""
         used: dict[str, str] = {}
         for name, own in labels.items():
             role = ROLES.get(name.lower())
@@ -185,9 +190,9 @@ class ArrowSplit:
     """The encoded images of a split, in memory-mapped Arrow files, which processes share.
 
     Args:
-        name: of the split.
-        split: a ``datasets.Dataset``.
-        column: of images.
+        name: name of the split.
+        split: the split, a ``datasets.Dataset``.
+        column: name of the column of images.
 
     Raises:
         InputError: for a column that holds no images.
@@ -201,14 +206,14 @@ class ArrowSplit:
             with _quiet(datasets):
                 self.encoded = split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
         except Exception as error:  # of Arrow
-            told = f"is {column!r}, which holds {split.features[column]} in {name}, no images"
-            raise InputError(told, "image_column") from error
+            fault = f"is {column!r}, which holds {split.features[column]} in {name}, no images"
+            raise InputError(fault, "image_column") from error
 
     def read_bytes(self, row: int) -> bytes:
-        """The image file in a row.
+        """Return the encoded image of a row.
 
         Raises:
-            OSError: if there is none.
+            OSError: if the row has no image, or the file that it names cannot be read.
         """
         cell = self.encoded[row][self.column]
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
@@ -221,7 +226,7 @@ class ArrowSplit:
 
     @property
     def stats(self) -> list[Stat | None]:
-        """The length of each image, and the time at which the file that holds it was last modified; read once."""
+        """Length in bytes of each encoded image, and modification time of the file that contains it; read once."""
         with _ONE_AT_A_TIME:
             if self._stats is None:
                 self._stats = self._measure()
@@ -243,11 +248,11 @@ class ArrowSplit:
 
 
 class ArrowRow(NamedTuple):
-    """An image file in a row of a split, which is read as a path is.
+    """The encoded image in one row of a split; like a path, it has a method ``read_bytes``.
 
     Attributes:
         split: the split.
-        row: its row.
+        row: zero-based row of the image in the split.
     """
 
     split: ArrowSplit
@@ -257,7 +262,7 @@ class ArrowRow(NamedTuple):
         return f"{self.split.name}/{self.row}"
 
     def read_bytes(self) -> bytes:
-        """Its content; see :meth:`ArrowSplit.read_bytes`."""
+        """Return the encoded image, see :meth:`ArrowSplit.read_bytes`."""
         return self.split.read_bytes(self.row)
 
 
@@ -266,8 +271,8 @@ class ArrowRows(FileNames):
 
     Args:
         splits: the splits.
-        of: the number of the split of each image, (N,), int64.
-        rows: its row there, (N,), int64.
+        of: index into ``splits`` for each image, (N,), int64.
+        rows: row of each image in its split, (N,), int64.
     """
 
     def __init__(self, splits: Sequence[ArrowSplit], of: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> None:
@@ -285,16 +290,16 @@ class ArrowRows(FileNames):
         return (self[index] for index in range(len(self)))
 
     def strings(self) -> Iterator[str]:
-        """Split and row of each image, as ``train/7``."""
+        """Yield the split and row of each image as text, such as ``train/7``."""
         return map(str, self)
 
     def stats(self) -> Iterator[Stat | None]:
-        """See :attr:`ArrowSplit.stats`."""
+        """Yield the length and modification time of each image, see :attr:`ArrowSplit.stats`."""
         return (self.splits[of].stats[row] for of, row in zip(self.of_split.tolist(), self.rows.tolist(), strict=True))
 
 
 def import_datasets() -> ModuleType:
-    """The ``datasets`` library.
+    """Import the ``datasets`` library.
 
     Raises:
         InputError: if it is not installed.
@@ -309,15 +314,15 @@ def import_datasets() -> ModuleType:
 
 
 def _class_names(split: Any, column: str) -> list[str] | None:
-    """The names of a column's ``ClassLabel``; None where it is something else."""
+    """Return the names of a column's ``ClassLabel``; None for a column of another type."""
     return getattr(split.features[column], "names", None)
 
 
 def _check_filled(name: str, cells: Sequence[Any], column: str) -> None:
-    """Check that each row of a split has something in a column."""
+    """Check that no row of a split has an empty cell in a column."""
     if empty := [f"{name}/{row}" for row, cell in enumerate(cells) if cell is None]:
-        told = f"{len(empty)} of {len(cells)} rows of {name} have no {column}: {first_of(empty)}"
-        raise InputError(f"{told}; leave them out of the data set, or name another column")
+        fault = f"{len(empty)} of {len(cells)} rows of {name} have no {column}: {first_of(empty)}"
+        raise InputError(f"{fault}; remove these rows from the data set, or name another column")
 
 
 def _mtime(file: str) -> int:
@@ -327,7 +332,7 @@ def _mtime(file: str) -> int:
 
 @contextmanager
 def _quiet(datasets: ModuleType) -> Iterator[None]:
-    """Keep the library's progress bars for terminals."""
+    """Context manager that hides the library's progress bars unless standard error is a terminal."""
     enabled = datasets.are_progress_bars_disabled() is False
     hides = enabled and not shows_bars(Console(stderr=True))
     if hides:

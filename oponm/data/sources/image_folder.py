@@ -23,28 +23,30 @@ log = logging.getLogger(__name__)
 
 
 class ImageFolderLT(OwnFilesLT):
-    """Images in class folders, taken as they are or long-tailed on purpose.
+    """Images in class folders, used as they are, or with a long tail drawn from them.
 
-    One of these, each with the same classes in all its parts:
+    The folder has one of these layouts, with the same classes in all its parts:
 
     * ``root/train/<class>/*``, ``root/val/<class>/*`` and ``root/test/<class>/*``: ``val="split"`` then validates on
-      the images of ``val``, all of them, and holds nothing out of ``train``;
-    * ``root/train/<class>/*`` with ``root/test/<class>/*`` or with ``root/val/<class>/*``, which is the test set;
-    * ``root/<class>/*``, from which a stratified test set is held out, or of which ``split`` says the parts.
+      all images of ``val``, and holds nothing out of ``train``;
+    * ``root/train/<class>/*`` with ``root/test/<class>/*`` or with ``root/val/<class>/*``, which is then the test set;
+    * ``root/<class>/*``, from which a stratified test set is held out, or which the CSV file ``split`` divides.
 
-    With ``test_fraction=0`` nothing is held out for testing: ``root/train`` may stand alone; ``root/val`` validates.
+    With ``test_fraction=0`` no test images are held out, and ``root/test`` may be missing: ``root/val`` is then the
+    validation set, not the test set, and may be missing too.
 
-    ``training``, ``valid``, ``validation``, ``dev`` and ``testing`` are understood too, in any case. Hidden folders
-    and those of operating systems (``@eaDir``, ``__MACOSX``) are skipped; links are followed inside ``root``.
+    The names ``training``, ``valid``, ``validation``, ``dev`` and ``testing`` are understood too, in upper or lower
+    case. Hidden folders and those of operating systems (``@eaDir``, ``__MACOSX``) are skipped. Symbolic links are
+    followed if they stay inside ``root``.
 
     Images are decoded once, at one size, and kept in memory, unless ``in_memory=False``.
 
     Args:
-        root: the folder.
+        root: folder in one of the layouts above.
         image_size: side of the square images in pixels, or (height, width); None for the median short side of a sample,
             224 at most.
-        nested: True takes ``root/<class>/*`` also where every class folder holds nothing but folders; else that is
-            refused as a root one level too high.
+        nested: set True if class folders contain folders of images and no images themselves; by default this is an
+            error, as ``root`` is then probably one level too high.
         **options: see :class:`~oponm.data.sources.own_files.OwnFilesLT`: ``test_fraction``, ``folds`` and ``fold``,
             ``groups``, ``split`` and others; and :class:`~oponm.data.LongTailDataModule`.
 
@@ -75,15 +77,15 @@ class ImageFolderLT(OwnFilesLT):
     def load_source(self) -> Source:
         """List the files; nothing but the headers of a sample is read yet."""
         if not self.root.is_dir():
-            raise InputError(f"names no folder: {self.root}", "root")
+            raise InputError(f"is not a folder: {self.root}", "root")
         reader = self.reader()
         parts, others = find_splits(self.root)
         if not parts:
             return self._split_here(reader)
         named = ", ".join(folder.name for folder in parts.values())
         if key := "folds" if self.folds is not None else "split" if self.split is not None else None:
-            told = f"says which images test, as the folders {named} do: leave it out, or take root/<class>/*"
-            raise InputError(told, key)
+            fault = f"divides the images, but so do the folders {named}: leave it out, or take root/<class>/*"
+            raise InputError(fault, key)
         if len(parts) == 1 and self.test_fraction:
             train, remedy = parts["train"].name, "add one, or set data.test_fraction=0 to train without a test set"
             raise InputError(f"{self.root} has a folder {train} but neither test nor val: {remedy}", "root")
@@ -110,7 +112,7 @@ class ImageFolderLT(OwnFilesLT):
         return replace(source, val_origin="own folder" if "val" in listed else "", facts=source.facts | facts)
 
     def _compare(self, names: list[str], train: Path, folder: Path, role: str) -> None:
-        """Refuse a split of other classes; some may be missing where ``on_missing_class`` allows it."""
+        """Refuse a split of other classes than ``train``; some may be missing if ``on_missing_class`` is ``"warn"``."""
         found = _class_names(folder, least=2 if self.on_missing_class == "raise" else 1)
         differing = sorted(set(names) ^ set(found))
         if differing and (set(found) - set(names) or self.on_missing_class == "raise"):
@@ -147,7 +149,7 @@ class ImageFolderLT(OwnFilesLT):
             files += images
             labels += [label] * len(images)
         if not files:
-            raise InputError(f"{folder}: holds no image in any class folder; fill them, or remove it")
+            raise InputError(f"{folder}: holds no image in any class folder; add images, or remove {folder.name}")
         return Part(FileNames.of(files), np.array(labels, dtype=np.int64))
 
 

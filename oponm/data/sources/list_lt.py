@@ -30,7 +30,7 @@ _PLACES = "Places365-Standard small (places365standard_easyformat.tar)"
 
 @dataclass(frozen=True)
 class PublishedList:
-    """One list: its file, the number of its images, its hash, the archive of the images."""
+    """A published list: its file name, number of images, hash, and the archive that contains the images."""
 
     file: str
     num_images: int
@@ -40,11 +40,11 @@ class PublishedList:
 
 @dataclass(frozen=True)
 class PublishedLists:
-    """A data set: its lists, the number of its classes, and the layout of the images in their folder.
+    """The published lists of a data set, its number of classes, and the layout of its images.
 
     Attributes:
-        num_classes: K.
-        layout: in words, for errors.
+        num_classes: number of classes, K.
+        layout: layout of the images in their folder, in words, for errors.
         train: the training set.
         val: the validation set; None for a data set that has none.
         test: the test set.
@@ -60,18 +60,18 @@ class PublishedLists:
 
 
 class ListLT(LongTailDataModule):
-    """The base of the data sets below; a subclass gives the published lists.
+    """Base class of ``ImageNetLT``, ``PlacesLT`` and ``INaturalist2018``, which give the published lists.
 
     Args:
         root: folder of the images.
         lists: folder of the lists; None takes ``root``.
         verify: whether to compare the lists with the published hash and number of images.
         image_size: side of the square images in pixels, or (height, width).
-        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it. Missing
-            images are refused in any case.
+        on_error: reaction to files that cannot be read: ``"raise"`` raises an error that names them; ``"skip"`` leaves
+            them out and lists them. A missing file raises an error in any case.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
-        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None keeps their own size.
-            Images kept in memory are packed at ``image_size``.
+        pack_size: maximum short side in pixels of the images in the pack, for ``in_memory=False``; None keeps their
+            own size. For ``in_memory=True``, images are packed at ``image_size``.
         **options: for :class:`~oponm.data.LongTailDataModule`. ``imbalance_ratio=None`` takes the list as it is; a
             number draws another tail from it. ``val="split"`` takes the published validation list, if there is one.
 
@@ -113,7 +113,7 @@ class ListLT(LongTailDataModule):
         found, classes = DataCheck(), self.published.num_classes
         for key, folder in {"root": self.root, "lists": self.lists}.items():
             if not folder.is_dir() and (key == "root" or folder != self.root):
-                found.refuse("folder", InputError(f"names no folder: {folder}", key))
+                found.refuse("folder", InputError(f"is not a folder: {folder}", key))
         for name, part in self._lists().items():
             try:
                 listed = self._read(part, self.verify)
@@ -159,7 +159,7 @@ class ListLT(LongTailDataModule):
         return listed
 
     def _class_names(self, training: Part) -> list[str]:
-        """The folder of each label's images, ``train/<class>/*``."""
+        """Return the name of the folder of each label's images, ``train/<class>/*``."""
         present, first = np.unique(training.labels, return_index=True)
         if absent := sorted(set(range(self.published.num_classes)) - set(present.tolist())):
             path, number = self.lists / self.published.train.file, self.published.num_classes
@@ -216,7 +216,7 @@ class PlacesLT(ListLT):
         """Download and unpack the images that the lists name and ``root`` lacks.
 
         Args:
-            tell: receives a line on each step.
+            tell: function that is called with a line of text for each step.
 
         Raises:
             InputError: for lists that are missing or not the published ones; see also

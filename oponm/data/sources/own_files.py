@@ -1,4 +1,4 @@
-"""Your own image files, from folders or a table: which of them are for testing and validation."""
+"""Divides your own images, from folders, a table or the hub, into training, validation and test set."""
 
 from __future__ import annotations
 
@@ -28,36 +28,39 @@ Indices = npt.NDArray[np.int64]
 
 
 class OwnFilesLT(LongTailDataModule):
-    """What :class:`~oponm.data.ImageFolderLT` and :class:`~oponm.data.TableLT` share.
+    """Base class of :class:`~oponm.data.ImageFolderLT`, :class:`~oponm.data.TableLT` and ``HuggingFaceLT``.
+
+    It divides your own images into training, validation and test set.
 
     Args:
         root: the folder of the images.
         image_size: side of the square images in pixels, or (height, width); None for the median short side of a sample,
             224 at most.
-        test_fraction: share of each class held out where no image is named for testing; 0 holds none out, and the run
-            has no test figures.
-        folds: k of stratified k-fold cross-validation over all images, where none is named for testing: the test set
-            is one fold of them. None holds ``test_fraction`` out.
-        fold: which fold is the test set, from 0 to ``folds - 1``.
-        groups: a regular expression that is searched for in the path of each image, relative to ``root``: what its
-            first group matches (a patient, a video) names the image's group, and no group is in two parts. Shares are
-            then met approximately.
+        test_fraction: share of each class to hold out for testing, in [0, 1), if the data set does not name the test
+            images; with 0 none are held out, and the run has no test metrics.
+        folds: k of stratified k-fold cross-validation over all images, if the data set does not name the part of any
+            image; one of the folds is the test set. None: no cross-validation, ``test_fraction`` is held out.
+        fold: index of the fold that is the test set, from 0 to ``folds - 1``; None without ``folds``.
+        groups: a regular expression that is searched for in each image's path, relative to ``root``. What its first
+            pair of parentheses matches (a patient, a video) names the image's group, and no group is in two parts.
+            ``test_fraction`` and ``val_size`` are then met only approximately. None: no groups, but those of a table.
         split: a CSV file with the columns ``path`` (relative to ``root``) and ``part`` (``train``, ``val``, ``test`` or
-            ``none``), such as a run's ``split.csv``: which image is in which part. It names every image.
-        on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out and lists it.
+            ``none``), such as a run's ``split.csv``; it must name every image. None: no such file.
+        on_error: reaction to files that cannot be read: ``"raise"`` raises an error that names them; ``"skip"`` leaves
+            them out and lists them.
         pack: folder to read decoded images from, made by ``oponm data prepare``; None decodes the files.
-        pack_size: short side of the images in the pack, at most, for ``in_memory=False``; None for their own size.
-            Images kept in memory are packed at ``image_size``.
-        pixel_max: the value that is white in images of more than 8 bits (16-bit gray, 32-bit TIFF, floats); None takes
-            it from a sample of the training images, see :func:`~oponm.data.decode.white`.
-        resize: how images of another shape come to ``image_size``: ``"crop"`` scales them until they cover it and
-            cuts the center; ``"stretch"`` scales height and width separately; ``"pad"`` scales them until they fit, and
-            fills the rest with the image's own mean color.
+        pack_size: maximum short side in pixels of the images in the pack, for ``in_memory=False``; None keeps their
+            own size. For ``in_memory=True``, images are packed at ``image_size``.
+        pixel_max: the value that counts as white in images of more than 8 bits (16-bit gray, 32-bit TIFF, floats), from
+            1 to 65535; None takes it from a sample of the training images, see :func:`~oponm.data.decode.white`.
+        resize: how images of another shape are brought to ``image_size``: ``"crop"`` scales them until they cover it
+            and cuts the center; ``"stretch"`` scales height and width separately; ``"pad"`` scales them until they fit,
+            and fills the rest with the image's own mean color.
         channels: 3, or 1 for gray images (the luma of colored ones).
         **options: see :class:`~oponm.data.LongTailDataModule`; ``imbalance_ratio=None`` takes the images as they are.
 
     Raises:
-        InputError: for a value out of range, or for two settings that both say what tests.
+        InputError: for a value out of range, or for two keys that both define the test set.
     """
 
     def __init__(
@@ -86,21 +89,21 @@ class OwnFilesLT(LongTailDataModule):
             raise InputError(f"must lie between 0 and 1, got {test_fraction}", "test_fraction")
         self.folds, self.fold = _check_folds(folds, fold)
         if folds is not None and test_fraction == 0:
-            raise InputError("is 0, and data.folds tests on a fold: leave one of them out", "test_fraction")
+            raise InputError("is 0, but data.folds makes a fold the test set: leave one of them out", "test_fraction")
         self.groups = None if groups is None else _check_pattern(groups)
         self.split = None if split is None else check_path("split", split)
         if self.split is not None and folds is not None:
-            raise InputError(f"names the parts, as {self.split} does too: leave one of them out", "folds")
+            raise InputError(f"divides the images, but so does data.split={self.split}: leave one of them out", "folds")
         self.on_error = check_choice("on_error", on_error, ON_ERROR)
         self.pack, self.pack_size = check_pack(pack, pack_size)
         self.pixel_max = None if pixel_max is None else check_real("pixel_max", pixel_max, 1, 65535)
 
     def order_classes(self, available: list[int]) -> list[int]:
-        """Classes from head to tail: most to fewest images, so that a skewed set keeps its head."""
+        """Return the labels from head to tail: most to fewest images, so that a skewed set keeps its head."""
         return head_to_tail(available)
 
     def reader(self) -> FileReader:
-        """What decodes the files."""
+        """Return the reader that decodes the files."""
         return FileReader(self, Form(self.image_size, self.pixel_max, self.resize, self.channels))
 
     def divide(
@@ -111,18 +114,20 @@ class OwnFilesLT(LongTailDataModule):
         roles: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
     ) -> Source:
-        """Hold images out for testing, as the settings say, or take the parts that images are named for.
+        """Divide the images into parts: as the data set or ``split`` names them, or by holding out test images.
 
         Args:
-            reader: of the files.
-            names: of the classes.
-            images: all of them.
-            roles: the part of each image, ``"train"``, ``"val"``, ``"test"`` or ``"none"``; None where ``split`` says
-                it or images are held out.
-            groups: the group of each image; None where they have none, or the expression ``groups`` says it.
+            reader: decodes the files.
+            names: class names in label order.
+            images: files and labels of all images.
+            roles: the part that the data set names for each image, ``"train"``, ``"val"``, ``"test"`` or ``"none"``;
+                None if it names none.
+            groups: the group that the data set names for each image; None for no groups, or for those that the regular
+                expression ``groups`` finds.
 
         Raises:
-            InputError: for a class, a group or a split that the images do not allow.
+            InputError: if a class has too few images, a group is in two parts, or no image is in the part ``"train"``;
+                if a path does not match ``groups``; or if ``split`` does not name exactly these images.
         """
         files, labels = FileNames.of(images.files), images.labels
         named_by_path = (self.split, self.groups, self.folds, groups) != (None,) * 4
@@ -133,7 +138,8 @@ class OwnFilesLT(LongTailDataModule):
         cross_validation: dict[str, Any] | None = None
         if roles is not None:
             if self.folds is not None:
-                raise InputError("divides all images, and some are named for a part: leave one of them out", "folds")
+                fault = "divides all images, but some have a part already: leave data.folds or the parts out"
+                raise InputError(fault, "folds")
             members = _members(roles)
             _check_apart(members, numbers, paths, self._group_names)
         else:
@@ -148,7 +154,7 @@ class OwnFilesLT(LongTailDataModule):
         return replace(source, groups=of_train, cross_validation=cross_validation)
 
     def _groups(self, paths: list[str], given: Sequence[str] | None) -> Indices | None:
-        """The number of each image's group."""
+        """Return the number of each image's group; None without groups."""
         if given is None:
             if self.groups is None:
                 return None
@@ -182,7 +188,7 @@ class OwnFilesLT(LongTailDataModule):
                 raise InputError(f"{self.root / name}: holds a single image; testing needs at least one more")
             if round(self.test_fraction * count) >= count:
                 raise InputError(
-                    f"of {self.test_fraction} leaves class {name} with {count} images nothing to train on: lower it",
+                    f"of {self.test_fraction} holds out all {count} images of class {name}: lower it",
                     "test_fraction",
                 )
 
@@ -191,9 +197,9 @@ def _check_folds(folds: int | None, fold: int | None) -> tuple[int | None, int |
     if folds is None and fold is None:
         return None, None
     if folds is None:
-        raise InputError("must be given beside data.fold, the number of folds: data.folds=5", "folds")
+        raise InputError("must be given with data.fold: the number of folds, such as data.folds=5", "folds")
     if fold is None:
-        raise InputError(f"must be given beside data.folds, from 0 to {check_int('folds', folds, 2) - 1}", "fold")
+        raise InputError(f"must be given with data.folds, from 0 to {check_int('folds', folds, 2) - 1}", "fold")
     if check_int("fold", fold, minimum=0) >= check_int("folds", folds, minimum=2):
         raise InputError(f"must be from 0 to {folds - 1} for data.folds={folds}, got {fold}", "fold")
     return folds, fold
@@ -210,7 +216,7 @@ def _check_pattern(pattern: str) -> str:
 
 
 def _roles_of(paths: list[str], parts: dict[str, str], file: Path) -> list[str]:
-    """The part of each image by a split file that names these and no others."""
+    """Return the part of each image from a split file, which must name exactly these images."""
     if unknown := sorted(parts.keys() - set(paths)):
         raise InputError(f"{file} names {first_of(unknown)}: no such image below data.root; correct the file", "split")
     if missing := [path for path in paths if path not in parts]:
@@ -223,12 +229,12 @@ def _roles_of(paths: list[str], parts: dict[str, str], file: Path) -> list[str]:
 
 
 def _members(roles: Sequence[str]) -> dict[str, Indices]:
-    """Indices of the images of each part that has some."""
+    """Return a dict from each part that has images to their indices."""
     listed = np.array(roles, dtype=object)
     found = {part: np.flatnonzero(listed == part) for part in PARTS}
     if not len(found["train"]):
         others = ", ".join(sorted(set(roles))) or UNUSED
-        raise InputError(f"there is no image to train on: name some for the part train, not for {others}")
+        raise InputError(f"no image has the part train: give it to some instead of {others}")
     return {part: own for part, own in found.items() if len(own)}
 
 
@@ -238,7 +244,7 @@ def _check_apart(
     paths: list[str],
     names: npt.NDArray[np.str_],
 ) -> None:
-    """See that no group is in two parts."""
+    """Check that no group is in two parts."""
     if groups is None:
         return
     seen: dict[int, tuple[str, str]] = {}
@@ -263,12 +269,12 @@ def _digest(paths: list[str], labels: Indices, files: FileNames) -> str:
 
 
 def number_labels(labels: Sequence[str], known: Sequence[str] = ()) -> tuple[list[str], Indices]:
-    """Class names, and labels as numbers of them.
+    """Return the class names, and the label of each image as an index into them.
 
     Args:
-        labels: of the images, (M,).
-        known: names in order, of which those without an image are left out; other labels follow in order of numbers
-            where all of these are whole numbers, else of the alphabet.
+        labels: label of each image as text, (M,).
+        known: class names that come first, in this order, without those that have no image. Other labels follow, sorted
+            as numbers if all of them are whole numbers, else alphabetically.
 
     Example:
         >>> number_labels(["10", "9", "10"])

@@ -33,12 +33,12 @@ class UnusablePack(Exception):
 
 
 class Stamp(NamedTuple):
-    """The identity of a file, which also differs from that of an older state of it.
+    """Path, length and modification time of a file, which show whether it has changed.
 
     Attributes:
-        path: relative to the data set's folder, with ``/``.
+        path: path relative to the data set's folder, with ``/``.
         length: length in bytes.
-        mtime_ns: time of its last modification in nanoseconds.
+        mtime_ns: time of the last modification in nanoseconds.
     """
 
     path: str
@@ -50,11 +50,11 @@ class Entry(NamedTuple):
     """An entry for an image of a pack.
 
     Attributes:
-        stamp: identity of its file.
+        stamp: path, length and modification time of the image's file.
         height: height in pixels; 0 for a file that could not be decoded.
         width: width in pixels; 0 for a file that could not be decoded.
-        crc32: checksum of its pixels.
-        error: reason why it could not be decoded.
+        crc32: CRC-32 of the pixels.
+        error: reason why the file could not be decoded; empty if it could.
     """
 
     stamp: Stamp
@@ -79,9 +79,9 @@ class Pack:
         UnusablePack: if the pack is not complete. Only :meth:`verify` compares pixels with their checksums.
 
     Attributes:
-        recipe: how the images were made.
-        entries: the images.
-        rows: row of each file by its :attr:`Stamp.path`.
+        recipe: description of how the images were made.
+        entries: an entry for each image.
+        rows: dict from the :attr:`Stamp.path` of a file to its row in ``entries``.
         fingerprint: SHA-256 of the index.
 
     Example:
@@ -108,7 +108,7 @@ class Pack:
         if self._identity[-1] != self.num_bytes:
             raise UnusablePack(f"{IMAGES} has {self._identity[-1]} bytes, {self.num_bytes} belong there")
         if _identity(folder / DONE) != before:
-            raise UnusablePack("it is being replaced at this moment")
+            raise UnusablePack("the pack is being replaced by another process")
 
     def __getstate__(self) -> dict[str, Any]:
         # A process that receives the pack maps the file itself, and reads only pixels.
@@ -124,7 +124,7 @@ class Pack:
         """All pixels, (num_bytes,), mapped into memory on first use."""
         if self._map is None:
             if _identity(self.folder / IMAGES) != self._identity:
-                raise InputError(f"{self.folder} was made again while in use; run again", "pack")
+                raise InputError(f"was replaced while this process read it: {self.folder}; run again", "pack")
             # The system cannot map an empty file.
             empty = np.zeros(0, dtype=np.uint8)
             self._map = np.memmap(self.folder / IMAGES, dtype=np.uint8, mode="r") if self.num_bytes else empty
@@ -210,9 +210,9 @@ def _read_index(folder: Path) -> tuple[str, list[Entry], str]:
         done, index = (folder / DONE).read_bytes(), (folder / INDEX).read_bytes()
     except FileNotFoundError:
         begun = (folder / INDEX).exists()
-        raise UnusablePack("it is not complete yet" if begun else "there is none") from None
+        raise UnusablePack("the pack is not complete yet" if begun else "the folder has no pack") from None
     except OSError as error:
-        raise UnusablePack(f"it cannot be read ({error.strerror})") from error
+        raise UnusablePack(f"the pack cannot be read ({error.strerror})") from error
     fingerprint = hashlib.sha256(index).hexdigest()
     if done.decode(errors="replace") != fingerprint:
         raise UnusablePack(f"{INDEX} is damaged")
@@ -236,16 +236,17 @@ AT_ONCE_IMAGES, AT_ONCE_BYTES = 256, 2**25  # amount that is collected before it
 
 
 class PackWriter:
-    """Writes a pack, and continues an earlier attempt at the same pack.
+    """Writes a pack, and continues an interrupted attempt at the same pack.
 
     The pixels of an image reach the disk before its line in the index, so the lines show how far an attempt came;
     ``done`` is written last. The result is the same to the bit, however often writing was interrupted. Only one process
     may write to a folder.
 
     Args:
-        folder: an existing folder. A pack in it is removed; processes that have opened it keep its pixels.
+        folder: an existing folder. A complete pack in it is removed; processes that have its pixels mapped can still
+            read them.
         recipe: description of how the images are made.
-        stamps: identities of the files, in the order of the images.
+        stamps: path, length and modification time of each file, in the order of the images.
 
     Attributes:
         done: number of images that are safely on the disk.
@@ -309,7 +310,7 @@ class PackWriter:
         self._entries, self._pixels = [], bytearray()
 
     def _kept(self, header: bytes) -> list[Entry]:
-        """The entries of an earlier attempt that are complete and whose files have not changed."""
+        """Return the entries of an interrupted attempt that are complete and whose files have not changed."""
         kept: list[Entry] = []
         if not (self.images.exists() and self.index.exists()):
             return kept

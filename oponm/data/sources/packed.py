@@ -28,18 +28,19 @@ from oponm.rng import derived_randomness
 class PackedImages(StreamedImages):
     """A set of images that are read from a pack batch by batch.
 
-    It equals :class:`~oponm.data.stream.StreamedImages`, with the same crops from images of the same size, but decodes
-    nothing. Images packed as squares are served as they are, also for training.
+    It behaves like :class:`~oponm.data.stream.StreamedImages`, with the same crops from images of the same size, but
+    decodes nothing. Images that were packed at the size of ``form`` are not cropped, not even for training.
 
     Args:
         pack: the pack.
-        rows: row of each image in the pack, (N,).
+        rows: row of each image in the pack, (N,), int64.
         files: paths, (N,).
-        targets: (N,), int64.
-        form: how the shape and color of whole images change.
+        targets: labels, (N,), int64.
+        form: the size and color that whole images are brought to.
         training: whether to crop at random.
         seed: the run's seed.
-        cropped: whether the pack contains whole images; else such of the form's size.
+        cropped: True if the pack contains whole images, from which crops are taken; False if its images already have
+            the size of ``form``.
 
     Example:
         >>> import tempfile
@@ -70,7 +71,7 @@ class PackedImages(StreamedImages):
         self.pack, self.rows, self.cropped = pack, rows, cropped
 
     def only(self, kept: npt.NDArray[np.int64]) -> Self:
-        """See :meth:`~oponm.data.stream.StreamedImages.only`."""
+        """Return the subset of the images with the given indices, see :meth:`~oponm.data.pipeline.ImageSet.only`."""
         other = super().only(kept)
         other.rows = self.rows[kept]
         return other
@@ -112,13 +113,14 @@ def packed_pool(packing: Packing, part: Part, form: Form, refuse: Callable[..., 
 
     Args:
         packing: the pack.
-        part: files and labels.
-        form: how the shape and color of images change.
-        refuse: called with the errors of requested files that could not be decoded; they are left out if it returns.
+        part: files and labels of the pool.
+        form: the size and color that images are brought to.
+        refuse: called with one error for each requested file that could not be decoded; if it does not raise, these
+            files are left out.
     """
 
     def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Rows in the pack, and positions in the request, of the wanted files that could be decoded."""
+        """Return rows in the pack, and positions in the request, of the wanted files that could be decoded."""
         rows, kept, refused = packing.rows(part.files[wanted]), [], []
         for position, (row, file) in enumerate(zip(rows, part.files[wanted], strict=True)):
             if error := packing.pack.entries[row].error:

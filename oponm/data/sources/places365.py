@@ -54,7 +54,7 @@ def fetch(root: Path, wanted: Collection[str], verify: bool, tell: Callable[[str
         wanted: paths of images in ``root``, as ``train/<category>/*.jpg`` and ``val/<category>/*.jpg``, the parts of a
             category's name joined by ``-``.
         verify: whether to check an archive in ``root`` against its checksum; a download is always checked.
-        tell: receives a line on each step.
+        tell: function that is called with a line of text for each step.
 
     Raises:
         InputError: if ``root`` cannot be written to or has no room, an archive cannot be downloaded, is not the

@@ -1,4 +1,4 @@
-"""Packs a data set's images: decodes each once, in spite of interruptions, in one process at a time."""
+"""Packs a data set's images: decodes each only once, even if interrupted, in one process at a time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ LOCK = "prepare.lock"
 
 
 class Recipe(NamedTuple):
-    """How images are packed.
+    """Way in which images are packed.
 
     Attributes:
-        name: name, which distinguishes recipes.
-        decode: function from a file to (H, W, 3).
-        cropped: whether images keep their aspect ratio, so that crops can be taken from them.
+        name: description of the recipe; recipes that give other pixels have other names.
+        decode: function from a file to its pixels, (H, W, 3), uint8.
+        cropped: True if images are packed whole, so that random crops can be taken from them; False if they are packed
+            at their final size.
     """
 
     name: str
@@ -40,11 +41,11 @@ class Recipe(NamedTuple):
 
 
 def squares(form: Form, decode: Callable[[Path, Form], Tensor] = read_image) -> Recipe:
-    """The recipe of images at the network's size, which most often is a square.
+    """Return the recipe that packs images at the network's size, which most often is a square.
 
     Args:
-        form: of the images; they are packed in color in any case.
-        decode: function from a path and a form to (3, H, W).
+        form: the size that images are brought to, and how; they are packed in color in any case.
+        decode: function from a path and a form to pixels, (3, H, W), uint8.
 
     Example:
         >>> squares(Form(32)).name
@@ -59,11 +60,11 @@ def squares(form: Form, decode: Callable[[Path, Form], Tensor] = read_image) -> 
 
 
 def scaled(short_side: int | None, pixel_max: float | None = None) -> Recipe:
-    """The recipe of whole images, scaled down to a short side; smaller ones, and all for None, keep their size.
+    """Return the recipe that packs whole images, scaled down if their short side is longer than ``short_side``.
 
     Args:
-        short_side: short side in pixels.
-        pixel_max: white of images of more than 8 bits, see :class:`~oponm.data.decode.Form`.
+        short_side: maximum short side in pixels; None scales no image.
+        pixel_max: the value that counts as white in images of more than 8 bits; None takes it from each image's values.
 
     Example:
         >>> scaled(256).name, scaled(None).name
@@ -95,8 +96,8 @@ class Packing:
         folder: folder of the pack.
         recipe: how images are packed.
         root: folder of the data set, which contains the files.
-        files: its images; a file may occur several times.
-        skip: whether a file that cannot be decoded is recorded in the pack; else it raises an error.
+        files: paths of its images; a file may occur several times.
+        skip: whether a file that cannot be decoded is recorded in the pack with the reason; False raises an error.
 
     Example:
         >>> import tempfile
@@ -118,7 +119,7 @@ class Packing:
         """The pack, opened.
 
         Raises:
-            InputError: if it is missing or not complete, or if files have changed since.
+            InputError: if it is missing or not complete, or if files have changed since it was made.
         """
         try:
             return self._open(self._stamps())
@@ -141,16 +142,18 @@ class Packing:
         return InputError(f"names no pack that can be read: {self.folder} ({error}); {remedy}", "pack")
 
     def rows(self, files: Iterable[Path]) -> npt.NDArray[np.int64]:
-        """Rows of files in the pack."""
+        """Return the row of each file in the pack, (N,), int64."""
         return np.array([self.pack.rows[self._relative(file)] for file in files], dtype=np.int64)
 
     def unreadable(self, pack: Pack) -> list[InputError]:
-        """Files of the data set that could not be decoded."""
+        """Return an error for each file of the data set that could not be decoded."""
         noted = ((file, pack.entries[pack.rows[self._relative(file)]].error) for file in self.files)
         return [InputError(f"{file}: {error}") for file, error in noted if error]
 
     def make(self) -> Pack:
-        """Make or complete the pack, unless it is complete, pixels included; wait if another process does so.
+        """Make the pack or complete an interrupted one, and return it; wait while another process makes it.
+
+        A pack that is complete is kept if its files have not changed and all checksums of its pixels are right.
 
         Raises:
             InputError: for a folder that cannot be written to, a full disk, and, unless they are skipped, for a file
@@ -185,7 +188,7 @@ class Packing:
     def _open(self, stamps: list[Stamp], verify: bool = False) -> Pack:
         pack = Pack(self.folder)
         if pack.recipe != self.recipe.name:
-            raise UnusablePack(f"it holds {pack.recipe}, wanted are {self.recipe.name}")
+            raise UnusablePack(f"the pack holds {pack.recipe}, but the config asks for {self.recipe.name}")
         stale = [
             stamp.path
             for stamp in stamps
@@ -232,7 +235,9 @@ def _show(rows: list[int]) -> Iterator[int]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a lock that the system releases however the process ends.
+    """Context manager that holds a lock on a folder; it waits while another process holds the lock.
+
+    The operating system releases the lock when the process ends, even by a crash.
 
     Args:
         folder: the folder to lock; the lock's file stays in it.

@@ -30,14 +30,14 @@ _EIGHT_BITS = 255
 
 
 def check_pack(pack: str | Path | None, pack_size: int | None) -> tuple[Path | None, int | None]:
-    """Return the settings of a data set's pack.
+    """Check the keys of a data set's pack, and return the folder and the size.
 
     Args:
-        pack: folder of the pack; None for none.
-        pack_size: largest short side in pixels for whole images; None keeps their own size.
+        pack: folder of the pack; None for no pack.
+        pack_size: maximum short side in pixels of whole images; None keeps their own size.
 
     Raises:
-        InputError: for an empty path, or a size that is none.
+        InputError: for an empty path, or a size that is not a whole number of at least 4.
 
     Example:
         >>> check_pack(None, 256)
@@ -51,15 +51,17 @@ class FileReader:
     """Decodes image files in threads; a file that cannot be read raises an error, or is left out and listed.
 
     Args:
-        data: a data module: its ``root``, its ``on_error`` (``"raise"`` or ``"skip"``), and its ``pack``, the folder to
-            read images from, or None to decode files. Images of a pack are of their final size for ``in_memory``, else
-            whole, with a short side of ``pack_size`` at most, see :func:`check_pack`.
-        form: how the shape and color of images change. Without a size they get the median short side of a sample, and
-            without ``pixel_max`` that of the training images, see :mod:`oponm.data.sources.sample`.
-        decode: function from a path and a form to (C, H, W), uint8.
+        data: a data module, of which these attributes are used: ``root``; ``on_error`` (``"raise"`` or ``"skip"``);
+            ``pack``, the folder to read images from, or None to decode files; ``in_memory``; and ``pack_size``. A pack
+            has images of their final size if ``in_memory`` is True, else whole ones with a short side of at most
+            ``pack_size`` pixels.
+        form: the size and color that images are brought to. If its ``size`` is None, that is the median short side of a
+            sample of the training images. If its ``pixel_max`` is None, that is guessed from the sample, see
+            :mod:`oponm.data.sources.sample`.
+        decode: function from a path and a form to pixels, (C, H, W), uint8.
 
     Attributes:
-        skipped: files that were left out, with the reason; see :attr:`oponm.data.sources.base.Source.skipped`.
+        skipped: files that were left out, each with the reason, in one line of text.
 
     Example:
         >>> import tempfile
@@ -94,11 +96,11 @@ class FileReader:
             train: images to draw the training set from.
             test: the test set; None for a set without one.
             val: the validation set, for data sets that define one.
-            val_origin: origin of ``val``; see :attr:`oponm.data.sources.base.Source.val_origin`.
+            val_origin: description of where ``val`` comes from, for ``result.json``, such as ``"published list"``.
 
         Raises:
-            InputError: if images are to be packed smaller than the form, or for values that cannot be reduced to 8
-                bits.
+            InputError: if ``pack_size`` is smaller than the size of the form, if no image can be opened, or for values
+                that cannot be reduced to 8 bits.
         """
         facts: dict[str, str] = {}
         form = self.form
@@ -115,7 +117,8 @@ class FileReader:
             if apart := sample.apart():
                 log.warning("%s: all are brought to %s", apart, _brought_to(form))
         if not form.size:
-            raise InputError(f"{train.files[0]}: no file beside it can be read as an image either")
+            fault = "is no image, nor is any other training file that was opened; replace them"
+            raise InputError(f"{train.files[0]}: {fault}")
         pixel_max = form.pixel_max
         if pixel_max is None:  # a set whose sample has no image of more than 8 bits may have none
             form = form._replace(pixel_max=_EIGHT_BITS)
@@ -155,11 +158,11 @@ class FileReader:
         return Pool(part.labels, read, stream if streamed else None, FileNames.of(part.files))
 
     def read(self, files: Files, form: Form, title: str) -> Images:
-        """Decode files to one form.
+        """Decode files, all to the size and color of a form.
 
         Args:
             files: paths, (N,).
-            form: of the images.
+            form: the size and color that images are brought to.
             title: title of the progress bar.
 
         Raises:
@@ -181,7 +184,11 @@ class FileReader:
         return Images(pixels[: len(kept)], np.array(kept, dtype=np.int64))
 
     def refuse(self, *errors: InputError) -> None:
-        """Raise one error that names all files, or list them if ``on_error`` is ``"skip"``."""
+        """Raise one error that names all unreadable files, or add them to ``skipped`` if ``on_error`` is ``"skip"``.
+
+        Args:
+            *errors: one error for each unreadable file.
+        """
         if errors and self.data.on_error == "raise":
             raise UnusableFiles(errors)
         self.skipped += [error.message.removesuffix(SKIP) for error in errors]

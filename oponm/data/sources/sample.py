@@ -25,12 +25,13 @@ Found = TypeVar("Found")
 
 
 class Sample(NamedTuple):
-    """The result for a sample of files, spread evenly over a set.
+    """Findings about a sample of files, which are spread evenly over a set.
 
     Attributes:
-        sizes: (width, height) of each image that can be opened.
-        pixel_max: the value taken as white in images of more than 8 bits; None where the sample has none.
-        pixels: a description of it; empty without such images.
+        sizes: (width, height) in pixels of each image that can be opened.
+        pixel_max: the value that counts as white in images of more than 8 bits; None if it is not given and the sample
+            has no such images.
+        pixels: description of ``pixel_max`` and its origin, as text; empty if the sample has no such images.
     """
 
     sizes: list[tuple[int, int]]
@@ -38,7 +39,7 @@ class Sample(NamedTuple):
     pixels: str
 
     def default_size(self) -> int:
-        """The median short side, 224 at most; 0 if no image can be opened.
+        """Return the median short side in pixels, 224 at most; 0 if no image can be opened.
 
         Example:
             >>> Sample([(3000, 6), (640, 480), (480, 640)], None, "").default_size()
@@ -47,7 +48,7 @@ class Sample(NamedTuple):
         return min(median_low([min(size) for size in self.sizes] or [0]), LARGEST_DEFAULT_SIZE)
 
     def apart(self) -> str:
-        """A description of sides that differ by more than a factor of four; empty if they do not.
+        """Describe widths and heights that differ by more than a factor of four over all images; empty if none do.
 
         Example:
             >>> Sample([(3000, 6), (640, 480)], None, "").apart()
@@ -69,11 +70,11 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
 
     Args:
         files: paths, (N,); unreadable ones are ignored here, as decoding names them.
-        pixel_max: the value that is white, if it is known.
+        pixel_max: the value that counts as white; None guesses it from the largest value in the sample.
 
     Raises:
         InputError: for floats whose largest value, such as 2, does not show which value is white; for color images of
-            fewer than 15 bits in 16-bit files, of which Pillow would leave next to nothing; or for a set with both
+            fewer than 15 bits in 16-bit files, whose values Pillow would reduce to almost 0; or for a set with both
             floats and whole numbers of more than 8 bits.
 
     Example:
@@ -105,13 +106,13 @@ def sample_files(files: Files, pixel_max: float | None = None) -> Sample:
     floating = kinds.pop()
     if floating and 1 < largest < _NO_WHITE_BELOW:
         raise InputError(
-            f"must be given, the value that is white: the largest in {len(looked_at)} images of floats is {largest:g}, "
-            "far from any usual one",
+            f"must be set to the value of white: the largest value in {len(looked_at)} images of floats is "
+            f"{largest:g}, which fits neither 0 to 1 nor 0 to 255",
             "pixel_max",
         )
     level = white(largest, floating)
-    what = f"of more than 8 bits, {level:g} is taken for white: the largest value in {len(looked_at)} of them is"
-    return Sample(sizes, level, f"{what} {largest:g}; data.pixel_max says otherwise")
+    what = f"of more than 8 bits, {level:g} is taken as white: the largest value in {len(looked_at)} of them is"
+    return Sample(sizes, level, f"{what} {largest:g}; data.pixel_max sets another value")
 
 
 def _spread(length: int, number: int) -> list[int]:
@@ -146,6 +147,6 @@ def _check_cut(files: list[Path]) -> None:
     looked_at = [found for found in _each(_largest, [files[i] for i in _spread(len(files), DECODED)]) if found]
     if looked_at and 0 < max(value for value, _ in looked_at) <= _UPPER_BITS:
         raise InputError(
-            f"{files[0]}: has 16 bits a channel, of which Pillow reads the upper 8, and hardly any of these are used; "
-            "convert such images to 8 bits"
+            f"{files[0]}: has 16 bits per channel, but values of 14 bits at most; Pillow reads the upper 8 bits, so "
+            "these images would be almost black: convert them to 8 bits"
         )

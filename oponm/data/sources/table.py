@@ -21,26 +21,28 @@ Row = tuple[str, Mapping[str, Any]]  # where it stands, for errors, and its cell
 
 
 class TableLT(OwnFilesLT):
-    """Images that a table names, with their labels; else as :class:`~oponm.data.ImageFolderLT`.
+    """Images and labels that a table lists; in all other respects like :class:`~oponm.data.ImageFolderLT`.
 
-    Class names are the labels, in order of numbers where all are whole numbers, else of the alphabet.
+    Class names are the labels, sorted as numbers if all are whole numbers, else alphabetically.
 
     Args:
-        table: a CSV file with a header; or, in Python, a pandas ``DataFrame`` or rows as mappings.
-        root: the folder that paths are relative to, and that none may leave; None is the folder of the file, or the
-            current one.
+        table: path of a CSV file with a header; or, in Python, a pandas ``DataFrame``, or rows as mappings from column
+            to cell.
+        root: the folder that paths are relative to; no path may lie outside it. None is the folder of the CSV file, or
+            the current folder if ``table`` is not a file.
         image_size: side of the square images in pixels, or (height, width); None for the median short side of a sample,
             224 at most.
-        path_column: names the column of paths.
-        label_column: names the column of labels.
-        split_column: names the column of parts (``train``, ``val``, ``test`` or ``none``); without such a column images
-            are held out.
-        group_column: names the column of groups: no group is in two parts. It may be missing.
+        path_column: name of the column of paths.
+        label_column: name of the column of labels.
+        split_column: name of the column of parts (``train``, ``val``, ``test`` or ``none``). The table need not have a
+            column ``split``: test images are then held out.
+        group_column: name of the column with the group of each image, such as the patient; no group is in two parts.
+            The table need not have a column ``group``: there are then no groups.
         **options: see :class:`~oponm.data.sources.own_files.OwnFilesLT` and :class:`~oponm.data.LongTailDataModule`.
 
     Raises:
         InputError: from :meth:`setup`, naming the row, for a path that is missing, named twice or outside ``root``, for
-            an empty label, an unknown part, and a missing column.
+            an empty label, an unknown part, or a missing column.
 
     Example:
         >>> import tempfile
@@ -77,19 +79,20 @@ class TableLT(OwnFilesLT):
     def load_source(self) -> Source:
         """Read the table, and check that its images exist; none is decoded yet."""
         if not self.root.is_dir():
-            raise InputError(f"names no folder: {self.root}", "root")
+            raise InputError(f"is not a folder: {self.root}", "root")
         rows = self._rows if self.table is None else list(self._read())
         if not rows:
-            raise InputError(f"{self.table or 'the table'} has no row: name an image in each", "table")
+            raise InputError(f"names no image: {self.table or 'the table'} has no rows; add one per image", "table")
         columns = rows[0][1].keys()
         for key, default in (("split_column", "split"), ("group_column", "group")):
             if (name := getattr(self, key)) not in columns and name != default:
-                raise InputError(f"is {name!r}, and the table has the columns {', '.join(map(str, columns))}", key)
+                found = ", ".join(map(str, columns))
+                raise InputError(f"is {name!r}, but the table has only the columns {found}", key)
         labels, paths = self._cells(rows, "label_column"), self._paths(rows)
         files = FileNames.of(map(Path, paths), self.root)
         if missing := [path for path, file in zip(paths, files.strings(), strict=True) if not os.path.isfile(file)]:
-            told = f"{len(missing)} of {len(paths)} images are missing below {self.root}: {first_of(missing)}"
-            raise InputError(f"{told}; correct the table, or set data.root")
+            fault = f"{len(missing)} of {len(paths)} images are missing below {self.root}: {first_of(missing)}"
+            raise InputError(f"{fault}; correct the table, or set data.root")
         names, numbers = number_labels(labels)
         if len(names) < 2:
             raise InputError(f"has a single label, {names[0]!r}: at least two classes are needed", "table")
@@ -101,11 +104,11 @@ class TableLT(OwnFilesLT):
             yield f"{self.table}, line {line}", row
 
     def _cells(self, rows: list[Row], key: str) -> list[str]:
-        """The cells of a column, none of them empty."""
+        """Return the cells of a column; an empty one is an error."""
         column, found = getattr(self, key), []
         for where, row in rows:
             if column not in row:
-                raise InputError(f"is {column!r}, and {where} has {', '.join(map(str, row)) or 'nothing'}", key)
+                raise InputError(f"is {column!r}, but {where} has only ({', '.join(map(str, row))})", key)
             if not (cell := _text(row[column])):
                 raise InputError(f"{where}: has no {column}; fill it in, or remove the row")
             if key != "path_column" and cell.encode("utf-8", "ignore").decode() != cell:  # paths may have any bytes
@@ -134,7 +137,8 @@ class TableLT(OwnFilesLT):
             if role not in (*PARTS, UNUSED):
                 raise InputError(f"{where}: {self.split_column} must be train, val, test or none, got {role!r}")
         if self.split is not None:
-            raise InputError(f"names the parts, as the column {self.split_column} does: leave one of them out", "split")
+            fault = f"divides the images, but so does the column {self.split_column}: leave one of them out"
+            raise InputError(fault, "split")
         return roles
 
     def _given_groups(self, rows: list[Row]) -> list[str] | None:
@@ -142,7 +146,7 @@ class TableLT(OwnFilesLT):
 
 
 def _numbered(table: Any) -> Iterator[Row]:
-    """The rows of a table in memory."""
+    """Yield the rows of a table in memory, each with its number for errors."""
     rows = table.to_dict("records") if hasattr(table, "to_dict") and hasattr(table, "columns") else table
     if not isinstance(rows, Iterable) or isinstance(rows, Mapping | bytes):
         raise InputError(f"must be a CSV file, a DataFrame, or rows, got a {type(table).__name__}", "table")
@@ -153,5 +157,5 @@ def _numbered(table: Any) -> Iterator[Row]:
 
 
 def _text(cell: Any) -> str:
-    """A cell as text; empty for None and for NaN, by which pandas says that there is nothing."""
+    """Return a cell as text; empty for None and for NaN, which is pandas's empty cell."""
     return "" if cell is None or cell != cell else str(cell).strip()

@@ -496,7 +496,7 @@ def test_a_root_that_is_missing_or_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     error = refusal(tmp_path / "file")
     assert error.key == "root"
-    assert "names no folder" in error.message
+    assert "is not a folder" in error.message
 
 
 def test_a_root_that_cannot_be_written_is_named(tmp_path, monkeypatch, server):
@@ -528,7 +528,7 @@ def test_a_pickle_that_asks_for_more_is_not_run(tmp_path, name, protocol, functi
     }
     folder = write(tmp_path, 10, pickled(10) | {name: pickle.dumps({"data": traps[function]}, protocol)})
     message = str(refusal(tmp_path, verify=False))
-    assert message.startswith(f"{folder / name}: asks to run ")
+    assert message.startswith(f"{folder / name}: is refused, as reading it would call ")
     assert function in message
     assert not sign.exists()
 
@@ -539,7 +539,7 @@ def test_a_pickle_that_asks_for_more_is_not_run(tmp_path, name, protocol, functi
 def test_other_names_of_allowed_modules_are_refused(tmp_path, globals_):
     write(tmp_path, 10, pickled(10) | {"test_batch": globals_ + b"."})
     message = str(refusal(tmp_path, verify=False))
-    assert "asks to run" in message
+    assert "reading it would call" in message
     assert message.isprintable()
 
 

@@ -105,8 +105,8 @@ def test_what_cannot_be_used(dataset, words):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("nowhere", "data names no folder: nowhere"),
-        ("", "data names no folder"),
+        ("nowhere", "data is not a folder: nowhere"),
+        ("", "data is not a folder"),
         (DataLoader(TensorDataset(torch.zeros(3))), "data must be a data module, a folder of images, or a dataset"),
         (None, "data must be a data module"),
     ],

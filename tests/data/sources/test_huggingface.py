@@ -197,7 +197,7 @@ def test_columns_that_there_are_not_are_named(tmp_path):
     path = saved(tmp_path / "set", train=rows(LABELS))
     for key in ("image_column", "label_column", "group_column"):
         error = refusal(path, **{key: "img"})
-        assert (error.key, str(error)) == (key, f"{key} is 'img', and train has the columns image, label")
+        assert (error.key, str(error)) == (key, f"{key} is 'img', but split train has only the columns image, label")
     assert refusal(path, image_column="label").key == "image_column"
     assert refusal(path, label_column="image").key == "label_column"
 
@@ -208,8 +208,8 @@ def test_columns_that_there_are_not_are_named(tmp_path):
         ({"path": "./nowhere"}, "path", "cannot be loaded: nowhere"),
         ({"path": "/nowhere/at/all"}, "path", "names no file or folder: /nowhere"),
         ({"path": "nobody/nothing"}, "path", "cannot be loaded: nobody/nothing (ConnectionError"),
-        ({"revision": "main"}, "revision", "is of data sets of the hub"),
-        ({"pack": "pack"}, "pack", "is for sets of files"),
+        ({"revision": "main"}, "revision", "is only for data sets of the hub"),
+        ({"pack": "pack"}, "pack", "is only for data sets of image files"),
         ({"groups": "(a)"}, "groups", "data.group_column"),
         ({"path": "notes.txt"}, "path", "neither Parquet nor Arrow"),
     ],

@@ -694,8 +694,8 @@ def test_white_is_that_of_the_training_set(tmp_path, caplog, in_memory, on_error
     test = data.test_set.__getitems__(IndexBatch(torch.arange(6), 0, 0)).images
     assert data.pixel_max == 4095
     assert test[:, 0, 0, 0].tolist() == [2000 // 16, *[1000 // 16] * 5]
-    assert caplog.text.count("4095 is taken for white") == 1
-    assert "4095 is taken for white" in data.facts["pixels"]
+    assert caplog.text.count("4095 is taken as white") == 1
+    assert "4095 is taken as white" in data.facts["pixels"]
     said = load(tmp_path, in_memory=in_memory, on_error=on_error, pixel_max=65535)
     assert said.test_set.__getitems__(IndexBatch(torch.arange(1), 0, 0)).images[0, 0, 0, 0] == 2000 // 256
 

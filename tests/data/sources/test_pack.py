@@ -80,9 +80,9 @@ def test_images_are_a_view_of_the_file(folder):
 
 
 def test_no_pack(tmp_path):
-    assert refusal(tmp_path) == refusal(tmp_path / "nowhere") == "there is none"
+    assert refusal(tmp_path) == refusal(tmp_path / "nowhere") == "the folder has no pack"
     (tmp_path / INDEX).touch()
-    assert refusal(tmp_path) == "it is not complete yet"
+    assert refusal(tmp_path) == "the pack is not complete yet"
     (tmp_path / "file").touch()
     assert "cannot be read" in refusal(tmp_path / "file")
 
@@ -145,7 +145,7 @@ def test_a_pack_made_anew_while_in_use_is_noticed(folder):
     other.write_bytes(bytes(102))
     other.replace(folder / IMAGES)
     assert np.array_equal(opened.image(0), before)  # what is mapped already stays
-    with pytest.raises(InputError, match="made again while in use"):
+    with pytest.raises(InputError, match="was replaced while this process read it"):
         pack.image(0)
 
 

@@ -168,7 +168,8 @@ def test_another_recipe_is_named_and_packed_again(tmp_path):
     pictures(tmp_path / "set", 3)
     packing(tmp_path / "set", tmp_path / "pack").make()
     job = packing(tmp_path / "set", tmp_path / "pack", squares(Form(8)))
-    assert "it holds whole images, short side at most 12 pixels, wanted are squares of 8 pixels" in refusal(job).message
+    stored, wanted = "whole images, short side at most 12 pixels", "squares of 8 pixels"
+    assert f"the pack holds {stored}, but the config asks for {wanted}" in refusal(job).message
     assert job.make().recipe == squares(Form(8)).name
 
 
@@ -215,7 +216,8 @@ def test_a_missing_pack_is_named(tmp_path):
     pictures(tmp_path / "set", 2)
     error = refusal(packing(tmp_path / "set", tmp_path / "pack"))
     assert error.key == "pack"
-    assert error.message.startswith(f"names no pack that can be read: {tmp_path / 'pack'} (there is none); run ")
+    reason = "the folder has no pack"
+    assert error.message.startswith(f"names no pack that can be read: {tmp_path / 'pack'} ({reason}); run ")
     assert not (tmp_path / "pack").exists()
 
 

@@ -32,7 +32,7 @@ def grey(*values: float, dtype: str) -> Image.Image:
 def test_white_is_that_of_the_set(tmp_path, dtype, largest, expected):
     found = sample_files(files(tmp_path, grey(0, largest / 4, dtype=dtype), grey(0, largest, dtype=dtype)))
     assert found.pixel_max == expected
-    assert f"{expected} is taken for white" in found.pixels
+    assert f"{expected} is taken as white" in found.pixels
 
 
 def test_eight_bits_say_nothing(tmp_path):
