@@ -93,7 +93,7 @@ class EvaluationFolder(pl.LightningDataModule):
 
     def _list_files(self) -> None:
         if not self.folder.is_dir():
-            raise InputError(f"names no folder: {self.folder}", "folder")
+            raise InputError(f"is not a folder: {self.folder}", "folder")
         found = {path.name for path in subfolders(self.folder)}
         if unknown := sorted(found - set(self.class_names)):
             raise InputError(

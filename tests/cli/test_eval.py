@@ -84,7 +84,7 @@ def refused(folder: Path, *arguments: str) -> str:
     [
         (["split=dev"], "split must be one of test, val, train"),
         (["split=val", "data.val=none"], "split is val, and the run has no validation set"),
-        (["folder=nowhere"], "folder names no folder: nowhere"),
+        (["folder=nowhere"], "folder is not a folder: nowhere"),
         (["folder=photos", "split=train"], "split is train, a part of the run's data"),
         (["folder=photos"], "does not know: test, train; it knows ants, bees, flies"),
         (["trust=perhaps"], "trust must be true or false"),

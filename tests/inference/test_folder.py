@@ -56,7 +56,7 @@ def test_folders_that_do_not_fit(classifier, tmp_path, names, words):
 
 
 def test_no_folder(classifier, tmp_path):
-    with pytest.raises(InputError, match="folder names no folder"):
+    with pytest.raises(InputError, match="folder is not a folder"):
         EvaluationFolder(tmp_path / "nowhere", classifier)
 
 

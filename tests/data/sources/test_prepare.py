@@ -112,6 +112,18 @@ def test_of_two_at_once_one_works_and_the_other_waits(tmp_path, caplog):
     assert sorted(log.read_text().split()) == sorted(file.name for file in files)
 
 
+class Killer(logging.Handler):
+    """Kills a process as soon as this one waits for it."""
+
+    def __init__(self, child: int) -> None:
+        super().__init__()
+        self.child = child
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "waiting for it" in record.getMessage():
+            os.kill(self.child, signal.SIGKILL)
+
+
 def test_one_waits_for_another_that_is_killed_and_goes_on(tmp_path, caplog):
     pictures(tmp_path / "set", 15)
     log = tmp_path / "log"
@@ -120,9 +132,13 @@ def test_one_waits_for_another_that_is_killed_and_goes_on(tmp_path, caplog):
     child = fork(job.make)
     while not (tmp_path / "pack" / INDEX).exists():
         time.sleep(0.002)
-    killer = fork(lambda: (time.sleep(0.1), os.kill(child, signal.SIGKILL)))
-    job.make()
-    assert (wait(killer), wait(child)) == (0, -signal.SIGKILL)
+    killer = Killer(child)
+    logging.getLogger().addHandler(killer)
+    try:
+        job.make()
+    finally:
+        logging.getLogger().removeHandler(killer)
+    assert wait(child) == -signal.SIGKILL
     assert "waiting for it" in caplog.text
     assert content(tmp_path / "pack") == content(tmp_path / "whole")
 
