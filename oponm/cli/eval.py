@@ -138,7 +138,10 @@ def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, 
     from oponm.training import LongTailModule
 
     if config.split != "test":
-        raise InputError(f"is {config.split}, a part of the run's data: leave it out, or folder", "split")
+        raise InputError(
+            f"is {config.split}, a part of the run's data, and does not go with folder: leave out split or folder",
+            "split",
+        )
     classifier = load_classifier(Path(str(config.checkpoint)), network_factory(config.trust))
     on_error = config.data.get("on_error", "raise")
     data = EvaluationFolder(str(config.folder), classifier, config.data.batch_size, on_error, config.seed)

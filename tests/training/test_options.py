@@ -65,7 +65,10 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
         ("trainer.strategy=ddp_spawn", "trainer.strategy starts processes of its own"),
         ("+trainer.gradient_clip=1", "trainer.gradient_clip is no setting: did you mean trainer.gradient_clip_val"),
         ("+trainer.self=1", "trainer.self is no setting"),
-        ("callbacks=early_stopping", "callbacks.early_stopping watches val/balanced_accuracy, and there is no"),
+        (
+            "callbacks=early_stopping",
+            "callbacks.early_stopping watches val/balanced_accuracy, but the run has no validation",
+        ),
     ],
 )
 def test_what_contradicts_phases_or_resumption_is_refused_with_the_reason(override, words):
