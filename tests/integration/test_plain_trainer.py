@@ -102,7 +102,7 @@ def test_networks_factories_and_phases_take_the_place_of_names():
     [
         ({"model": "small"}, "^model has no choice 'small'|^model must be one of"),
         ({"method": "opne"}, "^method"),
-        ({"seed": 4}, "^seed of the module is 4, and of the data 0"),
+        ({"seed": 4}, "^seed of the module is 4, but that of the data module is 0"),
         ({"loss": "ldam"}, r"model\.head=cosine"),
     ],
 )

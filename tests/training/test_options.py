@@ -216,7 +216,7 @@ class Opaque(pl.Callback):
 
 
 def test_a_callback_whose_state_cannot_be_read_again_is_refused(tmp_path):
-    with pytest.raises(InputError, match="callbacks hold Opaque, whose state no checkpoint can keep"):
+    with pytest.raises(InputError, match="callbacks contain Opaque, whose state no checkpoint can keep"):
         fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=[Opaque()])
     assert not (tmp_path / "run").exists()
 
@@ -233,7 +233,7 @@ def test_an_object_among_the_options_does_not_lose_its_settings(tmp_path):
 
 
 def test_what_stores_checkpoints_in_another_way_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"plugins hold AsyncCheckpointIO, and a run writes"):
+    with pytest.raises(InputError, match=r"plugins contain AsyncCheckpointIO, but a run writes"):
         fit(DigitsLT(), method="erm", max_epochs=1, plugins=AsyncCheckpointIO(), output_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
