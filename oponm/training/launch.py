@@ -45,7 +45,7 @@ def run_in_processes(
     Each process has the environment variables of ``torchrun``, imports the calling script, as ``multiprocessing`` does,
     and receives the arguments. If a process dies, all end and are restarted, up to ``max_restarts`` times. Signals are
     passed on to all processes. If a process fails for a reason that a restart cannot fix, such as bad input, it writes
-    the reason to a file and exits with code 0, as torch's agent restarts the processes after any other exit code.
+    the reason to a file and exits with code 0. After any other exit code torch's agent would restart the processes.
 
     Args:
         run: a function at the top level of a module.

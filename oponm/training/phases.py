@@ -45,8 +45,8 @@ class Phase:
         lr_factor: factor of the learning rate, above 0, multiplied with that of the schedule. It does not apply to a
             scale that is trained together with the classifier.
         weight_decay: weight decay of the optimizer, if only a part is trained; None takes that of the run.
-        max_norm: number in [0, 1]: limits the norm of the classifier's weight rows after each step, from 0, the norm of
-            the shortest row at the start of the phase, to 1, that of the longest
+        max_norm: number in [0, 1] that limits the norm of the classifier's weight rows after each step. 0 stands for
+            the norm of the shortest row at the start of the phase, 1 for that of the longest
             (:func:`~oponm.training.phase_optimizer.limit_norms`). Only for ``trainable="classifier"``; None sets no
             limit.
 

@@ -17,11 +17,11 @@ def trained_prior(
 ) -> list[float]:
     r"""Return the class prior that the softmax of a network assumes after the last phase.
 
-    The prior of a class is proportional to its sampling probability times its class weight in the loss. For losses that
-    add log priors to the logits (:class:`~oponm.losses.BalancedSoftmax`, for example) or weight rows by inverse class
-    counts (:class:`~oponm.losses.InfluenceBalanced`), it is divided by the class frequency of the training images, to
-    the power of the loss's ``tau`` if it has one. Margins (LDAM, GCL), temperatures (CDT), smoothed labels, left-out
-    classes (SEQL), noise rows and the tau-normalization of the classifier are not considered.
+    The prior of a class is proportional to its sampling probability times its class weight in the loss. Some losses add
+    log priors to the logits, such as :class:`~oponm.losses.BalancedSoftmax`, or weight classes by their inverse counts
+    (:class:`~oponm.losses.InfluenceBalanced`). For them, the prior is divided by the class frequency in the training
+    images. If the loss has a ``tau``, it is the exponent of that frequency. Margins (LDAM, GCL), temperatures (CDT),
+    smoothed labels, left-out classes (SEQL), noise rows and the tau-normalization of the classifier are not considered.
 
     Args:
         phase: the last phase.

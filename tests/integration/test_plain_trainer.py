@@ -256,14 +256,14 @@ def test_callbacks_find_the_network_when_they_are_set_up():
 @pytest.mark.parametrize(
     ("module", "data", "words"),
     [
-        ({}, {"imbalance_ratio": 10}, "other training images"),
-        ({"method": "erm"}, {}, "other phases"),
-        ({}, {"seed": 1}, "other seed"),
+        ({}, {"imbalance_ratio": 10}, "training images"),
+        ({"method": "erm"}, {}, "phases"),
+        ({}, {"seed": 1}, "seed"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, module, data, words):
     fitted(make_data(), SaveAt(4, tmp_path / "some.ckpt"))
-    with pytest.raises(InputError, match=f"^ckpt_path is of a run with {words}"):
+    with pytest.raises(InputError, match=f"^ckpt_path was written by a run that differs in its {words}"):
         fitted(make_data(**data), module=LongTailModule(small_network, **module), ckpt_path=tmp_path / "some.ckpt")
 
 

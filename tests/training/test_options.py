@@ -241,11 +241,11 @@ def test_what_stores_checkpoints_in_another_way_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("callback", "words"),
     [
-        (callbacks.BatchSizeFinder(), "hold BatchSizeFinder, which changes the batch size: .* data.batch_size"),
-        (callbacks.LearningRateFinder(), "hold LearningRateFinder, which .* optimizer.lr"),
-        (callbacks.BackboneFinetuning(), "hold BackboneFinetuning, which freezes weights"),
-        (callbacks.ModelPruning("l1_unstructured"), "hold ModelPruning"),
-        (callbacks.StochasticWeightAveraging(0.01), "hold StochasticWeightAveraging, .* take callbacks=swa"),
+        (callbacks.BatchSizeFinder(), "contain BatchSizeFinder, which changes the batch size: .* data.batch_size"),
+        (callbacks.LearningRateFinder(), "contain LearningRateFinder, which .* optimizer.lr"),
+        (callbacks.BackboneFinetuning(), "contain BackboneFinetuning, which freezes weights"),
+        (callbacks.ModelPruning("l1_unstructured"), "contain ModelPruning"),
+        (callbacks.StochasticWeightAveraging(0.01), "contain StochasticWeightAveraging, .* take callbacks=swa"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -111,8 +111,8 @@ class TrainingProgress(pl.Callback):
 class EpochLines(pl.Callback):
     """Writes a line per epoch to the log, and also to standard error where no bar is shown.
 
-    A line gives the epoch, the phase, loss and accuracy, the balanced accuracy on the validation set, the learning
-    rate, the fraction of noise rows, images per second, and the time left. Standard error gets at most one line every
+    A line gives epoch, phase, loss, accuracy, balanced accuracy on the validation set, learning rate, fraction of noise
+    rows, images per second, and time left. Standard error gets at most one line every
     :data:`LINE_EVERY` seconds, and none in a notebook.
 
     In a sweep each line on standard error starts with the name of the run's folder, as runs may train in parallel.
