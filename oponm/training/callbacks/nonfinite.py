@@ -151,9 +151,10 @@ class Rewind:
 
     @torch.no_grad()
     def take_back(self, nonfinite: Tensor) -> None:
-        """Restore the whole copy if ``nonfinite`` is true; else change nothing.
+        """Restore the copy if ``nonfinite`` is true; else change nothing.
 
-        This waits for the device only after the first step of an optimizer, which creates the optimizer's state.
+        Tensors on another device than the weights, such as Adam's step count on the CPU, are not restored. This waits
+        for the device only after the first step of an optimizer, which creates the optimizer's state.
 
         Args:
             nonfinite: a scalar, bool, on the device of the weights: whether the loss of the step was not finite.
