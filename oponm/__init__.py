@@ -1,8 +1,8 @@
 """Oversampling with pure noise images (OPeN) and distribution-aware routing batch norm (DAR-BN).
 
-The library consists of :mod:`oponm.nn`, :mod:`oponm.noise`, :mod:`oponm.longtail` and :mod:`oponm.rng`; ``oponm train``
-or :func:`oponm.fit` starts the experiment framework around it. Each part is imported on first use, so that
-``import oponm`` is fast.
+:mod:`oponm.nn`, :mod:`oponm.noise`, :mod:`oponm.longtail` and :mod:`oponm.rng` are a library for any PyTorch program.
+``oponm train`` and :func:`oponm.fit` run whole experiments with it, through Lightning. Each submodule is imported on
+first use, so that ``import oponm`` is fast.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf
 
 @cache
 def groups() -> dict[str, list[str]]:
-    """The config groups and the choices of each, read from the folders of config files.
+    """Return a dict from config group to its choices, read from the folders of config files.
 
     Example:
         >>> groups()["norm"]
@@ -36,7 +36,7 @@ def groups() -> dict[str, list[str]]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The content of a config file, unresolved.
+    """Return the content of a config file as plain values, unresolved.
 
     Args:
         path: the file.
@@ -54,7 +54,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def plain(node: Any) -> Any:
-    """A part of a config as plain Python values, resolved; anything else as it is.
+    """Convert a config node to plain Python values, resolved; return any other object unchanged.
 
     Example:
         >>> from omegaconf import OmegaConf
@@ -91,11 +91,13 @@ def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str
     """Compose the settings of ``oponm train`` with these choices and no other arguments.
 
     Args:
-        choices: a choice for some of the groups; the others are the command line's defaults.
+        choices: dict from config group to choice, for some of the groups; other groups have the choice that these
+            choices set for them, or the command line's default.
         seed: seed of the run, which other settings refer to.
 
     Returns:
-        The choice in each group, and the settings, all resolved.
+        Dict from config group to choice, for all groups; and the config as plain values, resolved except for
+        ``logger``.
 
     Raises:
         InputError: for an unknown group or choice.
@@ -115,11 +117,11 @@ def compose_choices(choices: Mapping[str, str], seed: int = 0) -> tuple[dict[str
 
 
 def chosen(group: str, choice: Any) -> Any:
-    """The factory that a choice of a config group names; anything but a name is returned as it is.
+    """Return the factory that a choice of a config group describes; return an object that is not a name unchanged.
 
     Args:
-        group: name of a group whose choices are ``{_target_: ..., _partial_: true}``.
-        choice: a name in it, or an object in place of one.
+        group: name of a config group whose choices are ``{_target_: ..., _partial_: true}``.
+        choice: name of a choice in this group, or any object.
 
     Raises:
         InputError: for an unknown name.
@@ -140,7 +142,11 @@ def chosen(group: str, choice: Any) -> Any:
 
 @cache
 def choice_settings(group: str, choice: str) -> dict[str, Any]:
-    """The settings of its group in the file of one choice, unresolved.
+    """Return the settings that the file of one choice has for its own group, unresolved.
+
+    Args:
+        group: name of the config group.
+        choice: name of a choice in this group.
 
     Example:
         >>> choice_settings("norm", "dar")

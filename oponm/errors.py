@@ -34,11 +34,11 @@ class InputError(ValueError):
 
 
 def first_of(names: Sequence[str], most: int = 3) -> str:
-    """The first of some names, for an error, and how many more there are.
+    """List the first of some names for an error message, and say how many more there are.
 
     Args:
-        names: names.
-        most: number of names that are told.
+        names: all names.
+        most: maximum number of names that are listed.
 
     Example:
         >>> first_of(["1.jpg", "2.jpg", "3.jpg", "4.jpg"])

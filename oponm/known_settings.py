@@ -1,4 +1,4 @@
-"""Checks the settings of a run by name, before slow imports."""
+"""Checks the keys in the config of a run, before slow imports."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ _GROUPS = {
 
 
 def check_settings(config: DictConfig) -> None:
-    """Check that each setting is known, and that none contradicts the phases or exact resumption.
+    """Check that the keys are known, and that no setting of the trainer contradicts the phases or exact resumption.
 
-    Settings of the other groups are passed on by name, and refused where they are used.
+    The keys at the top level and those of ``method``, ``shots`` and ``trainer`` are checked here. Keys of other groups,
+    such as ``data``, are arguments of the group's ``_target_``; an unknown one raises an error when that is called.
 
     Args:
         config: the run's config.
@@ -56,7 +57,7 @@ def check_settings(config: DictConfig) -> None:
             path = f"{group}.{key}" if group else key
             if group != "trainer" or key not in {"_target_", *lightnings_options()}:
                 meant = did_you_mean(path)
-                raise InputError(f"is no setting{meant or '; '}{meant and ' '}'oponm train --cfg job' lists them", path)
+                raise InputError(f"is no setting{meant or ';'} 'oponm train --cfg job' lists the keys", path)
     _check_trainer(config.trainer)
     if OmegaConf.is_missing(config.model, "_target_"):
         raise InputError("must be given: model._target_=my.module.MyNet", "model._target_")
@@ -66,15 +67,15 @@ def check_settings(config: DictConfig) -> None:
     else:
         for name, settings in config.callbacks.items():
             if OmegaConf.is_dict(settings) and str(settings.get("monitor", "")).startswith("val/"):
-                remedy = "set data.val=split, or monitor a figure of training such as train/loss"
+                remedy = "set data.val=split, or monitor a metric of training such as train/loss"
                 raise InputError(
-                    f"watches {settings.monitor}, and there is no validation: {remedy}", f"callbacks.{name}"
+                    f"watches {settings.monitor}, but the run has no validation: {remedy}", f"callbacks.{name}"
                 )
 
 
 @functools.cache
 def own_options() -> frozenset[str]:
-    """The settings under ``trainer`` that belong to this package; all others go to Lightning's trainer.
+    """Return the keys under ``trainer`` that belong to this package; all others go to Lightning's trainer.
 
     Example:
         >>> {"channels_last", "num_threads"} <= own_options(), "precision" in own_options()
@@ -86,7 +87,7 @@ def own_options() -> frozenset[str]:
 
 @functools.cache
 def lightnings_options() -> frozenset[str]:
-    """The arguments of Lightning's trainer, read from its source, as importing it takes seconds.
+    """Return the names of the arguments of Lightning's trainer, read from its source, as an import takes seconds.
 
     Example:
         >>> {"max_epochs", "gradient_clip_val"} <= lightnings_options()
@@ -112,9 +113,13 @@ def _check_trainer(trainer: DictConfig) -> None:
     if trainer.get("deterministic") not in (None, True, False, "warn"):
         raise InputError(f"must be true, false or warn, got {trainer.deterministic!r}", "trainer.deterministic")
     if any(word in str(trainer.get("strategy")) for word in _SPAWNS):
-        raise InputError("starts processes of its own: trainer.devices starts them, so take ddp", "trainer.strategy")
+        raise InputError(
+            "starts processes of its own, which trainer.devices already does: set trainer.strategy=ddp",
+            "trainer.strategy",
+        )
     if trainer.get("accumulate_grad_batches") not in (None, 1) and trainer.on_nonfinite == "skip":
         raise InputError(
-            "cannot be skip with trainer.accumulate_grad_batches: gradients of earlier batches would be lost with it",
+            "cannot be skip with trainer.accumulate_grad_batches, as a skipped step would also drop the gradients of "
+            "earlier batches: leave one of the two out",
             "trainer.on_nonfinite",
         )

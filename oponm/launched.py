@@ -1,15 +1,15 @@
-"""Reads from the environment whether a launcher has started this process as one of several."""
+"""Reads from environment variables whether, and how, this process was started as one of several."""
 
 from __future__ import annotations
 
 import os
 
-OWN_JOB = "oponm-"  # beginning of the names of jobs that a run starts itself
+OWN_JOB = "oponm-"  # beginning of the names of the jobs that trainer.devices starts
 FIRST_SPECIAL_STEP = 0xFFFFFFF0  # SLURM's interactive, batch and extern steps, and steps that have not begun
 
 
 def launched_elsewhere() -> bool:
-    """Whether ``torchrun`` or ``srun`` has started this process as one of several.
+    """Whether an external launcher, ``torchrun`` or ``srun``, has started this process as one of several.
 
     Example:
         >>> launched_elsewhere()
@@ -42,7 +42,7 @@ def restarted() -> bool:
 
 
 def started_here() -> bool:
-    """Whether a run has started this process itself, as one of several.
+    """Whether ``trainer.devices``, and no external launcher, has started this process as one of several.
 
     Example:
         >>> started_here()

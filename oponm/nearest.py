@@ -24,7 +24,7 @@ _OF_CHOICES = ("name", "type", "choice")  # keys that other programs have for th
 
 
 def nearest_key(key: str) -> str | None:
-    """The known key most similar to an unknown one.
+    """Return the known key that is most similar to an unknown one; None if no key is similar.
 
     Args:
         key: the key as given, without ``+`` or ``~``.
@@ -52,7 +52,10 @@ def nearest_key(key: str) -> str | None:
 
 
 def did_you_mean(key: str) -> str:
-    """A question that ends a message; empty if no key is similar.
+    """Return ``": did you mean KEY?"`` as the end of an error message, or an empty text if no key is similar.
+
+    Args:
+        key: the unknown key.
 
     Example:
         >>> did_you_mean("lr")

@@ -1,4 +1,4 @@
-"""Keeps a run alive when its output fails: if a terminal, pipe or device goes away, only the output is lost."""
+"""Keeps a run alive if standard output or error can no longer be written, as when a terminal or pipe is closed."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ _read: dict[str, tuple[Any, tuple[str, list[str]]]] = {}  # by module: its spec,
 
 
 class UnknownCode(Exception):
-    """The user's own code cannot be determined, such as code of a notebook, which is in no file."""
+    """Raised if the user's own code cannot be determined, such as code of a notebook, which is in no file."""
 
 
 def targets(settings: Any) -> Iterator[str]:
-    """The names of all code that settings call.
+    """Find the values of all ``_target_`` keys in settings, at any depth.
 
     Args:
-        settings: a config, a part of one, or plain values.
+        settings: a config, a part of one, or plain values: a dict, a list or a scalar.
 
     Example:
         >>> list(targets({"loss": {"_target_": "my_losses.Focal"}, "callbacks": [{"_target_": "mine.Watch"}]}))
@@ -40,17 +40,17 @@ def targets(settings: Any) -> Iterator[str]:
 
 
 def own_code(names: Iterable[str]) -> dict[str, str]:
-    """The user's own files that define some names, and the own files that these import.
+    """Find the user's own modules that define the given names, and all own modules that these import.
 
-    A module is the user's own if it is neither part of this package nor of Python, nor installed. Imports count
-    anywhere in a file; so do literal names in calls of ``importlib.import_module``.
+    A module is the user's own if it is not part of this package or of Python, and is not installed. Imports inside
+    functions are followed too, and so are calls of ``importlib.import_module`` with a literal name.
 
     Args:
-        names: names of modules, or of objects in them.
+        names: full names of modules, or of objects in them.
 
     Returns:
-        The SHA-256 of each file's content, by the module's name. An imported module keeps the digest of its first
-        look, soon after the import, as later edits of the file are not executed.
+        Dict from a module's name to the SHA-256 of its file. For a module that is already imported, the hash is
+        computed by the first call and kept: later edits of the file do not change the code that this process runs.
 
     Raises:
         UnknownCode: naming code that is in no file, or that imports by a computed name.
@@ -70,7 +70,7 @@ def own_code(names: Iterable[str]) -> dict[str, str]:
 
 
 def _own_modules(name: str) -> Iterator[str]:
-    """The user's own modules in a name: packages, and the module itself."""
+    """The user's own modules in a full name: its packages, and the module itself."""
     if name.partition(".")[0] in ("__main__", "__mp_main__"):
         yield "__main__"
         return

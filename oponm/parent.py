@@ -1,4 +1,4 @@
-"""Ends processes of a run when the process that started them ends, even if that was killed."""
+"""Ends the processes of a run when the process that started them ends, even if it was killed with SIGKILL."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ GRACE = 20.0  # seconds to finish a step and write a checkpoint
 
 
 def end_with_parent(look_every: float = LOOK_EVERY, grace: float = GRACE) -> None:
-    """Watch the parent of this process; when it is gone, send this process SIGTERM, and later end it.
+    """Watch the parent process in a thread; when it is gone, send SIGTERM to this process, and later exit by force.
 
     Args:
         look_every: seconds between two checks.
-        grace: seconds between SIGTERM and the end.
+        grace: seconds from SIGTERM to the forced exit with code 1.
     """
     threading.Thread(target=_watch, args=(os.getppid(), look_every, grace), daemon=True).start()
 

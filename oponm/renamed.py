@@ -61,11 +61,13 @@ def refuse_arguments(given: Mapping[str, Any], function: str) -> None:
 
 
 def with_new_names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename old settings in the config of an earlier run.
+    """Replace old names in the config of an earlier run by the current ones.
+
+    An old key is removed if the current key is there too and has the same value. With another value the old key stays,
+    and :func:`old_names` finds it later.
 
     Args:
-        config: as plain values, resolved. A setting that repeated another one is removed; one that differed from it
-            stays, and is refused later.
+        config: the run's config, as plain values, resolved.
 
     Example:
         >>> with_new_names({"seed": 1, "data": {"seed": 1, "val": "none"}})

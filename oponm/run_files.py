@@ -24,13 +24,13 @@ PREDICTIONS_FILE = "test_predictions.csv"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a temporary file beside it is flushed to the disk and renamed.
+    """Write a file atomically: a temporary file in the same folder is flushed to the disk and renamed.
 
-    A file with the same content is not written again.
+    A file that already has this content is not written again.
 
     Args:
         path: the file; its folder must exist.
-        text: content of the file.
+        text: content of the file, written in UTF-8.
 
     Example:
         >>> import tempfile
@@ -46,11 +46,11 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all, see :func:`write_whole`.
+    """Write a JSON file atomically, by :func:`write_whole`.
 
     Args:
         path: the file; its folder must exist.
-        content: what to write.
+        content: dict of plain values to write.
 
     Example:
         >>> import tempfile
@@ -64,7 +64,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which replaces ``path`` when it is on the disk; after an error it does not.
+    """Context manager that yields a temporary file to write to, and renames it to ``path`` at the end of the block.
+
+    The file is flushed to the disk first. After an error in the block, it is removed and ``path`` stays as it was.
 
     Args:
         path: the file; its folder must exist.
@@ -91,7 +93,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_csv(path: Path) -> Iterator[Any]:
-    r"""A writer of CSV rows, in UTF-8, to a file that appears as :func:`whole_file` says.
+    r"""Context manager that yields a CSV writer; the file is written atomically, by :func:`whole_file`, in UTF-8.
 
     Args:
         path: the file; its folder must exist.
@@ -112,7 +114,7 @@ def whole_csv(path: Path) -> Iterator[Any]:
 
 
 def checkpoint_of(path: Path) -> Path:
-    """The file of weights that a path names; for a run's folder, its last checkpoint.
+    """Return the file of weights that a path names; for a run's folder, its last checkpoint.
 
     Args:
         path: a file, a run's folder, or its folder of checkpoints.
@@ -127,11 +129,11 @@ def checkpoint_of(path: Path) -> Path:
 
 @contextmanager
 def new_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Path]]:
-    """Give temporary paths to write to; the files are moved to their places, in order, if no error was raised.
+    """Context manager that yields temporary paths to write to, and moves the files to ``paths`` if no error is raised.
 
     Args:
-        paths: files to write; missing folders are made at the end. A file that is written beside one of them, with its
-            name and ``.data``, is moved with it.
+        paths: files to write; missing folders are made at the end. If the block also writes a file with the name of one
+            of them and ``.data`` appended, that file is moved too.
         overwrite: whether existing files are replaced.
 
     Raises:
@@ -177,7 +179,10 @@ def _move_data(folder: Path, paths: Sequence[Path], overwrite: bool) -> None:
 
 
 def left_of_start(name: str) -> bool:
-    """Whether a run leaves such a file if it is killed before it has begun; ``config.yaml`` marks the beginning.
+    """Whether a run that was killed before it wrote ``config.yaml`` may have left a file of this name in its folder.
+
+    Args:
+        name: name of the file, without folders.
 
     Example:
         >>> left_of_start("run.log"), left_of_start(".config.yaml.4711"), left_of_start("config.yaml")
@@ -204,10 +209,12 @@ def logs_to(handler: logging.Handler, file: Path) -> bool:
 
 
 def remove_unbegun(folder: Path) -> None:
-    """Remove the files and the folder of a run that never began, and empty folders above it; its log is closed.
+    """Close the log of a run that never wrote ``config.yaml``, and remove its files, its folder and empty parents.
+
+    A folder with other files stays.
 
     Args:
-        folder: the run's folder.
+        folder: the run's folder; it need not exist.
 
     Example:
         >>> import tempfile
@@ -231,10 +238,10 @@ def remove_unbegun(folder: Path) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder and those above it, as far as they are empty, up to the current folder.
+    """Remove a folder if it is empty, then each parent folder that is empty, up to the current folder.
 
     Args:
-        folder: it need not exist.
+        folder: the first folder to remove; nothing is done if it does not exist.
     """
     for parent in (folder, *folder.parents):
         if parent == Path.cwd() or not parent.is_dir() or any(parent.iterdir()):

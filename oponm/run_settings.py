@@ -1,4 +1,4 @@
-"""Separates settings that determine the result of a run from those of its location and observation."""
+"""Separates settings that determine the result of a run from those that say where it is stored and what is logged."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ FREE = frozenset(
 
 
 def recipe_and_method(choices: Mapping[str, Any]) -> str:
-    """The name of a run by its choices: the experiment, if there is one, and the method.
+    """Return the name of a run by its choices: ``EXPERIMENT/METHOD``, or ``METHOD`` without an experiment.
 
-    The name of an experiment in a folder includes its method.
+    An experiment in a subfolder of ``conf/experiment``, such as ``celeba5/drs``, has its method in its name, so the
+    method is not added.
 
     Args:
-        choices: the choice in each config group.
+        choices: dict from config group to choice.
 
     Example:
         >>> recipe_and_method({"method": "open"}), recipe_and_method({"experiment": "cifar10_lt_ir50", "method": "rs"})
@@ -38,15 +39,16 @@ def recipe_and_method(choices: Mapping[str, Any]) -> str:
 
 
 def determining_settings(config: Mapping[str, Any], free: Collection[str] = FREE, prefix: str = "") -> dict[str, Any]:
-    """The settings that determine a result, by their full keys.
+    """Return the settings that determine the result of a run.
 
     Args:
-        config: the run's config, resolved, as plain values; old names of settings count as their current names.
-        free: full keys, of settings or of whole groups, that do not affect the result.
-        prefix: full key of the group that ``config`` is.
+        config: the run's config, resolved, as plain values; old names of keys are replaced by the current ones. Or one
+            group of the config, with its ``prefix``.
+        free: full keys, of settings or of whole groups, that do not affect the result and are left out.
+        prefix: full key of the group that ``config`` is, with a dot at the end; empty for the whole config.
 
     Returns:
-        ``{full key: value}``; no value is a mapping, and empty ones are left out.
+        Flat dict from full key to value: nested groups are flattened, empty groups are left out.
 
     Example:
         >>> determining_settings({"trainer": {"max_epochs": 20, "max_restarts": 3}, "output_dir": "run"})

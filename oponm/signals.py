@@ -14,11 +14,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.
 
 
 class Stopped(BaseException):
-    """A run ended at a signal. Like ``KeyboardInterrupt`` it is no ``Exception``, so ``except Exception`` lets it pass.
+    """Raised when a signal ends a run. It is no ``Exception``, so ``except Exception`` does not catch it.
 
     Args:
         number: number of the signal.
-        step: step after which the run ended, with a checkpoint; None if none was written.
+        step: step after which the run ended and wrote a checkpoint; None if it wrote none.
 
     Attributes:
         signal: the signal.
@@ -31,7 +31,10 @@ class Stopped(BaseException):
 
 
 class Stop:
-    """Records the signals of :data:`SIGNALS` inside the block; a second one from the keyboard interrupts at once.
+    """Context manager that records a signal of :data:`SIGNALS`; a second SIGINT raises KeyboardInterrupt.
+
+    Attributes:
+        received: number of the last signal, or None.
 
     Example:
         >>> import os
@@ -66,10 +69,10 @@ class Stop:
 
 
 class AtOnce(Stop):
-    """Inside the block, the first of :data:`SIGNALS` raises :class:`Stopped` at the current point of the program.
+    """Context manager in whose block the first of :data:`SIGNALS` raises :class:`Stopped` at once.
 
-    A :class:`Stop` block inside takes over. Signals after the first are ignored, so that cleanup can finish; but a
-    second one from the keyboard interrupts.
+    While a :class:`Stop` block inside it runs, signals are only recorded. Signals after the first are ignored, so that
+    cleanup can finish; but a second SIGINT raises KeyboardInterrupt.
 
     Example:
         >>> import os
@@ -86,7 +89,7 @@ class AtOnce(Stop):
 
 
 def heeded() -> list[signal.Signals]:
-    """The signals of :data:`SIGNALS` that end a run; SIGHUP is not one under ``nohup``.
+    """Return the signals that end a run: those of :data:`SIGNALS`, without SIGHUP if it is ignored (``nohup``).
 
     Example:
         >>> signal.SIGTERM in heeded()

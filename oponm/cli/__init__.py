@@ -1,1 +1,1 @@
-"""The command line: ``oponm train | eval | report``. Only this package imports Hydra."""
+"""The commands of ``oponm``: train, eval, predict, export, data, cache and report."""

@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> None:
     clearing = arguments[:1] == ["clear"]
     overrides = arguments[1:] if clearing else arguments
     if other := [argument for argument in overrides if not argument.startswith("phase_cache=")]:
-        raise InputError(f"cache does not know {other[0]!r}: {HELP}")
+        raise InputError(f"oponm cache takes no argument {other[0]!r}: {HELP}")
     cache = build_phase_cache(composed("train", overrides).phase_cache)
     if cache is None:
         raise InputError("is off: name a folder", "phase_cache")

@@ -27,9 +27,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:+@%?|-]+")
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
-    """Quote the values of path settings, and of regular expressions, for the characters that mean something to Hydra.
+    """Quote the values of paths, and of the regular expression ``data.groups``, that have special characters for Hydra.
 
-    A list such as ``data.draw=ldam,m2m`` stays a list, except for ``output_dir``, unless a path of that name exists.
+    A value of ``output_dir`` is always taken as one path. Values of other path settings are quoted only if the path
+    exists: ``data.draw=ldam,m2m`` remains a list, unless there is a file of that name.
+
+    Args:
+        arguments: arguments of a command, such as ``key=value``.
 
     Raises:
         InputError: for an empty path setting.
@@ -42,7 +46,12 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
 
 
 def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Separate Hydra's options, with their values, from overrides; its parser ends the overrides at an option.
+    """Separate Hydra's options, with their values, from the overrides.
+
+    Hydra's parser accepts overrides only in one group, without options between them.
+
+    Args:
+        arguments: options and overrides in any order.
 
     Returns:
         The options, and the overrides, each in order.
@@ -65,11 +74,11 @@ def options_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose ``conf/COMMAND.yaml`` with overrides, and let the program log its warnings on the terminal.
+    """Compose ``conf/COMMAND.yaml`` with overrides, and set up Python's logging to print warnings on the terminal.
 
     Args:
         command: name of the command.
-        overrides: in Hydra's grammar, but for paths, which are quoted where need be.
+        overrides: ``key=value`` in Hydra's grammar. Paths need no quotes: this function adds them.
     """
     from hydra import compose, initialize_config_dir
 
@@ -83,14 +92,15 @@ def compose_command(command: str, arguments: Sequence[str]) -> tuple[DictConfig,
 
     Args:
         command: name of the command.
-        arguments: ``key=value`` for keys of that file, with values in Hydra's grammar, except for the paths
-            ``checkpoint`` and ``output``, which are literal; and file names, which may contain ``=`` if they exist.
+        arguments: file names, and ``key=value`` for keys of that config file. Values are in Hydra's grammar, except for
+            the paths ``checkpoint`` and ``output``, which are literal. An argument with ``=`` is taken as a file name
+            if its key is unknown and the file exists.
 
     Returns:
         The config, and the file names.
 
     Raises:
-        InputError: for an unknown setting.
+        InputError: for an unknown key.
 
     Example:
         >>> config, files = compose_command("predict", ["checkpoint=runs (new)/a=1.ckpt", "photos", "format=json"])

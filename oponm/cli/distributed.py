@@ -1,4 +1,7 @@
-"""Runs a command in processes that ``torchrun`` or ``srun`` has started: the first one leads, the others follow."""
+"""Runs a command in processes that ``torchrun`` or ``srun`` has started.
+
+Rank 0 composes the configs and starts each run; the other ranks only take part in the training of each run.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Run a block in the first process; the others take part in each run that it trains, and exit when it ends.
+    """Context manager whose block runs in the first process only.
 
-    The block calls :func:`lead` for each run.
+    The other processes take part in each run that the block trains, and exit when the block ends. In the block, call
+    :func:`lead` once per run. A process that no launcher has started just runs the block.
     """
     if not launched_elsewhere():
         yield
@@ -43,12 +47,12 @@ def together() -> Iterator[None]:
 
 
 def lead(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Run:
-    """Train a config's run; in the first of several processes, together with the others.
+    """Train the run that a config describes; if a launcher has started other processes, together with them.
 
     Args:
         config: the run's config.
-        choices: the choice in each config group.
-        overrides: the overrides that made the config.
+        choices: dict from config group to choice.
+        overrides: the overrides that made the config, as ``key=value``.
     """
     from oponm.training import run
     from oponm.training.distributed import all_came, first_says, leave, world_size
@@ -62,8 +66,8 @@ def lead(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
     try:
         done = run(config, choices=choices, overrides=overrides)
     except BaseException as error:
-        told = isinstance(error, Stopped) or is_bad_input(error)
-        if not (told and all_came(_end_of(folder))):
+        expected = isinstance(error, Stopped) or is_bad_input(error)
+        if not (expected and all_came(_end_of(folder))):
             leave()  # so that the others, which had no error, do not wait for this one
         raise
     all_came(_end_of(folder), seconds=0)
@@ -75,7 +79,7 @@ def _end_of(folder: Path | str) -> str:
 
 
 def _follow() -> NoReturn:
-    """Train each run that the first process announces, and exit; report bad input that only this process has."""
+    """Train each run that the first process broadcasts, then exit; print bad input that only this process has."""
     from oponm.training import run
     from oponm.training.distributed import all_came, first_says, leave
     from oponm.training.quiet import first_alone_speaks

@@ -32,10 +32,10 @@ def one_line_errors(full: str = ROOM) -> Iterator[None]:
     """Catch errors that the user can correct, print them in one line, and exit.
 
     Args:
-        full: remedy for a full disk.
+        full: text of the remedy that the error names if the disk is full.
 
-    Caught are :class:`~oponm.errors.InputError`, and the errors of Hydra and OmegaConf about configs and overrides.
-    Anything else is a defect and keeps its traceback.
+    It catches :class:`~oponm.errors.InputError`, errors of files, and the errors of Hydra and OmegaConf about configs
+    and overrides. Any other exception is a bug, and keeps its traceback.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes its errors on instead of printing them
     try:
@@ -82,7 +82,14 @@ def _file_error(error: BaseException) -> BaseException:
 
 
 def explain(error: BaseException, full: str = ROOM) -> str:
-    """The reason why a job failed, in one line; for a defect with its type. ``full`` is the remedy for a full disk."""
+    """Return the reason why a job failed, in one line.
+
+    For an unexpected exception (a bug), the line begins with the name of its class.
+
+    Args:
+        error: the exception that ended the job.
+        full: text of the remedy that the line names if the disk is full.
+    """
     if isinstance(error, Exception) and is_bad_input(error):
         return _in_one_line(error, full)
     text = " ".join(str(error).split())
@@ -131,10 +138,10 @@ def _in_one_line(error: BaseException, full: str) -> str:
 
 
 def old_experiment(choice: str) -> str | None:
-    """The arguments that an experiment of before is now; None if it never was one.
+    """Return the arguments that replace an experiment of an earlier version; None if no version had it.
 
     Args:
-        choice: its name, ``<table>/<method>``.
+        choice: former name of the experiment, ``<table>/<method>``.
 
     Example:
         >>> old_experiment("cifar10_lt_ir100/drs"), old_experiment("digits_lt/open"), old_experiment("nothing/open")

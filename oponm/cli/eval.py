@@ -98,7 +98,7 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
 
 
 def _of_run(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, list[float] | None]:
-    """The network with the checkpoint's weights, the requested part of the run's data, and the shares trained for."""
+    """The network with the checkpoint's weights, the requested part of the data, and the network's class prior."""
     from oponm.data.statistics import Statistics
     from oponm.inference import serve_split
     from oponm.known_settings import check_settings
@@ -132,13 +132,16 @@ def _preprocessing(config: DictConfig) -> dict[str, Any]:
 
 
 def _of_folder(config: DictConfig) -> tuple[LongTailModule, LongTailDataModule, list[float] | None]:
-    """The network that the checkpoint describes, a folder of images, and the shares trained for."""
+    """The network that the checkpoint describes, a folder of images, and the network's class prior."""
     from oponm.cli.trusted import network_factory
     from oponm.inference import EvaluationFolder, load_classifier
     from oponm.training import LongTailModule
 
     if config.split != "test":
-        raise InputError(f"is {config.split}, a part of the run's data: leave it out, or folder", "split")
+        raise InputError(
+            f"is {config.split}, a part of the run's data, and does not go with folder: leave out split or folder",
+            "split",
+        )
     classifier = load_classifier(Path(str(config.checkpoint)), network_factory(config.trust))
     on_error = config.data.get("on_error", "raise")
     data = EvaluationFolder(str(config.folder), classifier, config.data.batch_size, on_error, config.seed)

@@ -26,14 +26,14 @@ SWEEPING = ("sweep=", "hparams_search=")  # choices that make a command a sweep
 
 
 class Task:
-    """The function that Hydra calls for each config, here or in a process that a launcher has started.
+    """Function that Hydra calls for each config, in this process or in one that a launcher has started.
 
     A signal, or an error of a single run, ends the process with one line. Errors of a sweep's job are raised to Hydra,
-    which passes them to the callback.
+    which passes them to the callback :class:`~oponm.cli.sweep.Sweep`.
 
     Args:
-        job: returns the figure that a sweeper may optimize, if there is one.
-        full: remedy for a full disk.
+        job: function from the config to the value of ``optimized_metric``, or to None if the run has none.
+        full: text of the remedy that the error names if the disk is full.
     """
 
     def __init__(self, job: Callable[[DictConfig], float | None], full: str) -> None:
@@ -67,22 +67,23 @@ def launch(
     Args:
         command: ``"train"`` or ``"eval"``, the name of a config file.
         arguments: overrides and Hydra's own options.
-        recorded: the recorded run whose config the arguments change.
-        job: returns the figure that a sweeper may optimize, if there is one.
+        job: function from the config to the value of ``optimized_metric``, or to None if the run has none.
+        recorded: the recorded run whose config the arguments override; if it is empty, the config comes from the files.
 
     Raises:
-        InputError: for a config group set to null, or for Hydra options that exclude each other.
+        InputError: for a config group set to null, a list in ``output_dir``, or mutually exclusive options of Hydra.
     """
     store_plugins()
     for group, choices in groups().items():
         if {f"{group}=null", f"+{group}=null", f"{group}=", f"+{group}="} & set(arguments):
             if group in ("sweep", "experiment", "hparams_search"):
-                raise InputError(f"is null: leave it out for none; 'oponm help' lists the choices of {group}", group)
+                raise InputError(f"is null: leave it out, or take a choice that 'oponm help' lists for {group}", group)
             raise InputError(f"must be one of {', '.join(choices)}, got null", group)
     sweeps = {"-m", "--multirun"} & set(arguments) or any(one.startswith(SWEEPING) for one in arguments)
     if sweeps and any(_is_list(argument) for argument in arguments):
         raise InputError(
-            "names one folder, that of the sweep, in which each run has its own: give it once", "output_dir"
+            "names one folder, that of the sweep, in which each run gets its own: give one path, not a list",
+            "output_dir",
         )
     options, overrides = options_first(arguments)
     overrides = quote_paths(overrides)

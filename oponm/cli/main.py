@@ -54,10 +54,10 @@ def main() -> None:
 
 
 def find_modules_here() -> None:
-    """Make your own networks in the current folder importable by name, after all installed packages.
+    """Append the current folder to ``sys.path``, so that a config can name your own modules in it.
 
     Raises:
-        InputError: if the folder is gone.
+        InputError: if the current folder has been deleted.
     """
     try:
         here = os.getcwd()
@@ -70,20 +70,21 @@ def find_modules_here() -> None:
 
 
 class LeanTorchmetrics:
-    """An import hook: while torchmetrics is imported, the libraries for its plots and audio are not found.
+    """Import hook that hides matplotlib, scipy and torchvision from torchmetrics while torchmetrics is imported.
 
-    They take a second of each command. Only the process of a command may skip them, as other programs may need them.
+    torchmetrics imports them for plots and metrics that oponm does not use, which takes a second of each command. Only
+    commands of oponm hide them, as a program that imports oponm may need them in torchmetrics.
     """
 
     spared = ("matplotlib", "scipy", "torchvision")
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> None:
-        """Find no module; those of :attr:`spared` are found nowhere else."""
+        """Raise ModuleNotFoundError for a library in :attr:`spared`; for others return None: the next finder looks."""
         if name in self.spared and self._importing():
-            raise ModuleNotFoundError(f"{name} is not imported by torchmetrics", name=name)
+            raise ModuleNotFoundError(f"{name} is hidden from torchmetrics, so that oponm starts faster", name=name)
 
     def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
-        """Find no version; those of :attr:`spared` are found nowhere else."""
+        """Raise PackageNotFoundError for a library in :attr:`spared`; for others return []: the next finder looks."""
         if context.name in self.spared and self._importing():
             raise PackageNotFoundError(context.name)
         return []
@@ -94,7 +95,7 @@ class LeanTorchmetrics:
 
 
 def usage() -> str:
-    """The help text: commands, choices of each config group, and examples."""
+    """Return the help text: commands, choices of each config group, and examples."""
     lines = ["Oversampling with pure noise images (OPeN) and DAR-BN for long-tailed image classification.", ""]
     lines += ["Usage: oponm COMMAND [group=choice ...] [key=value ...]", "", "Commands:"]
     lines += [f"  {name:14}{text}" for name, text in COMMANDS.items()]

@@ -40,11 +40,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The outcomes of one sweep; several sweeps may run in the same folder at once.
+    """The outcomes of one sweep, a file per job; sweeps that run in the same folder at once keep their files apart.
 
     Attributes:
         sweep: the folder of the sweep.
-        name: name of this sweep in the folder.
+        name: name of this sweep, from its host and process: the folder of its files inside ``.jobs``.
 
     Example:
         >>> import tempfile
@@ -62,7 +62,7 @@ class Outcomes:
 
     @classmethod
     def of(cls, sweep: Path) -> Outcomes:
-        """The outcomes of the sweep that this process runs; pickled, they are the same in other processes."""
+        """Create the outcomes of this process's sweep; a pickled copy in another process uses the same files."""
         return cls(sweep, f"{socket.gethostname()}-{os.getpid()}")
 
     def write(self, outcome: Outcome) -> None:
@@ -71,13 +71,13 @@ class Outcomes:
         write_json(self._folder / f"{outcome.number}.json", asdict(outcome))
 
     def read(self) -> list[Outcome]:
-        """The outcomes of all jobs when the sweep is over, by number."""
+        """Return the outcomes of all jobs after the sweep, sorted by number."""
         found = [_read(file) for file in self._folder.glob("*.json")]
         ended = [replace(one, reason=UNENDED.get(one.status, one.reason)) for one in found]
         return sorted(ended, key=lambda outcome: outcome.number)
 
     def lose(self, number: int, reason: str) -> None:
-        """Record that a job failed, unless its outcome says how it ended.
+        """Record that a job failed, unless it has already recorded that it is done or failed.
 
         Args:
             number: number of the job.

@@ -11,17 +11,17 @@ from hydra.core.plugins import Plugins
 
 @dataclass
 class Basic:
-    """Runs the jobs of a sweep one after the other."""
+    """Runs the jobs of a sweep one after the other, in this process."""
 
     _target_: str = "hydra_plugins.oponm.launchers.SerialLauncher"
 
 
 @dataclass
 class Joblib:
-    """Runs the jobs of a sweep side by side on this machine, each in its own process.
+    """Runs the jobs of a sweep in parallel on this machine, each in its own process.
 
     Attributes:
-        n_jobs: number of jobs at once; -1 is the number of cores.
+        n_jobs: number of parallel jobs; -1 is the number of cores.
     """
 
     _target_: str = "hydra_plugins.oponm.launchers.ProcessLauncher"
@@ -30,11 +30,11 @@ class Joblib:
 
 @dataclass
 class SubmititLocal:
-    """Runs each job of a sweep as submitit does on a cluster, in processes of this machine: to try a sweep out.
+    """Runs each job of a sweep through submitit in processes of this machine, to test a sweep before using a cluster.
 
     Attributes:
         timeout_min: time limit of a job, in minutes.
-        tasks_per_node: 1; this task starts the processes of ``trainer.devices``.
+        tasks_per_node: keep it at 1: the one task of a job starts the ``trainer.devices`` processes itself.
     """
 
     _target_: str = "hydra_plugins.oponm.launchers.SubmititLauncher"
@@ -56,10 +56,11 @@ class SubmititSlurm(SubmititLocal):
     """Runs the jobs of a sweep as a SLURM array; null takes SLURM's default.
 
     Attributes:
-        max_num_timeout: how often a job that reached its time limit runs again, and resumes its run.
+        max_num_timeout: maximum number of times that a job which reaches its time limit is requeued; the job then
+            resumes its run.
         signal_delay_s: seconds from SLURM's signal to the end of a job's time.
-        array_parallelism: number of jobs at once.
-        setup: commands before the job's own.
+        array_parallelism: maximum number of parallel jobs.
+        setup: shell commands that run before the job's own command.
         additional_parameters: further options of sbatch, such as ``{mail-user: me@example.org}``.
     """
 
@@ -87,13 +88,14 @@ class Optuna:
     """Searches with Optuna, which proposes the settings of each job.
 
     Attributes:
-        n_trials: number of jobs of the study at the end, including failed ones and those in the storage.
-        n_jobs: number of jobs proposed at once, for launchers that run jobs side by side.
+        n_trials: total number of jobs of the study, counting failed ones and those that the storage already has.
+        n_jobs: number of jobs proposed at once, for launchers that run jobs in parallel.
         direction: direction of ``optimized_metric``: ``maximize`` or ``minimize``.
         storage: a URL of a database that stores the study, such as ``sqlite:///study.db``; null stores none.
         study_name: name of the study in the storage.
         seed: seed of the proposals.
-        params: settings to search, as intervals or lists.
+        params: dict from key to the values to search, as intervals or lists, such as
+            ``{optimizer.lr: interval(0.01, 0.1)}``.
     """
 
     _target_: str = "hydra_plugins.oponm.optuna_sweeper.OptunaSweeper"
@@ -108,11 +110,12 @@ class Optuna:
 
 @dataclass
 class Rows:
-    """Runs several products of settings in one sweep.
+    """Runs several grids (Cartesian products) in one sweep, one grid per row.
 
     Attributes:
-        params: settings to combine each row with.
-        rows: each a line of overrides without spaces in them, such as ``method=open norm=aux,standard``.
+        params: dict from key to values, as in ``hydra.sweeper.params``; each row is combined with all of them.
+        rows: strings of overrides separated by spaces, such as ``method=open norm=aux,standard``; an override itself
+            contains no space.
     """
 
     _target_: str = "hydra_plugins.oponm.rows_sweeper.RowsSweeper"
@@ -121,9 +124,9 @@ class Rows:
 
 
 def store_plugins() -> None:
-    """Register the choices with Hydra, in place of others of the same names.
+    """Register the launchers and sweepers of this module with Hydra, in place of the plugins' choices of those names.
 
-    Config files cannot replace them: Hydra checks such a file against the choice that a plugin has stored.
+    A config file could not replace a plugin's choice: Hydra would check the file against the keys of that choice.
     """
     Plugins.instance()  # loads the plugins, which store their choices
     launchers = {"basic": Basic, "joblib": Joblib, "submitit_local": SubmititLocal, "submitit_slurm": SubmititSlurm}

@@ -1,6 +1,6 @@
-"""Reads the configuration that a run's folder records, to resume or evaluate the run with.
+"""Reads the config that a run's folder records, to resume or evaluate the run.
 
-``resume=RUN_DIR`` and ``resume=auto`` resume an unfinished run; a finished one is left as it is.
+``resume=RUN_DIR`` and ``resume=auto`` resume an unfinished run; a finished run is left as it is.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _WITHIN = ("experiment", "sweep", "hparams_search", "debug")  # groups without s
 
 @dataclass(frozen=True)
 class Recorded:
-    """The recorded configuration of a run; empty where there is no run.
+    """The recorded config of a run; empty if there is no run.
 
     Attributes:
-        config: ``config.yaml``, resolved, with the current names of settings.
-        overrides: ``overrides.yaml``.
+        config: content of ``config.yaml``, resolved; old names of keys are replaced by the current ones.
+        overrides: content of ``overrides.yaml``, as ``key=value``.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -40,13 +40,17 @@ class Recorded:
 
     @property
     def choices(self) -> dict[str, str]:
-        """The choice in each config group, from the overrides and from what they choose in turn."""
+        """Dict from config group to choice: the choices in the overrides, and those that the chosen files make."""
         return _composed(_choices(self.overrides)) if self.config else {}
 
     def identify(self) -> dict[str, Any]:
-        """A description of the run that Hydra has composed: the choice in each config group, and the overrides.
+        """Return a description of the run whose config Hydra has composed.
 
-        New choices and overrides come on top of the recorded ones; overrides with paths of the run are left out.
+        A new choice replaces the recorded choice of its group; new overrides are appended to the recorded ones, without
+        ``resume`` and ``output_dir``.
+
+        Returns:
+            ``{"choices": {group: choice}, "overrides": [...]}``.
         """
         hydra = HydraConfig.get()
         new = {name: choice for name, choice in hydra.runtime.choices.items() if "/" not in name and choice}
@@ -60,7 +64,7 @@ def read_recorded(folder: Path, key: str) -> Recorded:
 
     Args:
         folder: the run's folder.
-        key: setting that named the folder, for errors.
+        key: the key that named the folder; error messages start with it.
 
     Raises:
         InputError: naming a damaged file.
@@ -72,13 +76,13 @@ def read_recorded(folder: Path, key: str) -> Recorded:
 
 
 def resumed_run(arguments: Sequence[str]) -> tuple[Recorded, list[str]]:
-    """The run that ``resume=RUN_DIR`` names; an empty record if there is no such argument.
+    """Read the run that ``resume=RUN_DIR`` names; without this argument, return an empty record.
 
     Args:
         arguments: arguments of the command.
 
     Returns:
-        The record of its folder; and the arguments, with the folder added.
+        The record of the run's folder; and the arguments, with ``output_dir`` set to that folder.
 
     Raises:
         InputError: if the folder holds no run, or if ``resume`` names one run in a sweep.
@@ -95,17 +99,18 @@ def resumed_run(arguments: Sequence[str]) -> tuple[Recorded, list[str]]:
 
 
 def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> list[str]:
-    """Let Hydra compose from the recorded config, in place of the files of choices, under :data:`NAME`.
+    """Register the recorded config with Hydra under the name :data:`NAME`, for Hydra to compose in place of the files.
 
-    Groups that an argument chooses in, and groups that its choice chooses in, are composed from their files.
+    A config group that an argument sets is composed from its file, and so is every other group that this choice sets.
 
     Args:
         recorded: the recorded run.
         arguments: arguments of the command.
-        command: ``"train"``, or another command, whose settings are added and the run's loggers left out.
+        command: name of the command. If it is not ``"train"``, the keys of the command's config file are added, and the
+            run's loggers are removed.
 
     Returns:
-        The arguments, without choices that equal the run's.
+        The arguments, without those that repeat a choice of the recorded run.
     """
     train = read_settings(CONF_DIR / "train.yaml")
     in_order = [group for item in train.pop("defaults") if isinstance(item, dict) for group in item]
@@ -129,13 +134,13 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
 
 
 def _choices(overrides: Sequence[str]) -> dict[str, str]:
-    """The overrides that choose in a config group."""
+    """Dict from config group to choice, of the overrides that set a config group."""
     pairs = [override.partition("=") for override in overrides]
     return {key: value for key, _, value in pairs if key in groups() and value not in ("", "null")}
 
 
 def _composed(given: Mapping[str, str]) -> dict[str, str]:
-    """The choice in each config group when some are given; one that is not of this project's files chooses no other."""
+    """Complete some choices to one per config group; a choice without a file in this project sets no other group."""
     known = {group: choice for group, choice in given.items() if choice in groups()[group]}
     return {**compose_choices(known)[0], **given}
 

@@ -1,4 +1,4 @@
-"""``oponm report DIR...``: summarizes the runs in folders as tables, figures and a page."""
+"""``oponm report DIR...``: summarizes the runs in folders as tables, plots and an HTML page."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # sent by SLURM and submitit before
 
 
 def requeue(stopped: int) -> None:
-    """Put this process's job back into its queue, if a signal asked for that.
+    """Requeue the SLURM job of this process, if the run was ended by a signal that warns of the job's time limit.
 
-    submitit does it for its own jobs, as it counts the requeues and keeps the job's state; other SLURM jobs are
-    requeued by ``scontrol requeue``.
+    For a job of submitit, submitit's own handler requeues it, as it counts the requeues and keeps the job's state.
+    Other SLURM jobs are requeued by ``scontrol requeue``.
 
     Args:
-        stopped: the signal that ended the run.
+        stopped: number of the signal that ended the run; only those in :data:`WARNINGS` requeue.
     """
     if stopped not in WARNINGS:
         return
@@ -48,14 +48,14 @@ def _requeued(job: str) -> str:
 
 
 def resume_if_run_again(config: DictConfig, again: bool = False) -> DictConfig:
-    """Set ``resume=auto`` in place if a scheduler runs a job again and ``resume`` is not set.
+    """Set the key ``resume`` to ``auto`` if a scheduler runs the job again and ``resume`` is not set.
 
     Args:
-        config: config of the job.
-        again: whether the job is known to run again; else the scheduler's variables are read.
+        config: config of the job, changed in place.
+        again: True if the caller knows that the job runs again; if False, the scheduler's environment variables decide.
 
     Returns:
-        The config.
+        The same config.
 
     Example:
         >>> from omegaconf import OmegaConf

@@ -23,20 +23,21 @@ OmegaConf.register_new_resolver("again", lambda: "" if _tries == 1 else f"-{_tri
 
 
 def run_name(overrides: Sequence[str], fixed: Collection[str], seed: object = None) -> str:
-    """The name of a run in its sweep: the settings that the sweep varies, by key, and the seed.
+    """Return the name of a run in its sweep: the settings that the sweep varies, sorted by key, and the seed.
 
     A choice of a config group appears without its group if no other group has a choice of that name; other settings are
-    ``key=value``. The name depends only on the run's settings and on which keys vary, so a part of a sweep that is
-    started again has the same folders, as long as the same keys vary: ``method=choice(open)`` varies one key.
+    ``key=value``. The name depends only on the run's settings and on which keys vary. So if you start a part of a sweep
+    again, its runs get the same folders as long as the same keys vary. To let a key with one value count as varying,
+    write ``method=choice(open)``.
 
-    The name is safe on shells and file systems; a value that is not gets a digest of eight digits. If the name would be
-    longer than a file system allows, a digest replaces the settings that do not fit;
-    ``overrides.yaml`` in the folder lists them all.
+    The name is safe in shells and file systems: other characters of a value are replaced by ``-``, and eight digits of
+    the value's hash follow. If the name would be longer than a file system allows, a hash replaces the settings that do
+    not fit; ``overrides.yaml`` in the folder lists them all.
 
     Args:
-        overrides: the run's overrides.
-        fixed: keys with one value in the whole sweep, see :func:`fixed_keys`.
-        seed: the run's seed, if no override sets it.
+        overrides: the run's overrides, as ``key=value``.
+        fixed: keys with one value in the whole sweep, which the name leaves out, from :func:`fixed_keys`.
+        seed: the run's seed, if no override sets it; None leaves the seed out.
 
     Example:
         >>> run_name(["method=open", "noise.delta=0.3", "trainer.max_epochs=9", "seed=1"], ["trainer.max_epochs"])
@@ -59,11 +60,12 @@ def run_name(overrides: Sequence[str], fixed: Collection[str], seed: object = No
 
 
 def fixed_keys(config: DictConfig) -> set[str]:
-    """The keys with one value in all jobs of a sweep.
+    """Return the keys that overrides or ``hydra.sweeper.params`` set to one value in all jobs of a sweep.
+
+    Keys with several values, and the keys of the sweeper's ``rows``, vary and are not returned.
 
     Args:
-        config: the command's config; keys with no or several values are left to the sweeper, as are the keys of its
-            rows.
+        config: the command's config, with the part ``hydra``.
     """
     params, rows = (config.hydra.sweeper.get(name) or {} for name in ("params", "rows"))
     given = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
@@ -99,12 +101,13 @@ def _choices() -> Counter[str]:
 
 
 def take_folder(config: DictConfig) -> None:
-    """Make the folder that is named by the time, with a name that no other run has taken in the same second.
+    """Create the default folder of a run or sweep, whose name is the time at which it started.
 
-    A folder that a setting names is not made here.
+    If another run or sweep has created that folder in the same second, ``-2`` is added to the name, or the next free
+    number. If the user has set ``output_dir``, nothing is created here.
 
     Args:
-        config: config of the run or sweep; ``output_dir`` is set to the folder.
+        config: config of the run or sweep; its ``output_dir`` then resolves to the new folder.
     """
     global _tries
     if "${again:}" not in str(OmegaConf.to_container(config, resolve=False)["output_dir"]):  # type: ignore[index, call-overload]

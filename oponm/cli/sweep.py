@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Sweep(Callback):
     """Records how each job of a sweep ends; a failed job returns NaN to the sweeper, so that the others continue.
 
-    Hydra does not call ``on_multirun_end`` if a sweep is interrupted, nor ``on_job_end`` if a signal ends a job.
-    :func:`conclude` does the work of the former, the launchers that of the latter.
+    Hydra does not call ``on_multirun_end`` if a sweep is interrupted, so :func:`conclude` is called instead. Hydra does
+    not call ``on_job_end`` if a signal ends a job, so the launchers record that.
 
     Attributes:
         folder: folder of the sweep that Hydra runs in this process; None outside a sweep.
@@ -41,11 +41,11 @@ class Sweep(Callback):
     folder: Path | None = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the folder of a run, if it is named by the time."""
+        """Create the run's folder, if it is the default one, whose name is the time."""
         take_folder(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the sweep's folder, and remove the job files of an earlier sweep that was killed."""
+        """Create the sweep's folder if it is the default one; remove job files of an earlier sweep that was killed."""
         take_folder(config)
         Sweep.folder = Path(config.hydra.sweep.dir).absolute()
         self.outcomes = Outcomes.of(Sweep.folder)  # Hydra pickles this object along with the jobs

@@ -45,7 +45,7 @@ class Job:
             raise
 
     def checkpoint(self) -> Any:
-        """Return the job to submitit, for when a scheduler runs it again: it resumes its run."""
+        """Return a copy of this job for submitit to requeue; when the scheduler starts the copy, it resumes the run."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, config=resume_if_run_again(self.config, again=True)))

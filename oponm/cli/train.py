@@ -19,7 +19,7 @@ from oponm.known_settings import check_settings
 from oponm.run_files import CONFIG_FILE, LOCK_FILE, remove_unbegun
 
 OPTIMIZED = "optimized_metric"
-_EVERY = ("BasicSweeper", "RowsSweeper")  # these sweepers run every combination and need no figure
+_EVERY = ("BasicSweeper", "RowsSweeper")  # these sweepers run every combination and need no metric
 
 
 def run(arguments: list[str]) -> None:
@@ -54,14 +54,15 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
 
 
 def check_optimized(config: DictConfig) -> None:
-    """Check before training that the run will have the figure that the sweeper needs.
+    """Check before training that the run will have the metric that the sweeper needs.
 
     Args:
         config: the run's config.
 
     Raises:
-        InputError: if ``optimized_metric`` names no figure of the validation set; or if a sweeper other than Hydra's
-            basic one needs it, and there is no validation set.
+        InputError: if ``optimized_metric`` names no metric of the validation set; if the sweeper optimizes (all but
+            Hydra's basic one and ``rows`` do) and the metric or the validation set is missing; or for a sweeper
+            without ``-m``.
     """
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.RUN and not hydra.sweeper["_target_"].endswith(_EVERY[0]):
@@ -69,32 +70,32 @@ def check_optimized(config: DictConfig) -> None:
     name = config.get(OPTIMIZED)
     if name is not None and not (isinstance(name, str) and name.startswith("val/")):
         raise InputError(
-            f"must be a figure of the validation set, such as val/balanced_accuracy, got {name!r}", OPTIMIZED
+            f"must be a metric of the validation set, such as val/balanced_accuracy, got {name!r}", OPTIMIZED
         )
     if not _sweeper_asks():
         return
     if name is None:
-        raise InputError("is null, and the sweeper needs a figure: set it to val/balanced_accuracy", OPTIMIZED)
+        raise InputError("is null, but the sweeper needs a metric: set it to val/balanced_accuracy", OPTIMIZED)
     if config.data.get("val", "none") == "none":
-        raise InputError(f"is none, and the sweeper needs {name}: set data.val=split", "data.val")
+        raise InputError(f"is none, but the sweeper needs {name}: set data.val=split", "data.val")
 
 
 def optimized(config: DictConfig, result: Mapping[str, Any]) -> float | None:
-    """The figure of the last epoch that a run returns to Hydra; None where it has none and none is needed.
+    """Return the value of ``optimized_metric`` in the last epoch; None if the run lacks it and no sweeper needs it.
 
     Args:
         config: the run's config.
         result: the content of ``result.json``.
 
     Raises:
-        InputError: if a sweeper other than Hydra's basic one needs a figure that the run does not have.
+        InputError: if the sweeper optimizes (all but Hydra's basic one and ``rows`` do) and the run lacks the metric.
     """
     measured = result.get("validation_metrics") or {}
     if (value := measured.get(config.get(OPTIMIZED))) is not None:
         return float(value)
     if _sweeper_asks():
-        known = f"one of {', '.join(measured)}" if measured else "known for runs with data.val=split"
-        raise InputError(f"is {config.get(OPTIMIZED)!r}, which this run did not measure: it must be {known}", OPTIMIZED)
+        remedy = f"set it to one of {', '.join(measured)}" if measured else "set data.val=split"
+        raise InputError(f"is {config.get(OPTIMIZED)!r}, which this run did not measure: {remedy}", OPTIMIZED)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Decides which code a file may have imported."""
+"""Decides which code the config in a checkpoint is allowed to import."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ _HARMLESS = {
 
 
 def network_factory(trust: bool) -> Callable[[Mapping[str, Any]], Callable[..., nn.Module]]:
-    """The function from a model config to a factory of the network; ``trust`` allows any import."""
+    """Return the function that turns a model config into a factory of the network.
+
+    Args:
+        trust: whether the config is allowed to import any code, and not only the networks that oponm knows.
+    """
     return _any_factory if trust else known_factory
 
 
@@ -36,10 +40,13 @@ def _any_factory(settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
 
 
 def check_targets(config: DictConfig) -> None:
-    """Refuse a config that imports code which neither a config file of this package nor torch provides.
+    """Refuse a config that imports code which is neither named in a config file of this package nor a class of torch.
 
-    Classes of networks, losses, optimizers and schedules of torch need no trust. Functions need it, and so does the
-    standard library, as many of its functions run their arguments (``os.system``, ``torch.hub.load``).
+    Classes of networks, losses, optimizers and schedules of torch are allowed. Functions of torch and most of the
+    standard library are refused, as many functions run their arguments (``torch.hub.load``, ``os.system``).
+
+    Args:
+        config: the config of a checkpoint.
 
     Raises:
         InputError: naming the code.

@@ -1,4 +1,4 @@
-"""Names and tags of a Weights & Biases run that the config leaves open."""
+"""Fills in the name, group, job type and tags of a Weights & Biases run where the config has null."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def fill_in_wandb(
 
     Args:
         config: the run's config.
-        choices: the choice in each config group.
+        choices: dict from config group to choice.
         folder: the run's folder.
-        sweep: the folder of the sweep that the run is part of; None if it stands alone.
-        job_type: None is the experiment and the method.
+        sweep: the folder of the sweep that the run is part of; None for a run outside a sweep.
+        job_type: job type of the Weights & Biases run; None takes ``EXPERIMENT/METHOD``, or ``METHOD`` without an
+            experiment.
 
     Example:
         >>> config = OmegaConf.create({"seed": 3, "logger": {"wandb": {"group": None, "tags": ["mine"]}}})
@@ -48,7 +49,11 @@ def fill_in_wandb(
 
 
 def wandb_group(choices: Mapping[str, Any], sweep: str | None) -> str | None:
-    """A sweep's own name, or else the last two parts of its folder's path; None for a run that stands alone.
+    """Return the choice of the group ``sweep``, or else the last two parts of the path of the sweep's folder.
+
+    Args:
+        choices: dict from config group to choice.
+        sweep: the folder of the sweep; None for a run outside a sweep, for which None is returned.
 
     Example:
         >>> wandb_group({"sweep": "demo"}, "outputs/demo"), wandb_group({}, "/runs/outputs/2026-01-31/12-30-59")

@@ -1,4 +1,4 @@
-"""Lightning's hook for synchronized batch norm, filled with this package's layers, which keep the routing."""
+"""A LayerSync plugin for Lightning: synchronizes batch norm with layers that keep the routing of noise rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from oponm.nn import desynchronize_batchnorm, synchronize_batchnorm
 class BatchNormSync(LayerSync):
     """Lets batch norms standardize by the rows of all processes while a model is trained.
 
-    For ``pytorch_lightning.Trainer(plugins=[BatchNormSync()])``, in place of its ``sync_batchnorm=True``.
+    Use ``Trainer(plugins=[BatchNormSync()])`` of Lightning instead of ``Trainer(sync_batchnorm=True)``, which would
+    replace DAR-BN by torch's SyncBatchNorm.
 
     Example:
         >>> model = BatchNormSync().apply(nn.Sequential(nn.BatchNorm2d(3)))
@@ -24,5 +25,5 @@ class BatchNormSync(LayerSync):
         return synchronize_batchnorm(model)
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Undo it."""
+        """Undo :meth:`apply` by :func:`~oponm.nn.desynchronize_batchnorm`."""
         return desynchronize_batchnorm(model)

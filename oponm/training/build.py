@@ -1,4 +1,4 @@
-"""Builds the objects of a run from a composed config; objects that are given replace settings."""
+"""Builds the objects of a run from a composed config; given objects replace config groups."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ _NO_SETTING = "is no setting of this choice; 'oponm train --cfg job' lists the k
 def build(
     config: DictConfig, given: Mapping[str, Any] | None = None
 ) -> tuple[LongTailModule, LongTailDataModule, PhasePlan]:
-    """Make and set up data, model and phases, and try each part out with the others; nothing is written.
+    """Make and set up data, model and phases, and check by small forward and backward passes that they work together.
+
+    Nothing is written.
 
     Args:
         config: the run's config.
-        given: objects in place of settings, by config group.
+        given: dict from config group to the object that replaces it.
 
     Raises:
         InputError: naming the full key of a setting that cannot be used.
@@ -75,7 +77,7 @@ def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> Lo
 
     Args:
         config: the run's config.
-        given: objects in place of settings, by config group.
+        given: dict from config group to the object that replaces it.
 
     Raises:
         InputError: naming the full key of a setting that cannot be used.
@@ -90,11 +92,11 @@ def build_data(config: DictConfig, given: Mapping[str, Any] | None = None) -> Lo
 
 
 def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
-    """Make the data module from ``data`` and the groups that shape its batches; it is not set up.
+    """Make the data module from the groups ``data``, ``augmentation``, ``noise`` and ``mixing``; it is not set up.
 
     Args:
         config: the run's config.
-        **parts: factories of the ``augmentation``, ``noise`` or ``mixing``, in place of the config's.
+        **parts: factories that replace the config's ``augmentation``, ``noise`` or ``mixing``.
 
     Raises:
         InputError: for a group that cannot be made.
@@ -104,15 +106,17 @@ def make_data(config: DictConfig, **parts: Any) -> LongTailDataModule:
 
 
 def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str, Any] | None = None) -> Parts:
-    """Make the parts of a module and try each out with the others.
+    """Make the phases, the network, the optimizer, the schedule and the loss, and check that they work together.
+
+    The check runs small forward and backward passes.
 
     Args:
         config: the run's config.
         data: the data module, set up.
-        given: objects in place of settings, by config group.
+        given: dict from config group to the object that replaces it.
 
     Raises:
-        InputError: naming the part that cannot be used.
+        InputError: naming the config group that cannot be used.
     """
     given = given or {}
     plan = build_plan(config.method, config.trainer.max_epochs, given.get("method"))
@@ -126,7 +130,7 @@ def build_parts(config: DictConfig, data: LongTailDataModule, given: Mapping[str
 
 
 def build_phase_cache(folder: Any) -> PhaseCache | None:
-    """The phase cache in a folder; None where ``phase_cache`` is off.
+    """Make the phase cache in a folder; return None if ``phase_cache`` is off.
 
     Args:
         folder: the value of ``phase_cache``: a path; ``"off"``, false or None for no cache.
@@ -142,15 +146,15 @@ def build_phase_cache(folder: Any) -> PhaseCache | None:
 
 
 def build_each(group: str, named: DictConfig, kind: Any) -> list[Any]:
-    """The objects that a group describes one by one: Lightning's callbacks or loggers, in its order.
+    """Make the callbacks or loggers that a config group lists, in the order of the config.
 
     Args:
         group: ``"callbacks"`` or ``"logger"``.
         named: the settings of each object in the group, by its name.
-        kind: class of the objects.
+        kind: the class that all objects must be instances of.
 
     Raises:
-        InputError: naming the key of one that cannot be made.
+        InputError: naming the key of an object that cannot be made.
     """
     noun = kind.__name__.lower()
     for name, settings in zip(map(str, named), named.values(), strict=True):
@@ -166,14 +170,15 @@ def build_each(group: str, named: DictConfig, kind: Any) -> list[Any]:
 
 @contextmanager
 def full_keys(config: DictConfig, prefix: str = "") -> Iterator[None]:
-    """Complete the key of an error that is raised inside the block to its full path in the config.
+    """Context manager that replaces the key of an InputError raised in the block by its full path in the config.
 
     Args:
         config: the run's config, or a group of it.
         prefix: full key of the group with a dot, such as ``"callbacks."``; empty for the whole config.
 
     Raises:
-        InputError: also for an unexpected error, as nothing has been written or trained yet: the cause is a setting.
+        InputError: also in place of any other error from the block, except one about a file: as nothing has been
+            written or trained yet, a setting must be the cause.
     """
     try:
         try:
@@ -216,7 +221,7 @@ def make_part(group: str, settings: Mapping[str, Any], given: Any = None) -> Any
 
 
 def build_optimizer(node: DictConfig, given: Any = None) -> Callable[..., torch.optim.Optimizer]:
-    """The factory of the optimizer, with its groups of weights where the settings ask for them.
+    """Return the factory of the optimizer; it makes parameter groups if the settings define them.
 
     Args:
         node: the settings under ``optimizer``.
@@ -233,7 +238,7 @@ def build_optimizer(node: DictConfig, given: Any = None) -> Callable[..., torch.
 
 
 def build_plan(method: DictConfig, max_epochs: int, given: Sequence[Phase] | None = None) -> PhasePlan:
-    """Lay the phases of the method out over the run.
+    """Make the plan of the run: the epoch in which each phase of the method starts.
 
     Args:
         method: the settings under ``method``.

@@ -1,4 +1,4 @@
-"""Composes the config of a run that is chosen from code, by names and objects."""
+"""Composes the config of a run that a program describes by names of choices and by objects."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _OWN_IMAGES = "image_folder"  # the choice whose settings are the defaults for d
 
 
 class Composed(NamedTuple):
-    """A run chosen from code, in the terms of the command line.
+    """A run that a program describes, as the config and the overrides of ``oponm train``.
 
     Attributes:
         config: the run's config.
-        choices: the choice in each config group, or a label of the object in its place.
-        overrides: overrides that turn the command line's defaults into this config.
-        given: objects in place of names, by config group.
+        choices: dict from config group to choice, or to a label of the object that replaces it.
+        overrides: overrides that turn the command line's defaults into this config, as ``key=value``.
+        given: dict from config group to the object that replaces it.
     """
 
     config: DictConfig
@@ -49,13 +49,14 @@ class Composed(NamedTuple):
 def compose_run(
     data: LongTailDataModule, chosen: Mapping[str, Any], seed: int, settings: Mapping[str, Mapping[str, Any]]
 ) -> Composed:
-    """Complete a choice of names and objects with the command line's defaults.
+    """Complete names of choices and objects with the command line's defaults.
 
     Args:
-        data: the data module; settings that its config file gives to other groups hold.
-        chosen: for each config group, the name of a choice, an object in its place, or None for the default.
+        data: the data module. Settings that the config file of its data set makes in other groups apply too.
+        chosen: dict from config group to the name of a choice, an object that replaces it, or None for the default.
         seed: seed of the run.
-        settings: values to set, by config group; None keeps the default, but for ``shots``, where it is a value.
+        settings: dict from config group to the values to set, by key. None keeps the default, except in ``shots``,
+            where None is a value of its own.
 
     Raises:
         InputError: for an unknown name.

@@ -53,49 +53,54 @@ def join() -> None:
     _stores[:] = [attempt]
 
 
-def first_says(said: Any) -> Any:
-    """Broadcast a value from the first process of the run; all processes must call it.
+def first_says(value: Any) -> Any:
+    """Broadcast a value from rank 0 and return it in all processes of the run; all processes must call it.
 
     Args:
-        said: the value in this process; only that of the first process counts.
+        value: the value to broadcast, any object that can be pickled; ignored in processes other than rank 0.
 
     Example:
         >>> first_says("done")
         'done'
     """
-    box = [said]
+    box = [value]
     if distributed.is_initialized():
         distributed.broadcast_object_list(box, src=0)
     return box[0]
 
 
-def everyone_says(said: Any) -> list[Any]:
-    """Gather a value from each process of the run, by rank, in all of them; all processes must call it.
+def everyone_says(value: Any) -> list[Any]:
+    """Gather a value from each process of the run (all_gather); all processes must call it.
 
     Args:
-        said: the value in this process.
+        value: the value of this process, any object that can be pickled.
+
+    Returns:
+        The values of all processes, in order of rank.
 
     Example:
         >>> everyone_says("done")
         ['done']
     """
-    heard = [said] * world_size()
+    gathered = [value] * world_size()
     if distributed.is_initialized():
-        distributed.all_gather_object(heard, said)
-    return heard
+        distributed.all_gather_object(gathered, value)
+    return gathered
 
 
 @contextmanager
 def only_first(correctable: tuple[type[BaseException], ...] = (InputError, OSError)) -> Iterator[None]:
-    """Run a block of work in the first process of the run only; all processes must enter it, and all leave it alike.
+    """Context manager for work that only the first process does: if it fails there, all processes raise an error.
+
+    All processes must enter the block, and do the work only if ``rank()`` is 0. At the end, all wait for the first one.
 
     Args:
-        correctable: errors that the user can correct.
+        correctable: classes of the exceptions that the user can correct.
 
     Raises:
-        InputError: in the other processes, with its message, where the first one raises one of ``correctable``.
-        Stopped: in the other processes, where a signal ends the first one.
-        ChildProcessError: in the other processes, where the first one fails otherwise.
+        InputError: in the other processes, with the same message, if the first one raises one of ``correctable``.
+        Stopped: in the other processes, if a signal ends the first one.
+        ChildProcessError: in the other processes, if the first one fails otherwise.
 
     Example:
         >>> with only_first():
@@ -110,14 +115,14 @@ def only_first(correctable: tuple[type[BaseException], ...] = (InputError, OSErr
         failure = error
         raise
     finally:
-        told: Any = None
+        reason: Any = None
         if isinstance(failure, Stopped):
-            told = ("stopped", int(failure.signal))
+            reason = ("stopped", int(failure.signal))
         elif failure:
-            told = ("correctable" if isinstance(failure, correctable) else "defect", str(failure))
-        told = first_says(told)
-        if told and failure is None:
-            raise _of_first(*told)
+            reason = ("correctable" if isinstance(failure, correctable) else "defect", str(failure))
+        reason = first_says(reason)
+        if reason and failure is None:
+            raise _of_first(*reason)
 
 
 def _of_first(kind: str, what: Any) -> BaseException:
@@ -127,11 +132,13 @@ def _of_first(kind: str, what: Any) -> BaseException:
 
 
 def all_came(place: str, seconds: float = 10.0) -> bool:
-    """Whether all processes reach a place in time. It is not a collective: some processes may be in one meanwhile.
+    """Whether all processes reach a place in the program in time.
+
+    This is no collective operation, so it also works while other processes are inside a collective operation.
 
     Args:
-        place: name of the place, used once.
-        seconds: to wait for the others; with 0 this process only reports its own arrival.
+        place: name of the place, which each process may use only once.
+        seconds: seconds to wait for the other processes; with 0 this process only reports its own arrival.
 
     Example:
         >>> all_came("the end")
@@ -148,10 +155,12 @@ def all_came(place: str, seconds: float = 10.0) -> bool:
 
 
 def largest(numbers: Sequence[int]) -> list[int]:
-    """The largest of each number over the processes of the run; all must call it. No accelerator is waited for.
+    """Return the element-wise maximum over the processes of the run; all processes must call it.
+
+    The numbers stay on the CPU, so this does not wait for an accelerator.
 
     Args:
-        numbers: the numbers of this process.
+        numbers: the numbers of this process, equally many in each process.
 
     Example:
         >>> largest([3, 0])
@@ -178,25 +187,25 @@ def join_launched() -> None:
 
 
 def join_for_good() -> None:
-    """Call :func:`join_launched` once per program, and stay joined until it ends."""
+    """Call :func:`join_launched` once per program, and stay in the process group until the program ends."""
     if not distributed.is_initialized():
         join_launched()
         atexit.register(leave)
 
 
 def _take_over_from_slurm() -> None:
-    """Set torch's variables from those of SLURM; a MASTER_ADDR or MASTER_PORT of the user's stays."""
+    """Set torch's environment variables from those of SLURM, but keep the user's MASTER_ADDR and MASTER_PORT."""
     from pytorch_lightning.plugins.environments import SLURMEnvironment
 
-    told = os.environ
-    nodes = told.get("SLURM_STEP_NODELIST", told.get("SLURM_NODELIST", told.get("SLURM_JOB_NODELIST", "127.0.0.1")))
-    on_each_node = int(told["SLURM_NTASKS"]) // int(told.get("SLURM_NNODES", 1))
-    port = 15000 + int(told.get("SLURM_JOB_ID", "0")[-4:])
+    found = os.environ
+    nodes = found.get("SLURM_STEP_NODELIST", found.get("SLURM_NODELIST", found.get("SLURM_JOB_NODELIST", "127.0.0.1")))
+    on_each_node = int(found["SLURM_NTASKS"]) // int(found.get("SLURM_NNODES", 1))
+    port = 15000 + int(found.get("SLURM_JOB_ID", "0")[-4:])
     os.environ |= {
-        "RANK": told["SLURM_PROCID"],
-        "WORLD_SIZE": told["SLURM_NTASKS"],
-        "LOCAL_RANK": told.get("SLURM_LOCALID", told["SLURM_PROCID"]),
+        "RANK": found["SLURM_PROCID"],
+        "WORLD_SIZE": found["SLURM_NTASKS"],
+        "LOCAL_RANK": found.get("SLURM_LOCALID", found["SLURM_PROCID"]),
         "LOCAL_WORLD_SIZE": str(on_each_node),
-        "MASTER_ADDR": told.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes),
-        "MASTER_PORT": told.get("MASTER_PORT") or str(port),
+        "MASTER_ADDR": found.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes),
+        "MASTER_PORT": found.get("MASTER_PORT") or str(port),
     }

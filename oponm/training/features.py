@@ -18,15 +18,15 @@ RowLoss = Callable[[Tensor, Tensor], Tensor]
 def logits_and_loss(
     forward: Callable[[], Tensor], loss: nn.Module, model: nn.Module, num_classes: int
 ) -> tuple[Tensor, RowLoss]:
-    """Compute the logits of a batch, and complete a loss that needs the features by what the classifier got.
+    """Compute the logits of a batch; if the loss needs the features, bind the norms of the classifier's input to it.
 
-    The classifier is watched by a forward hook during this one pass.
+    A forward hook records the input of the classifier while ``forward`` runs.
 
     Args:
-        forward: computes the logits, (N, K), by one or more passes, each with rows of its own.
-        loss: the loss; one with ``takes_features`` is given the L1 norms of the features, see :mod:`oponm.losses`.
+        forward: computes the logits, (N, K), by one or more passes, each over a part of the rows.
+        loss: the loss. If it has ``takes_features``, as in :mod:`oponm.losses`, it gets the L1 norms of the features.
         model: the network.
-        num_classes: K, by which the classifier is found.
+        num_classes: K, by which the classifier is found in the network.
 
     Returns:
         The logits, and (logits (N, K), targets (N,)) -> losses (N,).

@@ -1,4 +1,4 @@
-"""Starts a training run from code: ``oponm train`` with objects, or with the names of its choices."""
+"""Starts a training run from Python: as ``oponm train`` does, with names of its choices or with objects."""
 
 from __future__ import annotations
 
@@ -58,60 +58,64 @@ def fit(
 ) -> Run:
     """Train a network on long-tailed data by a method, evaluate it on the test set, and save the run.
 
-    Defaults are those of ``oponm train`` for the same data, and the weights come out the same to the bit. Names are
-    those of the command line's choices (``oponm --help`` lists them).
+    Defaults are those of ``oponm train`` for the same data, and the weights are identical to those of the command.
+    Names are those of the command line's choices (``oponm --help`` lists them).
 
-    A sweep is a loop over calls: with one ``phase_cache`` each phase that runs share is trained once;
+    For a sweep, call ``fit`` in a loop. With one ``phase_cache``, each phase that several runs share is trained once.
     :func:`oponm.report.read_report` reads the runs.
 
-    With ``devices=4`` it starts four processes, trains in them and returns the run. The processes import the calling
-    script, so the call must stand below ``if __name__ == "__main__":``. In a script that ``torchrun`` or ``srun`` has
-    started in that many processes, each process calls it, the first one writes, and all return the run.
+    With ``devices=4``, ``fit`` starts four processes, trains in them and returns the run. The processes import the
+    calling script, so the call must stand below ``if __name__ == "__main__":``. If ``torchrun`` or ``srun`` has started
+    the script in that many processes, call ``fit`` in each of them: rank 0 writes, and all return the run.
 
     Args:
         data: the data module, with its augmentation, mixing and noise. It is not changed, and can serve many runs. Or a
             folder of images, see :class:`~oponm.data.ImageFolderLT`; or a dataset of torch or torchvision, see
             :class:`~oponm.data.DatasetLT`.
-        model: a name, ``"timm/..."`` and ``"torchvision/..."`` for their networks;
-            or a factory of the network, called with ``num_classes`` and ``in_channels``; or a network,
-            which is trained in place.
+        model: a name, with ``"timm/..."`` and ``"torchvision/..."`` for networks of these libraries; or a function
+            called with ``num_classes`` and ``in_channels`` that makes the network; or a network, which is trained in
+            place.
         method: a name, or the phases of your own method.
-        max_epochs: length of the run; phases and schedule scale with it.
-        seed: order of images, augmentation, noise, dropout and initial weights; None takes the data module's.
-        noise: a name, or a factory of the noise transform, as :func:`~oponm.data.noise.make_noise` is; None takes the
-            data module's.
-        norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
-        noise_grad: how far gradients of noise rows reach; None means ``"none"`` for DAR-BN, else ``"full"``.
-        optimizer: a name, or a factory of the optimizer, from the parameters.
-        schedule: a name, or a factory of the learning rate's factor by epoch, called with ``max_epochs``; None takes
-            the command's default for the data: ``"step"`` for the digits, else ``"paper"``.
-        loss: a name, or a factory of the loss, from the class counts; None takes the method's.
-        head: ``"linear"`` or ``"cosine"``; None takes the method's.
+        max_epochs: number of epochs of the run; lengths of phases and the schedule scale with it.
+        seed: whole number, at least 0, that determines the order of images, augmentation, noise, dropout and initial
+            weights; None takes the seed of the data module.
+        noise: a name, or a factory of the noise transform with the arguments of :func:`~oponm.data.noise.make_noise`;
+            None takes the noise of the data module.
+        norm: kind of batch norm: ``"dar"``, ``"aux"`` or ``"standard"``, as in :func:`~oponm.nn.convert_batchnorm`.
+        noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``, as in
+            :func:`~oponm.nn.routed_batch_norm`; None means ``"none"`` for DAR-BN, else ``"full"``.
+        optimizer: a name, or a function from parameters to an optimizer, such as ``partial(torch.optim.SGD, lr=0.1)``.
+        schedule: a name, or a function called with ``max_epochs`` that returns the learning rate's factor as a function
+            of the epoch; None takes the command's default for the data: ``"step"`` for the digits, else ``"paper"``.
+        loss: a name, or a function from the class counts to the loss; None takes the loss of the method.
+        head: ``"linear"`` or ``"cosine"``; None takes the head of the method.
         weights: a file of initial weights.
         classifier: the name, in the network's ``named_modules``, of the layer that gives the logits; None finds it by
             a forward pass.
-        tau: exponent of the norms by which the classifier's weights are normalized at the end, see
+        tau: at the end, each weight row of the classifier is divided by this power of its norm, see
             :class:`~oponm.training.PhasePlan`; None takes the method's.
-        shots: ``many_over`` and ``few_under`` of :func:`~oponm.longtail.shot_groups`, None for thirds; those left out
-            are the command's for the data: thirds for your own files, else 100 and 20.
+        shots: dict with ``many_over`` and ``few_under``, the thresholds of :func:`~oponm.longtail.shot_groups`; both
+            None groups the classes into thirds. A missing key has the command's default for the data: thirds for your
+            own files, else 100 and 20. None stands for an empty dict.
         output_dir: the run's folder, empty or new; None makes a temporary one, deleted when the program ends.
-        resume: resume the run that was begun in ``output_dir``, if there is one; a finished run is only read.
-        phase_cache: a folder of phases that runs share, see :class:`~oponm.training.PhaseCache`; None uses no cache.
-        loggers: Lightning's, one or several; None writes ``metrics.csv`` into the folder.
-        callbacks: in addition to the command line's default ones: Lightning's, or names of the command line's choices,
-            such as ``"ema"``.
+        resume: true resumes the unfinished run in ``output_dir``, if there is one; a finished run is only read. False
+            refuses a folder that holds a run.
+        phase_cache: a folder of phases that runs share, or a :class:`~oponm.training.PhaseCache`; None uses no cache.
+        loggers: one or several loggers of Lightning; None writes ``metrics.csv`` into the folder.
+        callbacks: callbacks in addition to the command line's default ones: objects of Lightning, or names of the
+            command line's choices, such as ``"ema"``.
         **trainer_options: settings under ``trainer`` of the command line, described in ``conf/trainer/default.yaml``,
             such as ``accelerator``, ``devices``, ``precision``, ``compile``, ``num_threads``, ``on_nonfinite`` or
             ``checkpoint_every_minutes``; and options of ``pytorch_lightning.Trainer``, such as ``gradient_clip_val`` or
-            ``limit_train_batches``; values, or objects such as a strategy or a profiler.
+            ``limit_train_batches``. They are values, or objects such as a strategy or a profiler.
 
     Returns:
         The finished run.
 
     Raises:
-        InputError: naming what cannot be used; nothing is written then. Also if the loss diverges, later on.
+        InputError: naming the argument that cannot be used, before anything is written; or later, if the loss diverges.
         Stopped: at SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, after the step; ``resume=True`` resumes there.
-        ChildProcessError: if one of the processes that it started died.
+        ChildProcessError: if one of the processes that ``fit`` started died.
 
     Example:
         >>> from oponm.data import DigitsLT

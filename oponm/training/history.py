@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import Logger
 
 
 class History(Logger):
-    """A logger that keeps what is logged in memory.
+    """A logger that keeps the logged metrics in memory.
 
     Example:
         >>> history = History()
@@ -40,10 +40,10 @@ class History(Logger):
         """Ignore hyperparameters; they are no part of the history."""
 
     def last(self, prefix: str) -> dict[str, float]:
-        """The last logged value of each name with a prefix.
+        """Return the last logged value of each metric whose name starts with a prefix.
 
         Args:
-            prefix: beginning of the names.
+            prefix: beginning of the names, such as ``"val/"``.
 
         Example:
             >>> history = History()
@@ -57,11 +57,11 @@ class History(Logger):
         return found
 
     def replay(self, rows: Sequence[tuple[int, Mapping[str, float]]], loggers: Sequence[Logger]) -> None:
-        """Keep earlier rows, and log them to this run's loggers.
+        """Store rows that earlier processes of the run have logged, and log them again to the given loggers.
 
         Args:
-            rows: step and metrics of each row.
-            loggers: the run's loggers.
+            rows: pairs of a step and its metrics, by name.
+            loggers: the run's loggers in this process.
         """
         for step, metrics in rows:
             for logger in (self, *loggers):

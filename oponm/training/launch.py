@@ -31,10 +31,10 @@ from oponm.training.quiet import first_alone_speaks, quiet
 GRACE = 120  # seconds from a signal until the processes are killed, for their step, a checkpoint and their loggers
 _CALL = "call.pickle"
 _REASON = "reason-{}.json"
-_TO_BE_TOLD = 2.0  # seconds that a process has to write its reason for leaving the others
+_TO_BE_WRITTEN = 2.0  # seconds that another process has to write the reason for its end
 _TO_BE_ASKED = 1.0  # seconds that the agent has to collect the return value of a process
 _PASSING = (SIGNALED + signal.SIGTERM, SIGNALED + signal.SIGINT)  # also end the others when one has died
-_TORCHRUN = "launch the script itself in as many, torchrun --nproc-per-node={devices} script.py"
+_TORCHRUN = "start the script by torchrun --nproc-per-node={devices} script.py"
 
 
 def run_in_processes(
@@ -42,17 +42,17 @@ def run_in_processes(
 ) -> None:
     """Call a function in each of several processes, and wait for them.
 
-    The processes find the variables of ``torchrun`` in the environment, import the calling script, as
-    ``multiprocessing`` does, and receive the arguments. If one dies, all end; they are restarted up to
-    ``max_restarts`` times. Signals are passed on to all of them. A process that ends for a lasting reason, such as bad
-    input, writes the reason to a file and exits with code 0, as the agent restarts processes with any other exit code.
+    Each process has the environment variables of ``torchrun``, imports the calling script, as ``multiprocessing`` does,
+    and receives the arguments. If a process dies, all end and are restarted, up to ``max_restarts`` times. Signals are
+    passed on to all processes. If a process fails for a reason that a restart cannot fix, such as bad input, it writes
+    the reason to a file and exits with code 0. After any other exit code torch's agent would restart the processes.
 
     Args:
         run: a function at the top level of a module.
         arguments: the arguments of ``run``, by name.
         devices: number of processes.
-        max_restarts: how often the processes are restarted.
-        log: the file that the first process logs to.
+        max_restarts: maximum number of restarts.
+        log: the file that the first process logs to; None logs to no file.
 
     Raises:
         InputError: if the arguments cannot be sent, or with the error of a process that found bad input.
@@ -64,11 +64,12 @@ def run_in_processes(
     if "__mp_main__" in callers:  # the script is being imported by such a process
         guard = 'call fit below if __name__ == "__main__":'
         raise InputError(
-            f"of {devices} starts processes that import this script again: {guard}, or {torchrun}", "devices"
+            f"is {devices}, which starts processes that import this script again: {guard}, or {torchrun}", "devices"
         )
     if isinstance(arguments.get("model"), nn.Module):
         raise InputError(
-            f"cannot be trained in place by {devices} processes: give what makes the network, or {torchrun}", "model"
+            f"cannot be trained in place by {devices} processes: give a function that makes the network, or {torchrun}",
+            "model",
         )
     with tempfile.TemporaryDirectory(prefix=OWN_JOB) as scratch:
         job = Path(scratch)
@@ -77,8 +78,8 @@ def run_in_processes(
                 pickle.dump((run, dict(arguments), log), file)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(
-                f"of {devices} starts processes, to which an argument cannot be sent "
-                f"({' '.join(str(error).split())}): define it at the top level of a module, or {torchrun}",
+                f"is {devices}, which starts processes, but an argument cannot be pickled for them "
+                f"({' '.join(str(error).split())}): define the argument at the top level of a module, or {torchrun}",
                 "devices",
             ) from error
         _launch(job, devices, max_restarts)
@@ -111,7 +112,7 @@ def _launch(job: Path, devices: int, max_restarts: int) -> None:
             elastic_launch(launch, _take_part)(str(job))
     except (SignalException, ChildFailedError) as error:
         explain(job, error)
-    if told(job):
+    if read_reason(job):
         explain(job)
 
 
@@ -133,16 +134,16 @@ def _take_part(scratch: str) -> None:
             with quiet():
                 run(**arguments)
     except Stopped as stopped:
-        tell(job, this, SIGNALED + stopped.signal, str(stopped), stopped.step)
+        write_reason(job, this, SIGNALED + stopped.signal, str(stopped), stopped.step)
         _end_soon()
     except InputError as error:
-        tell(job, this, BAD_INPUT, error.message, key=error.key)
+        write_reason(job, this, BAD_INPUT, error.message, key=error.key)
     except AttributeError as error:
         if "__main__" not in str(error):
             raise
-        tell(job, this, BAD_INPUT, f"devices: {error}: put it into a module that can be imported")
+        write_reason(job, this, BAD_INPUT, f"devices: {error}: put it into a module that can be imported")
     except Exception:
-        if not another_told(job):
+        if not another_ended(job):
             raise
     finally:
         leave()
@@ -165,18 +166,20 @@ def _log_to(file: Path) -> None:
 
 
 def explain(job: Path, error: Any = None) -> NoReturn:
-    """Raise the reason for which the processes ended: the one they wrote, else the signal, else a process that died.
+    """Raise the error that explains why the processes ended.
+
+    The reason is the one that a process has written, else the signal that the agent received, else a process that died.
 
     Args:
         job: the folder that the processes share.
-        error: the error of torch's agent, if it raised one.
+        error: the error of torch's agent; None if it raised none.
 
     Raises:
         InputError: for bad input.
         Stopped: at a signal.
         ChildProcessError: otherwise.
     """
-    reason = told(job)
+    reason = read_reason(job)
     if reason and reason["code"] == BAD_INPUT:
         raise InputError(reason["message"], reason["key"]) from error
     failures = getattr(error, "failures", None)  # of processes that died; the agent then ends the others by a signal
@@ -203,34 +206,39 @@ def _keeping_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def tell(job: Path, rank: int, code: int, message: str, step: int | None = None, key: str | None = None) -> None:
-    """Write the reason for which a process ends to a file.
+def write_reason(
+    job: Path, rank: int, code: int, message: str, step: int | None = None, key: str | None = None
+) -> None:
+    """Write the reason why a process ends to a file, for the process that started it.
 
     Args:
-        job: the folder that the processes share; nothing is written where it is gone.
+        job: the folder that the processes share; nothing is written if it has been removed.
         rank: rank of the process.
         code: the exit code that the command ends with.
         message: the message for the user.
-        step: step of the last checkpoint, if there is one.
-        key: key of the setting at fault.
+        step: step of the last checkpoint; None if there is none.
+        key: key of the setting at fault; None if the message names it.
     """
     if job.is_dir():
         write_json(job / _REASON.format(rank), {"code": code, "message": message, "step": step, "key": key})
 
 
-def told(job: Path) -> dict[str, Any] | None:
-    """The first reason that a process wrote for its end; bad input comes before signals.
+def read_reason(job: Path) -> dict[str, Any] | None:
+    """Read the reason of the lowest rank that has written one; bad input comes before signals.
 
     Args:
         job: the folder that the processes share.
 
+    Returns:
+        The arguments of :func:`write_reason` by name, without ``job`` and ``rank``; None if no process wrote a reason.
+
     Example:
         >>> import tempfile
         >>> job = Path(tempfile.mkdtemp())
-        >>> told(job)
-        >>> tell(job, 1, 143, "stopped by SIGTERM")
-        >>> tell(job, 2, 2, "disk full")
-        >>> told(job)
+        >>> read_reason(job)
+        >>> write_reason(job, 1, 143, "stopped by SIGTERM")
+        >>> write_reason(job, 2, 2, "disk full")
+        >>> read_reason(job)
         {'code': 2, 'message': 'disk full', 'step': None, 'key': None}
     """
     found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(job.glob(_REASON.format("*")))]
@@ -238,9 +246,10 @@ def told(job: Path) -> dict[str, Any] | None:
 
 
 def settled(job: Path) -> bool:
-    """Whether a restarted process has nothing to do, as a process ended before for a lasting reason.
+    """Whether a restarted process should exit at once, because the run ended for a reason that a restart cannot fix.
 
-    A process that was ended because another one had died has something to do; its reason is deleted.
+    SIGTERM and SIGINT are not taken as a reason of this kind, as the agent also sends them when another process died.
+    Their reasons are then deleted.
 
     Args:
         job: the folder that the processes share.
@@ -248,14 +257,14 @@ def settled(job: Path) -> bool:
     Example:
         >>> import tempfile
         >>> job = Path(tempfile.mkdtemp())
-        >>> tell(job, 0, 143, "stopped by SIGTERM")
-        >>> settled(job), told(job)
+        >>> write_reason(job, 0, 143, "stopped by SIGTERM")
+        >>> settled(job), read_reason(job)
         (False, None)
-        >>> tell(job, 0, 138, "stopped by SIGUSR1")
+        >>> write_reason(job, 0, 138, "stopped by SIGUSR1")
         >>> settled(job)
         True
     """
-    reason = told(job)
+    reason = read_reason(job)
     if reason is None:
         return False
     if reason["code"] not in _PASSING:
@@ -265,14 +274,14 @@ def settled(job: Path) -> bool:
     return False
 
 
-def another_told(job: Path) -> bool:
-    """Whether another process has written a reason for leaving, as that causes a connection error in this one.
+def another_ended(job: Path) -> bool:
+    """Whether another process has written why it ends; then a connection error in this process is only a consequence.
 
     Args:
         job: the folder that the processes share.
     """
-    end = time.monotonic() + _TO_BE_TOLD
-    while told(job) is None:
+    end = time.monotonic() + _TO_BE_WRITTEN
+    while read_reason(job) is None:
         if time.monotonic() > end:
             return False
         time.sleep(0.1)

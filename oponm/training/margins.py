@@ -1,4 +1,4 @@
-"""Checks that a loss with margins fits the classifier that gives the logits."""
+"""Checks that a loss with margins suits the network's classifier."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from oponm.models.classifier import find_classifier
 
 
 def check_margins(loss: nn.Module, model: nn.Module, num_classes: int) -> None:
-    """Check that LDAM or GCL, which lower cosines, gets cosines, scaled by the factor that it expects.
+    """Check for LDAM and GCL that the logits come from a cosine classifier with the same ``scale`` as the loss.
 
-    A network whose logits come from a layer that this package does not know is not checked.
+    A network whose classifier is neither a linear or convolution layer of torch nor a
+    :class:`~oponm.models.CosineClassifier` is not checked.
 
     Args:
-        loss: the loss of a phase; only LDAM and GCL are checked.
-        model: (N, C, H, W) -> logits (N, K).
+        loss: the loss of a phase; losses other than LDAM and GCL are not checked.
+        model: the network, (N, C, H, W) -> logits (N, K).
         num_classes: K.
 
     Raises:
-        InputError: if the logits are those of a plain linear layer, or scaled by another factor.
+        InputError: if the classifier is a linear layer, or a cosine classifier with another scale.
 
     References:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, Sec. 3.2:

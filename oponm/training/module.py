@@ -61,14 +61,14 @@ _DEFAULTS: dict[str, Any] = {"optimizer": torch.optim.SGD, "schedule": lambda ep
 
 
 class Parts(NamedTuple):
-    """The parts that a module is made of.
+    """The components of a module: phases, network, optimizer, schedule and loss.
 
     Attributes:
-        plan: the phases.
+        plan: the phases over the epochs of the run.
         network: the network with its initial weights.
-        optimizer: factory of the optimizer, from the parameters.
-        schedule: factor of the learning rate as a function of the epoch.
-        loss: factory of the loss, from the class counts.
+        optimizer: function from parameters, or parameter groups, to an optimizer.
+        schedule: function from the epoch to the learning rate's factor.
+        loss: function from the class counts to the loss.
         idle: whether some weights never get a gradient.
     """
 
@@ -81,62 +81,69 @@ class Parts(NamedTuple):
 
 
 class LongTailModule(pl.LightningModule):
-    """Trains a classifier, phase by phase, on batches that carry their route.
+    """Trains a classifier, phase by phase, on batches that carry a noise mask.
 
     The trainer's data module provides the number of classes and of channels in :meth:`setup`; the trainer provides the
-    length of the run. Defaults are those of ``oponm train`` for the same data, and the weights come out the same to the
-    bit.
+    number of epochs. Defaults are those of ``oponm train`` for the same data, and the weights are identical to those of
+    the command.
 
     Args:
-        model: a name of the command line (``oponm --help`` lists them); or a factory of the network, called with
-            ``num_classes`` and ``in_channels``; or a network, (N, C, H, W) -> logits (N, K), which is trained in place.
+        model: a name of the command line (``oponm --help`` lists them); or a function called with ``num_classes`` and
+            ``in_channels`` that makes the network; or a network, (N, C, H, W) -> logits (N, K), which is trained in
+            place.
         method: a name, or the phases of a method.
-        class_counts: training images of each class, length K. With them the module is complete at once, for use
-            without the data module. ``model`` must then be a network that is already converted by
-            :func:`~oponm.nn.convert_batchnorm`; ``optimizer``, ``schedule`` and ``loss`` must be objects, and
-            :attr:`plan` must be set.
-        optimizer: a name, or a factory of the optimizer, from the parameters.
-        schedule: a name, or a factory of the learning rate's factor by epoch, called with ``max_epochs``; None takes
-            the command's default for the data. With ``class_counts``, the factor itself.
+        class_counts: training images of each class, length K. With them the module needs no data module to be complete.
+            ``model`` must then be a network that is already converted by :func:`~oponm.nn.convert_batchnorm`. None of
+            ``optimizer``, ``schedule`` and ``loss`` may be a name, and :attr:`plan` must be set.
+        optimizer: a name, or a function from parameters to an optimizer, such as ``partial(torch.optim.SGD, lr=0.1)``.
+        schedule: a name, or a function called with ``max_epochs`` that returns the learning rate's factor as a function
+            of the epoch; None takes the command's default for the data. With ``class_counts``: the function of the
+            epoch; None keeps the rate constant.
         seed: seed of the initial weights and of dropout, which is a function of seed, epoch and step. None takes the
-            data module's.
-        shots: ``many_over`` and ``few_under`` of :func:`~oponm.longtail.shot_groups`, None for thirds; those left out
-            are the command's for the data: thirds for your own files, else 100 and 20.
-        loss: a name, or a factory of the loss of each row, from the class counts, see :mod:`oponm.losses`; phases may
-            have their own. None takes the method's.
-        norm: ``"dar"``, ``"aux"`` or ``"standard"``, see :func:`~oponm.nn.convert_batchnorm`.
-        noise_grad: how far gradients of noise rows reach; None means ``"none"`` for DAR-BN, else ``"full"``.
-        head: ``"linear"`` or ``"cosine"``; None takes the method's.
+            seed of the data module.
+        shots: dict with ``many_over`` and ``few_under``, the thresholds of :func:`~oponm.longtail.shot_groups`; both
+            None groups the classes into thirds. A missing key has the command's default for the data: thirds for your
+            own files, else 100 and 20. None stands for an empty dict.
+        loss: a name, or a function from the class counts to a loss per row, as in :mod:`oponm.losses`; phases may have
+            their own. None takes the loss of the method.
+        norm: kind of batch norm: ``"dar"``, ``"aux"`` or ``"standard"``, as in :func:`~oponm.nn.convert_batchnorm`.
+        noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``, as in
+            :func:`~oponm.nn.routed_batch_norm`; None means ``"none"`` for DAR-BN, else ``"full"``.
+        head: ``"linear"`` or ``"cosine"``; None takes the head of the method.
         weights: a file of initial weights.
-        classifier: the name of the layer that gives the logits; None finds it.
-        tau: exponent of the norms by which the classifier's weights are normalized at the end, see
+        classifier: the name, in the network's ``named_modules``, of the layer that gives the logits; None finds it by
+            a forward pass.
+        tau: at the end, each weight row of the classifier is divided by this power of its norm, see
             :class:`~oponm.training.PhasePlan`; None takes the method's.
-        channels_last: keep weights and images in that memory format. Noise rows are then put last, as they are under
-            autocast: batch norm is faster that way, and dropout drops other elements.
-        compile: run the model through ``torch.compile``. A new shape, such as the last batch's, is compiled again and
-            kept, so that shapes stay fixed; the number of noise rows does not change them.
-        compile_mode: of ``torch.compile``, one of :data:`COMPILE_MODES`; ``"reduce-overhead"`` records CUDA graphs.
-        split_noise: give noise rows a pass of their own, without a graph below the classifier, where the gradients stay
-            the same: under the reading ``none``, see :func:`~oponm.training.noise_pass.split_obstacle`. It saves their
-            part of the backward pass, and waits for the device once a step. ``"auto"`` does so on the CPU where noise
-            rows are last anyway. It is not done with several processes or with ``compile``.
-        confusion_matrix: count the predictions of each class of the test set; ``"auto"`` does so for
-            :data:`~oponm.metrics.MOST_CONFUSED` classes at most.
+        channels_last: whether to keep weights and images in that memory format. Noise rows are then put last, as under
+            autocast, which makes batch norm faster. Dropout then draws other masks for the rows than without it.
+        compile: whether to run the model through ``torch.compile``. Each shape of a batch, such as that of the last
+            one, is compiled once with static shapes; the number of noise rows does not change the shape.
+        compile_mode: mode of ``torch.compile``, one of :data:`COMPILE_MODES`; ``"reduce-overhead"`` records CUDA
+            graphs.
+        split_noise: True, False or ``"auto"``: whether noise rows have their own forward pass, without an autograd
+            graph below the classifier. This is possible only if the gradients stay the same, as with
+            ``noise_grad="none"`` (:func:`~oponm.training.noise_pass.split_obstacle` checks it). It saves the backward
+            pass of noise rows, but waits for the device once a step. ``"auto"`` does it on the CPU if noise rows are
+            last anyway. It is never done with several processes or with ``compile``.
+        confusion_matrix: True, False or ``"auto"``: whether to count the confusion matrix of the test set; ``"auto"``
+            does so for at most :data:`~oponm.metrics.MOST_CONFUSED` classes.
 
     Attributes:
-        plan: the phases over the epochs of the run; of a module that is complete at once, one that trains everything.
-        evaluation: what was measured on the test set, there after a test.
-        predicted: what each image of the test set was taken for, after a test, in the first process; None before.
-        threshold: decides for one of two classes in a test; None decides for the likeliest class.
-        has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do without.
-        scales_loss: whether precision scales the loss, as float16 needs; known before training begins.
-        clips_mixed: whether gradients are clipped in mixed precision, also in bfloat16; known before training begins.
-        model_config: settings that the model was made from, plain values by name, for checkpoints; None if unknown.
-        code: digests of the user's own code that the run executes, for checkpoints, see
+        plan: the phases over the epochs of the run. With ``class_counts`` it is one phase that trains all weights,
+            until you set it.
+        evaluation: the metrics of the test set; it exists after a test.
+        predicted: the predictions for the test set, in the first process after a test; else None.
+        threshold: decides between two classes in a test; None predicts the class with the largest logit.
+        has_idle_weights: whether some weights never get a gradient, as those of a head that the logits do not use.
+        scales_loss: whether the precision scales the loss, as float16 needs; set before training begins.
+        clips_mixed: whether gradients are clipped in mixed precision, also in bfloat16; set before training begins.
+        model_config: dict of the settings that the model was made from, for checkpoints; None if unknown.
+        code: hashes of the user's own code that the run executes, for checkpoints, from
             :func:`~oponm.own_code.own_code`; None if unknown.
 
     Raises:
-        InputError: naming what cannot be used; without ``class_counts`` it is raised in :meth:`setup`.
+        InputError: naming the argument that cannot be used; without ``class_counts`` it is raised in :meth:`setup`.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -228,7 +235,7 @@ class LongTailModule(pl.LightningModule):
         self._waits = False
 
     def prepare(self, data: LongTailDataModule, trainer: pl.Trainer) -> None:
-        """Make the parts that depend on the data, and try each out with the others.
+        """Make the components that depend on the data, and check by small forward and backward passes that they fit.
 
         The data module calls it at the end of its ``setup``, so that the network exists in the callbacks' ``setup``.
 
@@ -237,8 +244,8 @@ class LongTailModule(pl.LightningModule):
             trainer: the trainer of the fit that begins; its ``max_epochs`` is the length of the run.
 
         Raises:
-            InputError: naming what cannot be used; for a module that was trained on other classes; and for a strategy
-                whose processes do not return the network.
+            InputError: naming the argument that cannot be used; for a module that was trained on other classes; and for
+                a strategy whose processes do not return the trained network.
         """
         if not self._waits:
             if self._finishes and list(data.class_counts) != self.class_counts:
@@ -246,13 +253,16 @@ class LongTailModule(pl.LightningModule):
             return
         if trainer.world_size > 1 and "MultiProcessing" in type(trainer.strategy.launcher).__name__:
             raise InputError(
-                "starts processes that keep the network to themselves: take ddp, in a script, or torchrun", "strategy"
+                "starts processes that do not return the trained network: take ddp in a script, or torchrun", "strategy"
             )
         seed = data.seed if self.given_seed is None else self.given_seed
         if seed != data.seed:
-            raise InputError(f"of the module is {seed}, and of the data {data.seed}: give it to the data alone", "seed")
+            raise InputError(
+                f"of the module is {seed}, but that of the data module is {data.seed}: set it only in the data module",
+                "seed",
+            )
         if trainer.max_epochs is None or trainer.max_epochs < 1:
-            raise InputError("of the trainer must be given, as the phases are laid out over it", "max_epochs")
+            raise InputError("must be given to the trainer, as the lengths of the phases depend on it", "max_epochs")
         chosen, settings = self._chosen, {**self._settings, "trainer": {"max_epochs": trainer.max_epochs}}
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # one epoch of the first phase
             listed = 1 if isinstance(chosen["method"], str) else len(chosen["method"])
@@ -294,7 +304,7 @@ class LongTailModule(pl.LightningModule):
         trainer, data = self.trainer, getattr(self.trainer, "datamodule", None)
         if not isinstance(data, LongTailDataModule):
             raise InputError(
-                f"must be one of oponm.data, which samples and mixes noise in by the phase, got {data!r}", "datamodule"
+                f"must be one of oponm.data, as others do not sample and add noise by phase, got {data!r}", "datamodule"
             )
         self.prepare(data, trainer)
         if trainer.max_epochs != self.plan.max_epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -309,7 +319,7 @@ class LongTailModule(pl.LightningModule):
             raise InputError("has no weights yet: fit the module, or take LongTailModule.load_from_checkpoint", "model")
 
     def epoch_input(self, epoch: int) -> EpochInput:
-        """The settings by which the data module makes the batches of an epoch.
+        """Return the settings by which the data module makes the batches of an epoch.
 
         Args:
             epoch: zero-based; after training, the last epoch's settings are returned.
@@ -404,10 +414,11 @@ class LongTailModule(pl.LightningModule):
         self.train_rows.update(losses, logits.argmax(1) == batch.targets, batch.is_noise)
 
     def so_far(self) -> dict[str, float]:
-        """The metrics of the epoch so far in this process; waits for the device once.
+        """Return the metrics of the epoch so far in this process; waits for the device once.
 
         Returns:
-            ``loss``, ``accuracy`` (if there were natural rows) and ``noise_share``; nothing before the first step.
+            Dict with ``loss``, ``accuracy`` (if there were natural rows) and ``noise_share``, the fraction of noise
+            rows; empty before the first step.
         """
         rows = self.train_rows
         sums = [self.train_loss.mean_value, self.train_loss.weight, rows.correct[0], *rows.rows]
@@ -418,7 +429,7 @@ class LongTailModule(pl.LightningModule):
         return {**means, **({"accuracy": correct / natural} if natural else {})}
 
     def follow(self, phase: Phase) -> None:
-        """Minimize the loss of a phase from now on.
+        """Set the loss, the class weights and the weight of noise rows to those of a phase.
 
         Args:
             phase: a phase of the plan.
@@ -433,13 +444,13 @@ class LongTailModule(pl.LightningModule):
 
     @property
     def trains_parts(self) -> bool:
-        """Whether some weights get no gradient in some steps."""
+        """Whether some weights may get no gradient in a step: of auxiliary batch norm, or frozen by a phase."""
         auxiliary = any(isinstance(part, AuxRoutedBatchNorm) for part in self.model.modules())
         return auxiliary or any(phase.trainable != "all" for phase in self.plan.phases)
 
     @property
     def apart(self) -> bool:
-        """Whether the optimizer has a separate group for the weights of auxiliary batch norm."""
+        """Whether the optimizer has a separate parameter group for the weights of auxiliary batch norm."""
         plain = all(phase.trainable == "all" for phase in self.plan.phases)
         # A fused optimizer undoes the scale of float16's loss itself; an unfused group of it cannot.
         unfused = self.scales_loss or self.clips_mixed
@@ -451,7 +462,7 @@ class LongTailModule(pl.LightningModule):
         return bool(own_settings(self.make_optimizer).get("fused", False))
 
     def on_after_backward(self) -> None:
-        """With several processes, average the gradient of a scale, which Lightning's list of weights lacks."""
+        """Average the gradient of a learnable scale over the processes: DDP ignores a scale that a phase adds later."""
         if self.trainer.world_size > 1:
             for part in self.model.modules():
                 if isinstance(part, LearnableScale) and part.scale.grad is not None:
@@ -459,7 +470,7 @@ class LongTailModule(pl.LightningModule):
                     part.scale.grad /= self.trainer.world_size
 
     def on_train_epoch_start(self) -> None:
-        """Enter a phase that begins, with a new optimizer if it trains other weights."""
+        """If a phase begins, prepare the network for it, with a new optimizer if it trains other weights."""
         epoch, plan = self.current_epoch, self.plan
         if epoch in plan.starts:
             phase = plan.at(epoch)
@@ -472,7 +483,7 @@ class LongTailModule(pl.LightningModule):
         self._enter_epoch()
 
     def on_train_start(self) -> None:
-        """Enter the epoch in which a checkpoint was written; its start hook ran before the checkpoint."""
+        """Set modes and learning rate; inside a resumed epoch, Lightning calls no ``on_train_epoch_start`` for that."""
         self._enter_epoch()
 
     def _new_optimizer(self, epoch: int) -> bool:
@@ -512,7 +523,7 @@ class LongTailModule(pl.LightningModule):
             self._border = self.current_epoch + 1
 
     def on_fit_start(self) -> None:
-        """Mark the classifier as not finished, and check that batch norm keeps noise rows apart.
+        """Record that ``tau`` has not been applied to the classifier yet, and check that batch norm routes noise rows.
 
         Raises:
             InputError: if the trainer has replaced DAR-BN by torch's synchronized batch norm.
@@ -526,7 +537,7 @@ class LongTailModule(pl.LightningModule):
             )
 
     def on_fit_end(self) -> None:
-        """Finish the classifier if the module's phases come from its method; else the caller that set them does."""
+        """Call :meth:`finish` if the phases come from ``method``; a caller that sets :attr:`plan` must call it."""
         leave_part(self.model)  # if training ended within a phase that trains a part
         if self._finishes:
             self.finish()
@@ -537,13 +548,13 @@ class LongTailModule(pl.LightningModule):
                 log.warning("training ended before the method's last phase: %s not reached", ", ".join(missed))
 
     def finish(self) -> None:
-        """Apply the method's final change of the classifier after training."""
+        """Apply the method's ``tau`` to the weights of the classifier, if it has one, after training."""
         finish_classifier(self.model, self.plan.tau, len(self.class_counts))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the weights as a plain network has them, a description of the data, and what inference needs.
+        """Save the weights of the network with scale and ``tau`` applied, a description of the data and of the network.
 
-        The key ``training`` holds the state that resuming needs in addition.
+        The key ``training`` contains the state that resuming needs in addition.
         """
         weights = {name: checkpoint["state_dict"][f"model.{name}"] for name in self.model.state_dict()}
         tau = None if self._finished else self.plan.tau
@@ -587,7 +598,7 @@ class LongTailModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the network that the checkpoint describes, if the module has none yet; in a fit, resume training.
 
-        A network, or a factory of one, that the module was given has precedence.
+        If the module was given a network, or a factory of one, that is used instead.
         """
         if self._waits:
             model, split = self._chosen["model"], checkpoint["split"]
@@ -605,10 +616,10 @@ class LongTailModule(pl.LightningModule):
         checkpoint["state_dict"] = {**own_state, **weights}
 
     def _resume(self, checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-        """Follow the phase in which a checkpoint was written; returns the weights to train on.
+        """Set the module to the phase in which a checkpoint was written; return the weights to resume with.
 
         Raises:
-            InputError: if the checkpoint is of another run.
+            InputError: if the checkpoint was written with other images, classes, phases or seed.
         """
         own, training = self.trainer.datamodule, checkpoint["training"]  # type: ignore[attr-defined]
         now = {"training images": own.content_digest, "classes": own.class_names, "seed": self.seed}
@@ -616,7 +627,10 @@ class LongTailModule(pl.LightningModule):
         before = {"training images": checkpoint["split"]["content_digest"], "seed": training["seed"]}
         before |= {"classes": checkpoint["split"]["class_names"], "phases": [training["phases"], training["starts"]]}
         if changed := [what for what, value in now.items() if before[what] != value]:
-            raise InputError(f"is of a run with other {changed[0]}: undo that, or train from the start", "ckpt_path")
+            raise InputError(
+                f"was written by a run that differs in its {changed[0]}: train with the same, or from the start",
+                "ckpt_path",
+            )
         self._border = training["border"]
         if self._border is None:
             phase = self.plan.at(checkpoint["epoch"])
@@ -637,7 +651,7 @@ class LongTailModule(pl.LightningModule):
         return {f"model.{name}": tensor for name, tensor in unfinished.items()}
 
     def on_validation_epoch_start(self) -> None:
-        """Validate the network as it would be after the method's finish."""
+        """Apply the method's ``tau`` to the classifier for the validation, as it will be applied after training."""
         tau = None if self._finished else self.plan.tau
         self._unfinished = finish_classifier(self.model, tau, len(self.class_counts))
 
@@ -653,13 +667,13 @@ class LongTailModule(pl.LightningModule):
         self.log_dict({f"val/{name}": value for name, value in measured.scalars.items()})
 
     def _finite(self, logits: Tensor) -> Tensor:
-        """The logits; a network that has diverged gives others than numbers, which no metric can count."""
+        """Return the logits; raise an error if they are not finite, as after training that diverged."""
         if not bool(logits.isfinite().all()):
             raise InputError("gives logits that are not finite, as its training diverged: lower optimizer.lr", "model")
         return logits
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one batch of the test set, and keep what each image was taken for."""
+        """Count one batch of the test set, and store the prediction for each image."""
         logits, decided = self._finite(self(batch.images)), None
         counted = logits
         if self.threshold is not None:
@@ -670,12 +684,12 @@ class LongTailModule(pl.LightningModule):
         self._answers.append(Answers.of(logits, batch.targets, decided))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The logits of a batch, (N, K)."""
+        """Return the logits of a batch, (N, K)."""
         logits: Tensor = self(batch.images)
         return logits
 
     def on_test_epoch_start(self) -> None:
-        """Forget the answers of a test that did not end."""
+        """Discard the predictions of an earlier test that was interrupted."""
         self._answers = []
 
     def on_test_epoch_end(self) -> None:
@@ -691,7 +705,7 @@ class LongTailModule(pl.LightningModule):
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.scalars.items()})
 
     def configure_optimizers(self) -> Any:
-        """The optimizer of the weights that the phase trains, and the scheduler of its rate, by epoch or by step."""
+        """Return the optimizer of the weights that the phase trains, and the scheduler of its learning rate."""
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InputError("has no parameter that requires a gradient: leave some of it unfrozen", "model")
         self.clips_mixed = clips_mixed(self.trainer)

@@ -1,4 +1,4 @@
-"""Predictions of a trained network for noise images like those of its training."""
+"""Counts the predictions of a trained network for noise images like those of its training."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ BATCH = 100  # fixed, as the drawn images depend on it
 def noise_answers(trainer: pl.Trainer, module: LongTailModule, data: LongTailDataModule) -> list[int]:
     """Count how often each class is predicted for 1,000 pure noise images, in evaluation mode.
 
-    The images are drawn from the data module's noise; where that mixes in no pure noise, they are Gaussian, with the
-    training images' statistics. They are drawn for each class in turn, as noise may depend on the class, and are a
-    function of the seed alone.
+    The images are drawn from the noise of the data module. If the data module adds no pure noise images to batches,
+    Gaussian noise with the statistics of the training images is used. Images are drawn for each class in turn, as noise
+    may depend on the class. They depend on the seed only.
 
     Args:
-        trainer: gives the device and the precision.
+        trainer: determines the device and the precision.
         module: the trained module; its device and state stay as they are.
         data: the data module, set up.
 
     Returns:
-        Number of images predicted as each class, length K, see :func:`~oponm.metrics.noise_histogram`.
+        Number of images predicted as each class, length K.
     """
     transform, home = data.pipeline.noise_transform, module.device
     noise = (

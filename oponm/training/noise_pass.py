@@ -1,4 +1,4 @@
-"""A separate forward pass for noise rows, without a graph, where their gradients reach the classifier only."""
+"""Runs noise rows in a separate forward pass without autograd, if their gradients reach only the classifier."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _AGREEMENT = 1e-6  # relative; float64 rounding errors are a million times small
 
 
 def split_logits(forward: Callable[[Tensor], Tensor], classifier: nn.Module, images: Tensor, natural: int) -> Tensor:
-    """Compute the logits of a batch, natural rows first, in one pass for each kind of row.
+    """Compute the logits of a batch in two forward passes, one for the natural rows and one for the noise rows.
 
-    Under the reading ``none`` no gradient of a noise row passes a batch norm, so below the last batch norm the backward
-    pass only multiplies by zeros. For these rows the graph here begins at the classifier. Logits, gradients and running
-    statistics are those of one pass over all rows, where :func:`split_obstacle` returns None.
+    With ``noise_grad="none"`` no gradient of a noise row passes a batch norm, so below the last batch norm the backward
+    pass only multiplies zeros. The pass of the noise rows therefore builds its autograd graph from the classifier on.
+    If :func:`split_obstacle` returns None, logits, gradients and running statistics equal those of one pass.
 
     Args:
-        forward: (N, C, H, W) -> logits (N, K).
-        classifier: the first layer in it where noise rows have gradients.
+        forward: the network, (N, C, H, W) -> logits (N, K).
+        classifier: the layer of the network that gives the logits, the only one in which noise rows have gradients.
         images: the batch, (N, C, H, W).
-        natural: number of natural rows, which come first; at least 1, and less than N.
+        natural: number of natural rows, which come first in the batch; at least 1, and less than N.
 
     Returns:
-        (N, K).
+        The logits, (N, K).
 
     Example:
         >>> model = nn.Linear(8, 3)
@@ -64,21 +64,22 @@ def _graph_from(layer: nn.Module) -> Iterator[None]:
 
 
 def split_obstacle(model: nn.Module, images: Tensor, num_classes: int) -> str | None:
-    """The reason why noise rows of a network cannot have a pass of their own, found by a trial on a few rows.
+    """Return the reason why noise rows cannot have a separate pass, found by a trial on a few rows; None if they can.
 
-    Copies of the network, in float64 and without dropout, must give the same logits, gradients and buffers both ways.
-    They do not if a gradient of a noise row passes a batch norm (any reading but ``none``), or if natural and noise
-    rows share something other than weights. Networks that draw at random otherwise, or have hooks, are not tried. The
-    trial uses its own images and shifts the weights, so that the result depends on the network's structure, and not on
-    weights that happen to be 0. Counts that a network keeps in plain attributes are not compared.
+    Copies of the network, in float64 and without dropout, must give the same logits, gradients and buffers in one pass
+    and in two. They do not if a gradient of a noise row passes a batch norm (``noise_grad`` other than ``"none"``), or
+    if natural and noise rows affect each other. For networks with hooks, or with random operations other than dropout,
+    a reason is returned without this comparison. The trial uses its own images and shifts the weights, so that the
+    result depends on the network's structure, and not on weights that happen to be 0. Values that a network stores in
+    attributes that are neither parameters nor buffers are not compared.
 
     Args:
         model: the network as it trains; it is not changed.
         images: (N, C, H, W), only shape and device matter.
-        num_classes: number of outputs of its classifier.
+        num_classes: number of outputs of the classifier.
 
     Returns:
-        The reason, for an error message; None if they can.
+        The reason, for an error message; None if a separate pass is possible.
 
     Example:
         >>> from oponm.nn import DARBatchNorm1d
@@ -133,7 +134,7 @@ def _tried(model: nn.Module, images: Tensor, num_classes: int, split: bool) -> t
             with noise_routing(torch.arange(len(rows), device=device) >= _NATURAL):
                 logits = model(rows)
         if not torch.equal(before, torch.get_rng_state()):
-            raise InputError("something in the network but dropout draws at random")
+            raise InputError("the network has a random operation other than dropout")
         (logits * weights).sum().backward()
     state: dict[str, Tensor | None] = {name: part.grad for name, part in model.named_parameters()}
     return logits.detach(), {**state, **dict(model.named_buffers())}

@@ -1,4 +1,4 @@
-"""The optimizer of a network, with groups of weights that differ in learning rate and weight decay."""
+"""Makes the optimizer of a network, with parameter groups that differ in learning rate and weight decay."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ GROUP_KEYS = (
 
 
 def grouped(make: Callable[..., torch.optim.Optimizer], settings: Mapping[str, Any]) -> Callable[..., Any]:
-    """A factory of an optimizer that splits the weights into groups; ``make`` itself where the settings ask for none.
+    """Return a factory of an optimizer that splits the weights into groups, or ``make`` if the settings define none.
 
     Args:
-        make: factory of the optimizer with its settings, from parameter groups.
-        settings: values of :data:`GROUP_KEYS`; missing ones have the defaults of :func:`with_groups`.
+        make: function from parameter groups to an optimizer, with the optimizer's settings.
+        settings: dict with some of the keys :data:`GROUP_KEYS`; missing ones have the defaults of :func:`with_groups`.
+            Other keys are ignored.
 
     Example:
         >>> sgd = partial(torch.optim.SGD, lr=0.1)
@@ -48,10 +49,11 @@ def takes_network(make: Any) -> bool:
 
 
 def own_settings(make: Any) -> dict[str, Any]:
-    """The settings of the optimizer that a factory makes, such as ``lr``, as far as the factory shows them.
+    """Return the settings of the optimizer that a factory makes, such as ``lr``.
 
     Args:
-        make: a factory of optimizers.
+        make: a factory of optimizers. Its settings are known if it is a ``functools.partial``, or comes from
+            :func:`grouped`; else the result is empty.
 
     Example:
         >>> own_settings(grouped(partial(torch.optim.SGD, lr=0.1), {"backbone_factor": 0.1}))
@@ -83,11 +85,12 @@ def optimizer_of(
     """Make an optimizer of the weights of a network that require a gradient.
 
     Args:
-        make: a factory from parameters; or one that :func:`grouped` gives.
+        make: a function from parameters to an optimizer; or a factory that :func:`grouped` returns.
         model: the network.
-        num_classes: number of outputs of its classifier.
-        apart: names of weights that form a group of their own after the others, for factories that take groups. It is
-            not fused: torch's fused SGD fails for weights that get their first gradient later than others.
+        num_classes: number of outputs of the classifier.
+        apart: names of weights that form a separate parameter group after the others, for factories that take groups.
+            That group is not fused, as torch's fused SGD fails for weights that get their first gradient later than
+            others.
         **options: further settings of the optimizer.
 
     Example:
@@ -120,15 +123,15 @@ def with_groups(
     Args:
         model: the network.
         num_classes: number of outputs, by which the classifier is found.
-        make: factory of the optimizer with its settings, from parameter groups.
-        backbone_factor: the learning rate of all weights but the classifier's is ``lr`` times this, at least 0.
-        layer_decay: the learning rate falls by this factor, in (0, 1], from each block to the one before it, starting
-            with ``lr`` at the classifier, for networks of timm, which say what their blocks are; None keeps the rate.
-        decay_norms: false takes weight decay off normalization layers, biases and what the network names in
-            ``no_weight_decay()``, such as position embeddings.
-        groups: settings of the optimizer for some weights, such as ``{"match": "^conv1", "lr": 1e-4}``: ``match`` is a
-            regular expression that is searched for in the names of the weights (``re.search``). The first that is found
-            counts, and its settings replace what the arguments above give.
+        make: function from parameter groups to an optimizer, with the optimizer's settings.
+        backbone_factor: factor of the learning rate of all weights except the classifier's, at least 0.
+        layer_decay: factor, in (0, 1], by which the learning rate falls from each block to the one before it, starting
+            with ``lr`` at the classifier. For networks of timm, which define their blocks; None keeps the rate.
+        decay_norms: false exempts from weight decay normalization layers, biases and the weights that the network names
+            in ``no_weight_decay()``, such as position embeddings.
+        groups: dicts of optimizer settings for some weights, such as ``{"match": "^conv1", "lr": 1e-4}``: ``match`` is
+            a regular expression that is searched for in the names of the weights (``re.search``). For each weight, the
+            first group whose ``match`` is found applies, and replaces what the arguments above give.
         **options: further settings of the optimizer.
 
     Raises:
@@ -166,7 +169,7 @@ def with_groups(
             settings |= group[1]
         found.setdefault(tuple(settings.items()), []).append((name, parameter))
     if unused and all(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(f"finds no weight by {unused[0][0].pattern!r}; {_names(model)}", "groups")
+        raise InputError(f"has match={unused[0][0].pattern!r}, which matches no weight; {_names(model)}", "groups")
     # The logged learning rate is the last group's: the classifier's.
     listed = sorted(found.items(), key=lambda item: any(name == f"{path}.weight" for name, _ in item[1]))
     made = make([{"params": [each for _, each in named], **dict(settings)} for settings, named in listed], **options)

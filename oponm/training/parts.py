@@ -1,4 +1,4 @@
-"""The part of a network that a phase trains, and the modes of the rest."""
+"""Freezes and unfreezes parts of a network at phase boundaries, sets train and eval mode, and normalizes at the end."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ SCALED = ("scale", "scaled_classifier")  # parts with a learnable scale
 
 
 def enter_part(model: nn.Module, part: str, reset: bool, num_classes: int) -> None:
-    """Prepare a network for a phase that begins.
+    """Prepare a network for a phase that begins: reset the classifier, add a scale, and freeze what is not trained.
 
     Args:
         model: the network, changed in place.
-        part: ``"all"``, ``"classifier"``, ``"scale"`` or ``"scaled_classifier"``, see :class:`~oponm.training.Phase`.
-        reset: give the classifier new initial weights, from torch's global generators.
+        part: what the phase trains: ``"all"``; ``"classifier"``, the last layer; ``"scale"``, a factor for each class's
+            weights in the last layer, which is added here; or ``"scaled_classifier"``, the last layer and this scale.
+        reset: whether to give the classifier new initial weights, from torch's global generators.
         num_classes: number of outputs of the classifier.
     """
     if reset:
@@ -40,7 +41,7 @@ def enter_part(model: nn.Module, part: str, reset: bool, num_classes: int) -> No
 
 
 def leave_part(model: nn.Module) -> None:
-    """Restore the plain network, with the same predictions; all is trainable except what the user froze."""
+    """Fold the scale into the classifier, which keeps the predictions; unfreeze all that the user did not freeze."""
     fold_scale(model)
     set_trainable(model, "all")
 
@@ -48,9 +49,13 @@ def leave_part(model: nn.Module) -> None:
 def set_modes(model: nn.Module, part: str, batchnorm: str | None, num_classes: int) -> None:
     """Put the trained part into training mode and what is frozen into evaluation mode.
 
-    A frozen batch norm standardizes by its running statistics, which stay as they are; so the features are those of
-    evaluation, and dropout is off. With ``batchnorm="batch"`` it standardizes by the batch, natural and noise rows
-    apart, and its running statistics are still updated.
+    Args:
+        model: the network, changed in place.
+        part: what the phase trains, as in :func:`enter_part`.
+        batchnorm: ``"batch"`` lets frozen batch norms standardize by the batch, natural and noise rows separately, and
+            update their running statistics. ``"running"`` or None lets them standardize by their running statistics,
+            which stay as they are, so the features are those of evaluation. Dropout of frozen parts is off.
+        num_classes: number of outputs of the classifier.
     """
     model.train(part == "all")
     if part != "all":
@@ -63,6 +68,11 @@ def set_modes(model: nn.Module, part: str, batchnorm: str | None, num_classes: i
 
 def finish_classifier(model: nn.Module, tau: float | None, num_classes: int) -> dict[str, Tensor]:
     """Normalize the classifier's weights if the method has a ``tau``.
+
+    Args:
+        model: the network, changed in place.
+        tau: exponent of :func:`~oponm.models.two_stage.tau_normalize`; None changes nothing.
+        num_classes: number of outputs of the classifier.
 
     Returns:
         The previous weights, by their names in the model's state dict; empty without ``tau``.
@@ -78,16 +88,16 @@ def finish_classifier(model: nn.Module, tau: float | None, num_classes: int) -> 
 def exported_weights(
     model: nn.Module, tau: float | None, num_classes: int, weights: dict[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """The state dict that the finished plain network would have; the model itself is not changed.
+    """Return the state dict of the network with its scale folded in and ``tau`` applied; the model is not changed.
 
     Args:
         model: the network as it is trained.
-        tau: exponent of the norms, see :func:`finish_classifier`.
+        tau: exponent of :func:`~oponm.models.two_stage.tau_normalize`; None normalizes nothing.
         num_classes: number of outputs of the classifier.
-        weights: a state dict of the model, such as an average; None is the model's own.
+        weights: a state dict of the model, such as an average; None takes the model's own.
 
     Returns:
-        ``weights`` itself where nothing changes.
+        The new state dict; ``weights`` itself if there is neither a scale nor ``tau``.
     """
     weights = model.state_dict() if weights is None else weights
     if tau is None and not any(isinstance(part, LearnableScale) for part in model.modules()):
@@ -108,7 +118,14 @@ def exported_weights(
 
 
 def rehearse(model: nn.Module, plan: PhasePlan, num_classes: int) -> None:
-    """Go through a plan's phases with a copy of the network, as some phases need a classifier of a known kind.
+    """Apply the start and the end of each phase to a copy of the network, to find phases that do not support it.
+
+    Nothing is trained. Some phases need a linear classifier, for example.
+
+    Args:
+        model: the network; it is not changed.
+        plan: the phases.
+        num_classes: number of outputs of the classifier.
 
     Raises:
         InputError: for a phase, or a final normalization, that does not work with this network.

@@ -1,4 +1,4 @@
-"""Stores trained phases for other runs to start from."""
+"""Stores the training state at the end of a phase, for other runs to start from."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Entry:
 
 
 class PhaseCache:
-    """A folder of training states, each under the hash of everything that determines it.
+    """A folder of training states, each in a file named by the hash of everything that determines the state.
 
-    Processes may share it: an entry is written to a temporary file and renamed, so that only whole entries are read.
+    Processes may share the folder: files are written atomically.
 
     Args:
-        folder: the folder; made when the first entry is stored.
+        folder: the folder; made when the first state is stored.
 
     Example:
         >>> import tempfile
@@ -55,9 +55,12 @@ class PhaseCache:
         self.folder = folder
 
     def load(self, key: str) -> dict[str, Any] | None:
-        """The state under a key, or None. A damaged entry is removed with a warning, and counts as missing.
+        """Return the state that is stored under a key, or None. A damaged file is removed with a warning.
 
-        Nothing in the file is executed.
+        No code in the file is executed.
+
+        Args:
+            key: hash of what determines the state, from :func:`~oponm.training.phase_key.phase_key`.
         """
         path = self._path(key)
         if not path.is_file():
@@ -65,10 +68,10 @@ class PhaseCache:
         try:
             with zipfile.ZipFile(path) as archive:
                 if damaged := archive.testzip():
-                    raise ValueError(f"checksum of {damaged}")
+                    raise ValueError(f"wrong checksum of {damaged}")
             content = torch.load(path, map_location="cpu", weights_only=True)
             if content["key"] != key:
-                raise ValueError("it is another phase's")
+                raise ValueError("it belongs to another phase")
             return dict(content["state"])
         except FileNotFoundError:  # the cache was cleared meanwhile
             return None
@@ -80,7 +83,12 @@ class PhaseCache:
             return None
 
     def save(self, key: str, state: dict[str, Any]) -> None:
-        """Store a state, whole or not at all; if that fails, training continues with a warning."""
+        """Store a state atomically; if that fails, log a warning and return, so that training continues.
+
+        Args:
+            key: hash of what determines the state.
+            state: dict of tensors and plain values.
+        """
         temporary = self._path(key).with_suffix(f".{os.getpid()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -93,11 +101,14 @@ class PhaseCache:
 
     @contextmanager
     def training(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the right to train a phase; wait while another process holds it, as its result can be used.
+        """Context manager that locks a phase for training, and waits if another process has locked it.
+
+        After the wait, the other process's result may be in the cache. If the folder cannot be locked, a warning is
+        logged and the block runs without a lock.
 
         Args:
-            key: the phase's key.
-            waiting: called every second of the wait; an exception in it ends the wait.
+            key: hash of what determines the state at the end of the phase.
+            waiting: function that is called every second of the wait; an exception in it ends the wait.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +133,7 @@ class PhaseCache:
             lock.release()
 
     def entries(self) -> list[Entry]:
-        """The stored phases, newest first."""
+        """Return the stored phases, newest first."""
         found = [(path, path.stat()) for path in self.folder.glob("*.phase")]
         entries = [Entry(path, stat.st_size, stat.st_mtime) for path, stat in found]
         return sorted(entries, key=lambda entry: -entry.created)

@@ -1,4 +1,4 @@
-"""Hashes everything that determines the state of training at the border of two phases."""
+"""Hashes everything that determines the state of training at the end of a phase."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def phase_key(
     options: Mapping[str, Any] | None = None,
     callbacks: Sequence[pl.Callback] = (),
 ) -> str:
-    """The SHA-256 of everything that determines the state of training after ``epoch`` epochs.
+    """Return the SHA-256 of everything that determines the state of training after ``epoch`` epochs.
 
     That is: the code, including the user's own, and its versions, the device, the training images and their
     augmentation, the network, its settings and its initial weights, the optimizer, the seed, and for each of these
     epochs its sampler, noise, mixing, loss, trained part and learning rate. Later epochs are not included, so methods
-    that differ only later share the hash; nor is the kind of batch norm, or the noise, if no epoch has had noise yet.
-    The finish of the classifier and the few-shot thresholds are included where epochs are validated: the best epoch
-    and its logged figures depend on them.
+    that differ only later share the hash. The noise is included only if one of these epochs has noise, and the kind of
+    batch norm unless :func:`trains_as_plain` is true. The ``tau`` of the method and the few-shot thresholds are
+    included if epochs are validated, because the best epoch and its metrics depend on them.
 
     Args:
         module: the module, not trained yet.
@@ -67,11 +67,12 @@ def phase_key(
         trainer: the trainer, not started yet; its device and precision are included.
         epoch: number of epochs, at least 1.
         options: options of the trainer, by name.
-        callbacks: the user's callbacks; callbacks of this package change no weights unless they say so.
+        callbacks: the user's callbacks. A callback with ``changes_nothing = True`` is left out. Another one must have
+            an attribute ``settings``, which is included.
 
     Raises:
-        NotImplementedError: for a setting whose description differs from process to process, or whose code is in no
-            file.
+        NotImplementedError: for a setting that cannot be described in a way that is the same in every process, for code
+            that is in no file, or for a callback that may change the weights and has no ``settings``.
     """
     plan = module.plan
     epochs = range(epoch)
@@ -115,16 +116,17 @@ def _callback(callback: pl.Callback) -> dict[str, Any] | None:
     if (settings := getattr(callback, "settings", None)) is None:
         name = type(callback).__name__
         raise NotImplementedError(
-            f"the callback {name} may change weights: changes_nothing = True in it says it does not"
+            f"the callback {name} may change weights; if it does not, set changes_nothing = True in its class"
         )
     return {"class": describe(type(callback)), "settings": describe(settings)}
 
 
 def trains_as_plain(module: LongTailModule, data: LongTailDataModule, epoch: int) -> bool:
-    """Whether the state after some epochs is that of the plain network, apart from what waits for noise.
+    """Whether the state after some epochs is that of a network with standard batch norm.
 
-    With auxiliary batch norm this holds if the optimizer keeps those weights in a separate group, one process
-    computes all gradients, and no checkpoint of a best epoch has been written.
+    It is if none of these epochs has noise. Auxiliary batch norm adds weights and buffers that only noise rows change,
+    so their initial values are disregarded. It also requires that the optimizer has these weights in a separate group,
+    that there is one process, and that no checkpoint of a best epoch is written.
 
     Args:
         module: the module, not trained yet.
@@ -164,7 +166,7 @@ def _data(data: LongTailDataModule) -> dict[str, Any]:
 
 
 def _network(module: LongTailModule, routed: bool) -> dict[str, Any]:
-    """Structure, code and initial weights; without noise, all kinds of batch norm count as plain."""
+    """Structure, code and initial weights; unless ``routed``, of the network with standard batch norm."""
     model = module.model if routed else revert_batchnorm(copy.deepcopy(module.model))
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
@@ -216,7 +218,7 @@ def _device(trainer: pl.Trainer) -> list[Any]:
 
 @functools.cache
 def source_digest() -> str:
-    """SHA-256 of the code that training runs through, file by file.
+    """Return the SHA-256 of this package's code, without the packages that no weight depends on.
 
     Example:
         >>> len(source_digest())
@@ -232,13 +234,14 @@ def source_digest() -> str:
 
 
 def describe(thing: Any) -> Any:
-    """A JSON description of a setting that is the same in every process.
+    """Describe a setting by JSON values that are the same in every process.
 
     Args:
-        thing: a number, string, sequence or mapping of such, tensor, function, class, ``functools.partial`` or module.
+        thing: None, a number, a string, a tensor, an array, a torch dtype or device, a function, a class or a
+            ``functools.partial``; or a sequence or mapping of these.
 
     Raises:
-        NotImplementedError: for anything else, and for functions without a name of their own.
+        NotImplementedError: for any other object, and for lambdas and functions defined inside functions.
 
     Example:
         >>> describe(functools.partial(torch.optim.SGD, lr=0.1))
@@ -264,4 +267,4 @@ def describe(thing: Any) -> Any:
         if "<" not in name:  # the name of a lambda does not identify it
             origin = _origin([thing])
             return {"code": name, "origin": origin} if origin else name
-    raise NotImplementedError(f"{thing!r} has no description that lasts")
+    raise NotImplementedError(f"{thing!r} cannot be described in a way that is the same in every process")

@@ -1,4 +1,4 @@
-"""Optimizer settings of a phase that trains the classifier: separate rates, and weights of limited length."""
+"""Adds to an optimizer what phases of the classifier need: a separate learning rate, and a limit on weight norms."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ RADIUS = "max_norm"  # key of a parameter group; the optimizer's state saves and
 
 
 def raise_rate_of_scale(optimizer: torch.optim.Optimizer, model: nn.Module, factor: float) -> None:
-    """Give the learnable scale of a classifier a group of its own, before the others, with a higher learning rate.
+    """Move the learnable scale of a classifier to its own parameter group, before the others, with its own rate.
 
     Args:
-        optimizer: new, with the scale in one of its groups; changed in place.
+        optimizer: a new optimizer with the scale in one of its groups; changed in place.
         model: the network; without a scale nothing is changed.
-        factor: of the learning rate, relative to the group that the scale was in.
+        factor: the learning rate of the scale, relative to that of the group that the scale was in.
 
     Example:
         >>> from oponm.models.two_stage import wrap_scale
@@ -48,17 +48,17 @@ def limit_norms(optimizer: torch.optim.Optimizer, model: nn.Module, share: float
     .. math:: w_i \leftarrow \min\left(1, \frac{r}{\|w_i\|}\right) w_i, \quad
         r = \min_j \|w_j\| + s \, (\max_j \|w_j\| - \min_j \|w_j\|)
 
-    The radius r is that of the weights when this is called, and stays; the optimizer's state dict has it. Rows within
-    the ball stay as they are. The bias has no limit.
+    The radius r is computed from the weights when this is called, and stays fixed; the optimizer's state dict contains
+    it. Rows within the ball stay as they are. The bias has no limit.
 
     Args:
-        optimizer: with the classifier's weight in one of its groups; changed in place.
+        optimizer: an optimizer with the classifier's weight in one of its groups; changed in place.
         model: the network.
         share: s, in [0, 1]; 0 is the length of the shortest row, 1 that of the longest.
         num_classes: number of outputs of the classifier, see :func:`~oponm.models.find_classifier`.
 
     Raises:
-        InputError: for a network without a linear classifier, or one whose rows are zero.
+        InputError: for a network without a linear classifier, or if r is 0.
 
     References:
         Alshammari et al., "Long-Tailed Recognition via Weight Balancing", CVPR 2022, and the authors' code.
@@ -76,7 +76,9 @@ def limit_norms(optimizer: torch.optim.Optimizer, model: nn.Module, share: float
     norms = weight.detach().norm(dim=1)
     radius = float(norms.min() + share * (norms.max() - norms.min()))
     if radius == 0:
-        raise InputError("would keep the classifier's weights at zero, as a row of them is: take another", RADIUS)
+        raise InputError(
+            "would keep all weight rows of the classifier at zero, as one row is zero: set a larger value", RADIUS
+        )
     for group in optimizer.param_groups:
         if any(each is weight for each in group["params"]):
             group[RADIUS] = radius

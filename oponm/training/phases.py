@@ -1,4 +1,4 @@
-"""Phases, and the plan that lays them out over a run: a method is a list of phases."""
+"""Phases, and the plan that assigns them to the epochs of a run: a method is a list of phases."""
 
 from __future__ import annotations
 
@@ -19,35 +19,39 @@ BATCHNORMS = ("running", "batch")
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training: its sampler, noise, loss and trained part.
+    """A period of training: its sampler, noise, loss and trained part.
 
     Attributes:
-        epochs: its length in the published recipe; runs of another length scale it.
+        epochs: number of epochs in the published recipe, at least 1; runs of another length scale it.
         sampler: the name of a sampler in :data:`oponm.data.samplers.SAMPLERS`.
-        noise: whether noise is mixed into the batches.
-        noise_loss: factor of the weight of noise rows in the loss, beside that of their class; natural rows have 1.
-            With 0, noise rows only pass through the network, where batch norm may see them.
+        noise: whether noise is added to the batches.
         mixing: whether images are mixed with each other, if the run has a ``mixing``.
-        loss: factory of the loss, from the class counts, see :mod:`oponm.losses`; None takes the run's.
+        loss: function from the class counts to the loss, as in :mod:`oponm.losses`; None takes the loss of the run.
         class_weights: weights of the classes in the loss: ``"none"``, ``"inverse_frequency"``, ``"effective_number"``.
-        beta: parameter of the effective number, see :func:`~oponm.losses.class_weights`; None takes its default.
-        trainable: ``"all"``, ``"classifier"`` (the last layer alone), ``"scale"`` (a factor for each class's weights
-            in the last layer), or ``"scaled_classifier"`` (both of these). A phase that trains a part starts with a new
-            optimizer. Parameters that require no gradient before training begins are trained in no phase.
-        reset_classifier: give the classifier new initial weights at the start.
-        batchnorm: where only a part is trained, the statistics by which frozen batch norms standardize: ``"running"``,
-            which stay as they are (the default), or those of the ``"batch"``, natural and noise rows apart.
-        schedule: factory of the learning rate's factor over this phase's epochs, called with their number as
-            ``max_epochs``; None takes the run's.
-        lr_factor: factor of the learning rate, beside that of the schedule. A scale that is trained with the classifier
-            keeps the full rate.
-        weight_decay: of this phase's optimizer, where only a part is trained; None takes the run's.
-        max_norm: where the classifier is trained, limits the length of its weight rows after each step: 0 to that of
-            the row that is shortest at the start of the phase, 1 to the longest, see
-            :func:`~oponm.training.phase_optimizer.limit_norms`; None does not.
+        beta: parameter of the effective number, in [0, 1), see :func:`~oponm.losses.class_weights`; None takes its
+            default.
+        trainable: what the phase trains: ``"all"``; ``"classifier"``, the last layer; ``"scale"``, a factor for each
+            class's weights in the last layer; or ``"scaled_classifier"``, the last layer and this scale. A phase that
+            trains only a part starts with a new optimizer. Parameters that require no gradient before training begins
+            are trained in no phase.
+        reset_classifier: whether to give the classifier new initial weights at the start of the phase.
+        batchnorm: how frozen batch norms standardize if only a part is trained: ``"running"``, by their running
+            statistics, which stay as they are (the default); or ``"batch"``, by the batch, natural and noise rows
+            separately.
+        schedule: function that is called with the number of epochs of this phase as ``max_epochs``, and returns the
+            learning rate's factor as a function of the epoch in the phase; None takes the schedule of the run.
+        noise_loss: factor, at least 0, that multiplies the loss weight of noise rows, in addition to the class weight.
+            With 0, noise rows only pass through the network, where they may affect batch norm.
+        lr_factor: factor of the learning rate, above 0, multiplied with that of the schedule. It does not apply to a
+            scale that is trained together with the classifier.
+        weight_decay: weight decay of the optimizer, if only a part is trained; None takes that of the run.
+        max_norm: number in [0, 1] that limits the norm of the classifier's weight rows after each step. 0 stands for
+            the norm of the shortest row at the start of the phase, 1 for that of the longest
+            (:func:`~oponm.training.phase_optimizer.limit_norms`). Only for ``trainable="classifier"``; None sets no
+            limit.
 
     Raises:
-        InputError: for a value out of range, or one without effect in this phase.
+        InputError: for a value out of range, or for a setting that has no effect in this phase.
 
     Example:
         >>> Phase(40, sampler="class_balanced", noise=True).name
@@ -88,7 +92,7 @@ class Phase:
             if check_real("beta", self.beta, 0, 1) == 1:
                 raise InputError("must be below 1", "beta")
             if self.class_weights != "effective_number":
-                raise InputError("is that of class_weights=effective_number: set it, or leave beta out", "beta")
+                raise InputError("is only for class_weights=effective_number: set that, or leave beta out", "beta")
         check_choice("trainable", self.trainable, PARTS)
         if self.batchnorm is not None:
             check_choice("batchnorm", self.batchnorm, BATCHNORMS)
@@ -105,7 +109,7 @@ class Phase:
                 raise InputError("is for phases with trainable=classifier: set it, or leave max_norm out", "max_norm")
 
     def weights(self, class_counts: Sequence[int]) -> Tensor | None:
-        """The weights of the classes in the loss, (K,); None where they are equal.
+        """Return the weights of the classes in the loss, (K,); None if they are equal.
 
         Args:
             class_counts: training images of each class, length K.
@@ -124,6 +128,11 @@ class Phase:
 def scale_epoch(epoch: float, reference_epochs: float, max_epochs: int) -> int:
     """Scale an epoch of the published recipe to a run of another length.
 
+    Args:
+        epoch: the epoch in the published recipe.
+        reference_epochs: number of epochs of the published recipe.
+        max_epochs: number of epochs of the run.
+
     Example:
         >>> scale_epoch(160, 200, max_epochs=30)
         24
@@ -132,16 +141,17 @@ def scale_epoch(epoch: float, reference_epochs: float, max_epochs: int) -> int:
 
 
 class PhasePlan:
-    """The phases of a method laid out over the epochs of a run.
+    """The phases of a method with the epochs of a run in which they start.
 
-    Lengths keep their proportions; each phase has at least one epoch. A recipe may cut a phase into two equal ones, so
-    that others can continue from the cut; where a run is too short for both, they are merged.
+    Lengths keep their proportions; each phase has at least one epoch. A method may list two successive phases with the
+    same settings, so that other methods can start from the cached state between them. If a run has fewer epochs than
+    phases, such phases are merged.
 
     Args:
         phases: the phases, in order.
         max_epochs: number of epochs of the run.
-        tau: normalize the classifier's weights by this power of their norms when training is over, see
-            :func:`~oponm.models.two_stage.tau_normalize`; None leaves them.
+        tau: after training, each weight row of the classifier is divided by this power of its norm
+            (:func:`~oponm.models.two_stage.tau_normalize`); at least 0. None changes nothing.
 
     Raises:
         InputError: if there is no phase, fewer epochs than phases, or a negative ``tau``.
@@ -174,6 +184,11 @@ class PhasePlan:
     def from_config(cls, phases: Sequence[Mapping[str, Any]], max_epochs: int, tau: float | None = None) -> PhasePlan:
         """Make a plan from the phases of a method's config file.
 
+        Args:
+            phases: dicts of the arguments of :class:`Phase`.
+            max_epochs: number of epochs of the run.
+            tau: as in :class:`PhasePlan`.
+
         Raises:
             InputError: for a phase with an unknown key.
         """
@@ -192,21 +207,21 @@ class PhasePlan:
         return cls(made, max_epochs, tau)
 
     def number(self, epoch: float) -> int:
-        """The index of the phase that an epoch (zero-based) belongs to."""
+        """Return the index of the phase that an epoch (zero-based) belongs to."""
         return sum(start <= epoch for start in self.starts) - 1
 
     def at(self, epoch: float) -> Phase:
-        """The phase that an epoch (zero-based) belongs to."""
+        """Return the phase that an epoch (zero-based) belongs to."""
         return self.phases[self.number(epoch)]
 
     def within(self, epoch: float) -> tuple[float, int]:
-        """The number of epochs of its phase before an epoch, and the number of epochs of the phase."""
+        """Return the number of epochs from the start of the phase to an epoch in it, and the length of the phase."""
         number = self.number(epoch)
         end = [*self.starts, self.max_epochs][number + 1]
         return epoch - self.starts[number], end - self.starts[number]
 
     def progress(self, epoch: int) -> float:
-        """The share of its phase that has passed at an epoch: 0 in its first epoch, 1 in its last or only one.
+        """Return the fraction of a phase that has passed at an epoch: 0 in its first epoch, 1 in its last or only one.
 
         Example:
             >>> plan = PhasePlan([Phase(4)], max_epochs=5)
@@ -217,7 +232,7 @@ class PhasePlan:
         return passed / (length - 1) if length > 1 else 1.0
 
     def rate(self, epoch: float, schedule: Callable[[Any], float]) -> float:
-        """The factor of the learning rate: the phase's, times its own schedule or else the run's ``schedule``."""
+        """Return the learning rate's factor: the phase's ``lr_factor`` times its own schedule, or else ``schedule``."""
         phase = self.at(epoch)
         if phase.schedule is None:
             return phase.lr_factor * schedule(epoch)
@@ -226,12 +241,12 @@ class PhasePlan:
 
     @property
     def uses_noise(self) -> bool:
-        """Whether any phase mixes noise in."""
+        """Whether any phase adds noise to the batches."""
         return any(phase.noise for phase in self.phases)
 
 
 def _merged(phases: Sequence[Phase]) -> list[Phase]:
-    """The phases with equal neighbors merged."""
+    """Merge successive phases with the same settings."""
     merged: list[Phase] = []
     for phase in phases:
         settings: dict[str, Any] = {**vars(phase)}

@@ -1,7 +1,7 @@
-"""Phases without noise, in which a network with auxiliary batch norm trains as a plain one and shares its phase.
+"""Converts checkpoints between networks with auxiliary and with standard batch norm, for phases without noise.
 
-The auxiliary parameters and buffers of such a network wait for noise: they keep their initial values, and the optimizer
-has no state of them.
+In these phases both networks train alike, so they share cached phases. Until the first phase with noise, auxiliary
+parameters and buffers keep their initial values, and the optimizer has no state for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from oponm.nn.aux import AuxRoutedBatchNorm
 
 
 def auxiliary_names(model: nn.Module) -> set[str]:
-    """The entries of a state dict that belong to auxiliary batch norm.
+    """Return the names in a network's state dict that belong to auxiliary batch norm.
 
     Args:
         model: any network.
@@ -32,11 +32,11 @@ def auxiliary_names(model: nn.Module) -> set[str]:
 
 
 def without_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The checkpoint of a network with auxiliary batch norm as a checkpoint of the plain network.
+    """Convert the checkpoint of a network with auxiliary batch norm into one of the network with standard batch norm.
 
     Args:
-        checkpoint: Lightning's checkpoint, written before any noise.
-        model: the network.
+        checkpoint: Lightning's checkpoint, written before the first phase with noise.
+        model: the network with auxiliary batch norm; for any other network the checkpoint is returned unchanged.
     """
     names = auxiliary_names(model)
     if not names:
@@ -49,11 +49,11 @@ def without_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[s
 
 
 def with_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """Reverse :func:`without_auxiliary`: entries that the plain checkpoint lacks come from the new network.
+    """Reverse :func:`without_auxiliary`: entries that the checkpoint lacks come from the network.
 
     Args:
-        checkpoint: checkpoint of the plain network.
-        model: the network that resumes from it, not trained yet.
+        checkpoint: checkpoint of the network with standard batch norm.
+        model: the network with auxiliary batch norm that starts from the checkpoint, not trained yet.
     """
     names = auxiliary_names(model)
     if not names:
@@ -73,7 +73,7 @@ def with_auxiliary(checkpoint: Mapping[str, Any], model: nn.Module) -> dict[str,
 def _with_weights(
     checkpoint: Mapping[str, Any], change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 ) -> dict[str, Any]:
-    """A checkpoint with other weights."""
+    """Apply a function to the weights in a checkpoint, and return the changed checkpoint."""
     weights = {name.removeprefix("model."): tensor for name, tensor in checkpoint["state_dict"].items()}
     training, unfinished = checkpoint["training"], checkpoint["training"]["unfinished"]
     named = {f"model.{name}": tensor for name, tensor in change(weights).items()}

@@ -1,4 +1,4 @@
-"""Tries each part of a run out with the others before anything is written."""
+"""Runs the components of a run together on a few images, to find errors before anything is written."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ def try_parts(
     compile: bool = False,
     split_noise: bool | str = "auto",
 ) -> bool:
-    """Check that the parts of a run work together, and convert the network's batch norm.
+    """Check by small forward and backward passes that the components of a run work together; convert batch norm.
 
     Args:
         data: the data module, set up.
-        parts: of the module; batch norm of the network is converted in place where the plan has noise.
-        norm: ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
+        parts: the components of the module. The network's batch norm is converted in place if a phase has noise.
+        norm: dict of the arguments ``kind`` and ``noise_grad`` of :func:`~oponm.nn.convert_batchnorm`.
         compile: whether the network will run through ``torch.compile``.
-        split_noise: whether noise rows get a pass of their own; true raises an error where it cannot be done.
+        split_noise: True, False or ``"auto"``: whether noise rows have a separate forward pass. True raises an error if
+            that is impossible.
 
     Returns:
         Whether some weights never get a gradient, such as those of a head that the logits do not use.
 
     Raises:
-        InputError: naming the part that cannot be used.
+        InputError: naming the component that cannot be used.
     """
     plan, model, optimizer, schedule, loss, _ = parts
     classes = len(data.class_names)
@@ -87,16 +88,19 @@ _MISTAKES = (TypeError, ValueError, RuntimeError, AssertionError, ImportError, M
 
 
 def try_part(key: str, make: Callable[[], Any], mistakes: tuple[type[Exception], ...] = _MISTAKES) -> Any:
-    """Make an object before anything is written, to find out whether its settings can be used.
+    """Call a factory before anything is written, to find out whether its settings can be used.
 
     Args:
-        key: key of the setting at fault.
-        make: the factory to call.
-        mistakes: errors that are the setting's fault. Unless these are the default ones, an
-            :class:`~oponm.errors.InputError` with a key of its own keeps that key.
+        key: key that the error names if the call fails.
+        make: function without arguments.
+        mistakes: classes of the exceptions which mean that a setting is wrong. With the default, an InputError that
+            names another key is raised again for ``key``; with other classes it keeps its own key.
+
+    Returns:
+        What ``make`` returns.
 
     Raises:
-        InputError: with that key, if one of these errors is raised.
+        InputError: with ``key``, if one of these exceptions is raised.
     """
     try:
         return make()
@@ -145,19 +149,22 @@ def _two_losses(make: Callable[..., nn.Module], class_counts: Sequence[int]) -> 
     """Make a loss and compute it for two rows."""
     if isinstance(make, nn.Module):
         name = type(make).__name__
-        raise InputError(f"must be what makes it from the class counts, got a {name}: lambda counts: {name}()", "loss")
+        raise InputError(
+            f"must be a function from the class counts to the loss, such as lambda counts: {name}(), got a {name}",
+            "loss",
+        )
     made = make(class_counts)
     if not isinstance(made, nn.Module):
         raise InputError(
-            f"must make a torch.nn.Module from the class counts, and makes a {type(made).__name__}", "loss"
+            f"must make a torch.nn.Module from the class counts, but makes a {type(made).__name__}", "loss"
         )
     features = {"feature_norms": torch.ones(2)} if getattr(made, "takes_features", False) else {}
     with derived_randomness(0, "trial"):
         losses = made(torch.zeros(2, len(class_counts)), torch.tensor([0, 1]), **features)
     if tuple(losses.shape) != (2,):
         raise InputError(
-            f"gives {tuple(losses.shape)} for two rows, and must give a loss for each, (2,): reduction='none' in place "
-            "of a mean, as rows are weighted here",
+            f"gives {tuple(losses.shape)} for two rows, but must give a loss for each row, (2,): set reduction='none', "
+            "as rows are weighted afterwards",
             "loss",
         )
 
@@ -210,7 +217,7 @@ def _one_step(model: nn.Module, phase: Phase, number: int, data: LongTailDataMod
 
 
 def _check_split(model: nn.Module, plan: PhasePlan, shape: tuple[int, ...], classes: int, compiles: bool) -> None:
-    """Refuse ``split_noise=true`` if noise rows cannot have a pass of their own in each phase with noise."""
+    """Raise InputError for ``split_noise=true`` if noise rows cannot have a separate pass in each phase with noise."""
     if compiles:
         obstacle: str | None = "torch.compile needs batches of one shape: leave one of the two out"
     elif world_size() > 1:

@@ -1,4 +1,4 @@
-"""Finds the values of settings that depend on the processor or on a network's published weights.
+"""Replaces the values ``auto`` and ``pretrained``, which depend on the device or on a network's published weights.
 
 The run records the values, so that it resumes with them on any machine.
 """
@@ -22,13 +22,13 @@ _MOST_LR = {"SGD": 0.02, "Adam": 2e-3, "AdamW": 2e-3}  # above these, pretrained
 
 
 class Origin(NamedTuple):
-    """How published weights were trained.
+    """The preprocessing with which published weights were trained.
 
     Attributes:
-        mean: of each channel, in [0, 1].
-        std: of each channel.
-        image_size: (H, W).
-        fixed_size: whether the network is made for images of one size by its option ``img_size``.
+        mean: mean of each channel, by which images are normalized, in [0, 1].
+        std: standard deviation of each channel.
+        image_size: (H, W), in pixels.
+        fixed_size: whether the network takes only images of the size that its option ``img_size`` gives.
     """
 
     mean: tuple[float, ...]
@@ -38,18 +38,19 @@ class Origin(NamedTuple):
 
 
 def resolve(config: DictConfig) -> None:
-    """Replace ``auto`` under ``trainer`` and ``pretrained`` under ``data`` by what they stand for; log the choice.
+    """Replace ``auto`` under ``trainer`` and ``pretrained`` under ``data`` by actual values, and log them.
 
     ``trainer.precision=auto`` becomes ``bf16-mixed`` where the device is fast in bfloat16, else ``32-true``;
     ``trainer.channels_last=auto`` becomes true where precision is not ``32-true``. ``data.statistics=pretrained`` and
-    ``data.image_size=pretrained`` become those of the network's published weights. A network of timm that takes one
-    image size is made for ``data.image_size``; timm interpolates position embeddings of pretrained weights.
+    ``data.image_size=pretrained`` become those of the network's published weights. A network of timm that takes only
+    one image size is made for ``data.image_size``; timm interpolates position embeddings of pretrained weights.
 
     Args:
         config: the run's config, changed in place.
 
     Raises:
-        InputError: with the key of a setting that stands for nothing here.
+        InputError: with the key of a setting for which no value can be found: ``pretrained`` without published weights,
+            ``auto`` for an unknown accelerator, or an accelerator that this machine lacks.
 
     Example:
         >>> parts = {"trainer": {"precision": "32-true", "channels_last": "auto"}}
@@ -66,12 +67,12 @@ def resolve(config: DictConfig) -> None:
 
 
 def warn_of_pretrained(model: DictConfig, optimizer: DictConfig, statistics: Sequence[Sequence[float]]) -> None:
-    """Warn where pretrained weights meet statistics or a learning rate that do not suit them.
+    """Log a warning if the statistics or the learning rate do not suit the pretrained weights.
 
     Args:
         model: the settings under ``model``.
         optimizer: the settings under ``optimizer``.
-        statistics: mean and standard deviation of each channel that images are normalized by.
+        statistics: the means of the channels, and their standard deviations, by which images are normalized.
     """
     if not model.get("pretrained"):
         return
@@ -86,10 +87,10 @@ def warn_of_pretrained(model: DictConfig, optimizer: DictConfig, statistics: Seq
 
 
 def origin_of(model: DictConfig) -> Origin | None:
-    """How the published weights of a network were trained; nothing is downloaded.
+    """Return the preprocessing with which the published weights of a network were trained; nothing is downloaded.
 
     Args:
-        model: settings of a network of timm or torchvision.
+        model: config of the group ``model``.
 
     Returns:
         None for other networks, and for those without published weights.
@@ -127,14 +128,19 @@ def _resolve_precision(trainer: DictConfig) -> None:
         found = {"gpu": device != "cpu", "cuda": device == "cuda", "mps": torch.backends.mps.is_available()}
         if not found.get(str(asked), True):
             remedy = "take auto or cpu, or check the driver and that torch is built for the device"
-            raise InputError(f"is {asked}, and torch finds none on this machine: {remedy}", "trainer.accelerator")
+            raise InputError(
+                f"is {asked}, but torch finds no such device on this machine: {remedy}", "trainer.accelerator"
+            )
         if trainer.precision == _AUTO:
             trainer.precision = "bf16-mixed" if _fast_in_bf16(device) else "32-true"
             log.info("trainer.precision=auto: %s, on %s", trainer.precision, device)
         elif "bf16" in str(trainer.precision) and device == "cpu" and not _fast_in_bf16(device):
             log.warning("trainer.precision=%s %s", trainer.precision, _SLOW)
     elif trainer.precision == _AUTO:
-        raise InputError(f"cannot be auto for the accelerator {trainer.accelerator}: name one", "trainer.precision")
+        raise InputError(
+            f"cannot be auto for the accelerator {trainer.accelerator}: set a precision, such as 32-true",
+            "trainer.precision",
+        )
     if trainer.channels_last == _AUTO:
         trainer.channels_last = str(trainer.precision) not in ("32-true", "32", "64-true", "64")
         log.info("trainer.channels_last=auto: %s", str(trainer.channels_last).lower())
@@ -163,8 +169,8 @@ def _resolve_pretrained(data: DictConfig, model: DictConfig) -> None:
     origin = origin_of(model) if asked or model.get("_target_") == "oponm.models.timm_model" else None
     if asked and origin is None:
         raise InputError(
-            f"cannot be pretrained, as no weights are published for {model.get('name', 'the network')}: it is for "
-            "names of model=timm and model=torchvision that have some",
+            f"cannot be pretrained, as no weights are published for {model.get('name', 'the network')}: set a value, "
+            "or take a network of model=timm or model=torchvision that has published weights",
             f"data.{asked[0]}",
         )
     if asked and not model.get("pretrained") and not model.get("weights"):

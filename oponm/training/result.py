@@ -1,4 +1,4 @@
-"""The versions that a result was measured with."""
+"""Collects the versions of Python and of libraries, and the git commit, for ``result.json``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ RECORDED = ("oponm", "torch", "pytorch-lightning", "torchmetrics", "kornia", "nu
 
 
 def environment() -> dict[str, Any]:
-    """Versions and the git commit that a result was measured with.
+    """Return the versions of Python and of libraries, and the git commit, for ``result.json``.
 
     Returns:
-        ``{"python": ..., "versions": {...}, "git_commit": ...}``; the commit is None outside a checkout, and ends in
-        ``-dirty`` where files differ from it.
+        ``{"python": ..., "versions": {...}, "git_commit": ...}``. ``git_commit`` is None outside a checkout; its text
+        ends in ``-dirty`` if files of the checkout differ from the commit.
 
     Example:
         >>> sorted(environment())

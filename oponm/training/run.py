@@ -62,30 +62,30 @@ def run(
 ) -> Run:
     """Train a network as a config says, evaluate it on the test set, and save the run in its folder.
 
-    ``oponm train`` and :func:`~oponm.training.fit` call it. It alone checks, builds, writes and launches. If
-    ``trainer.devices`` asks for several processes, it starts them and each calls it in turn; where ``torchrun`` or
-    ``srun`` has started them, each calls it.
+    ``oponm train`` and :func:`~oponm.training.fit` call it. If ``trainer.devices`` asks for several processes, ``run``
+    starts them, and is called again in each. If ``torchrun`` or ``srun`` has started them, call ``run`` in each.
 
     Args:
-        config: the composed config of ``oponm train``: ``output_dir`` names the folder; ``resume`` is set to resume the
-            run that was begun in it, if there is one.
-        choices: the choice in each config group, for reports.
-        overrides: overrides that turn the command line's defaults into the config, for reports.
-        loggers: loggers in place of those of the config.
+        config: the composed config of ``oponm train``. ``output_dir`` names the folder. If ``resume`` is set, the
+            unfinished run in this folder is resumed, if there is one.
+        choices: dict from config group to choice, for reports.
+        overrides: overrides that turn the command line's defaults into the config, as ``key=value``, for reports.
+        loggers: loggers that replace those of the config; None keeps them.
         callbacks: callbacks in addition to those of the config.
-        phase_cache: folder or cache in place of the config's.
-        started_from: name of the function that a program called, for ``result.json``; None is the command.
-        **objects: objects in place of settings, by config group: ``data`` (a data module), ``model`` (a network, or a
-            factory of one), ``method`` (phases), factories of ``noise``, ``optimizer``, ``schedule`` and ``loss``, and
-            for ``trainer`` a mapping from names of its options, such as ``strategy``, to objects.
+        phase_cache: a cache that replaces the config's; None keeps it.
+        started_from: name of the function that a program called, for ``result.json``; None stands for the command.
+        **objects: objects that replace config groups: ``data`` (a data module), ``model`` (a network, or a factory of
+            one), ``method`` (phases), factories of ``noise``, ``optimizer``, ``schedule`` and ``loss``, and for
+            ``trainer`` a dict from names of its options, such as ``strategy``, to objects.
 
     Returns:
         The finished run.
 
     Raises:
-        InputError: with the full key of what cannot be used; nothing is written then. Also if the loss diverges, later.
+        InputError: with the full key of a setting that cannot be used, before anything is written; or later, if the
+            loss diverges.
         Stopped: at a signal, after the step, with a checkpoint.
-        ChildProcessError: if one of the processes that it started died.
+        ChildProcessError: if one of the processes that ``run`` started died.
 
     Example:
         >>> import tempfile
@@ -195,17 +195,17 @@ def _starts_processes(trainer: DictConfig) -> bool:
     if launched_elsewhere():
         if restarts:
             raise InputError(
-                "must be 0 where torchrun or srun starts the processes: torchrun --max-restarts=... restarts them, and "
-                "with output_dir=... they resume",
+                "must be 0 if torchrun or srun starts the processes: use torchrun --max-restarts=... in its place, and "
+                "set output_dir, so that restarted processes resume",
                 "trainer.max_restarts",
             )
         if devices * nodes != world_size():
-            found = f"{devices * nodes}, and {world_size()} processes were launched: make them equal"
+            found = f"{devices * nodes}, but {world_size()} processes were launched: make the numbers equal"
             raise InputError(f"times num_nodes is {found}", "trainer.devices")
         return False
     if nodes > 1:
         raise InputError(
-            f"of {nodes} needs one process per device on each machine: launch the command with srun, or as "
+            f"is {nodes}, which needs one process per device on each machine: launch the command with srun, or as "
             "torchrun --nnodes=... --nproc-per-node=... -m oponm train ...",
             "trainer.num_nodes",
         )
@@ -214,14 +214,17 @@ def _starts_processes(trainer: DictConfig) -> bool:
 
 @contextmanager
 def own_folder(output_dir: str, resume: str | None) -> Iterator[tuple[Path, bool]]:
-    """The folder of a run, and whether it holds a run to resume; it is removed if the run never began.
+    """Context manager that yields the run's folder, and whether the folder holds a run to resume.
+
+    After an error in the block, the folder is removed if the run has written no ``config.yaml`` and no other run uses
+    the folder.
 
     Args:
         output_dir: the setting that names the folder.
         resume: the setting; None begins a run.
 
     Raises:
-        InputError: if another run uses the folder.
+        InputError: if the folder holds files of another run, or other files.
     """
     if launched_elsewhere():
         join_for_good()
@@ -256,7 +259,7 @@ def _agreed(look: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _settings_of_torch(trainer: DictConfig) -> Iterator[None]:
-    """Set torch's process-wide settings to the run's inside the block."""
+    """Context manager that sets torch's number of threads and its matmul precision to those of the config."""
     number, before = trainer.num_threads, torch.get_num_threads()
     precision, precision_before = trainer.matmul_precision, torch.get_float32_matmul_precision()
     torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))

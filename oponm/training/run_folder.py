@@ -1,4 +1,4 @@
-"""The files of a run's folder: what was run, what came out, and whether a run may resume with them."""
+"""Writes and reads the files of a run's folder, and checks that a run may resume with them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _DIGESTS = {
 
 
 def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Write down what is about to run: the resolved config, and the overrides that made it.
+    """Write ``overrides.yaml`` and ``config.yaml``, the resolved config, at the start of a run.
 
-    A run has begun once there is a config, which is therefore written last, and never in place.
+    A run counts as begun if its folder has a ``config.yaml``. Therefore this file is written last, and atomically.
 
     Args:
         folder: the run's folder; made if needed.
-        config: plain values, or OmegaConf's, which are resolved.
-        overrides: as the command line takes them.
+        config: the run's config, as plain values or as a DictConfig, which is resolved.
+        overrides: overrides of the command line, as ``key=value``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / OVERRIDES_FILE, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
@@ -44,14 +44,14 @@ def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> 
 
 
 def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The result of a run that is done, or None if it is not, or was not begun.
+    """Return the content of ``result.json``; None if the run in the folder is unfinished, or there is no run.
 
     Args:
         folder: the run's folder.
-        config: of the run that is to resume.
+        config: config of the run that is to resume.
 
     Raises:
-        InputError: naming the first setting that differs from those the run was begun with.
+        InputError: naming the first setting that differs between ``config`` and the ``config.yaml`` of the folder.
     """
     if not (folder / CONFIG_FILE).is_file():
         return None
@@ -63,12 +63,12 @@ def finished_result(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] |
 
 
 def state_to_resume(folder: Path, data: LongTailDataModule, code: Mapping[str, str] | None) -> dict[str, Any] | None:
-    """The state in a run's last checkpoint; None if it wrote none.
+    """Read the state in a run's last checkpoint; return None if there is no checkpoint.
 
     Args:
         folder: the run's folder.
-        data: of the run that is to resume, set up.
-        code: see :func:`code_of_run`.
+        data: data module of the run that is to resume, set up.
+        code: hashes of the user's own code, from :func:`code_of_run`; None if unknown.
 
     Raises:
         InputError: if images, classes or code are not those of the checkpoint.
@@ -84,14 +84,14 @@ def state_to_resume(folder: Path, data: LongTailDataModule, code: Mapping[str, s
 
 
 def code_of_run(names: Iterable[str], *others: type) -> dict[str, str] | None:
-    """The digests of a user's own code that a run executes, see :func:`~oponm.own_code.own_code`.
+    """Compute the hashes of the user's own code that a run executes, by :func:`~oponm.own_code.own_code`.
 
     Args:
-        names: names of code in the run's config, see :func:`~oponm.own_code.targets`.
+        names: names of code in the run's config, which :func:`~oponm.own_code.targets` finds.
         *others: classes of objects that the config does not name.
 
     Returns:
-        None where some of it is in no file.
+        Dict from a module's name to the hash of its file; None if some of the code is in no file, as in a notebook.
     """
     try:
         return own_code([*names, *(f"{kind.__module__}.{kind.__qualname__}" for kind in others)])
@@ -106,10 +106,11 @@ def require_same_input(
 
     Args:
         folder: the run's folder.
-        before: what its checkpoint or ``result.json`` says: ``class_names``, ``class_counts``, ``content_digest``,
-            ``lengths_digest``, ``test_digest``, ``val_digest`` and ``code``, as far as they are known.
-        data: of the run that is to resume, set up.
-        code: see :func:`code_of_run`.
+        before: dict from the run's checkpoint or ``result.json``, with ``class_names``, ``class_counts``,
+            ``content_digest``, ``lengths_digest``, ``test_digest``, ``val_digest`` and ``code``. Digests and ``code``
+            that are missing or None are not checked.
+        data: data module of the run that is to resume, set up.
+        code: hashes of the user's own code, from :func:`code_of_run`; None if unknown.
 
     Raises:
         InputError: naming the first thing that changed.
@@ -119,13 +120,13 @@ def require_same_input(
     if not change and code is not None and before.get("code") is not None:
         known = before["code"]  # a file that only one of them has is named by a file that changed as well
         edited = sorted(name for name in code.keys() & known.keys() if code[name] != known[name])
-        change = f"the code of {edited[0]} is not what it was" if edited else ""
+        change = f"the code of {edited[0]} has changed" if edited else ""
     if change:
-        raise InputError(f"cannot resume {folder}: {change}; undo that, or take a new output_dir", "resume")
+        raise InputError(f"cannot resume {folder}: {change}; undo this change, or set a new output_dir", "resume")
 
 
 def _changed_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What has changed in images and classes, in words; empty if nothing has."""
+    """Describe what has changed in images and classes, for an error; empty if nothing has."""
     if before["class_names"] != now["class_names"]:
         gone = [name for name in before["class_names"] if name not in now["class_names"]]
         new = [name for name in now["class_names"] if name not in before["class_names"]]
@@ -136,7 +137,7 @@ def _changed_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if old != new_count:
             return f"class {name!r} had {old} training images and has {new_count}"
     changed = [part for name, part in _DIGESTS.items() if before[name] != now[name]]
-    return f"some {changed[0]} images are others than they were" if changed else ""
+    return f"some {changed[0]} images have changed" if changed else ""
 
 
 def _require_same_settings(file: Path, config: Mapping[str, Any]) -> None:

@@ -21,20 +21,22 @@ WAIT = 30.0  # seconds; processes of a killed command take up to 21 to finish a 
 
 @contextmanager
 def sole_use(folder: Path, begun: bool) -> Iterator[None]:
-    """Hold the lock of a run's folder, in the first process of the run; all processes must enter.
+    """Context manager in which rank 0 holds the lock of the run's folder; all processes must enter the block.
 
-    The lock is the operating system's, on a file that stays in the folder and names its last process. However that
-    process ends, the lock becomes free; nobody has to remove a file by hand. A taken lock is waited for, up to
-    :data:`WAIT` seconds. On NFS it holds between machines where the server and the mounts support locks (the default
-    since NFSv4; with ``nolock`` or ``local_lock=all`` each machine has locks of its own); on a file system without any,
-    a warning is logged and the run continues unprotected.
+    It is a lock of the operating system, on a file in the folder. The file stays, and names the process that held the
+    lock last. The lock is released when this process ends, even after a crash, so nobody has to remove the file by
+    hand. If another process holds the lock, this one waits up to :data:`WAIT` seconds. On NFS the lock holds between
+    machines if the server and the mounts support locks (the default since NFSv4; with ``nolock`` or ``local_lock=all``
+    each machine has separate locks). On a file system without locks, a warning is logged and the run continues
+    unprotected.
 
     Args:
         folder: the run's folder; made if needed.
         begun: whether the folder holds a run to resume.
 
     Raises:
-        InputError: naming the folder and the process that uses it; or if a run was begun in it while this one waited.
+        InputError: naming the folder and the process that uses it; or if another run has begun in the folder while this
+            one waited.
 
     Example:
         >>> import tempfile

@@ -45,20 +45,21 @@ WEIGHTS = ("last", "best")
 class Run:
     """A finished run; :func:`~oponm.training.fit` returns one, :meth:`load` reads one.
 
-    Functions that take paths accept it as its folder, such as :func:`oponm.report.read_report`.
+    Functions that take a run's folder, such as :func:`oponm.report.read_report`, also accept a Run.
 
     Args:
         folder: the run's folder.
         result: the content of its ``result.json``.
         weights: ``"last"``, or ``"best"`` for the weights of the best validation epoch.
-        network: the network, if the checkpoint does not describe it, see :meth:`load`.
-        data: the data module of training, for :meth:`evaluate`.
+        network: a network of the same kind, or a factory of one, if the checkpoint does not describe the network, as in
+            :meth:`load`.
+        data: the data module of training, for :meth:`evaluate`; None if it is unknown.
 
     Attributes:
         folder: the folder, with ``config.yaml``, ``metrics.csv``, ``result.json`` and ``checkpoints``.
-        result: final metrics, accuracy of each class, digests, versions, seconds.
+        result: the content of ``result.json``: metrics, accuracy of each class, digests, versions, seconds.
         weights: ``"last"`` or ``"best"``.
-        data: the data module that :func:`~oponm.training.fit` got; None for a loaded run.
+        data: the data module of training; None if it is unknown, as for most loaded runs.
     """
 
     def __init__(
@@ -108,15 +109,15 @@ class Run:
         except (OSError, ValueError) as error:
             raise InputError(f"{folder} holds no finished run ({RESULT_FILE} missing or damaged)", "folder") from error
         if not isinstance(result, dict) or not isinstance(result.get("metrics"), dict) or "train_seconds" not in result:
-            raise InputError(f"{folder / RESULT_FILE} is not that of a training run", "folder")
+            raise InputError(f"{folder / RESULT_FILE} was not written by a training run", "folder")
         return cls(folder, result, weights, network, data)
 
     def __fspath__(self) -> str:
-        """The folder."""
+        """Return the path of the folder."""
         return os.fspath(self.folder)
 
     def __repr__(self) -> str:
-        """What was run, and the figure to compare runs by."""
+        """Return the choices, the seed and the balanced accuracy on the test set as text."""
         choices, score = self.result["choices"], self.metrics.get("balanced_accuracy")
         measured = "no test set" if score is None else f"balanced accuracy {100 * score:.1f} %"
         named = f"{choices.get('method')} on {choices.get('data')}, {choices.get('model')}, seed {self.result['seed']}"
@@ -124,19 +125,20 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Scalars of the weights on the test set, in [0, 1]."""
+        """Metrics of the chosen weights (``"last"`` or ``"best"``) on the test set, by name, in [0, 1]."""
         return dict((self.result if self.weights == "last" else self._best)["metrics"])
 
     @property
     def recall(self) -> list[float | None]:
-        """Accuracy of each class on the test set."""
+        """Accuracy of each class on the test set, of the chosen weights; None for a class without test images."""
         return list((self.result if self.weights == "last" else self._best)["recall"])
 
     @cached_property
     def confusion_matrix(self) -> csr_array | None:
-        """(K, K), sparse: row i, column j: how many test images of class i the last weights took for class j.
+        """(K, K), sparse: row i, column j: number of test images of class i that were predicted as class j.
 
-        None where the run did not count them; runs on more than 1,000 classes do so only on request.
+        The predictions are those of the last weights, also for ``weights="best"``. None if the run did not count them:
+        with more than 1,000 classes a run does so only on request.
 
         Raises:
             InputError: if its file is missing or damaged.
@@ -154,7 +156,7 @@ class Run:
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
-        """The rows of ``metrics.csv``, one per epoch, by name; empty where the run did not write it."""
+        """The rows of ``metrics.csv``: a dict from name to value for each epoch; empty if there is no such file."""
         file = self.folder / "metrics.csv"
         if not file.is_file():
             return []
@@ -164,7 +166,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """The file of the weights."""
+        """Path of the checkpoint with the chosen weights, ``last.ckpt`` or ``best.ckpt``."""
         return self.folder / "checkpoints" / f"{self.weights}.ckpt"
 
     @cached_property
@@ -183,7 +185,7 @@ class Run:
 
     @property
     def network(self) -> nn.Module:
-        """(N, C, H, W), normalized -> logits (N, K); with plain batch norm, in evaluation mode, on the CPU."""
+        """(N, C, H, W), normalized -> logits (N, K); with standard batch norm, in evaluation mode, on the CPU."""
         return self.classifier.network
 
     def predict(
@@ -192,15 +194,16 @@ class Run:
         """Classify images.
 
         Args:
-            images: stored pixels, (N, C, H, W), uint8, of the training images' size; or image files and folders of
-                them, which are brought to it.
-            on_error: ``"raise"`` names a file that cannot be read and stops; ``"skip"`` leaves it out.
+            images: stored pixels, (N, C, H, W), uint8, of the training images' size; or image files and folders, whose
+                images are resized to that size.
+            on_error: ``"raise"`` raises an error for a file that cannot be read; ``"skip"`` leaves the file out.
 
         Returns:
-            One prediction per image, in order; its ``path`` is None where pixels were given.
+            One prediction per image, in order; its ``path`` is None if pixels were given.
 
         Raises:
-            InputError: for pixels of another shape or kind, or for files, as :func:`oponm.inference.find_images`.
+            InputError: for pixels of another shape or dtype; for a path that does not exist, if there is no image at
+                all, or for a file that cannot be read.
 
         Example:
             >>> import torch
@@ -228,12 +231,13 @@ class Run:
         """Evaluate the weights on a part of the data, or on a folder of images.
 
         Args:
-            data: a data module; or a folder ``<class>/*``; None takes the data of training, after ``fit``.
-            split: ``"test"``, ``"val"`` or ``"train"``, of a data module.
+            data: a data module; or a folder of images, ``<class>/*``; None takes the data module of training, which a
+                Run from ``fit`` has.
+            split: part of a data module to evaluate on: ``"test"``, ``"val"`` or ``"train"``; not for a folder.
             **options: ``accelerator`` and others of :func:`~oponm.training.make_trainer`.
 
         Returns:
-            The dict of :func:`~oponm.training.evaluate`.
+            The dict that :func:`~oponm.training.evaluate` returns.
 
         Raises:
             InputError: if there is no data, or its classes differ.
@@ -261,7 +265,7 @@ class Run:
             served.normalize_as(known.statistics)
             served.class_counts = known.class_counts
         elif split != "test":
-            raise InputError(f"is {split}, a part of a data module: leave it out for a folder", "split")
+            raise InputError(f"is {split}, a part of a data module: leave split out if data is a folder", "split")
         else:
             served = EvaluationFolder(os.fspath(data), self.classifier, seed=config["seed"])
         counted = config["trainer"].get("confusion_matrix", "auto")  # runs of older versions lack it
@@ -278,14 +282,15 @@ class Run:
         Args:
             path: the file to write.
             format: ``"onnx"``, ``"torchscript"``, ``"torch_export"`` or ``"state_dict"``.
-            takes: kind of input: see :func:`~oponm.inference.export_classifier`.
+            takes: kind of input of the exported network, as in :func:`~oponm.inference.export_classifier`; None takes
+                its default.
             overwrite: whether existing files are replaced.
 
         Returns:
             The files: labels, model card, and the network last.
 
         Raises:
-            InputError: if the export is refused, see :func:`~oponm.inference.export_classifier`.
+            InputError: if :func:`~oponm.inference.export_classifier` refuses the export.
 
         Example:
             >>> import tempfile

@@ -12,10 +12,10 @@ INTERVALS = ("epoch", "step")
 
 
 class Schedule:
-    """A factor of the learning rate as a function of time, and how often it changes.
+    """A learning-rate factor as a function of the epoch, which is updated once per epoch or per step.
 
     Args:
-        factor: from the time in epochs, 0 at the start of training, to the factor.
+        factor: function from the time in epochs, 0 at the start of training, to the factor.
         interval: ``"epoch"``: the rate changes between epochs; ``"step"``: after each step, by fractions of an epoch.
 
     Example:
@@ -27,7 +27,7 @@ class Schedule:
         self.factor, self.interval = factor, check_choice("interval", interval, INTERVALS)
 
     def __call__(self, epoch: float) -> float:
-        """The factor at a time in epochs."""
+        """Return the factor at a time in epochs."""
         return self.factor(epoch)
 
 
@@ -46,11 +46,11 @@ def step_schedule(
     Epochs are given for a run of ``reference_epochs`` and scale with ``max_epochs``.
 
     Args:
-        max_epochs: epochs of the run.
-        reference_epochs: length of the run that the other numbers refer to.
-        warmup_epochs: W.
+        max_epochs: number of epochs of the run.
+        reference_epochs: number of epochs of the run that ``warmup_epochs`` and ``milestones`` refer to.
+        warmup_epochs: W, number of epochs, at least 0.
         milestones: epochs m at which the rate drops.
-        gamma: factor of each drop.
+        gamma: factor of each drop, in [0, 1].
         interval: ``"epoch"`` or ``"step"``, how often the rate changes.
 
     Returns:
@@ -90,8 +90,8 @@ def cosine_schedule(max_epochs: int, warmup_epochs: int = 0, interval: str = "ep
     .. math:: f(e) = \min\left(1, \frac{e + 1}{W}\right) \cdot \frac{1 + \cos(\pi (e - W)_+ / (E - W))}{2}
 
     Args:
-        max_epochs: E, epochs of the run.
-        warmup_epochs: W, of the run itself.
+        max_epochs: E, number of epochs of the run.
+        warmup_epochs: W, number of epochs, which does not scale with ``max_epochs``.
         interval: ``"epoch"`` or ``"step"``, how often the rate changes.
 
     Returns:
@@ -121,10 +121,10 @@ def cosine_schedule(max_epochs: int, warmup_epochs: int = 0, interval: str = "ep
 
 
 def constant_schedule(max_epochs: int) -> Schedule:
-    """The full rate in every epoch.
+    """Make a schedule with the full learning rate in every epoch.
 
     Args:
-        max_epochs: epochs of the run.
+        max_epochs: number of epochs of the run; has no effect.
 
     Example:
         >>> constant_schedule(max_epochs=4)(3)

@@ -1,6 +1,6 @@
-"""Describes objects by the settings that would make them, so that a run from code reads like any other.
+"""Describes objects by the settings that would make them, for the ``config.yaml`` of a run that a program starts.
 
-A node of settings is what config files hold: ``{"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}``.
+A description has the form of a config file: ``{"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from oponm.configs import choice_settings, groups
 
 
 def public_name(thing: Callable[..., Any]) -> str:
-    """The shortest name that a class or function is imported by.
+    """Return the shortest full name by which a class or function can be imported.
 
     Example:
         >>> from oponm.losses import Focal
@@ -37,10 +37,10 @@ def public_name(thing: Callable[..., Any]) -> str:
 
 
 def as_settings(thing: Any) -> Any:
-    """Plain values, for files, that describe a setting given as an object.
+    """Describe an object by plain values, as a config file would.
 
     Args:
-        thing: a plain value, a class, a function, a ``functools.partial`` of one, or a collection of such. Any other
+        thing: a plain value, a class, a function, a ``functools.partial`` of one, or a collection of these. Any other
             object is described by the name of its class.
 
     Example:
@@ -70,13 +70,14 @@ def as_settings(thing: Any) -> Any:
 
 
 def nearest_choice(group: str, node: Mapping[str, Any]) -> str | None:
-    """The choice of a config group whose settings differ least from an object's, among those with the same target.
+    """Return the choice of a config group whose ``_target_`` is that of an object and whose settings differ least.
 
-    Settings without a target, such as methods, match a choice only where they are equal.
+    Settings without ``_target_``, such as those of a method, match a choice only if they are equal. None if no choice
+    matches.
 
     Args:
         group: name of the config group.
-        node: settings of the object, see :func:`as_settings`.
+        node: settings of the object, as :func:`as_settings` returns them.
 
     Example:
         >>> nearest_choice("optimizer", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01})
@@ -90,7 +91,11 @@ def nearest_choice(group: str, node: Mapping[str, Any]) -> str | None:
 
 
 def complete(node: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to an object's settings those defaults of its signature that the other settings name.
+    """Add to an object's settings the defaults in the signature of its ``_target_``, for keys that ``other`` has.
+
+    Args:
+        node: settings of the object, as :func:`as_settings` returns them; not changed.
+        other: settings whose keys are compared later, such as those of a config file.
 
     Example:
         >>> complete({"_target_": "oponm.losses.Focal", "_partial_": True}, {"gamma": 2.0, "unknown": 1})
@@ -107,7 +112,12 @@ def complete(node: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any
 
 
 def overrides(settings: Mapping[str, Any], base: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The overrides, in the command line's grammar, that turn settings ``base`` into ``settings``.
+    """Return the overrides, in the command line's grammar, that turn the settings ``base`` into ``settings``.
+
+    Args:
+        settings: the new settings, as nested dicts of plain values.
+        base: the settings to start from.
+        prefix: full key of the group that both are, with a dot at the end; empty for a whole config.
 
     Example:
         >>> overrides({"optimizer": {"lr": 0.1, "nesterov": True}}, {"optimizer": {"lr": 0.2, "momentum": 0.9}})

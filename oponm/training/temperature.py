@@ -24,7 +24,7 @@ _LARGEST = 100.0  # also 1 / the smallest
 
 
 def best_temperature(logits: Tensor, targets: Tensor) -> float:
-    r"""The temperature with the smallest mean cross-entropy of ``logits / T``.
+    r"""Find the temperature T with the smallest mean cross-entropy of ``logits / T``.
 
     .. math:: T = \arg\min_T \; -\frac{1}{N} \sum_i \log \frac{e^{z_{i, y_i} / T}}{\sum_j e^{z_{ij} / T}}
 
@@ -33,7 +33,7 @@ def best_temperature(logits: Tensor, targets: Tensor) -> float:
         targets: (N,), int64.
 
     Returns:
-        T, six significant digits, in [0.01, 100].
+        T, rounded to six significant digits, in [0.01, 100].
 
     References:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, Sec. 4.2.
@@ -55,31 +55,31 @@ def best_temperature(logits: Tensor, targets: Tensor) -> float:
 
 
 def check_temperature(model: nn.Module, num_classes: int) -> None:
-    """Check that the logits of a network can be divided by a change of its weights.
+    """Check that dividing the classifier's weights by a temperature divides the logits by it.
 
     Args:
         model: the network.
-        num_classes: number of its outputs.
+        num_classes: number of outputs of the network.
 
     Raises:
-        InputError: for a cosine classifier, whose scale is no weight.
+        InputError: for a cosine classifier, whose logits do not depend on the length of its weights.
     """
     if isinstance(find_classifier(model, num_classes)[1], CosineClassifier):
-        remedy = "needs a classifier whose logits grow with its weights: model.head=linear"
-        raise InputError(remedy, "trainer.temperature_scaling")
+        message = "needs a classifier whose logits grow with its weights: set model.head=linear"
+        raise InputError(message, "trainer.temperature_scaling")
 
 
 def calibrate(module: Any, data: LongTailDataModule, file: Path, make_trainer: Any) -> float:
     """Fit the temperature on the validation set, and divide the classifier's weights by it, in the module and the file.
 
-    What a network predicts stays the same; its probabilities change. The file keeps the weights of training too, for
-    resuming. A file that has been divided already is left as it is.
+    The predicted classes stay the same; the probabilities change. The checkpoint also keeps the weights before the
+    division, for resuming. A checkpoint whose weights are already divided is not changed.
 
     Args:
         module: the trained module, with its final weights; changed in place.
         data: the data module, with a validation set.
         file: the checkpoint with these weights.
-        make_trainer: makes a trainer that evaluates.
+        make_trainer: function without arguments that makes a trainer for the evaluation.
 
     Returns:
         The temperature.
@@ -102,7 +102,7 @@ def calibrate(module: Any, data: LongTailDataModule, file: Path, make_trainer: A
 
 
 def temperature_of(file: Path) -> float | None:
-    """The temperature that a checkpoint's weights are divided by; None where they are as trained.
+    """Return the temperature by which a checkpoint's classifier is divided; None if it is not divided.
 
     Args:
         file: the checkpoint.

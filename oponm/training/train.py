@@ -66,35 +66,37 @@ def train(
     and evaluated in addition.
 
     Args:
-        module: the model to train, in place; it has the last weights afterwards.
+        module: the module to train, in place; it has the last weights afterwards.
         data: the data module, set up.
         plan: the phases.
-        run_dir: the run's folder; receives ``checkpoints/last.ckpt``, periodically and at the end.
-        loggers: Lightning loggers.
-        phase_cache: stores the state at the end of each phase but the last; the run starts from a state of another run
-            with the same first phases, and the weights come out the same to the bit. None uses no cache.
+        run_dir: the run's folder; ``checkpoints/last.ckpt`` in it is written periodically and at the end.
+        loggers: Lightning loggers; None uses none.
+        phase_cache: cache in which the state at the end of each phase but the last is stored. If it has a state of
+            another run with the same first phases, this run starts from that state, and gets identical weights. None
+            uses no cache.
         resume: the state that :func:`~oponm.training.weights.load_state` read from this run's ``last.ckpt``, to resume
-            from; the weights come out the same to the bit.
-        checkpoint_every: minimum time between two checkpoints.
-        checkpoint_every_n_steps: steps between two checkpoints, in addition.
-        on_nonfinite: reaction to a non-finite loss, see :class:`~oponm.training.callbacks.nonfinite.NonFinite`:
-            ``"stop"`` ends the run, ``"skip"`` undoes its step.
-        temperature_scaling: divide the logits by a temperature that is fitted on the validation set after training, see
-            :func:`~oponm.training.temperature.best_temperature`.
-        callbacks: Lightning's, in addition to those of every run.
-        ready: called after everything that may be refused is set up, and before anything is written.
-        **trainer_options: for :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
+            from. The weights are then identical to those of a run that was not interrupted. None starts a new run.
+        checkpoint_every: minimum time between two writes of ``last.ckpt``, as a timedelta.
+        checkpoint_every_n_steps: also write ``last.ckpt`` after each multiple of this number of steps; None does not.
+        on_nonfinite: reaction to a non-finite loss: ``"stop"`` ends the run, ``"skip"`` undoes the step, see
+            :class:`~oponm.training.callbacks.nonfinite.NonFinite`.
+        temperature_scaling: whether to fit a temperature on the validation set after training, and to divide the
+            classifier's weights by it (:func:`~oponm.training.temperature.calibrate`).
+        callbacks: Lightning callbacks, in addition to those of every run.
+        ready: function that is called after all settings have been checked, and before anything is written.
+        **trainer_options: options of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and
+            others.
 
     Returns:
-        The content of ``result.json`` as far as it is measured here, see :func:`evaluate`; the confusion matrix is
-        written to ``run_dir``, see :func:`~oponm.metrics.write_confusion`,
-        and ``test_predictions.csv``, see :func:`~oponm.metrics.write_predictions`. With validation also ``best``:
-        epoch (zero-based), validation figure, test metrics and accuracy of each class of the best weights.
-        ``reused`` describes phases taken from the cache: their epochs, and the seconds that their training took.
-        ``validation_metrics`` are those of the last epoch, by their names in the logs; missing without validation.
-        ``no_batch_norm`` is true where noise was trained on by a network without batch norm, so that its rows were not
-        routed; else it is missing. ``skipped_steps`` counts the steps that were undone. ``temperature`` is there where
-        one was fitted.
+        The content of ``result.json`` that is measured here: what :func:`evaluate` returns, and the following keys. The
+        confusion matrix is written to ``run_dir`` by :func:`~oponm.metrics.write_confusion`, and
+        ``test_predictions.csv`` by :func:`~oponm.metrics.write_predictions`. ``best``, only with validation: epoch
+        (zero-based), validation metric, test metrics and accuracy of each class of the best weights. ``reused``: number
+        of epochs taken from the phase cache, and the seconds that their training took; None without any.
+        ``validation_metrics``: metrics of the last epoch, by their names in the logs; empty without validation.
+        ``no_batch_norm``: true if a network without batch norm was trained with noise, so that noise rows were not
+        treated separately; else missing. ``skipped_steps``: number of steps undone by ``on_nonfinite="skip"``.
+        ``temperature``: only if one was fitted.
 
     Raises:
         InputError: if the loss is not finite, or a checkpoint cannot be written.
@@ -132,8 +134,8 @@ def train(
     history, stop = checkpoints.history, checkpoints.stop
     plugins = [checkpoints.files, *trainer_options.get("plugins", [])]
     if others := [type(plugin).__name__ for plugin in plugins[1:] if isinstance(plugin, CheckpointIO)]:
-        said = f"hold {others[0]}, and a run writes its checkpoints itself, whole or not at all"
-        raise InputError(said, "trainer.plugins")
+        message = f"contain {others[0]}, but a run writes its checkpoints itself, atomically: leave it out"
+        raise InputError(message, "trainer.plugins")
     options = {"limit_val_batches": 1.0 if validating else 0, **trainer_options, "plugins": plugins}
     parts = module.trains_parts or module.has_idle_weights
     own: dict[str, Any] = {"max_epochs": plan.max_epochs, "default_root_dir": run_dir, "parts": parts}
@@ -235,20 +237,22 @@ def _test_best(
 def evaluate(
     module: LongTailModule, data: LongTailDataModule, loggers: list[Logger] | None = None, **trainer_options: Any
 ) -> dict[str, Any]:
-    """Evaluate a model on the test set; without one nothing is measured, and ``metrics`` is empty.
+    """Evaluate a module on the test set. Without a test set ``metrics`` is empty.
+
+    Afterwards the module's ``predicted`` has the predictions for the test set.
 
     Args:
         module: the module, with its weights loaded.
         data: the data module, set up.
-        loggers: Lightning loggers.
-        **trainer_options: for :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and others.
+        loggers: Lightning loggers; None uses none.
+        **trainer_options: options of :func:`make_trainer`: ``accelerator``, ``precision``, ``sync_batchnorm`` and
+            others.
 
     Returns:
-        ``metrics`` (scalars in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix`` (sparse, or
-        None), see :class:`~oponm.metrics.Evaluation`; ``noise_histogram``, see
-        :func:`~oponm.training.noise_answers.noise_answers`; and the split they refer to: ``class_names``,
-        ``class_counts``, ``test_counts``, ``split_digest``; and ``cross_validation`` where the test set is a fold. The
-        module's ``predicted`` is then what each image was taken for.
+        Dict with ``metrics`` (by name, in [0, 1]), ``recall``, ``precision``, ``fifths`` and ``confusion_matrix``
+        (sparse, or None) of :class:`~oponm.metrics.Evaluation`; ``noise_histogram``, the result of
+        :func:`~oponm.training.noise_answers.noise_answers`; a description of the data: ``class_names``,
+        ``class_counts``, ``test_counts`` and digests; and ``cross_validation`` if the test set is a fold.
 
     Example:
         >>> from oponm.data import DigitsLT
@@ -271,15 +275,17 @@ def make_trainer(
     trainer_class: type[pl.Trainer] = pl.Trainer,
     **options: Any,
 ) -> pl.Trainer:
-    """Make a trainer for this process and those that it has joined; it replaces no samplers and prints no notices.
+    """Make a trainer; if this process has joined a process group, the trainer uses DDP in all processes of the group.
+
+    Unlike Lightning's default, it replaces no samplers and shows no progress bar and no model summary.
 
     Args:
         callbacks: Lightning callbacks; one of them writes the checkpoints, if any are written.
-        loggers: Lightning loggers.
-        parts: whether some weights get no gradient in some steps.
+        loggers: Lightning loggers; None uses none.
+        parts: whether some weights get no gradient in some steps: DDP's ``find_unused_parameters``.
         sync_batchnorm: whether batch norms standardize by the rows of all processes.
         trainer_class: class of the trainer.
-        **options: options of ``pytorch_lightning.Trainer``; they have precedence.
+        **options: options of ``pytorch_lightning.Trainer``, which override the values that this function sets.
 
     Raises:
         InputError: for an option that Lightning refuses, or one that contradicts the phases or exact resumption.

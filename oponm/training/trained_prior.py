@@ -1,4 +1,4 @@
-"""The shares of the classes that a method trains a network for."""
+"""Computes the class prior that the softmax of a trained network assumes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from oponm.training.phases import Phase
 def trained_prior(
     phase: Phase, make_loss: Callable[[Sequence[int]], nn.Module], class_counts: Sequence[int]
 ) -> list[float]:
-    r"""The shares of the classes that the softmax of a network is for after its last phase.
+    r"""Return the class prior that the softmax of a network assumes after the last phase.
 
-    They are each class's part of the loss: how often it is drawn, times its weight. A loss that adds log priors to the
-    logits, or weighs classes by the inverse of their images, takes the training images' shares out again. Margins
-    (LDAM, GCL), temperatures (CDT), smoothed labels, left-out classes (SEQL), noise rows and the finish of the
-    classifier are not considered.
+    The prior of a class is proportional to its sampling probability times its class weight in the loss. Some losses add
+    log priors to the logits, such as :class:`~oponm.losses.BalancedSoftmax`, or weight classes by their inverse counts
+    (:class:`~oponm.losses.InfluenceBalanced`). For them, the prior is divided by the class frequency in the training
+    images. If the loss has a ``tau``, it is the exponent of that frequency. Margins (LDAM, GCL), temperatures (CDT),
+    smoothed labels, left-out classes (SEQL), noise rows and the tau-normalization of the classifier are not considered.
 
     Args:
         phase: the last phase.
-        make_loss: factory of the loss where the phase has none.
-        class_counts: training images of each class.
+        make_loss: function from the class counts to the loss, for a phase without its own loss.
+        class_counts: training images of each class, length K.
 
     Returns:
-        K shares with sum 1.
+        The prior: K numbers with sum 1.
 
     Example:
         >>> from oponm.losses import CrossEntropy

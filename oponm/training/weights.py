@@ -21,10 +21,11 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
 
     Args:
         model: the model that receives the weights.
-        path: a checkpoint that a run wrote, or a plain state dict of the model.
+        path: a checkpoint that a run wrote, or a file with a state dict of the model.
 
     Returns:
-        The description of the data in a run's checkpoint: ``class_names``, digests, ``statistics`` and others; else {}.
+        The description of the data in a run's checkpoint: a dict with ``class_names``, digests, ``statistics`` and
+        others; empty for a state dict.
 
     Raises:
         InputError: naming the file, if it is missing, is no checkpoint, or does not fit the model.
@@ -53,7 +54,7 @@ def load_state(path: Path) -> dict[str, Any]:
         :func:`~oponm.training.train`.
 
     Raises:
-        InputError: naming the file, if it is missing, damaged, or holds weights alone.
+        InputError: naming the file, if it is missing, damaged, or contains only weights.
     """
     try:
         weights, rest = read_weights(path, "resume")
@@ -69,20 +70,21 @@ def check_split(trained_on: Mapping[str, Any], data: LongTailDataModule, split: 
     """Compare the data that a network was trained on with the data to evaluate on; warn if the images differ.
 
     Args:
-        trained_on: ``class_names``, ``content_digest`` and others, as far as they are known, see :func:`load_weights`.
-        data: the data module, set up, which serves the part.
-        split: ``"test"``, ``"val"`` or ``"train"``: the part to evaluate on.
+        trained_on: dict with ``class_names``, ``content_digest`` and others, as :func:`load_weights` returns it. Keys
+            that are missing are not compared.
+        data: the data module, set up, whose test set is the part to evaluate on.
+        split: name of this part: ``"test"``, ``"val"`` or ``"train"``.
 
     Raises:
         InputError: if the classes differ.
     """
     if trained_on.get("class_names", data.class_names) != data.class_names:
-        classes = f"{_listed(trained_on['class_names'])}, and the data has {_listed(data.class_names)}"
-        raise InputError(f"was trained on the classes {classes}", "checkpoint")
+        classes = f"{_listed(trained_on['class_names'])}, but the data has {_listed(data.class_names)}"
+        raise InputError(f"was trained on other classes: {classes}", "checkpoint")
     if trained_on.get("content_digest", data.content_digest) != data.content_digest:
         log.warning("the training split is not the one of the checkpoint: it may have been trained on test images")
     if (known := trained_on.get(f"{split}_digest")) and known != data.test_digest:
-        log.warning("the %s images are not those of the run: its figures and these are of different images", split)
+        log.warning("the %s images are not those of the run: its metrics and these are of different images", split)
     if (shape := trained_on.get("image_shape")) and [*shape] != [*data.image_shape]:
         log.warning("images are %s; the network was trained on %s", _size(data.image_shape), _size(shape))
     if (resize := trained_on.get("resize", data.resize)) != data.resize:

@@ -89,8 +89,9 @@ def test_in_processes_of_its_own(command, tmp_path):
 def test_a_script_without_a_guard_is_told_of_it(tmp_path):
     done = script(tmp_path, call="main()")
     assert done.returncode == 1
-    assert 'devices of 2 starts processes that import this script again: call fit below if __name__ == "__main__"' in (
-        done.stderr
+    assert (
+        'devices is 2, which starts processes that import this script again: call fit below if __name__ == "__main__"'
+        in (done.stderr)
     )
     assert not (tmp_path / "run").exists()
 
@@ -107,7 +108,7 @@ def test_what_the_processes_cannot_use_is_said_by_the_one_that_started_them(tmp_
     [
         ({"model": lambda num_classes, in_channels: SmallCNN(num_classes, in_channels)}, "devices .* torchrun"),
         ({"model": SmallCNN(in_channels=1)}, "model cannot be trained in place by 2 processes"),
-        ({"num_nodes": 2}, "num_nodes of 2 needs .* torchrun"),
+        ({"num_nodes": 2}, "num_nodes is 2, which needs .* torchrun"),
         ({"devices": 0}, "devices must be a whole number"),
         ({"max_restarts": -1}, "max_restarts must be a whole number"),
     ],

@@ -64,7 +64,7 @@ def test_a_sweeper_gets_a_figure_of_the_validation_set(folder):
     ("argument", "words"),
     [
         ("data.val=none", ["data.val is none", "data.val=split"]),
-        ("optimized_metric=test/accuracy", ["optimized_metric must be a figure of the validation set"]),
+        ("optimized_metric=test/accuracy", ["optimized_metric must be a metric of the validation set"]),
         ("optimized_metric=null", ["optimized_metric is null", "val/balanced_accuracy"]),
     ],
 )

@@ -102,7 +102,7 @@ def test_networks_factories_and_phases_take_the_place_of_names():
     [
         ({"model": "small"}, "^model has no choice 'small'|^model must be one of"),
         ({"method": "opne"}, "^method"),
-        ({"seed": 4}, "^seed of the module is 4, and of the data 0"),
+        ({"seed": 4}, "^seed of the module is 4, but that of the data module is 0"),
         ({"loss": "ldam"}, r"model\.head=cosine"),
     ],
 )
@@ -256,14 +256,14 @@ def test_callbacks_find_the_network_when_they_are_set_up():
 @pytest.mark.parametrize(
     ("module", "data", "words"),
     [
-        ({}, {"imbalance_ratio": 10}, "other training images"),
-        ({"method": "erm"}, {}, "other phases"),
-        ({}, {"seed": 1}, "other seed"),
+        ({}, {"imbalance_ratio": 10}, "training images"),
+        ({"method": "erm"}, {}, "phases"),
+        ({}, {"seed": 1}, "seed"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, module, data, words):
     fitted(make_data(), SaveAt(4, tmp_path / "some.ckpt"))
-    with pytest.raises(InputError, match=f"^ckpt_path is of a run with {words}"):
+    with pytest.raises(InputError, match=f"^ckpt_path was written by a run that differs in its {words}"):
         fitted(make_data(**data), module=LongTailModule(small_network, **module), ckpt_path=tmp_path / "some.ckpt")
 
 

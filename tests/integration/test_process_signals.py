@@ -13,7 +13,7 @@ import pytest
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from oponm.signals import Stopped
-from oponm.training.launch import explain, settled, tell, told
+from oponm.training.launch import explain, read_reason, settled, write_reason
 from oponm.training.weights import load_state
 from tests.cli.command import oponm
 
@@ -95,18 +95,18 @@ class Net(SmallCNN):
 
 
 def test_bad_input_comes_before_the_signal_that_ended_the_others(tmp_path):
-    tell(tmp_path, 0, 143, "stopped by SIGTERM", 3)
-    tell(tmp_path, 1, 2, "disk full")
-    assert told(tmp_path)["message"] == "disk full"
+    write_reason(tmp_path, 0, 143, "stopped by SIGTERM", 3)
+    write_reason(tmp_path, 1, 2, "disk full")
+    assert read_reason(tmp_path)["message"] == "disk full"
     assert settled(tmp_path)
     (tmp_path / "reason-1.json").unlink()
     assert not settled(tmp_path)
-    assert told(tmp_path) is None
+    assert read_reason(tmp_path) is None
 
 
 def test_a_process_that_died_is_the_reason_though_the_other_one_stopped_in_time(tmp_path):
     """The one left may finish its step and write a checkpoint before the agent ends it by SIGTERM."""
-    tell(tmp_path, 0, 143, "stopped by SIGTERM", 10)
+    write_reason(tmp_path, 0, 143, "stopped by SIGTERM", 10)
     death = ProcessFailure(local_rank=1, pid=1, exitcode=-9, error_file="none")
     with pytest.raises(ChildProcessError, match="process 1 of the run ended with code -9; resume=RUN_DIR"):
         explain(tmp_path, ChildFailedError("run", {1: death}))

@@ -237,7 +237,7 @@ def test_a_network_of_a_library_by_its_name(data):
     ("loss", "words"),
     [
         (lambda counts: nn.CrossEntropyLoss(), r"loss gives \(\) for two rows, .* reduction='none'"),
-        (nn.CrossEntropyLoss(), "loss must be what makes it from the class counts, got a CrossEntropyLoss: lambda"),
+        (nn.CrossEntropyLoss(), "loss must be a function from the class counts to the loss, such as lambda counts"),
         (nn.CrossEntropyLoss, "loss cannot be used"),
     ],
 )

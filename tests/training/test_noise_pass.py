@@ -216,7 +216,7 @@ class Uncopied(nn.Module):
         (partial(made, "resnet32", "none", "standard"), "affect each other's logits"),
         (partial(made, "resnet32", "full", "standard"), "affect each other's logits"),
         (Mingling, "affect each other's logits"),
-        (Drawing, "draws at random"),
+        (Drawing, "random operation other than dropout"),
         (Grouping, "affect each other's logits"),
         (zero_headed, "4.weight, say"),
         (hooked, "has hooks"),

@@ -65,7 +65,10 @@ def test_options_of_a_config_and_of_fit_reach_the_trainer(tmp_path):
         ("trainer.strategy=ddp_spawn", "trainer.strategy starts processes of its own"),
         ("+trainer.gradient_clip=1", "trainer.gradient_clip is no setting: did you mean trainer.gradient_clip_val"),
         ("+trainer.self=1", "trainer.self is no setting"),
-        ("callbacks=early_stopping", "callbacks.early_stopping watches val/balanced_accuracy, and there is no"),
+        (
+            "callbacks=early_stopping",
+            "callbacks.early_stopping watches val/balanced_accuracy, but the run has no validation",
+        ),
     ],
 )
 def test_what_contradicts_phases_or_resumption_is_refused_with_the_reason(override, words):
@@ -213,7 +216,7 @@ class Opaque(pl.Callback):
 
 
 def test_a_callback_whose_state_cannot_be_read_again_is_refused(tmp_path):
-    with pytest.raises(InputError, match="callbacks hold Opaque, whose state no checkpoint can keep"):
+    with pytest.raises(InputError, match="callbacks contain Opaque, whose state no checkpoint can keep"):
         fit(DigitsLT(), method="erm", max_epochs=1, output_dir=tmp_path / "run", callbacks=[Opaque()])
     assert not (tmp_path / "run").exists()
 
@@ -230,7 +233,7 @@ def test_an_object_among_the_options_does_not_lose_its_settings(tmp_path):
 
 
 def test_what_stores_checkpoints_in_another_way_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"plugins hold AsyncCheckpointIO, and a run writes"):
+    with pytest.raises(InputError, match=r"plugins contain AsyncCheckpointIO, but a run writes"):
         fit(DigitsLT(), method="erm", max_epochs=1, plugins=AsyncCheckpointIO(), output_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -238,11 +241,11 @@ def test_what_stores_checkpoints_in_another_way_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("callback", "words"),
     [
-        (callbacks.BatchSizeFinder(), "hold BatchSizeFinder, which changes the batch size: .* data.batch_size"),
-        (callbacks.LearningRateFinder(), "hold LearningRateFinder, which .* optimizer.lr"),
-        (callbacks.BackboneFinetuning(), "hold BackboneFinetuning, which freezes weights"),
-        (callbacks.ModelPruning("l1_unstructured"), "hold ModelPruning"),
-        (callbacks.StochasticWeightAveraging(0.01), "hold StochasticWeightAveraging, .* take callbacks=swa"),
+        (callbacks.BatchSizeFinder(), "contain BatchSizeFinder, which changes the batch size: .* data.batch_size"),
+        (callbacks.LearningRateFinder(), "contain LearningRateFinder, which .* optimizer.lr"),
+        (callbacks.BackboneFinetuning(), "contain BackboneFinetuning, which freezes weights"),
+        (callbacks.ModelPruning("l1_unstructured"), "contain ModelPruning"),
+        (callbacks.StochasticWeightAveraging(0.01), "contain StochasticWeightAveraging, .* take callbacks=swa"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -105,7 +105,7 @@ def test_the_first_expression_that_is_found_counts():
         (
             "groups",
             {"groups": [{"match": "nothing", "lr": 1}]},
-            "finds no weight by 'nothing'; weights are named convs",
+            "has match='nothing', which matches no weight; weights are named convs",
         ),
         ("groups", {"groups": [{"match": "(", "lr": 1}]}, "no regular expression in"),
         ("groups", {"groups": {"match": "fc"}}, "must be a list of groups such as"),

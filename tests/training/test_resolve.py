@@ -45,7 +45,7 @@ def test_the_processor_chooses(monkeypatch, found, precision, last):
 def test_an_accelerator_that_is_not_there_is_refused(monkeypatch, accelerator):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(InputError, match=f"is {accelerator}, and torch finds none on this machine: take auto") as error:
+    with pytest.raises(InputError, match=f"is {accelerator}, but torch finds no such device on this machine") as error:
         resolve(config(accelerator=accelerator))
     assert error.value.key == "trainer.accelerator"
 

@@ -63,16 +63,18 @@ def trained_on(**changed) -> SimpleNamespace:
         ({"class_names": ["ant"], "class_counts": [9]}, "class 'bee' is gone"),
         ({"class_names": ["bee", "ant"]}, "the classes are in another order"),
         ({"class_counts": [9, 4]}, "class 'bee' had 3 training images and has 4"),
-        ({"content_digest": "2"}, "some training images are others than they were"),
-        ({"lengths_digest": "2"}, "some training images are others than they were"),
-        ({"test_digest": "2"}, "some test images are others than they were"),
-        ({"val_digest": "2"}, "some validation images are others than they were"),
-        ({"code": {"mine": "b"}}, "the code of mine is not what it was"),
+        ({"content_digest": "2"}, "some training images have changed"),
+        ({"lengths_digest": "2"}, "some training images have changed"),
+        ({"test_digest": "2"}, "some test images have changed"),
+        ({"val_digest": "2"}, "some validation images have changed"),
+        ({"code": {"mine": "b"}}, "the code of mine has changed"),
     ],
 )
 def test_what_a_run_goes_on_with_must_be_what_it_was(tmp_path, changed, words):
     before, now = vars(trained_on()), trained_on(**changed)
-    with pytest.raises(InputError, match=rf"^resume cannot resume .*: {words}; undo that, or take a new output_dir"):
+    with pytest.raises(
+        InputError, match=rf"^resume cannot resume .*: {words}; undo this change, or set a new output_dir"
+    ):
         require_same_input(tmp_path, before, now, now.code)
     require_same_input(tmp_path, vars(now), now, now.code)
 

@@ -15,22 +15,28 @@ from oponm.training.phases import PhasePlan
 
 
 def check_averages(callbacks: Sequence[pl.Callback], plan: PhasePlan) -> None:
-    """Check that weights can be averaged; averages have no place for a scale that a phase adds to the classifier.
+    """Check that the callbacks can average the weights; they cannot if a phase adds a learnable scale (method ``lws``).
 
     Args:
         callbacks: the trainer's callbacks.
         plan: the phases.
 
     Raises:
-        InputError: for a method that trains the scale of a classifier, or two averages of the same weights.
+        InputError: if a callback averages weights and a phase trains a scale of the classifier, or if two callbacks
+            average weights.
     """
     averages = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
     if averages and any(phase.trainable in SCALED for phase in plan.phases):
-        raise InputError("are not for methods that train the scale of a classifier, such as lws", "callbacks")
+        raise InputError(
+            "cannot average the weights of a method that adds a scale to the classifier, such as lws: leave "
+            f"{type(averages[0]).__name__} out",
+            "callbacks",
+        )
     if len(averages) > 1:
         names = " and ".join(type(average).__name__ for average in averages)
         raise InputError(
-            f"hold several averages of the weights, {names}, and a checkpoint has room for one", "callbacks"
+            f"contain several averages of the weights, {names}, but a checkpoint stores only one: leave one out",
+            "callbacks",
         )
 
 
@@ -45,8 +51,8 @@ class ExponentialAverage(WeightAveraging):
     :math:`d = 0.999` would still hold a third of the initial weights after 1,000 steps.
 
     Args:
-        decay: d, the most weight that the previous average has, in [0, 1].
-        update_every_n_steps: optimizer steps from one update to the next.
+        decay: d, the largest weight of the previous average, in [0, 1].
+        update_every_n_steps: number of optimizer steps between two updates, at least 1.
         **options: of Lightning's ``WeightAveraging``, such as ``device``.
 
     Raises:
@@ -76,22 +82,22 @@ class ExponentialAverage(WeightAveraging):
         return average.lerp(weights, 1 - self.weight(int(updates))) if average.is_floating_point() else weights
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Whether weights are averaged after a step; never after an epoch."""
+        """Whether weights are averaged after a step (every ``update_every_n_steps``); never at the end of an epoch."""
         return step_idx is not None and step_idx % self.update_every_n_steps == 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse what cannot be averaged."""
+        """Raise InputError if the weights cannot be averaged, by :func:`check_averages`."""
         check_averages(trainer.callbacks, pl_module.plan)  # type: ignore
 
 
 class StochasticAverage(WeightAveraging):
-    """Averages the weights at the ends of the last epochs (SWA); before that the model is the plain network.
+    """Averages the weights at the ends of the last epochs (SWA); before that nothing is averaged.
 
     Batch norm statistics are averaged as well, whereas the publication recomputes them from the training images.
-    The learning rate remains the schedule's.
+    The learning rate follows the run's schedule: there is no separate rate for SWA.
 
     Args:
-        start: share of training after which averaging begins, below 1.
+        start: fraction of the epochs after which averaging begins, in [0, 1]; at 1 only the last epoch counts.
 
     Raises:
         InputError: when training begins, for a method that trains the scale of a classifier.
@@ -117,7 +123,7 @@ class StochasticAverage(WeightAveraging):
         return due
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse a model that cannot be averaged, and find the first epoch to average."""
+        """Raise InputError if the weights cannot be averaged, and compute the first epoch to average."""
         check_averages(trainer.callbacks, pl_module.plan)  # type: ignore
         self.first = min(int(self.start * (trainer.max_epochs or 1)), (trainer.max_epochs or 1) - 1)
 

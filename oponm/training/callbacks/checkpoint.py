@@ -1,4 +1,4 @@
-"""The checkpoints of a run: each is written whole or not at all; the previous one stays valid until then."""
+"""Writes the checkpoints of a run atomically: the previous file stays valid until the new one is complete."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _PROGRESS = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
 
 
 def save_whole(content: dict[str, Any], path: Path) -> None:
-    """Write a file of tensors to a temporary file beside it, flush that to the disk, and rename it.
+    """Write a file of tensors atomically: a temporary file in the same folder is flushed to the disk and renamed.
 
     Args:
         content: content that ``torch.load`` can read with ``weights_only=True``.
@@ -81,11 +81,11 @@ def save_whole(content: dict[str, Any], path: Path) -> None:
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Lightning's slot for storing checkpoints: files are whole or absent, and reading one executes no code from it.
+    """CheckpointIO plugin that writes checkpoints atomically, and reads them without executing code.
 
     Attributes:
-        held: content to load in place of a file, by its path.
-        failure: error of the last write, where other processes wait for this one.
+        held: dict from a path to the content that is loaded in place of that file, once.
+        failure: error of the last write, if it failed in a run of several processes; all of them then raise it.
     """
 
     def __init__(self) -> None:
@@ -98,10 +98,11 @@ class WholeFiles(TorchCheckpointIO):
         Args:
             checkpoint: content of the checkpoint.
             path: the file.
-            storage_options: a function that takes the content, in place of a file.
+            storage_options: a function; if it is given, it is called with the content, and no file is written.
 
         Raises:
-            InputError: if it cannot be written. With several processes, ``failure`` holds it, to be shared first.
+            InputError: if the file cannot be written. With several processes the error is stored in ``failure``
+                instead, so that all processes can raise it.
         """
         if storage_options is not None:
             storage_options(checkpoint)
@@ -114,39 +115,40 @@ class WholeFiles(TorchCheckpointIO):
             self.failure = error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint, or return the content that is held for its path.
+        """Read a checkpoint, or return the content that :attr:`held` has for its path.
 
         Args:
             path: the file.
-            map_location: as in ``torch.load``.
-            weights_only: has no effect: only weights and plain values are ever read.
+            map_location: device of the tensors, as in ``torch.load``.
+            weights_only: has no effect: the file is always read with ``weights_only=True``.
         """
         held = self.held.pop(str(path), None)
         return torch.load(path, map_location, weights_only=True) if held is None else held
 
 
 class Checkpoints(Checkpoint):
-    """Keeps ``last.ckpt``, which a run resumes from, and with validation also ``best.ckpt``, of the best epoch.
+    """Writes ``last.ckpt``, which a run resumes from, and with validation also ``best.ckpt``, of the best epoch.
 
-    Lightning's ``ModelCheckpoint`` has no slot for a signal that ends the run after a step, for the start of a phase,
-    or for earlier logs.
+    Lightning's ``ModelCheckpoint`` cannot write a checkpoint when a signal ends the run after a step, nor at the start
+    of a phase, and it does not save the logged metrics.
 
     Args:
-        folder: for the files.
-        guard: watches the loss; it is asked before each checkpoint, and names the last one.
-        validating: keep the best epoch by :data:`MONITOR`.
+        folder: folder of the files.
+        guard: the NonFinite callback; it checks losses and weights before each checkpoint, and its error names the last
+            good checkpoint.
+        validating: whether to write ``best.ckpt``, for the epoch with the highest :data:`MONITOR`.
         every: minimum time between two writes of ``last.ckpt``.
-        every_n_steps: also write it each time after this many steps; None does not.
+        every_n_steps: also write ``last.ckpt`` after each multiple of this number of steps; None does not.
 
     Attributes:
-        files: stores the files; a plugin of the trainer.
-        history: the logged rows; a logger of the trainer.
-        stop: says whether the run is to end after the step.
+        files: the trainer's CheckpointIO plugin, which writes the files.
+        history: the logger that keeps the logged metrics.
+        stop: records a signal that asks the run to end after the current step.
         best: ``{"score": ..., "epoch": ...}`` of the best epoch so far, or None.
-        seconds: seconds of training before this process.
-        reused: phases taken from the phase cache, for ``result.json``.
+        seconds: seconds of training in earlier processes of this run.
+        reused: dict that describes the phases taken from the phase cache, for ``result.json``; None without any.
         ended: whether training is over, so that only the evaluation is left.
-        begin: function that is called when training begins.
+        begin: function without arguments that is called when training begins.
         begun: whether training has begun.
         started_epoch: while a checkpoint is written between two steps, whether the epoch has started; else None.
     """
@@ -180,18 +182,18 @@ class Checkpoints(Checkpoint):
 
     @property
     def last_good(self) -> str:
-        """A sentence that names the checkpoint to go back to."""
+        """A clause that names the last good checkpoint, for an error message."""
         if self.last_step is None:
             return "there is no checkpoint yet"
         return f"the last good checkpoint is {self.folder / LAST}, after step {self.last_step}"
 
     def state_dict(self) -> dict[str, Any]:
-        """The best epoch, times and history, which a resumed run needs beside the training state."""
+        """Return the best epoch, times and logged metrics, which a resumed run needs besides weights and optimizer."""
         state = {"best": self.best, "seconds": round(self.elapsed, 3), "reused": self.reused, "ended": self.ended}
         return {**state, "history": self.history.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the state from a checkpoint of this run; the caller that knows the loggers replays the history."""
+        """Restore the state from a checkpoint, without the logged metrics: ``train`` passes these to the loggers."""
         self.best, self.seconds, self.reused = (state_dict[name] for name in ("best", "seconds", "reused"))
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -212,11 +214,11 @@ class Checkpoints(Checkpoint):
             loop["epoch_loop.state_dict"]["_batches_that_stepped"] = trainer.global_step - 1
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Start no other epoch if training is over, at its last epoch or earlier."""
+        """Train no further epoch if the checkpoint was written after training had ended, also by early stopping."""
         trainer.should_stop = self.ended = state_of(checkpoint)["ended"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Call ``begin``: everything that could be refused has been set up."""
+        """Call ``begin``; by now everything is set up, so no setting can be refused any more."""
         self.begun = True
         self.begin()
         if trainer.global_step:
@@ -291,7 +293,7 @@ class Checkpoints(Checkpoint):
 
 
 def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The state that :class:`Checkpoints` has saved in a checkpoint.
+    """Return the state that :class:`Checkpoints` has saved in a checkpoint.
 
     Args:
         checkpoint: content of the checkpoint.
@@ -300,14 +302,14 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
-    """Check that callbacks leave settings and phases as they are, and that a checkpoint can hold their states.
+    """Check that callbacks do not contradict settings or phases, and that a checkpoint can store their states.
 
     Args:
         callbacks: the user's callbacks.
 
     Raises:
-        InputError: naming a callback that is no Lightning callback, that contradicts the settings, or whose state is
-            more than numbers, text, tensors and collections of them: to read such a state would execute code.
+        InputError: naming a callback that is no Lightning callback, that contradicts the settings, or whose state has
+            objects other than numbers, text, tensors and collections of them: to read these would execute code.
 
     Example:
         >>> check_callbacks([pl.callbacks.LearningRateMonitor()])
@@ -319,7 +321,7 @@ def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
             raise InputError(f"must be Lightning's, got {callback!r}: {remedy}", "callbacks")
         for kind, (does, remedy) in _CONTRADICT.items():
             if isinstance(callback, kind):
-                raise InputError(f"hold {name}, which {does}: {remedy}", "callbacks")
+                raise InputError(f"contain {name}, which {does}: {remedy}", "callbacks")
         written = io.BytesIO()
         try:
             torch.save(callback.state_dict(), written)
@@ -327,7 +329,7 @@ def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
             torch.load(written, weights_only=True)
         except (pickle.PickleError, AttributeError, TypeError) as error:
             remedy = "let its state_dict give numbers, strings, tensors and collections of them"
-            raise InputError(f"hold {name}, whose state no checkpoint can keep: {remedy}", "callbacks") from error
+            raise InputError(f"contain {name}, whose state no checkpoint can keep: {remedy}", "callbacks") from error
 
 
 def _validates(trainer: pl.Trainer, within: int, total: int) -> bool:

@@ -12,20 +12,20 @@ from oponm.errors import InputError, check_int, check_real
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Ends training when a figure no longer improves, but only in the method's last phase.
+    """Stops training when a metric no longer improves, but only in the method's last phase.
 
-    Lightning's own callback could end training before the phase that defines the method. Use that by its ``_target_``
-    if this is what you want.
+    Lightning's own callback could stop training before the phase that defines the method. To stop in any phase, use
+    Lightning's callback by its ``_target_``.
 
     Args:
-        monitor: the figure, such as ``val/balanced_accuracy``.
+        monitor: name of a logged metric, such as ``val/balanced_accuracy``.
         patience: number of checks in a row without improvement that are allowed, at least 0.
-        min_delta: smallest change that counts as an improvement.
+        min_delta: smallest change of the metric that counts as an improvement, at least 0.
         **options: of Lightning's ``EarlyStopping``: ``mode``, ``stopping_threshold`` and others.
 
     Raises:
-        InputError: in the first epoch, for a validation figure that is not logged; in the last phase, for such a
-            training figure (some figures of noise are logged in some phases only).
+        InputError: in the first epoch, if a validation metric is not logged; in the last phase, if a training metric is
+            not logged (some metrics of noise rows are logged only in some phases).
 
     Example:
         >>> EarlyStopping("val/balanced_accuracy", mode="max", patience=5).patience
@@ -39,19 +39,19 @@ class EarlyStopping(callbacks.EarlyStopping):
         super().__init__(monitor, check_real("min_delta", min_delta, 0), patience, **options)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Check a training figure."""
+        """Check a training metric in the last phase."""
         if trainer.current_epoch >= pl_module.plan.starts[-1]:
             self._look(trainer, lambda: callbacks.EarlyStopping.on_train_epoch_end(self, trainer, pl_module))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Check a validation figure."""
+        """Check a validation metric in the last phase; in any epoch, check that it is logged."""
         if self.monitor.startswith("val/") and not trainer.sanity_checking:
             self._require(trainer)
         if trainer.current_epoch >= pl_module.plan.starts[-1]:
             self._look(trainer, lambda: callbacks.EarlyStopping.on_validation_end(self, trainer, pl_module))
 
     def _look(self, trainer: pl.Trainer, look: Callable[[], None]) -> None:
-        """Check the figure; if it is not logged, raise an error that lists the logged ones."""
+        """Check the metric; if it is not logged, raise an error that lists the logged metrics."""
         try:
             look()
         except RuntimeError:

@@ -1,4 +1,4 @@
-"""A run's use of the phase cache: it starts from a stored phase and stores its own."""
+"""Starts a run from a stored phase of the phase cache, and stores the run's own phases there."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ class _Waiting(NamedTuple):
 
 
 class Fork(pl.Callback):
-    """Starts from the last phase border in the cache, and stores the state at each border that the run reaches.
+    """Starts training from the latest phase whose end state is cached, and stores the end state of each further phase.
 
-    As a context manager it holds the right to train the first missing phase until that is stored. If another run holds
-    that right, this run waits, and then starts from that phase.
+    As a context manager it holds a lock on the first phase that the cache lacks, until that phase is stored. If another
+    run holds this lock, this run waits, and then starts from the end of that phase.
 
     Args:
         cache: the cache of phases.
         module: the module, not trained yet, its plan set.
         data: the data module, set up.
         trainer: the trainer, not started yet.
-        checkpoints: writes the run's checkpoints.
+        checkpoints: the Checkpoints callback of the run.
         begun: epoch that the run resumes in; 0 for a new run.
-        options: the trainer's options that the weights depend on.
+        options: options of the trainer, by name; those that the weights depend on are part of the cache's keys.
         callbacks: the user's callbacks.
 
     Attributes:
-        state: the state that was found, or None.
+        state: the checkpoint that was found in the cache, as a dict, or None.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Fork(pl.Callback):
             self.state = None
 
     def _find(self) -> int | None:
-        """Load the state at the last stored border; return the first border after it."""
+        """Load the end state of the latest stored phase; return the epoch in which the first phase not stored ends."""
         self.state = None
         missing = None
         for epoch in sorted(self.keys, reverse=True):
@@ -145,7 +145,7 @@ class Fork(pl.Callback):
             save_whole(best, self.checkpoints.folder / BEST)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """At a phase border, store the state before the phase changes anything."""
+        """At the start of a phase, store the end state of the previous phase before anything changes."""
         epoch = trainer.current_epoch
         if epoch not in self.keys or epoch <= self.begun:
             return

@@ -1,4 +1,4 @@
-"""Losses that are not finite: they stop a run before a checkpoint is written, or their steps are undone."""
+"""Handles losses that are not finite: the run stops before the next checkpoint, or the steps are undone."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LOOK_EVERY = 50  # steps
 
 
 class NonFinite(pl.Callback):
-    """Watches the loss of each step on the device, without waiting for it.
+    """Records on the device whether the loss of each step is finite, without synchronizing with the device.
 
-    The observed losses are checked every :data:`LOOK_EVERY` steps, after the last step of an epoch and before a
-    checkpoint is written, and so are the weights: no checkpoint, best epoch or stored phase is from a later step than
-    the last finite one. All processes of a run take the same decision.
+    The records and the weights are checked every :data:`LOOK_EVERY` steps, after the last step of an epoch and before a
+    checkpoint is written. So no checkpoint, best epoch or stored phase is written after a step with a non-finite loss
+    that was not undone. All processes of a run take the same decision.
 
     Args:
-        reaction: ``"stop"`` ends the run. ``"skip"`` undoes the step: weights, buffers, optimizer and training metrics
-            return to their values before it, from a copy that is kept; where an optimizer counts steps on the CPU for
-            weights on another device, as Adam does, that count continues.
-        last_good: returns a sentence that names the checkpoint to go back to.
+        reaction: ``"stop"`` ends the run. ``"skip"`` undoes a step with a non-finite loss: weights, buffers, optimizer
+            state and training metrics are restored from a copy that is made before each step. A step count that the
+            optimizer keeps on the CPU for weights on another device, as Adam does, is not restored.
+        last_good: function that returns a clause naming the last good checkpoint, for the error.
 
     Attributes:
         skipped: number of steps undone so far.
@@ -40,49 +40,50 @@ class NonFinite(pl.Callback):
         self.in_epoch = 0
 
     def state_dict(self) -> dict[str, int]:
-        """The number of steps skipped so far, and of those in this epoch."""
+        """Return the number of steps undone in the run so far, and in this epoch."""
         return {"skipped": self.skipped, "in_epoch": self.in_epoch}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue counting from there."""
+        """Restore the two counts."""
         self.skipped, self.in_epoch = state_dict["skipped"], state_dict["in_epoch"]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Reset the observations."""
+        """Reset the records."""
         self.first = torch.full((), -1, device=module.device)  # step at which the loss was not finite
-        self.count = torch.zeros((), dtype=torch.int64, device=module.device)  # steps skipped since the last look
+        self.count = torch.zeros((), dtype=torch.int64, device=module.device)  # steps skipped since the last check
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start counting the skipped steps of the epoch."""
+        """Reset the count of the epoch's undone steps."""
         self.in_epoch = 0
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        """Copy the state that an undone step returns to."""
+        """Copy the state before the step, in case the step must be undone."""
         if self.skips:
             self.rewind = Rewind(module, trainer.optimizers[0])
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record whether the loss was finite, and undo the step if it is to be skipped."""
-        spoilt = (~outputs["loss"].isfinite()).any()
+        """Record whether the loss was finite; with ``"skip"``, undo the step if it was not."""
+        nonfinite = (~outputs["loss"].isfinite()).any()
         if self.skips:
-            spoilt = _in_any(trainer, spoilt.long()) > 0
-            self.rewind.take_back(spoilt)
-            self.count += spoilt
+            nonfinite = _in_any(trainer, nonfinite.long()) > 0
+            self.rewind.take_back(nonfinite)
+            self.count += nonfinite
         else:
-            self.first = torch.where((self.first < 0) & spoilt, trainer.global_step, self.first)
+            self.first = torch.where((self.first < 0) & nonfinite, trainer.global_step, self.first)
         if trainer.is_last_batch or trainer.global_step % LOOK_EVERY == 0:
             self.look(trainer, module)
 
     def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Wait for the device and react to the observed losses; all processes must call it.
+        """Check the recorded losses and the weights, which waits for the device; all processes must call it.
 
         Raises:
-            InputError: if the run is to stop, naming the step and the last good checkpoint.
+            InputError: if a loss (with ``"stop"``) or a weight is not finite, naming the step and the last good
+                checkpoint.
         """
-        spoilt = torch.stack([~tensor.isfinite().all() for tensor in module.state_dict().values()]).any()
-        seen = _in_any(trainer, torch.stack([self.first, spoilt.long(), self.count]))
+        nonfinite = torch.stack([~tensor.isfinite().all() for tensor in module.state_dict().values()]).any()
+        seen = _in_any(trainer, torch.stack([self.first, nonfinite.long(), self.count]))
         first, weights, skipped = seen.tolist()
         if first >= 0 or weights:
             what = "loss diverge" if first >= 0 else "weights diverge, to values that are not finite"
@@ -97,7 +98,7 @@ class NonFinite(pl.Callback):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Log the number of skipped steps of the epoch, if there were any."""
+        """Log the number of undone steps of the epoch, if there were any."""
         if self.in_epoch:
             module.log("skipped_steps", float(self.in_epoch))
 
@@ -109,7 +110,7 @@ class NonFinite(pl.Callback):
 
 
 def _in_any(trainer: pl.Trainer, numbers: Tensor) -> Tensor:
-    """The largest of each number over the processes of the run, on the device."""
+    """Element-wise maximum over the processes of the run, on the device."""
     if trainer.world_size > 1:
         distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
     return numbers
@@ -149,19 +150,21 @@ class Rewind:
         ]
 
     @torch.no_grad()
-    def take_back(self, spoilt: Tensor) -> None:
-        """Restore the copy where ``spoilt`` is true.
+    def take_back(self, nonfinite: Tensor) -> None:
+        """Restore the copy if ``nonfinite`` is true; else change nothing.
+
+        Tensors on another device than the weights, such as Adam's step count on the CPU, are not restored. This waits
+        for the device only after the first step of an optimizer, which creates the optimizer's state.
 
         Args:
-            spoilt: a scalar, bool, on the device of the weights. The device is waited for only after an optimizer's
-                first step, which creates its state.
+            nonfinite: a scalar, bool, on the device of the weights: whether the loss of the step was not finite.
         """
         for tensor, before in self.tensors:
-            if tensor.device == spoilt.device:
-                tensor.copy_(torch.where(spoilt, before, tensor))
+            if tensor.device == nonfinite.device:
+                tensor.copy_(torch.where(nonfinite, before, tensor))
         for metric, name, before in self.metrics:
-            setattr(metric, name, torch.where(spoilt, before, getattr(metric, name)))
-        if not self.had_state and self.optimizer.state and bool(spoilt):
+            setattr(metric, name, torch.where(nonfinite, before, getattr(metric, name)))
+        if not self.had_state and self.optimizer.state and bool(nonfinite):
             self.optimizer.state.clear()
 
 

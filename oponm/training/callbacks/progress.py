@@ -26,14 +26,15 @@ LINE_EVERY = 2.0  # seconds between two lines on standard error, at least
 
 
 class TrainingProgress(pl.Callback):
-    """Shows phase, epoch, loss, accuracy, noise share, images per second and time left.
+    """Shows a bar with phase, epoch, loss, accuracy, fraction of noise rows, images per second and time left.
 
-    The bar is shown on a terminal only, and not where ``CI`` is set. Loss, accuracy and noise share are those of the
-    epoch so far. They accumulate on the device and are read every :data:`LOOK_EVERY` seconds and at the end of an
-    epoch, not at each step. With several processes, the first one shows its own, and those of all after training.
+    The bar is shown on a terminal only, and not if the environment variable ``CI`` is set. Loss, accuracy and fraction
+    of noise rows are those of the epoch so far. They accumulate on the device and are read every :data:`LOOK_EVERY`
+    seconds and at the end of an epoch, not at each step. With several processes, rank 0 shows the metrics of its own
+    rows, and after training those of all processes.
 
     Args:
-        console: the console to show it on; None is standard error.
+        console: the console to show the bar on; None is standard error.
     """
 
     changes_nothing = True  # in the weights
@@ -110,14 +111,14 @@ class TrainingProgress(pl.Callback):
 class EpochLines(pl.Callback):
     """Writes a line per epoch to the log, and also to standard error where no bar is shown.
 
-    A line gives the epoch, the phase, loss and accuracy, the validation figure, the learning rate, the noise share,
-    images per second, and the time left. Standard error gets at most one line every :data:`LINE_EVERY` seconds, and
-    none in a notebook.
+    A line gives epoch, phase, loss, accuracy, balanced accuracy on the validation set, learning rate, fraction of noise
+    rows, images per second, and time left. Standard error gets at most one line every
+    :data:`LINE_EVERY` seconds, and none in a notebook.
 
-    In a sweep each line starts with the name of the run's folder, as runs may train side by side.
+    In a sweep each line on standard error starts with the name of the run's folder, as runs may train in parallel.
 
     Args:
-        console: the console of the bar; None is standard error.
+        console: the console on which the bar would be shown; None is standard error.
 
     Example:
         >>> from oponm.training import Phase

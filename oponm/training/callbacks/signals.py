@@ -14,8 +14,8 @@ from oponm.signals import heeded
 class OwnSignals(pl.Callback):
     """Restores the signal handlers that Lightning replaces while it trains or tests.
 
-    Lightning has no slot for this. Its handler of SIGTERM begins a collective at any point of a process, which other
-    processes may never join.
+    Lightning's SIGTERM handler starts a collective operation at any point of the program. Other processes may never
+    join the operation, and then the run hangs. Lightning has no option to turn its handlers off.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -134,12 +134,12 @@ def test_phases_are_shared_with_runs_of_the_same_average_alone(tmp_path):
 @pytest.mark.parametrize("part", ["scale", "scaled_classifier"])
 @pytest.mark.parametrize("average", AVERAGES)
 def test_a_factor_of_the_classifier_has_no_average(tmp_path, average, part):
-    with pytest.raises(InputError, match="callbacks are not for methods that train the scale"):
+    with pytest.raises(InputError, match="callbacks cannot average the weights of a method that adds a scale"):
         run(tmp_path, [Phase(1), Phase(1, trainable=part)], AVERAGES[average]())
     assert not list(tmp_path.iterdir())
 
 
 def test_two_averages_have_no_room_in_a_checkpoint(tmp_path):
-    with pytest.raises(InputError, match="callbacks hold several averages of the weights"):
+    with pytest.raises(InputError, match="callbacks contain several averages of the weights"):
         run(tmp_path, "open", *(make() for make in AVERAGES.values()))
     assert not list(tmp_path.iterdir())
