@@ -33,7 +33,7 @@ def line_of(run: dict[str, Any]) -> dict[str, Any]:
         run: as of :func:`oponm.report.collect_runs`.
 
     Returns:
-        A line of the table: the method (its name in the study), its condition, seed, figures as shares in [0, 1],
+        A line of the table: the method (its name in the study), its condition, seed, metrics as fractions in [0, 1],
         seconds of training that the run did itself and that it took over, and where it came from.
     """
     choices, settings = run["choices"], run["settings"]

@@ -29,7 +29,7 @@ def print_summary(result: dict[str, Any], folder: Path, one_line: bool = False) 
     if "train_seconds" in result:
         values["seconds"] = f"{result['train_seconds']:.1f}"
     reused = result.get("reused")
-    untested = "" if result["metrics"] else "no test set, no test figures"
+    untested = "" if result["metrics"] else "no test set, no test metrics"
     saved = f"{reused['epochs']} epochs reused, {reused['seconds']:.1f} s saved" if reused else ""
     if one_line:
         pairs = ", ".join(f"{name} {value}" for name, value in values.items())

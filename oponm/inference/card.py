@@ -122,9 +122,9 @@ def _metrics(facts: RunFacts) -> str:
     if not facts.metrics:
         return "## Metrics\n\nUnknown: the checkpoint was not in its run's folder, or the run had not ended.\n"
     rows = [(name.replace("_", " "), f"{100 * value:.1f}") for name, value in facts.metrics.items()]
-    warning = "\nThe epoch was chosen on the test set, so the figures are too good.\n" if facts.tuned_on_test else ""
+    warning = "\nThe epoch was chosen on the test set, so the metrics are too high.\n" if facts.tuned_on_test else ""
     words = "thirds of the classes, head, middle and tail" if set(THIRDS) & facts.metrics.keys() else _BY_THRESHOLDS
-    groups = f"Groups are by training images: {words}; the figure is the mean accuracy of classes."
+    groups = f"Groups are by training images: {words}; the value is the mean accuracy of classes."
     table = markdown_rows([("metric", "value"), *rows], 1)
     return f"## Metrics\n\nOn the run's test set, in percent.\n\n{table}\n{groups}\n{warning}"
 

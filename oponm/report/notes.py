@@ -31,7 +31,7 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
             "the standard error is rather too small"
         )
     if untested := [group.name for group in groups if not any(run["metrics"] for run in group.runs)]:
-        lines.append(f"no test set, no test figures: {', '.join(untested)}")
+        lines.append(f"no test set, no test metrics: {', '.join(untested)}")
     lines += [*third_notes(groups), *shot_notes(groups)]
     if any(known(group.mean_and_error("worst_class")[0]) for group in groups):
         lines.append("worst class: the lowest accuracy of a class, of several runs the mean of each run's lowest")
@@ -43,7 +43,7 @@ def notes(groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> li
         )
     lines += remarks(groups)
     if any(group.tuned_on_test for group in groups):
-        lines.append("* the test set doubled as validation set (data.val=test): figures of the best epoch are too good")
+        lines.append("* the test set doubled as validation set (data.val=test): metrics of the best epoch are too high")
     if comparisons:
         lines.append(
             "differences in points, paired on equal seeds and split, with 95 % confidence intervals (t distribution); "

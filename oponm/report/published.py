@@ -142,7 +142,7 @@ def remarks(groups: Sequence[Group]) -> list[str]:
     short = [group for group in groups if published_figures(group) and _shortened(group)]
     if short:
         names = ", ".join(f"{group.name} {_shortened(group)}" for group in short)
-        lines.append(f"published figures are of {_EPOCHS} epochs; these runs have fewer: {names}")
+        lines.append(f"published results are of {_EPOCHS} epochs; these runs have fewer: {names}")
     return lines
 
 

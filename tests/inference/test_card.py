@@ -42,7 +42,7 @@ def test_what_to_be_wary_of(tmp_path):
     classifier = load_classifier(save(tmp_path, checkpoint(model_config={**MODEL, "weights": "imagenet.pth"})))
     card = model_card(classifier, "m", "onnx", "unit", RunFacts({"accuracy": 0.5}, tuned_on_test=True))
     assert "began from weights of others" in card
-    assert "chosen on the test set, so the figures are too good" in card
+    assert "chosen on the test set, so the metrics are too high" in card
 
 
 def test_class_names_do_not_break_the_table(tmp_path):

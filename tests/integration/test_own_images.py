@@ -74,7 +74,7 @@ def test_without_a_test_set_there_are_no_test_figures(tmp_path, val):
     assert error.value.key == "split"
     assert run.evaluate(split="train", accelerator="cpu")["metrics"]
     report = read_report([tmp_path / "run"])
-    assert any(note.startswith("no test set, no test figures: erm") for note in notes(report.groups))
+    assert any(note.startswith("no test set, no test metrics: erm") for note in notes(report.groups))
     report.write(tmp_path / "report")
 
 

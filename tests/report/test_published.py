@@ -229,5 +229,5 @@ def test_shorter_runs_than_the_published_ones_are_named(tmp_path, epochs, said):
         settings = [{"trainer.max_epochs": epochs, "method": run["choices"]["method"]} for run in runs()]
         groups = group_runs([{**run, "settings": each} for run, each in zip(runs(), settings, strict=True)])
         lines = [line for line in notes(groups, compare(groups)) if "these runs have fewer" in line]
-    expected = "published figures are of 200 epochs; these runs have fewer: drs 15, open 15"
+    expected = "published results are of 200 epochs; these runs have fewer: drs 15, open 15"
     assert lines == ([expected] if said else [])
