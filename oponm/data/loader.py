@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import traceback
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -39,7 +41,9 @@ class Loader(Iterable[RawBatch]):
 
     Images in memory are read directly. Others are read by a ``DataLoader`` that is made at the first batch and kept,
     with its processes: they receive the image set once, and no process is started at the beginning of an epoch. The
-    processes read nothing before the first batch is requested, however often Lightning makes an iterator.
+    processes read nothing before the first batch is requested, however often Lightning makes an iterator. No reference
+    cycle holds the ``DataLoader``: the garbage collector would free it in an order in which it waits five seconds for
+    each of its processes, in vain.
 
     Args:
         images: the set to read from.
@@ -91,7 +95,7 @@ class Loader(Iterable[RawBatch]):
             batches_of: function from a zero-based epoch to its batches.
         """
         self._batches_of = batches_of
-        self.sampler = self.batch_sampler = self  # where Lightning looks for set_epoch
+        self.sampler = self.batch_sampler = weakref.proxy(self)  # where Lightning looks for set_epoch
         return self
 
     def set_epoch(self, epoch: int) -> None:
@@ -135,6 +139,7 @@ class Loader(Iterable[RawBatch]):
                 persistent_workers=self.num_workers > 0,
                 worker_init_fn=leave_signals_to_parent,
             )
+        batches: Iterator[Any] = iter(())
         try:
             with processes_without_signals(), reported_by_the_reader():
                 batches = iter(self._reader)
@@ -143,11 +148,13 @@ class Loader(Iterable[RawBatch]):
                     self._say_that_memory_is_full()
                     batch = batch._replace(**{name: torch.from_numpy(getattr(batch, name)) for name in _TENSORS})
                 yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # they form a cycle with the error, and hold the DataLoader
+            del batches
             self.close()
-            raise DecodingFailed from error
+            if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+                raise DecodingFailed from error
+            raise
 
     def _say_that_memory_is_full(self) -> None:
         if not self._said:
@@ -159,10 +166,11 @@ class _BatchesOf:
     """The batch sampler of the ``DataLoader``: it yields the batches that the loader has not read yet."""
 
     def __init__(self, loader: Loader) -> None:
-        self.loader = loader
+        self.loader = weakref.proxy(loader)
 
     def __iter__(self) -> Iterator[IndexBatch]:
-        return self.loader.ahead
+        ahead: Iterator[IndexBatch] = self.loader.ahead
+        return ahead
 
     def __len__(self) -> int:
         return len(self.loader)

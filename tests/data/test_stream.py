@@ -88,6 +88,7 @@ def test_the_number_of_workers_changes_nothing(photos):
         )
         data.setup()
         batches.append([data.make_batch(raw, training=True).images for raw in data.train_dataloader()])
+        data.teardown()
     assert len(batches[0]) == 6
     for other in batches[1:]:
         assert all(torch.equal(one, two) for one, two in zip(batches[0], other, strict=True))
@@ -122,7 +123,7 @@ def test_files_cannot_be_skipped_from_a_stream(photos):
         ImageFolderLT(photos, in_memory=False, on_error="skip").setup()
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_one_loader_and_its_processes_serve_every_epoch(photos, workers):
     asked = [EpochInput(), EpochInput("class_balanced", progress=0.5), EpochInput("instance")]
 
@@ -146,7 +147,9 @@ def test_one_loader_and_its_processes_serve_every_epoch(photos, workers):
     data, processes = module(), set()
     for number in range(3):
         kept = epoch(data, number, first_batch=2 * (number == 0))  # as a run that goes on within its first epoch
-        fresh = epoch(module(), number, first_batch=2 * (number == 0))
+        other = module()
+        fresh = epoch(other, number, first_batch=2 * (number == 0))
+        other.teardown()
         assert [(raw.epoch, raw.step) for raw in kept] == [(number, step) for step in range(6 - len(kept), 6)]
         for one, other in zip(kept, fresh, strict=True):
             assert torch.equal(one.images, other.images)

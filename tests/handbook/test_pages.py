@@ -105,7 +105,7 @@ def test_no_link_of_a_page_leads_nowhere(site):
 def test_the_pages_that_are_made_have_their_content(site):
     keys = (site / "reference/config.html").read_text(encoding="utf-8")
     assert "norm.noise_grad" in keys
-    assert "or {cat: 0.2, dog: 0.8}</td>" in keys.replace("&#123;", "{")
+    assert "or {cat: 0.2, dog: 0.8}; null: that of training</td>" in keys.replace("&#123;", "{")
     api = (site / "reference/api/training.html").read_text(encoding="utf-8")
     assert 'id="oponm.training.fit"' in api
     assert "max_epochs" in api

@@ -79,7 +79,7 @@ def test_white_is_that_of_the_training_images(tmp_path):
     predictions = Predictions(trained, [tmp_path / "dark.png", tmp_path / "the_same.png", tmp_path / "beyond.png"])
     one, other = predictions
     assert one.probabilities == other.probabilities
-    assert "holds values up to 9000, but 4095 is white" in predictions.skipped[0]
+    assert "holds values up to 9000, but 4095 is the value of white" in predictions.skipped[0]
 
 
 def test_the_true_class_is_that_of_the_folder(classifier, tmp_path):

@@ -296,7 +296,7 @@ def test_a_network_of_one_s_own(data, tmp_path):
 
     made = fit(data, OwnNet, max_epochs=2)
     assert made.predict(pixels) == Run.load(made, network=OwnNet).predict(pixels)
-    with pytest.raises(InputError, match="code that is not part of oponm"):
+    with pytest.raises(InputError, match="which is not part of oponm: if you trust the file, set trust=true"):
         Run.load(made).predict(pixels)
 
 

@@ -104,6 +104,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path):
     for workers in (0, 2):
         data = load(tmp_path / "set", pack=tmp_path / "pack", num_workers=workers, **STREAM)
         batches.append([raw.images for raw in data._loader("train_set", steps(len(data.train_set)))])
+        data.teardown()
     assert len(batches[0]) > 2
     assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
 
