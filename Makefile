@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-all test-lowest lint format bench evidence docs clean help
+.PHONY: demo test test-all test-lowest coverage lint format bench evidence docs clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,12 @@ test-lowest: ## the tests with the lowest versions that pyproject.toml allows, o
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e ".[dev]"
 	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
+coverage: $(READY) ## line and branch coverage of oponm/ by all tests, processes that they start included
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +61,4 @@ docs: $(READY) ## the documentation as a site: open site/index.html, which needs
 	@echo "Open site/index.html in a browser; no server is needed, search included"
 
 clean: ## remove the virtual environment, caches and outputs
-	rm -rf $(VENV) $(LOWEST) outputs site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) .coverage .coverage.* outputs site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
