@@ -32,7 +32,7 @@ class ImageSets(NamedTuple):
     Attributes:
         train: the training set.
         test: the test set; None for a source without one.
-        val: the validation set; the test set itself if there is no other.
+        val: the validation set; the test set itself if no images validate; None if there is no test set either.
         drawn: indices into ``source.train`` of the images of ``train``, (N,), int64.
         tested: indices into ``source.test`` of the images of ``test``, (M,), int64.
         validated: indices of the images of ``val``, (L,), int64: into ``source.val``, or into ``source.train`` if the

@@ -34,8 +34,8 @@ def reported_by_the_reader() -> Iterator[None]:
     """Context manager for starting decoding processes: if one dies, reading a batch raises, not torch's signal handler.
 
     Torch's handler of SIGCHLD raises at any point of the program, even within a step of the optimizer. Without it, the
-    ``DataLoader`` that reads the batches raises within seconds, between two steps. If the program has used another
-    ``DataLoader`` before, the handler that torch set then stays.
+    ``DataLoader`` that reads the batches raises within seconds, between two steps. If an earlier ``DataLoader`` of
+    the program has set torch's handler already, that handler stays.
     """
     if threading.current_thread() is not threading.main_thread():  # neither Python nor torch sets handlers there
         yield

@@ -43,7 +43,7 @@ ON_DUPLICATE, ON_MISSING_CLASS = ("warn", "drop", "raise"), ("raise", "warn")
 
 
 class LongTailDataModule(ImageDataModule):
-    """Draws a long-tailed training set from a source and serves it from the device's memory.
+    """Draws a long-tailed training set from a source, and serves it from memory or file by file.
 
     After :meth:`setup`, its attributes describe what was drawn: ``class_names``, ``class_counts``, ``test_counts``,
     ``val_counts``, ``digest`` (of the indices drawn), ``content_digest`` (of labels and pixels, or file names),
@@ -58,9 +58,9 @@ class LongTailDataModule(ImageDataModule):
         profile: shape of the class counts from head to tail: ``"exponential"`` decays geometrically, ``"step"`` has
             n_max images in the first half of the classes and n_min in the others.
         draw: the images of each class that are taken. ``"ldam"``: random ones, as LDAM's code draws them; ``"m2m"``:
-            the first ones, as in M2m's code; ``"random"``: random ones, so that a draw of more images contains one of
-            fewer. Else the path of a file with the indices of the whole subset, one per line or as a ``.npy`` array;
-            ``imbalance_ratio`` must then be None.
+            the first ones, as in M2m's code; ``"random"``: random ones; with the same seed, a larger draw contains
+            every smaller one. Else the path of a file with the indices of the whole subset, one per line or as a
+            ``.npy`` array; ``imbalance_ratio`` must then be None.
         draw_seed: seed of the draw, independent of the run's seed; 0 with ``"ldam"`` is the published CIFAR subset.
         split_seed: seed of the choice of held-out images, for testing (if the set has no test images of its own) and
             for ``val="split"``. None is 0 for testing, and ``draw_seed`` for validation.

@@ -27,8 +27,8 @@ class StreamedImages(ImageSet):
     """A set of image files that are decoded batch by batch.
 
     For training, the process that decodes an image takes a random resized crop (8 % to 100 % of its area), and sends
-    only the crop. Crops depend on seed, epoch, step and rank, and not on the number of processes. For evaluation, the
-    whole image is brought to the size of ``form``.
+    only the crop. Crops depend on seed, epoch, step and rank, but not on the number of decoding processes. For
+    evaluation, the whole image is brought to the size of ``form``.
 
     Args:
         files: paths, (N,).

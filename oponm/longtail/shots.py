@@ -22,7 +22,7 @@ def shot_groups(
     Args:
         class_counts: training images of each class.
         many_over: a class with more images than this is many-shot. If both thresholds are None, classes are split into
-            thirds. If only one is None, it takes its default.
+            thirds. If only one is None, it is 100 or 20.
         few_under: a class with fewer images than this is few-shot; all others are medium-shot.
 
     Returns:

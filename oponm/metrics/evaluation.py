@@ -89,8 +89,8 @@ def summarize(
 ) -> Evaluation:
     """Reduce the result of :func:`evaluation_metrics` to the reported numbers.
 
-    A class without test images has no recall, and means over classes leave it out, as scikit-learn does; images
-    predicted as it still count against the precision and ``macro_f1``.
+    A class without test images has no recall, and means of recall leave it out. If images are predicted as it, its
+    precision is 0, and it counts as 0 in ``macro_f1``, as in scikit-learn.
 
     Args:
         values: the computed values of the collection.

@@ -92,20 +92,21 @@ class LongTailModule(pl.LightningModule):
             ``in_channels`` that makes the network; or a network, (N, C, H, W) -> logits (N, K), which is trained in
             place.
         method: a name, or the phases of a method.
-        class_counts: training images of each class, length K. With them the module needs no data module to be complete.
-            ``model`` must then be a network that is already converted by :func:`~oponm.nn.convert_batchnorm`. None of
-            ``optimizer``, ``schedule`` and ``loss`` may be a name, and :attr:`plan` must be set.
+        class_counts: training images of each class, length K. With them the module is made at once, without a data
+            module; a fit still needs one of :mod:`oponm.data`. ``model`` must then be a network that is already
+            converted by :func:`~oponm.nn.convert_batchnorm`; ``optimizer``, ``schedule`` and ``loss`` may not be names,
+            except for the default ``"sgd"``. Set :attr:`plan` before a fit of more than one epoch.
         optimizer: a name, or a function from parameters to an optimizer, such as ``partial(torch.optim.SGD, lr=0.1)``.
         schedule: a name, or a function called with ``max_epochs`` that returns the learning rate's factor as a function
             of the epoch; None takes the command's default for the data. With ``class_counts``: the function of the
             epoch; None keeps the rate constant.
         seed: seed of the initial weights and of dropout, which is a function of seed, epoch and step. None takes the
-            seed of the data module.
+            seed of the data module; with ``class_counts``, 0.
         shots: dict with ``many_over`` and ``few_under``, the thresholds of :func:`~oponm.longtail.shot_groups`; both
             None groups the classes into thirds. A missing key has the command's default for the data: thirds for your
             own files, else 100 and 20. None stands for an empty dict.
         loss: a name, or a function from the class counts to a loss per row, as in :mod:`oponm.losses`; phases may have
-            their own. None takes the loss of the method.
+            their own. None takes the loss of the method; with ``class_counts``, cross-entropy.
         norm: kind of batch norm: ``"dar"``, ``"aux"`` or ``"standard"``, as in :func:`~oponm.nn.convert_batchnorm`.
         noise_grad: how far gradients of noise rows reach: ``"none"``, ``"input"`` or ``"full"``, as in
             :func:`~oponm.nn.routed_batch_norm`; None means ``"none"`` for DAR-BN, else ``"full"``.

@@ -127,8 +127,8 @@ def with_groups(
         backbone_factor: factor of the learning rate of all weights except the classifier's, at least 0.
         layer_decay: factor, in (0, 1], by which the learning rate falls from each block to the one before it, starting
             with ``lr`` at the classifier. For networks of timm, which define their blocks; None keeps the rate.
-        decay_norms: false exempts from weight decay normalization layers, biases and the weights that the network names
-            in ``no_weight_decay()``, such as position embeddings.
+        decay_norms: false applies no weight decay to normalization layers, biases and the weights that the network
+            names in ``no_weight_decay()``, such as position embeddings.
         groups: dicts of optimizer settings for some weights, such as ``{"match": "^conv1", "lr": 1e-4}``: ``match`` is
             a regular expression that is searched for in the names of the weights (``re.search``). For each weight, the
             first group whose ``match`` is found applies, and replaces what the arguments above give.

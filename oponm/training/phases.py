@@ -154,7 +154,7 @@ class PhasePlan:
             (:func:`~oponm.models.two_stage.tau_normalize`); at least 0. None changes nothing.
 
     Raises:
-        InputError: if there is no phase, fewer epochs than phases, or a negative ``tau``.
+        InputError: if there is no phase, fewer epochs than phases that remain, or a negative ``tau``.
 
     Example:
         >>> plan = PhasePlan([Phase(160), Phase(40, "class_balanced", noise=True)], max_epochs=10)

@@ -93,8 +93,8 @@ def try_part(key: str, make: Callable[[], Any], mistakes: tuple[type[Exception],
     Args:
         key: key that the error names if the call fails.
         make: function without arguments.
-        mistakes: classes of the exceptions which mean that a setting is wrong. With the default, an InputError that
-            names another key is raised again for ``key``; with other classes it keeps its own key.
+        mistakes: classes of the exceptions which mean that a setting is wrong. Only if it is not given, an
+            InputError that names another key is raised again for ``key``.
 
     Returns:
         What ``make`` returns.

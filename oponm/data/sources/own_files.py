@@ -43,7 +43,8 @@ class OwnFilesLT(LongTailDataModule):
         fold: index of the fold that is the test set, from 0 to ``folds - 1``; None without ``folds``.
         groups: a regular expression that is searched for in each image's path, relative to ``root``. What its first
             pair of parentheses matches (a patient, a video) names the image's group, and no group is in two parts.
-            ``test_fraction`` and ``val_size`` are then met only approximately. None: no groups, but those of a table.
+            ``test_fraction`` and ``val_size`` are then met only approximately. None: no groups, unless a
+            column of the table names them.
         split: a CSV file with the columns ``path`` (relative to ``root``) and ``part`` (``train``, ``val``, ``test`` or
             ``none``), such as a run's ``split.csv``; it must name every image. None: no such file.
         on_error: reaction to files that cannot be read: ``"raise"`` raises an error that names them; ``"skip"`` leaves

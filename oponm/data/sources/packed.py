@@ -115,8 +115,8 @@ def packed_pool(packing: Packing, part: Part, form: Form, refuse: Callable[..., 
         packing: the pack.
         part: files and labels of the pool.
         form: the size and color that images are brought to.
-        refuse: called with one error for each requested file that could not be decoded; if it does not raise, these
-            files are left out.
+        refuse: called once, with one error for each requested file that could not be decoded; if it does not raise,
+            these files are left out.
     """
 
     def readable(wanted: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -48,7 +48,7 @@ class Sample(NamedTuple):
         return min(median_low([min(size) for size in self.sizes] or [0]), LARGEST_DEFAULT_SIZE)
 
     def apart(self) -> str:
-        """Describe widths and heights that differ by more than a factor of four over all images; empty if none do.
+        """Describe the sides of the images if the longest is more than four times the shortest; empty if not.
 
         Example:
             >>> Sample([(3000, 6), (640, 480)], None, "").apart()

@@ -137,7 +137,7 @@ class Checkpoints(Checkpoint):
         guard: the NonFinite callback; it checks losses and weights before each checkpoint, and its error names the last
             good checkpoint.
         validating: whether to write ``best.ckpt``, for the epoch with the highest :data:`MONITOR`.
-        every: minimum time between two writes of ``last.ckpt``.
+        every: minimum time between two writes of ``last.ckpt``, as a timedelta.
         every_n_steps: also write ``last.ckpt`` after each multiple of this number of steps; None does not.
 
     Attributes:

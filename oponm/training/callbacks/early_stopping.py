@@ -19,7 +19,7 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     Args:
         monitor: name of a logged metric, such as ``val/balanced_accuracy``.
-        patience: number of checks in a row without improvement that are allowed, at least 0.
+        patience: number of checks in a row without improvement after which training stops, at least 0.
         min_delta: smallest change of the metric that counts as an improvement, at least 0.
         **options: of Lightning's ``EarlyStopping``: ``mode``, ``stopping_threshold`` and others.
 
