@@ -83,12 +83,15 @@ def check_path(key: str, value: str | os.PathLike[str]) -> Path:
     """Return ``value`` as a path, with ``~`` as the home folder.
 
     Raises:
-        InputError: if it is empty, as from an unset shell variable: an empty path would be the current folder.
+        InputError: if it is no path; or if it is empty, as from an unset shell variable: an empty path would be the
+            current folder.
 
     Example:
         >>> check_path("root", "photos").name
         'photos'
     """
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"must be a path, got {value!r}", key)
     if not os.fspath(value).strip():
         raise InputError("is empty: name a file or folder (. is the current one)", key)
     return Path(value).expanduser()

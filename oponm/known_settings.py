@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from oponm.configs import CONF_DIR
-from oponm.errors import InputError, check_int
+from oponm.errors import InputError, check_int, check_real
 from oponm.nearest import did_you_mean
 from oponm.renamed import old_names
 
@@ -35,6 +35,22 @@ _GROUPS = {
 }
 
 
+_MADE_OF = {
+    "augmentation",
+    "callbacks",
+    "data",
+    "logger",
+    "loss",
+    "method",
+    "mixing",
+    "model",
+    "noise",
+    "norm",
+    "optimizer",
+}
+_MADE_OF |= {"schedule", "shots", "trainer"}
+
+
 def check_settings(config: DictConfig) -> None:
     """Check that the keys are known, and that no setting of the trainer contradicts the phases or exact resumption.
 
@@ -49,6 +65,8 @@ def check_settings(config: DictConfig) -> None:
     """
     for path, new in old_names(OmegaConf.to_container(config, resolve=False)):  # type: ignore[arg-type]
         raise InputError(f"is now {new}", path)
+    if missing := sorted(_MADE_OF - {str(key) for key in config}):
+        raise InputError("is missing: a run needs a choice of each group", missing[0])
     for group, known in {**_GROUPS, "trainer": own_options()}.items():
         node = config.get(group) if group else config
         if not OmegaConf.is_dict(node):
@@ -110,6 +128,9 @@ def _check_trainer(trainer: DictConfig) -> None:
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
         if trainer.get(key) is not None:
             check_int(f"trainer.{key}", trainer[key], minimum=1)
+    if trainer.get("checkpoint_every_n_steps") is not None:
+        check_int("trainer.checkpoint_every_n_steps", trainer.checkpoint_every_n_steps, minimum=1)
+    check_real("trainer.checkpoint_every_minutes", trainer.get("checkpoint_every_minutes", 0), 0)
     if trainer.get("deterministic") not in (None, True, False, "warn"):
         raise InputError(f"must be true, false or warn, got {trainer.deterministic!r}", "trainer.deterministic")
     if any(word in str(trainer.get("strategy")) for word in _SPAWNS):

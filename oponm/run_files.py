@@ -16,6 +16,7 @@ from oponm.errors import InputError
 
 CONFIG_FILE = "config.yaml"
 OVERRIDES_FILE = "overrides.yaml"
+CHOICES_FILE = "choices.yaml"
 RESULT_FILE = "result.json"
 LOG_FILE = "run.log"
 LOCK_FILE = ".lock"
@@ -188,9 +189,9 @@ def left_of_start(name: str) -> bool:
         >>> left_of_start("run.log"), left_of_start(".config.yaml.4711"), left_of_start("config.yaml")
         (True, True, False)
     """
-    begun = (CONFIG_FILE, OVERRIDES_FILE, SPLIT_FILE)
-    return name in (LOG_FILE, LOCK_FILE, OVERRIDES_FILE, SPLIT_FILE) or name.startswith(
-        tuple(f".{file}." for file in begun)
+    before = (OVERRIDES_FILE, CHOICES_FILE, SPLIT_FILE)
+    return name in (LOG_FILE, LOCK_FILE, *before) or name.startswith(
+        tuple(f".{one}." for one in (CONFIG_FILE, *before))
     )
 
 

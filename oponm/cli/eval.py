@@ -41,7 +41,8 @@ def _run_of_checkpoint(arguments: list[str]) -> Recorded:
         return Recorded()
     recorded = read_recorded(Path(given[-1]).expanduser().parent.parent, "checkpoint")
     own = ("output_dir", "resume", "logger", *_OWN)
-    return Recorded({key: value for key, value in recorded.config.items() if key not in own}, recorded.overrides)
+    kept = {key: value for key, value in recorded.config.items() if key not in own}
+    return Recorded(kept, recorded.overrides, recorded.choices)
 
 
 def _evaluate(config: DictConfig, recorded: Recorded) -> None:
@@ -81,7 +82,8 @@ def _evaluate(config: DictConfig, recorded: Recorded) -> None:
         with open_loggers(config.logger) as loggers:
             measured = evaluate(module, data, loggers, **trainer_options(config.trainer, config.output_dir))
             Dashboard().on_evaluation_end(loggers, measured)
-        begin(folder, config, identity["overrides"])  # not before: a file that cannot be read is met on the way
+        # Not before, as a file that cannot be read is met on the way.
+        begin(folder, config, identity["overrides"], identity["choices"])
         write_predictions(folder, module.predicted)
         result = {
             **identity,

@@ -19,7 +19,7 @@ from yaml import YAMLError
 from oponm.configs import CONF_DIR, compose_choices, groups, read_settings
 from oponm.errors import InputError
 from oponm.renamed import with_new_names
-from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE
+from oponm.run_files import CHOICES_FILE, CONFIG_FILE, OVERRIDES_FILE
 from oponm.run_settings import GONE
 
 NAME = "recorded"  # name of the primary config that Hydra composes
@@ -33,15 +33,12 @@ class Recorded:
     Attributes:
         config: content of ``config.yaml``, resolved; old names of keys are replaced by the current ones.
         overrides: content of ``overrides.yaml``, as ``key=value``.
+        choices: content of ``choices.yaml``, a dict from config group to choice.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
-
-    @property
-    def choices(self) -> dict[str, str]:
-        """Dict from config group to choice: the choices in the overrides, and those that the chosen files make."""
-        return _composed(_choices(self.overrides)) if self.config else {}
+    choices: dict[str, str] = field(default_factory=dict)
 
     def identify(self) -> dict[str, Any]:
         """Return a description of the run whose config Hydra has composed.
@@ -55,7 +52,8 @@ class Recorded:
         hydra = HydraConfig.get()
         new = {name: choice for name, choice in hydra.runtime.choices.items() if "/" not in name and choice}
         aside = ("resume=", "output_dir=") if self.config else ()
-        since = [one for one in hydra.overrides.task if not one.startswith(aside) and one not in self.overrides]
+        task: Any = OmegaConf.to_container(hydra.overrides.task)  # as ${...} in them refers to the run's config
+        since = [one for one in task if not one.startswith(aside) and one not in self.overrides]
         return {"choices": {**self.choices, **new}, "overrides": [*self.overrides, *since]}
 
 
@@ -69,10 +67,15 @@ def read_recorded(folder: Path, key: str) -> Recorded:
     Raises:
         InputError: naming a damaged file.
     """
-    overrides = _load(folder / OVERRIDES_FILE, key, list)
+    overrides = [str(override) for override in _load(folder / OVERRIDES_FILE, key, list)]
     config = with_new_names(_load(folder / CONFIG_FILE, key, dict))
     kept = {name: value for name, value in config.items() if name not in GONE}
-    return Recorded(kept, [str(override) for override in overrides])
+    if "logger" in kept:  # which writes to the folder that the run was begun in, unless that was moved or copied
+        kept["logger"] = _moved(kept["logger"], Path(str(config.get("output_dir"))), folder.resolve())
+    choices = _load(folder / CHOICES_FILE, key, dict)
+    if kept and not choices:  # a run of an earlier version
+        choices = _composed(_choices(overrides))
+    return Recorded(kept, overrides, {str(group): str(choice) for group, choice in choices.items()})
 
 
 def resumed_run(arguments: Sequence[str]) -> tuple[Recorded, list[str]]:
@@ -123,6 +126,9 @@ def compose_with(recorded: Recorded, arguments: Sequence[str], command: str) -> 
         node |= {"logger": {}, **read_settings(CONF_DIR / f"{command}.yaml")}
     arguments = [one for one in arguments if not (_choices([one]).items() & own_choices.items())]
     given = _choices(arguments)
+    for group in ("experiment", "sweep", "hparams_search"):
+        if group in given:
+            raise InputError("chooses another run than the recorded one: leave it out", group)
     default = compose_choices({})[0]
     again = given.keys() | {group for group, choice in _composed(given).items() if choice != default.get(group)}
     before = [{group: None} for group in in_order if group in again and group not in _WITHIN]
@@ -145,11 +151,20 @@ def _composed(given: Mapping[str, str]) -> dict[str, str]:
     return {**compose_choices(known)[0], **given}
 
 
+def _moved(settings: Any, old: Path, new: Path) -> Any:
+    """Replace the folder ``old`` by ``new`` in all paths in settings."""
+    if isinstance(settings, dict):
+        return {key: _moved(value, old, new) for key, value in settings.items()}
+    if isinstance(settings, str) and old.is_absolute() and Path(settings).is_relative_to(old):
+        return str(new / Path(settings).relative_to(old))
+    return settings
+
+
 def _load(file: Path, key: str, kind: type) -> Any:
     if not file.is_file():
         return kind()
     try:
-        found = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+        found = OmegaConf.to_container(OmegaConf.load(file), resolve=kind is dict)
         if isinstance(found, kind):
             return found
         reason = f"it holds no {kind.__name__}"

@@ -39,7 +39,7 @@ def _train(config: DictConfig, recorded: Recorded) -> float | None:
     try:
         check_settings(config)  # before torch is imported
         check_optimized(config)
-    except InputError:
+    except Exception:
         if not {CONFIG_FILE, LOCK_FILE} & {path.name for path in Path(config.output_dir).glob("*")}:
             remove_unbegun(Path(config.output_dir))
         raise

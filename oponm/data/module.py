@@ -255,6 +255,10 @@ class LongTailDataModule(ImageDataModule):
         augmentation, noise, counts = self.make_augmentation(self.image_shape[1:]), None, self.class_counts
         if self.make_noise is not no_noise:
             noise = self.make_noise(self.own_statistics(), counts, self._class_statistics)
+            if noise is not None and not callable(noise):
+                raise InputError(
+                    f"must make a noise transform, such as oponm.noise.ReplaceWithNoise, got {noise!r}", "noise"
+                )
         return DevicePipeline(augmentation, noise, self.statistics, self.seed, self.make_mixing(counts))
 
     def test_names(self) -> tuple[str, list[str]]:

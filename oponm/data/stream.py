@@ -15,11 +15,12 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import Self
 
-from oponm.data.decode import Form, open_rgb, read_image
+from oponm.data.decode import SKIP, Form, open_rgb, read_image
 from oponm.data.pipeline import ImageSet, RawBatch
 from oponm.data.samplers import IndexBatch
 from oponm.data.sources.base import Files
 from oponm.data.sources.file_names import FileNames, Stat
+from oponm.errors import InputError
 from oponm.rng import derived_randomness
 
 
@@ -112,11 +113,15 @@ class StreamedImages(ImageSet):
 
     def __getitems__(self, batch: IndexBatch) -> RawBatch:
         files = [self.files[index] for index in batch.indices.tolist()]
-        if self.training:
-            with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
-                images = [self.random_crop(open_rgb(file, self.form.pixel_max)) for file in files]
-        else:
-            images = [read_image(file, self.form) for file in files]
+        try:
+            if self.training:
+                with derived_randomness(self.seed, "crop", batch.epoch, batch.step, batch.rank):
+                    images = [self.random_crop(open_rgb(file, self.form.pixel_max)) for file in files]
+            else:
+                images = [read_image(file, self.form) for file in files]
+        except InputError as error:
+            remedy = ", or pack the images: oponm data prepare with data.pack=FOLDER data.on_error=skip"
+            raise InputError(f"{error.message.removesuffix(SKIP)}{remedy}", error.key) from error
         return RawBatch(torch.stack(images), self.targets[batch.indices], batch.epoch, batch.step)
 
     def random_crop(self, image: Image.Image) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from oponm.configs import plain
@@ -187,6 +188,10 @@ def full_keys(config: DictConfig, prefix: str = "") -> Iterator[None]:
             if isinstance(error.__cause__, InputError):
                 raise error.__cause__ from None
             raise InputError(_explain(error)) from error
+        except OmegaConfBaseException as error:
+            if not error.full_key:
+                raise
+            raise InputError(f"cannot be resolved: {str(error.msg).splitlines()[0]}", str(error.full_key)) from error
         except _MISTAKES as error:
             if isinstance(error, InputError) or _at_file(error) or _at_file(error.__cause__):
                 raise

@@ -61,6 +61,9 @@ def compose_run(
     Raises:
         InputError: for an unknown name.
     """
+    for group, values in settings.items():
+        if not isinstance(values, Mapping):
+            raise InputError(f"must be a dict of settings, got {values!r}", group)
     chosen, (default, _) = dict(chosen), compose_choices({})
     check_choice("norm", chosen["norm"], groups()["norm"])
     if isinstance(network := chosen.get("model"), str) and "/" in network:

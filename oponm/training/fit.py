@@ -185,7 +185,9 @@ def _temporary() -> str:
 
 def _callbacks(given: Any) -> tuple[list[str], list[Any]]:
     """The callbacks that are named, and those that are objects."""
-    listed = [given] if isinstance(given, (str, pl.Callback)) else list(given or ())
+    listed = [given] if isinstance(given, (str, pl.Callback)) else given or []
+    if not isinstance(listed, Sequence) or not all(isinstance(each, (str, pl.Callback)) for each in listed):
+        raise InputError(f"must be Lightning's, or names of choices, one or a list of them, got {given!r}", "callbacks")
     names = [check_choice("callbacks", each, groups()["callbacks"]) for each in listed if isinstance(each, str)]
     return names, [each for each in listed if not isinstance(each, str)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import signal
@@ -151,7 +152,13 @@ def _take_part(scratch: str) -> None:
 
 def _end_soon() -> None:
     """End this process soon: after it has passed a signal on, the agent may never ask for the return value."""
-    timer = threading.Timer(_TO_BE_ASKED, os._exit, (0,))
+
+    def end() -> None:
+        for process in multiprocessing.active_children():  # which decode images, and would wait for seconds
+            process.terminate()
+        os._exit(0)
+
+    timer = threading.Timer(_TO_BE_ASKED, end)
     timer.daemon = True
     timer.start()
 

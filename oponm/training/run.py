@@ -118,9 +118,10 @@ def run(
                 run_in_processes(run, call, config.trainer.devices, config.trainer.max_restarts, log)
             else:
                 cache = phase_cache or build_phase_cache(config.phase_cache)
-                measured = _carry_out(config, folder, begun, list(overrides), loggers, callbacks, cache, given)
+                identity: dict[str, Any] = {"choices": dict(choices or {}), "overrides": list(overrides)}
+                measured = _carry_out(config, folder, begun, identity, loggers, callbacks, cache, given)
                 if rank() == 0:
-                    identity = {"choices": dict(choices or {}), "overrides": list(overrides), "seed": config.seed}
+                    identity |= {"seed": config.seed}
                     identity |= {"started_from": started_from} if started_from else {}
                     identity |= measured | {"seconds": round(time.perf_counter() - started, 3), **environment()}
                     write_json(folder / RESULT_FILE, identity)
@@ -132,14 +133,14 @@ def _carry_out(
     config: DictConfig,
     folder: Path,
     begun: bool,
-    overrides: list[str],
+    identity: Mapping[str, Any],
     loggers: Sequence[Logger] | None,
     callbacks: Sequence[pl.Callback],
     phase_cache: PhaseCache | None,
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Build, train and evaluate in each process of the run; the first process writes."""
-    check_choice("on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
+    check_choice("trainer.on_nonfinite", config.trainer.on_nonfinite, REACTIONS)
     module, data, plan = build(config, given)
     every = [*build_each("callbacks", config.callbacks, pl.Callback), *callbacks]
     correctable = (InputError, OSError, HydraException, OmegaConfBaseException)
@@ -155,7 +156,7 @@ def _carry_out(
                 if rank() == 0:
                     if not begun:
                         write_split(folder, data)
-                    begin(folder, config, overrides)
+                    begin(folder, config, **identity)
                     _tell(every, "on_run_start", opened, data, plain(config))
 
         with full_keys(config):
@@ -245,6 +246,9 @@ def _look_into(output_dir: str, resume: str | None) -> bool:
     others = [path.name for path in folder.iterdir() if not left_of_start(path.name)] if folder.is_dir() else []
     begun = bool(resume or restarted()) and (folder / CONFIG_FILE).is_file()
     if others and not begun:
+        log = folder / LOG_FILE  # which Hydra has begun by now
+        if log.is_file() and not log.stat().st_size:
+            log.unlink()
         remedy = "choose an empty or new folder, delete it, or resume its run by resume"
         raise InputError(f"{folder} holds {others[0]}: {remedy}", "output_dir")
     return begun
@@ -262,8 +266,10 @@ def _settings_of_torch(trainer: DictConfig) -> Iterator[None]:
     """Context manager that sets torch's number of threads and its matmul precision to those of the config."""
     number, before = trainer.num_threads, torch.get_num_threads()
     precision, precision_before = trainer.matmul_precision, torch.get_float32_matmul_precision()
-    torch.set_num_threads(before if number is None else check_int("num_threads", number, minimum=1))
-    torch.set_float32_matmul_precision(check_choice("matmul_precision", precision or precision_before, PRECISIONS))
+    torch.set_num_threads(before if number is None else check_int("trainer.num_threads", number, minimum=1))
+    torch.set_float32_matmul_precision(
+        check_choice("trainer.matmul_precision", precision or precision_before, PRECISIONS)
+    )
     try:
         yield
     finally:

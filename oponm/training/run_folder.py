@@ -14,7 +14,7 @@ from oponm.configs import plain
 from oponm.data import LongTailDataModule
 from oponm.errors import InputError
 from oponm.own_code import UnknownCode, own_code
-from oponm.run_files import CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE, write_whole
+from oponm.run_files import CHOICES_FILE, CONFIG_FILE, OVERRIDES_FILE, RESULT_FILE, write_whole
 from oponm.run_settings import determining_settings
 from oponm.training.callbacks.checkpoint import LAST
 from oponm.training.weights import load_state
@@ -28,8 +28,8 @@ _DIGESTS = {
 }
 
 
-def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Write ``overrides.yaml`` and ``config.yaml``, the resolved config, at the start of a run.
+def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str], choices: Mapping[str, str]) -> None:
+    """Write ``overrides.yaml``, ``choices.yaml`` and ``config.yaml``, the resolved config, at the start of a run.
 
     A run counts as begun if its folder has a ``config.yaml``. Therefore this file is written last, and atomically.
 
@@ -37,9 +37,11 @@ def begin(folder: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> 
         folder: the run's folder; made if needed.
         config: the run's config, as plain values or as a DictConfig, which is resolved.
         overrides: overrides of the command line, as ``key=value``.
+        choices: dict from config group to choice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / OVERRIDES_FILE, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    write_whole(folder / CHOICES_FILE, OmegaConf.to_yaml(OmegaConf.create(dict(choices))))
     write_whole(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(plain(config))))
 
 

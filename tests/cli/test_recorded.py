@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Net(SmallCNN):
     pass
 """
 CHOICE = "_target_: ownnet.Net\nhead: linear\nweights: null\n"
+RARE = "# @package _global_\ndefaults: [{override /method: drs}, {override /loss: focal}]\n"
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +32,11 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("recorded")
     (folder / "mine/model").mkdir(parents=True)
     (folder / "mine/model/own.yaml").write_text(CHOICE)
+    (folder / "mine/experiment").mkdir()
+    (folder / "mine/experiment/rare.yaml").write_text(RARE)
     (folder / "ownnet.py").write_text(OWN)
-    settings = ["seed=3", "--config-dir", "mine", "model=own", "+optimizer.dampening=0.0", "output_dir=run"]
+    settings = ["seed=3", "--config-dir", "mine", "model=own", "experiment=rare", "+optimizer.dampening=0.0"]
+    settings += ["data.draw_seed=${seed}", "output_dir=run"]
     done = oponm("train", *QUICK, *settings, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "mine").rename(folder / "elsewhere")
@@ -49,6 +54,33 @@ def test_a_run_of_a_choice_of_one_s_own_is_resumed(folder):
     assert after["overrides"] == [*before["overrides"], "logger=csv"]
 
 
+def test_a_copy_writes_to_its_own_folder(folder):
+    files = {file: file.stat().st_mtime_ns for file in (folder / "run").rglob("*")}
+    shutil.copytree(folder / "run", folder / "copy")
+    (folder / "copy/result.json").unlink()
+    (folder / "copy/choices.yaml").unlink()  # as of an earlier version
+    shutil.rmtree(folder / "copy/checkpoints")
+    (folder / "copy/metrics.csv").unlink()
+    done = oponm("train", "resume=copy", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert {file: file.stat().st_mtime_ns for file in (folder / "run").rglob("*")} == files
+    assert (folder / "copy/metrics.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("experiment=cifar10_lt_ir100", "experiment chooses another run than the recorded one"),
+        ("method=open", "method.phases was "),
+        ("loss=cross_entropy", "loss._target_ was 'oponm.losses.Focal'"),
+    ],
+)
+def test_another_run_than_the_recorded_one_is_refused(folder, argument, words):
+    done = oponm("train", "resume=run", argument, cwd=folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert words in done.stderr
+
+
 def test_it_is_evaluated_wherever_the_option_stands(folder):
     checkpoint = "checkpoint=run/checkpoints/last.ckpt"
     for number, arguments in enumerate(([checkpoint], ["--config-dir", "elsewhere", checkpoint, "logger=csv"])):
@@ -56,6 +88,7 @@ def test_it_is_evaluated_wherever_the_option_stands(folder):
         assert done.returncode == 0, done.stderr
         result = json.loads((folder / f"eval{number}/result.json").read_text())
         assert (result["choices"]["model"], result["seed"]) == ("own", 3)
+        assert (result["choices"]["method"], result["choices"]["loss"]) == ("drs", "focal")
     assert (folder / "eval1/metrics.csv").is_file()
     refused = oponm("eval", checkpoint, "output_dir=refused", cwd=folder)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -70,6 +70,11 @@ def check_refused(folder: Path, arguments: list[str], *words: str) -> None:
         ("logger=wandb", ["wandb login", "logger.wandb.offline=true"]),
         ("model._target_=nowhere.Net", ["model", "nowhere"]),
         ("loss=ldam", ["model.head must be cosine"]),
+        ("~optimizer", ["optimizer is missing"]),
+        ("model.width=${nope}", ["model.width cannot be resolved", "'nope' not found"]),
+        ("trainer.checkpoint_every_minutes=abc", ["trainer.checkpoint_every_minutes must be a number"]),
+        ("trainer.checkpoint_every_n_steps=0", ["trainer.checkpoint_every_n_steps must be a whole number"]),
+        ("trainer.num_threads=abc", ["trainer.num_threads must be"]),
         ("experiment=null", ["experiment is null", "leave it out"]),
         ("sweep=null", ["sweep is null", "leave it out"]),
         ("+model=null", ["model must be one of", "small_cnn"]),
@@ -198,3 +203,12 @@ def test_a_full_disk_is_no_reason_to_resume_what_is_no_run(capsys, full, words):
     line = capsys.readouterr().err
     assert words in line
     assert ("resume" in line) == (full != ROOM)
+
+
+def test_a_folder_of_other_files_keeps_only_those(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/mine.txt").write_text("mine")
+    done = oponm("train", "output_dir=notes", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "holds mine.txt" in done.stderr
+    assert [file.name for file in (tmp_path / "notes").iterdir()] == ["mine.txt"]

@@ -398,6 +398,10 @@ def test_reports_tell_runs_from_code_apart(data):
         ({"seed": -1}, "seed"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1)}, "optimizer"),
         ({"resume": True}, "output_dir"),
+        ({"shots": 5}, "shots must be a dict"),
+        ({"callbacks": 5}, "callbacks must be Lightning's, or names"),
+        ({"phase_cache": 5}, "phase_cache must be a path, got 5"),
+        ({"checkpoint_every_minutes": "a"}, "checkpoint_every_minutes must be a number"),
         ({"head": "round"}, "head"),
         ({"shots": {"many_over": 1, "few_under": 50}}, "many_over|few_under"),
     ],
@@ -408,6 +412,12 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(data, options, word
     given |= {} if "resume" in options else {"output_dir": tmp_path / "run"}
     with pytest.raises(InputError, match=words):
         fit(data, **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_noise_that_is_no_transform(data, tmp_path):
+    with pytest.raises(InputError, match=r"noise must make a noise transform, .* got 3"):
+        fit(data, max_epochs=2, noise=lambda *given: 3, output_dir=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,7 +19,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("at", ["open", "fsync", "replace"])
 def test_killed_while_it_is_written_again_the_config_stays_as_it_was(tmp_path, monkeypatch, at):
-    begin(tmp_path, {"seed": 0}, ["seed=0"])
+    begin(tmp_path, {"seed": 0}, ["seed=0"], {})
     before = {file: (tmp_path / file).read_bytes() for file in (CONFIG_FILE, OVERRIDES_FILE)}
 
     def killed(*arguments, **options):
@@ -27,7 +27,7 @@ def test_killed_while_it_is_written_again_the_config_stays_as_it_was(tmp_path, m
 
     monkeypatch.setattr(*{"fsync": (os, "fsync"), "open": (Path, "open"), "replace": (Path, "replace")}[at], killed)
     with pytest.raises(Killed):
-        begin(tmp_path, {"seed": 0, "resume": "auto"}, ["seed=0", "resume=auto"])
+        begin(tmp_path, {"seed": 0, "resume": "auto"}, ["seed=0", "resume=auto"], {})
     monkeypatch.undo()
     assert {file: (tmp_path / file).read_bytes() for file in before} == before
     assert finished_result(tmp_path, {"seed": 0}) is None  # and no complaint about other settings
