@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import logging
@@ -156,6 +157,7 @@ def _end_soon() -> None:
     def end() -> None:
         for process in multiprocessing.active_children():  # which decode images, and would wait for seconds
             process.terminate()
+        gc.collect()  # which frees their semaphores
         os._exit(0)
 
     timer = threading.Timer(_TO_BE_ASKED, end)
