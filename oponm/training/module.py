@@ -24,6 +24,7 @@ from oponm.errors import InputError, check_choice
 from oponm.inference.classifier import network_of_checkpoint
 from oponm.inference.factory import known_factory
 from oponm.inference.prior import Threshold
+from oponm.known_settings import check_settings
 from oponm.longtail import shot_groups
 from oponm.losses import CrossEntropy, batch_loss, row_weights
 from oponm.losses.precision import at_least_float32
@@ -268,12 +269,14 @@ class LongTailModule(pl.LightningModule):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # one epoch of the first phase
             listed = 1 if isinstance(chosen["method"], str) else len(chosen["method"])
             settings["trainer"] = {"max_epochs": max(_MOST_PHASES, listed)}
-        from oponm.training.build import build_parts  # it makes modules itself
+        from oponm.training.build import build_parts, full_keys  # it makes modules itself
         from oponm.training.compose import compose_run
 
         settings["trainer"] |= {"compile": self.compiles, "split_noise": self.split_noise}
         composed = compose_run(data, chosen, seed, settings)
-        parts = build_parts(composed.config, data, composed.given)
+        check_settings(composed.config)
+        with full_keys(composed.config):
+            parts = build_parts(composed.config, data, composed.given)
         if not isinstance(composed.given.get("model"), nn.Module):
             self.model_config = OmegaConf.to_container(composed.config.model)  # type: ignore[assignment]
         shots: Any = OmegaConf.to_container(composed.config.shots)

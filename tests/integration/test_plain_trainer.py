@@ -104,6 +104,9 @@ def test_networks_factories_and_phases_take_the_place_of_names():
         ({"method": "opne"}, "^method"),
         ({"seed": 4}, "^seed of the module is 4, but that of the data module is 0"),
         ({"loss": "ldam"}, r"model\.head=cosine"),
+        ({"shots": {"a": 1}}, "shots.a is no setting"),
+        ({"shots": 5}, "shots must be a dict of settings"),
+        ({"schedule": lambda: 3}, "schedule|max_epochs"),
     ],
 )
 def test_what_cannot_be_used_is_named_before_training(options, words):
