@@ -26,29 +26,13 @@ _REFUSED = {
     ("barebones", True): "removes parts that resuming and reporting need: leave it out",
 }
 _SPAWNS = ("spawn", "fork", "notebook")
+_PARTS = {"augmentation", "callbacks", "data", "logger", "loss", "method", "mixing"}  # the groups that a run is made of
+_PARTS |= {"model", "noise", "norm", "optimizer", "schedule", "shots", "trainer"}
 _GROUPS = {
     "method": {"phases", "tau"},
     "shots": {"many_over", "few_under"},
-    "": {"augmentation", "callbacks", "checkpoint", "data", "logger", "loss", "method", "mixing", "model", "noise"}
-    | {"norm", "optimized_metric", "optimizer", "output_dir", "phase_cache", "resume", "schedule", "seed", "shots"}
-    | {"trainer"},
+    "": _PARTS | {"checkpoint", "optimized_metric", "output_dir", "phase_cache", "resume", "seed"},
 }
-
-
-_MADE_OF = {
-    "augmentation",
-    "callbacks",
-    "data",
-    "logger",
-    "loss",
-    "method",
-    "mixing",
-    "model",
-    "noise",
-    "norm",
-    "optimizer",
-}
-_MADE_OF |= {"schedule", "shots", "trainer"}
 
 
 def check_settings(config: DictConfig) -> None:
@@ -65,7 +49,7 @@ def check_settings(config: DictConfig) -> None:
     """
     for path, new in old_names(OmegaConf.to_container(config, resolve=False)):  # type: ignore[arg-type]
         raise InputError(f"is now {new}", path)
-    if missing := sorted(_MADE_OF - {str(key) for key in config}):
+    if missing := sorted(_PARTS - {str(key) for key in config}):
         raise InputError("is missing: a run needs a choice of each group", missing[0])
     for group, known in {**_GROUPS, "trainer": own_options()}.items():
         node = config.get(group) if group else config
