@@ -26,6 +26,7 @@ def test_the_run_directory(trained):
     assert files_below(folder) == {
         ".lock",
         "checkpoints/last.ckpt",
+        "choices.yaml",
         "config.yaml",
         "metrics.csv",
         "overrides.yaml",

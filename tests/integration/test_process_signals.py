@@ -52,7 +52,8 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, sent, code, restarts)
 @pytest.mark.slow
 def test_before_there_is_a_checkpoint_nothing_is_said_to_be_kept(tmp_path):
     run = subprocess.Popen([sys.executable, *LONG], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    until(lambda: subprocess.run(["pgrep", "-P", str(run.pid), "-f", "spawn_main"]).returncode == 0, run)
+    started = ["pgrep", "-P", str(run.pid), "-f", "spawn_main"]  # both, as one that is just being started complains
+    until(lambda: len(subprocess.run(started, capture_output=True).stdout.split()) == 2, run)
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate(timeout=100)
     assert run.returncode == 143, errors
